@@ -1,0 +1,161 @@
+"""A framework with its devices, and the programs it builds."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from rnnbench.cell import Array
+from rnnbench.implementation import Implementation
+from rnnbench.model import Model, States, Weights
+from rnnbench.task import Batch
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Loss = Callable[[Any, Array, Batch], Array]
+"""loss(ops, outputs_TBO, batch) -> scalar, written in the portable array namespace."""
+
+OPTIMIZERS = ("sgd", "momentum", "rmsprop", "adam", "adamw")
+DTYPES = ("float32", "float64", "bfloat16", "float16")
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """How parameters are updated; every backend gives the same numbers for the same values.
+
+    sgd: p -= lr·g. momentum: v = momentum·v + g, p -= lr·v. rmsprop (Tieleman & Hinton 2012): decay 0.99, eps 1e-8
+    outside the root. adam (Kingma & Ba 2015), adamw (Loshchilov & Hutter 2019, decoupled decay): betas 0.9, 0.999, eps
+    1e-8. weight_decay: L2 for all but adamw: g += weight_decay·p before the update. clip: global norm of the gradient
+    is scaled down to it, None for no clipping.
+    """
+
+    name: str = "adam"
+    lr: float = 1e-3
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    clip: float | None = None
+
+
+def mean_square(ops: Any, outputs: Array, batch: Batch) -> Array:
+    """The loss of probes that have no task: mean of (outputs − targets)² over everything."""
+    return ops.mean((outputs - batch["targets"]) ** 2)
+
+
+@dataclass(frozen=True)
+class ProgramSpec:
+    """All a backend needs to build a program."""
+
+    model: Model
+    weights: Weights
+    implementation: Implementation
+    device: str
+    dtype: str
+    loss: Loss = mean_square
+    metric: Loss | None = None
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    seed: int = 0
+    threads: int | None = None
+
+
+class Program(ABC):
+    """One model on one device.
+
+    LAW: every method returns only when the device is done with what was asked. Methods that hand back arrays hand back
+    the framework's own arrays on the device; `get` copies one to NumPy.
+    """
+
+    memory_kind: str = "process"
+    """What `peak_memory` counts: `process` (resident set of this process) or `allocator` (the device's allocator)."""
+
+    @abstractmethod
+    def put(self, batch: Mapping[str, np.ndarray]) -> Batch:
+        """NumPy arrays onto the device: floating ones in the program's dtype, integers and booleans as they are."""
+
+    @abstractmethod
+    def get(self, array: Array) -> np.ndarray:
+        """A device array as NumPy (bfloat16 comes back as float32)."""
+
+    @abstractmethod
+    def forward(self, xs: Array, states: States | None = None) -> tuple[States, Array]:
+        """Inference on xs_TBD: (final states, outputs). No gradients are kept, dropout is off."""
+
+    @abstractmethod
+    def loss_and_gradients(self, batch: Batch) -> tuple[Array, dict[str, Array], Array]:
+        """(loss, gradient of each parameter, gradient of xs), dropout off."""
+
+    @abstractmethod
+    def train_step(self, batch: Batch) -> Array:
+        """Forward, backward and one optimiser step, in place: the loss before the step."""
+
+    @abstractmethod
+    def train_steps(self, batches: Sequence[Batch]) -> Array:
+        """`train_step` on each batch, waiting for the device only at the end: losses (len(batches),)."""
+
+    @abstractmethod
+    def evaluate(self, batch: Batch) -> dict[str, float]:
+        """`loss` and, where the program has one, `metric` on a batch, dropout off."""
+
+    @abstractmethod
+    def log_gradient_norms(self, xs: Array, cotangent: Array) -> np.ndarray:
+        """ln ‖dL/ds_t‖ for L = Σ_h cotangent_BH · y_T,BH, as float64 (T, B); row k−1 holds lag k, that is t = T − k.
+
+        s_t is the whole recurrent state of all layers after t steps (complex entries count by modulus); s_0 is the
+        initial state, at lag T. Backpropagated step by step through `model.advance`, renormalised to unit length at
+        every step with the logarithm kept, so 0.5^4096 neither underflows nor is lost. −inf where the gradient is
+        exactly zero, NaN or +inf from the step on where it stops being finite.
+        """
+
+    @abstractmethod
+    def parameters(self) -> dict[str, np.ndarray]:
+        """The current parameters as NumPy, under the names of `Weights.params`."""
+
+    @abstractmethod
+    def compilations(self) -> int:
+        """How many times the framework has compiled for this program so far; 0 where nothing is compiled."""
+
+    @abstractmethod
+    def synchronize(self) -> None:
+        """Wait until the device has nothing left to do."""
+
+    @abstractmethod
+    def reset_peak_memory(self) -> None:
+        """Start a new high-water mark."""
+
+    @abstractmethod
+    def peak_memory(self) -> int:
+        """Bytes at the high-water mark since the reset, above what was in use at the reset."""
+
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """What the framework was told that changes speed or numbers: threads, matmul precision, TF32, denormals, ..."""
+
+
+class Backend(ABC):
+    """A framework. Everything but `build` runs in the parent process and must not import the framework."""
+
+    name: str
+    preload: tuple[str, ...] = ()
+    """Modules imported once, ahead of the fresh process of every case. Importing them must not start threads."""
+
+    @abstractmethod
+    def missing(self) -> str | None:
+        """None if the framework is installed, else one sentence that says how to install it."""
+
+    @abstractmethod
+    def devices(self) -> Mapping[str, str | None]:
+        """Every device this backend knows, with None if it looks usable here, else one sentence why not."""
+
+    @abstractmethod
+    def versions(self) -> dict[str, str]:
+        """Installed versions of the framework and what it computes with, from package metadata."""
+
+    @abstractmethod
+    def preferred(self, device: str) -> Sequence[str]:
+        """Names of implementations in the order `auto` tries them."""
+
+    @abstractmethod
+    def build(self, spec: ProgramSpec) -> Program:
+        """Build the program in this process. Raises `rnnbench.errors.Skipped` for a device that is not there."""

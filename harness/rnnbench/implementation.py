@@ -1,0 +1,60 @@
+"""One way to run a cell over a whole sequence on one backend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rnnbench.cell import Array, Cell, Params, State
+
+Unroll = Callable[[Params, State, Array], tuple[State, Array]]
+"""unroll(params, state, xs_TBD) -> (final state, ys_TBH), in the framework's own differentiable arrays."""
+
+
+@dataclass(frozen=True)
+class Implementation:
+    """A named way to unroll cells: `eager`, `native`, `scan`, `associative_scan`, ...
+
+    supports(cell, device, dtype) -> None | "one sentence why not"
+        Called in the parent process: it must not import the framework. `device` is `cpu`, `cuda`, `tpu`, ...
+    build(cell, device, dtype) -> unroll
+        Called in the process that measures; may import the framework. `unroll` must be differentiable by the framework
+        with respect to params, state and xs. State leaves and xs carry a batch axis: (B, ...) and (T, B, D).
+    prepare(params) -> params
+        Optional, called once per layer when weights are on the device: lay them out as the kernels like them (cuDNN's
+        flat buffer, say). Same names, same numbers.
+    stepwise: true where the implementation is the plain loop over the portable step, the reference of its backend.
+    doc: one sentence for `rnnbench list`.
+    """
+
+    name: str
+    backend: str
+    supports: Callable[[Cell, str, str], str | None]
+    build: Callable[[Cell, str, str], Unroll]
+    prepare: Callable[[Params], Params] | None = None
+    stepwise: bool = False
+    doc: str = ""
+
+
+def supports_portable(cell: Cell, device: str, dtype: str) -> str | None:
+    """The answer of every generic implementation: any cell with portable mathematics."""
+    del device, dtype
+    return None if cell.portable else f"cell {cell.name!r} has no portable step, only its own implementations run it"
+
+
+def supports_linear(cell: Cell, device: str, dtype: str) -> str | None:
+    """The answer of every parallel scan: only cells that are linear in their state."""
+    del device, dtype
+    if cell.linear is None:
+        return f"cell {cell.name!r} is not linear in its state, so no parallel scan can run it"
+    return None
+
+
+def any_of(*names: str) -> Callable[[Cell, str, str], str | None]:
+    """The answer of a native implementation: only the cells it names."""
+
+    def supports(cell: Cell, device: str, dtype: str) -> str | None:
+        del device, dtype
+        return None if cell.name in names else f"it serves only {', '.join(names)}"
+
+    return supports

@@ -1,0 +1,118 @@
+"""Stacked layers of one cell with dropout between them and an optional linear head.
+
+The composition is written once for every framework: backends hand in their own unroll and dropout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from rnnbench.cell import Array, Cell, Option, Params, State, tree_map
+from rnnbench.seeds import rng_for
+
+if TYPE_CHECKING:
+    from rnnbench.implementation import Unroll
+
+States = tuple[State, ...]
+"""One state per layer, bottom first."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """The shape of a model. `output_size` None means no head: the outputs are the top layer's ys (T, B, H)."""
+
+    cell: Cell
+    input_size: int
+    hidden_size: int
+    layers: int = 1
+    output_size: int | None = None
+    dropout: float = 0.0
+    cell_options: Mapping[str, Option] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """NumPy float64 parameters, flat and named (`layers.0.weight_hh`, `head.weight`); an unbatched state per layer."""
+
+    params: Mapping[str, Array]
+    states: States
+
+    @property
+    def count(self) -> int:
+        """Number of scalar parameters."""
+        return sum(array.size for array in self.params.values())
+
+
+def initialise(model: Model, *seed_names: object) -> Weights:
+    """Draw the weights of `model`. They depend on the names alone, never on backend, implementation or device."""
+    params: dict[str, Array] = {}
+    states: list[State] = []
+    for layer in range(model.layers):
+        rng = rng_for(*seed_names, "weights", model.cell.name, layer)
+        features = model.input_size if layer == 0 else model.hidden_size
+        layer_params, state = model.cell.init(rng, features, model.hidden_size, **model.cell_options)
+        params.update({f"layers.{layer}.{name}": array for name, array in layer_params.items()})
+        states.append(state)
+    if model.output_size is not None:
+        params.update(_head(rng_for(*seed_names, "head"), model.hidden_size, model.output_size))
+    return Weights(params, tuple(states))
+
+
+def _head(rng: Any, H: int, O: int) -> dict[str, Array]:
+    """The linear read-out: weight_OH uniform in ±1/sqrt(H) (LeCun et al. 1998, section 4.6), bias zero."""
+    bound = H**-0.5
+    weight = rng.uniform(-bound, bound, (O, H))
+    return {"head.weight": weight, "head.bias": weight[:, 0] * 0.0}
+
+
+def layer_params(params: Params, layer: int) -> dict[str, Array]:
+    """The parameters of one layer under the names the cell gave them."""
+    prefix = f"layers.{layer}."
+    return {name.removeprefix(prefix): array for name, array in params.items() if name.startswith(prefix)}
+
+
+def batched(states: States, batch_size: int, broadcast: Callable[[Any, tuple[int, ...]], Any]) -> States:
+    """Give every state leaf a leading batch axis with the framework's `broadcast_to`."""
+    return tuple(tree_map(lambda leaf: broadcast(leaf, (batch_size, *leaf.shape)), state) for state in states)
+
+
+def run(
+    model: Model,
+    unroll: Unroll,
+    params: Params,
+    states: States,
+    xs: Array,
+    dropout: Callable[[Array], Array] | None = None,
+) -> tuple[States, Array]:
+    """The whole model over xs_TBD: (final states, outputs_TBO, or ys_TBH without a head).
+
+    `dropout` acts between layers only, never after the last one (Zaremba et al. 2014, arXiv:1409.2329); None for
+    inference.
+    """
+    finals: list[State] = []
+    for layer in range(model.layers):
+        final, xs = unroll(layer_params(params, layer), states[layer], xs)
+        finals.append(final)
+        if dropout is not None and layer < model.layers - 1:
+            xs = dropout(xs)
+    return tuple(finals), head(params, xs)
+
+
+def head(params: Params, ys: Array) -> Array:
+    """Outputs of the linear head for ys_..H, or `ys` itself for a model without one."""
+    if "head.weight" not in params:
+        return ys
+    return ys @ params["head.weight"].T + params["head.bias"]
+
+
+def advance(model: Model, ops: Any, params: Params, states: States, x: Array) -> tuple[States, Array]:
+    """One time step of all layers, no dropout, no head: (states, x_BD) -> (states, top y_BH)."""
+    finals: list[State] = []
+    for layer in range(model.layers):
+        own = layer_params(params, layer)
+        z = tree_map(lambda part: part[0], model.cell.projected(ops, own, x[None]))
+        final, x = model.cell.advance(ops, own, states[layer], z)
+        finals.append(final)
+    return tuple(finals), x

@@ -1,0 +1,51 @@
+"""The array namespace that cells, losses and metrics are written in.
+
+`ops` is the Python array-API namespace (https://data-apis.org/array-api) of a framework plus the activations below.
+NumPy and JAX speak it natively, torch through array-api-compat. With the NumPy namespace and float64 arrays a cell is
+its own oracle; each backend plugin builds the same namespace over its framework.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+ACTIVATIONS = ("sigmoid", "logsigmoid", "softplus", "silu", "relu", "logsumexp")
+"""What every `ops` has beyond the array API. `logsumexp(x, axis)`; the others are elementwise."""
+
+
+class Ops:
+    """An array-API module with the activations added; attribute access goes to the activations, then to the module."""
+
+    def __init__(self, module: Any, **activations: Any) -> None:
+        missing = sorted(set(ACTIVATIONS) - set(activations))
+        if missing:
+            raise TypeError(f"ops over {module.__name__} lacks {', '.join(missing)}")
+        self._module = module
+        self.__dict__.update(activations)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._module, name)
+
+
+def numpy_ops() -> Ops:
+    """`ops` over NumPy: the oracle's arithmetic, stable for large arguments."""
+    import numpy as np
+
+    def softplus(x: Any) -> Any:
+        return np.logaddexp(x, np.zeros_like(x))
+
+    def sigmoid(x: Any) -> Any:
+        return np.exp(-softplus(-x))
+
+    def logsumexp(x: Any, axis: int) -> Any:
+        return np.logaddexp.reduce(x, axis=axis)
+
+    return Ops(
+        np,
+        sigmoid=sigmoid,
+        logsigmoid=lambda x: -softplus(-x),
+        softplus=softplus,
+        silu=lambda x: x * sigmoid(x),
+        relu=lambda x: np.maximum(x, np.zeros_like(x)),
+        logsumexp=logsumexp,
+    )

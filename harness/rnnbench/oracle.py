@@ -1,0 +1,61 @@
+"""The truth: the portable mathematics run by NumPy in float64, one plain loop, nothing clever.
+
+Implementations are checked against it before anything is timed. Gradients of the truth come from central differences
+along a direction, so they need no automatic differentiation and no trust in any framework.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rnnbench.cell import Cell, Params, State, tree_map
+from rnnbench.model import Model, States, Weights, batched, run
+from rnnbench.ops import numpy_ops
+
+if TYPE_CHECKING:
+    from rnnbench.implementation import Unroll
+
+OPS = numpy_ops()
+
+
+def unroll(cell: Cell) -> Unroll:
+    """The cell over xs_TBD by a loop over its step."""
+
+    def loop(params: Params, state: State, xs: np.ndarray) -> tuple[State, np.ndarray]:
+        zs = cell.projected(OPS, params, xs)
+        ys = []
+        for t in range(xs.shape[0]):
+            state, y = cell.advance(OPS, params, state, tree_map(lambda part, t=t: part[t], zs))
+            ys.append(y)
+        return state, np.stack(ys)
+
+    return loop
+
+
+def forward(model: Model, weights: Weights, xs: np.ndarray, states: States | None = None) -> tuple[States, np.ndarray]:
+    """(final states, outputs) of the model on xs_TBD, from the initial states unless others are given."""
+    if states is None:
+        states = batched(weights.states, xs.shape[1], np.broadcast_to)
+    return run(model, unroll(model.cell), weights.params, states, xs)
+
+
+def directional_derivative(
+    function: Callable[[Mapping[str, np.ndarray]], float],
+    point: Mapping[str, np.ndarray],
+    direction: Mapping[str, np.ndarray],
+    step: float = 1e-5,
+) -> float:
+    """d/dε function(point + ε·direction) at ε = 0 by a central difference with one Richardson extrapolation.
+
+    Arrays absent from `direction` stay where they are. The error is O(step^4) plus rounding of order 1e-16/step.
+    """
+
+    def central(h: float) -> float:
+        ahead = {k: v + h * direction[k] if k in direction else v for k, v in point.items()}
+        behind = {k: v - h * direction[k] if k in direction else v for k, v in point.items()}
+        return (function(ahead) - function(behind)) / (2 * h)
+
+    return (4 * central(step) - central(2 * step)) / 3

@@ -1,0 +1,39 @@
+"""One question asked of a program, and the context it is asked in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rnnbench.quantity import Measurement, Quantity
+
+if TYPE_CHECKING:
+    from rnnbench.context import Context
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A named measurement.
+
+    settings: a frozen dataclass; its fields, types and defaults are what a suite may write under `probes: {name: ...}`.
+        A list given for a field that is not itself a list or tuple multiplies the cases, as in the grid.
+    quantities: everything `measure` may return, with units and directions.
+    measure(context) -> Measurement
+        Runs in a fresh process. Raise `rnnbench.errors.CaseError` children for a status, anything else is `failed`.
+    version: raise it whenever the meaning of a number changes; histories never mix versions.
+    ignores: axes of the grid that do not change the answer; cases that differ only there are measured once. A probe
+    that
+        ignores `implementation` runs on the backend's stepwise reference.
+    uses_task: the probe trains on a task (its settings have the field `task`), which then fixes input and output sizes.
+    doc: one sentence for `rnnbench list`.
+    """
+
+    name: str
+    version: int
+    settings: type[Any]
+    quantities: tuple[Quantity, ...]
+    measure: Callable[[Context], Measurement]
+    ignores: tuple[str, ...] = ()
+    uses_task: bool = False
+    doc: str = ""

@@ -1,0 +1,65 @@
+"""A named number with a unit and a direction, and what was measured of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Better = Literal["lower", "higher", "none"]
+Bound = Literal["lower", "upper"]
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What a probe can report.
+
+    name: dotted and lower case, for instance `forward.time_per_step`; unit: SI (`s`, `B`, `1/s`, `1`, `step`);
+    better: which direction is an improvement, `none` where there is no better; doc: one sentence, shown in reports.
+    deterministic: two runs of the same code give the same number, so comparisons are exact instead of statistical.
+    """
+
+    name: str
+    unit: str
+    better: Better
+    doc: str
+    deterministic: bool = False
+
+
+@dataclass(frozen=True)
+class Value:
+    """One measured quantity.
+
+    value: the headline number in the quantity's unit (a median where there are samples), never NaN: what could not be
+    measured is left out and explained in a note. low, high: 95 % interval. samples: every raw sample, in the order
+    taken. bound: set when the number is only a bound (`lower`: the truth is at least `value`, as for a censored run).
+    origin: `measured`, `counted` (from the cell's mathematics), `compiled` (read off a compiler, not run) or
+    `modelled`.
+    """
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    samples: Sequence[float] = ()
+    bound: Bound | None = None
+    origin: Literal["measured", "counted", "compiled", "modelled"] = "measured"
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A quantity along an axis, for instance gradient norm against lag. `x` and `y` have one length."""
+
+    x_name: str
+    y_name: str
+    x: Sequence[float]
+    y: Sequence[float | None]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a probe hands back for one case."""
+
+    values: Mapping[str, Value] = field(default_factory=dict)
+    curves: Mapping[str, Curve] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    details: Mapping[str, Any] = field(default_factory=dict)

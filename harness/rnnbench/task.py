@@ -1,0 +1,58 @@
+"""What a model is asked to learn: data, loss, and what counts as solved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rnnbench.cell import Array, Option
+
+Batch = Mapping[str, Array]
+"""`xs` (T, B, D) float; `targets` of the shape the task's loss wants; `mask` (T, B) of 0 and 1 where lengths vary."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """Data and loss of one learning problem. Everything is NumPy until the program puts it on its device.
+
+    batch(rng, T, B, split, **options) -> Batch
+        Draw B sequences of exactly T time steps. `split` is `train`, `validation` or `test`. Synthetic tasks draw fresh
+        sequences for every split; real data have a fixed split. Draw with `rng` alone: same rng, same batch.
+    loss(ops, outputs_TBO, batch) -> scalar
+        Portable (see `rnnbench.ops`): the mean loss that is trained on, in nats for classification.
+    metric(ops, outputs_TBO, batch) -> scalar
+        Optional: what people quote (accuracy in [0, 1]); `metric_name` names it.
+    chance(T, **options) -> float
+        The loss of the best predictor without memory or knowledge, in closed form.
+    solved(T, **options) -> float
+        A validation loss at or below this counts as solved: it is the target of `steps_to_target`.
+    check(T, **options) -> None | "one sentence why T or an option is impossible"
+    input_size, output_size: D and O; functions of the options where they depend on them.
+    requires: packages beyond the core that `batch` imports (`sklearn`, ...), so that their absence is a clear skip.
+    options: names and defaults of what the functions accept beyond T and B; users write `copy(symbols=8)`.
+    """
+
+    name: str
+    input_size: int | Callable[..., int]
+    output_size: int | Callable[..., int]
+    batch: Callable[..., Batch]
+    loss: Callable[[Any, Array, Batch], Array]
+    chance: Callable[..., float]
+    solved: Callable[..., float]
+    check: Callable[..., str | None] = lambda T, **options: None  # noqa: ARG005
+    metric: Callable[[Any, Array, Batch], Array] | None = None
+    metric_name: str = ""
+    source: str = ""
+    requires: tuple[str, ...] = ()
+    options: Mapping[str, Option] = field(default_factory=dict)
+    sizes: Callable[..., Mapping[str, int]] | None = None
+    """sizes(**options) -> sequences per split, for tasks on fixed data; None for endless synthetic data."""
+
+    def inputs(self, **options: Option) -> int:
+        """D, the number of input features."""
+        return self.input_size(**options) if callable(self.input_size) else self.input_size
+
+    def outputs(self, **options: Option) -> int:
+        """O, the number of outputs of the head."""
+        return self.output_size(**options) if callable(self.output_size) else self.output_size
