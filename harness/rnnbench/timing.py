@@ -1,0 +1,341 @@
+"""How long does it take: the one timing engine, used by every probe.
+
+    timing = measure(lambda: program.forward(xs), TimingSettings(budget=2.0))
+
+A number comes about in four steps.
+
+1. The first call is timed apart: it compiles, allocates, fills caches.
+2. Calls are timed until they have settled (`rnnbench.steadiness`), for at most a share of the budget. Short calls are
+   timed in lots of `number`, so that the clock's own cost stays below 0.1 % of a sample.
+3. Samples are taken until the 95 % interval of their median is narrow enough, and shows no drift, or the budget is
+   spent; `stopped` says which. No sample is ever dropped: outliers stay in, disturbed ones (`rnnbench.disturbance`) are flagged.
+4. The samples themselves are looked at once more for drift; that is the verdict in `steady`.
+
+The cyclic garbage collector is off while the clock runs, as in `timeit`; it collects its youngest generation
+between samples instead, so that garbage of the timed calls cannot pile up. It is left as it was found.
+
+What is left to the caller: one process says nothing about the spread between processes, a call that always sees the
+same input times a warm cache, and `call` must return only when the device is done (`check_complete` catches one that
+does not).
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import repeat
+from statistics import median
+from typing import Any, Literal
+
+from rnnbench import disturbance
+from rnnbench.clock import SYSTEM, Clock, clock_cost
+from rnnbench.disturbance import Counters
+from rnnbench.errors import CaseError
+from rnnbench.quantity import Value
+from rnnbench.statistics import Interval, median_interval
+from rnnbench.steadiness import drift
+
+Call = Callable[[], object]
+Stopped = Literal["width", "budget", "samples"]
+
+CLOCK_SHARE = 0.001
+"""A sample lasts at least 1/CLOCK_SHARE times what reading the clock may add to it: an error of at most 0.1 %."""
+
+WINDOW = 20
+"""Latest lots that must show no drift before sampling starts, and the fewest lots of a warm-up within its budget."""
+
+LEAST_SAMPLES = 3
+"""Taken even where the budget is shorter, up to `LONG` budgets: below three there is not even a middle one."""
+
+LONG = 3.0
+"""Budgets after which no further sample is begun, however few there are."""
+
+GROWTH = 1.1
+"""The interval is judged each time the number of samples has grown by this factor, not after every sample: each further
+look is one more chance to stop on an interval that is narrow by luck."""
+
+MARGIN = 1.2
+"""Lots are made this much longer than needed, so that a call that gets a little faster does not change them again."""
+
+VOIDS = 10
+"""Samples without a positive duration, beyond as many as there are good ones, before the clock is called broken."""
+
+OUTSTANDING = 0.05
+"""Share of the work that may seem outstanding after a call returned: noise of `wait` on short calls is below that."""
+
+
+@dataclass(frozen=True)
+class TimingSettings:
+    """How hard to try.
+
+    budget: seconds of sampling, without first call and warm-up. width: stop when the 95 % interval of the median,
+    high − low, is at most this share of the median. min_samples: taken before the width counts, if the budget lasts.
+    max_samples: samples kept; lots are made so long that the budget is spread over them. warmup: most of the warm-up
+    as a share of the budget. number: calls per sample, None to choose it; give 1 where the tail of single calls is the
+    question (latency p99), and mind `Timing.clock_share`.
+    """
+
+    budget: float = 2.0
+    width: float = 0.02
+    min_samples: int = 20
+    max_samples: int = 200
+    warmup: float = 0.5
+    number: int | None = None
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What came of it. All times in seconds; samples are seconds per call, in the order taken.
+
+    first_call: the very first call. warmup_calls: calls after it and before the first sample. number: calls per
+    sample. stopped: why sampling ended: `width` reached, `budget` spent, or `samples`, the most that are kept. steady:
+    False where the samples drift, None where they are too few to tell. drift: relative change from their first half to
+    their second, 0 where there is no trend. contaminated: indices of samples during which other work took more than 1 %
+    of the time. voids: samples taken again because the clock had not moved forward. clock_share: of the median sample,
+    what reading the clock may have added. notes: sentences for the record on whatever of this a reader must know.
+    """
+
+    first_call: float
+    samples: tuple[float, ...]
+    number: int
+    interval: Interval
+    stopped: Stopped
+    steady: bool | None
+    drift: float
+    warmup_calls: int
+    contaminated: tuple[int, ...]
+    voids: int
+    clock_share: float
+    notes: tuple[str, ...]
+
+    @property
+    def median(self) -> float:
+        """Seconds per call."""
+        return self.interval.value
+
+    def value(self, scale: float = 1.0) -> Value:
+        """As a quantity, every time multiplied by `scale`: 1/T for seconds per time step."""
+        low, high = self.interval.low * scale, self.interval.high * scale
+        return Value(self.median * scale, low, high, tuple(sample * scale for sample in self.samples))
+
+    def details(self) -> dict[str, Any]:
+        """All but the samples and the notes, as JSON values, for the record."""
+        width = self.interval.relative_width
+        return {
+            "first_call": self.first_call,
+            "number": self.number,
+            "stopped": self.stopped,
+            "relative_width": width if math.isfinite(width) else None,
+            "steady": self.steady,
+            "drift": self.drift,
+            "warmup_calls": self.warmup_calls,
+            "contaminated": list(self.contaminated),
+            "voids": self.voids,
+            "clock_share": self.clock_share,
+        }
+
+
+def measure(
+    call: Call,
+    settings: TimingSettings | None = None,
+    clock: Clock = SYSTEM,
+    counters: Callable[[], Counters] = disturbance.read,
+) -> Timing:
+    """Time one unit of work; `call` returns only when the device is done with it. Raises what `call` raises, and
+    CaseError where the clock is useless.
+    """
+    settings = settings or TimingSettings()
+    cost = clock_cost(clock)
+    stopwatch = _Stopwatch(call, clock)
+    with _collector_between_samples() as collect:
+        first = stopwatch.lot(1)
+        number = _warm_up(stopwatch, settings, cost)
+        warmup_calls = stopwatch.calls - 1
+        samples, contaminated, stopped = _sample(stopwatch, number, settings, counters, collect)
+    interval = median_interval(samples)
+    change = drift(samples, settings.width)
+    return Timing(
+        first_call=first,
+        samples=tuple(samples),
+        number=number,
+        interval=interval,
+        stopped=stopped,
+        steady=None if change is None else change == 0,
+        drift=change or 0.0,
+        warmup_calls=warmup_calls,
+        contaminated=tuple(contaminated),
+        voids=stopwatch.voids,
+        clock_share=cost / (number * interval.value),
+        notes=tuple(_notes(samples, interval, settings, change, contaminated, stopwatch.voids)),
+    )
+
+
+def dispatch_leak(call: Call, wait: Call, clock: Clock = SYSTEM, rounds: int = 3) -> float:
+    """Share of the work that is still outstanding when `call` returns: 0 where it waits for the device, near 1 where it
+    only hands the work over. `wait` returns when the device has nothing left to do.
+
+    Median over the rounds of (wait after the call − wait when idle) / all of it. Warm `call` up first.
+    """
+    shares = []
+    for _ in range(rounds):
+        wait()
+        started = clock.now()
+        wait()
+        idle = clock.now() - started
+        started = clock.now()
+        call()
+        returned = clock.now()
+        wait()
+        done = clock.now()
+        outstanding = max(done - returned - idle, 0.0)
+        shares.append(outstanding / (done - started) if done > started else 0.0)
+    return median(shares)
+
+
+def check_complete(call: Call, wait: Call, clock: Clock = SYSTEM, allowed: float = OUTSTANDING) -> float:
+    """`dispatch_leak`, raising CaseError where more than the allowed share of the work was outstanding."""
+    share = dispatch_leak(call, wait, clock)
+    if share > allowed:
+        raise CaseError(
+            f"the timed call returned with {share:.0%} of its work outstanding: the program breaks the law that a call "
+            f"returns only when the device is done, so its times would be those of handing work over. "
+            f"Make the backend wait for the outputs of the call."
+        )
+    return share
+
+
+class _Stopwatch:
+    """Times lots of calls, and counts them."""
+
+    def __init__(self, call: Call, clock: Clock) -> None:
+        self._call = call
+        self._now = clock.now
+        self.calls = 0
+        self.good = 0
+        self.voids = 0
+
+    def lot(self, number: int) -> float:
+        """Seconds that `number` calls took. Taken again where the clock went backwards or stood still meanwhile."""
+        while True:
+            elapsed = self._elapsed(number)
+            self.calls += number
+            if elapsed > 0:
+                self.good += 1
+                return elapsed
+            self.voids += 1
+            if self.voids > self.good + VOIDS:
+                raise CaseError(f"the clock did not move forward during {self.voids} samples: it cannot time this")
+
+    def _elapsed(self, number: int) -> float:
+        call, now, calls = self._call, self._now, repeat(None, number)
+        started = now()
+        for _ in calls:
+            call()
+        return now() - started
+
+
+def _warm_up(stopwatch: _Stopwatch, settings: TimingSettings, cost: float) -> int:
+    """Call until the latest lots show no drift or the share of the budget is spent; the number of calls per sample."""
+    number = settings.number or 1
+    least = max(cost / CLOCK_SHARE, settings.budget / settings.max_samples)
+    times: list[float] = []
+    spent = 0.0
+    while True:
+        elapsed = stopwatch.lot(number)
+        spent += elapsed
+        times.append(elapsed / number)
+        short = settings.number is None and elapsed < least
+        if short:
+            number = math.ceil(number * min(MARGIN * least / elapsed, 10.0))  # one odd lot must not overshoot far
+        elif len(times) >= WINDOW and not drift(times[-WINDOW:], settings.width):
+            return number
+        if spent >= settings.warmup * settings.budget and not (short and elapsed < cost / CLOCK_SHARE):
+            return number
+
+
+def _sample(
+    stopwatch: _Stopwatch,
+    number: int,
+    settings: TimingSettings,
+    counters: Callable[[], Counters],
+    collect: Call,
+) -> tuple[list[float], list[int], Stopped]:
+    """Samples in seconds per call, the indices of disturbed ones, and why it stopped."""
+    samples: list[float] = []
+    contaminated: list[int] = []
+    spent = seen = 0.0
+    unseen = 0  # the first sample since the counters were last read
+    before = counters()
+    stopped: Stopped | None = None
+    while stopped is None:
+        elapsed = stopwatch.lot(number)
+        samples.append(elapsed / number)
+        spent += elapsed
+        stopped = _stop(samples, spent, settings)
+        if spent - seen >= disturbance.PERIOD or stopped:
+            after = counters()
+            if disturbance.disturbed(before, after, spent - seen):
+                contaminated.extend(range(unseen, len(samples)))
+            collect()
+            before, seen, unseen = counters(), spent, len(samples)
+    return samples, contaminated, stopped
+
+
+def _stop(samples: Sequence[float], spent: float, settings: TimingSettings) -> Stopped | None:
+    """Whether that is enough."""
+    n = len(samples)
+    if _due(n, settings) and median_interval(samples).relative_width <= settings.width:
+        if not drift(samples, settings.width):
+            return "width"
+    if n >= settings.max_samples:
+        return "samples"
+    if spent >= settings.budget and (n >= LEAST_SAMPLES or spent >= LONG * settings.budget):
+        return "budget"
+    return None
+
+
+def _due(n: int, settings: TimingSettings) -> bool:
+    """Whether the interval is judged at n samples: at the least, then where n passes a power of `GROWTH`."""
+    if n <= settings.min_samples:
+        return n == settings.min_samples
+    return int(math.log(n, GROWTH)) > int(math.log(n - 1, GROWTH))
+
+
+def _notes(
+    samples: Sequence[float],
+    interval: Interval,
+    settings: TimingSettings,
+    change: float | None,
+    contaminated: Sequence[int],
+    voids: int,
+) -> Iterator[str]:
+    n = len(samples)
+    if not interval.reached:
+        yield f"only {n} sample{'s' * (n != 1)} in {settings.budget:g} s: the interval is their range, not a 95 % one"
+    elif interval.relative_width > settings.width:
+        yield f"the 95 % interval is {interval.relative_width:.1%} of the median wide, asked was {settings.width:.1%}"
+    if change is None:
+        yield f"too few samples ({n}) to tell whether the times were steady"
+    elif change:
+        yield f"not steady: the times drift by {change:+.1%} from the first half of the samples to the second"
+    if contaminated:
+        yield f"{len(contaminated)} of {n} samples were disturbed by other work on the machine (flagged, not dropped)"
+    if voids:
+        yield f"the clock went backwards or stood still during {voids} samples, which were taken again"
+
+
+@contextmanager
+def _collector_between_samples() -> Iterator[Callable[[], object]]:
+    """The garbage collector off, and a function that collects what is young; as it was found afterwards."""
+    if not gc.isenabled():
+        yield lambda: None
+        return
+    gc.collect()
+    gc.disable()
+    try:
+        yield lambda: gc.collect(0)
+    finally:
+        gc.enable()
