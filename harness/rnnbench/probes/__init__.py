@@ -1,1 +1,16 @@
-"""."""
+"""The shipped probes, a plugin like any other."""
+
+from __future__ import annotations
+
+from rnnbench.hooks import hookimpl
+from rnnbench.probe import Probe
+from rnnbench.probes.convergence import CONVERGENCE
+from rnnbench.probes.gradient import GRADIENT
+from rnnbench.probes.memory import MEMORY
+from rnnbench.probes.throughput import THROUGHPUT
+
+
+@hookimpl
+def rnnbench_probes() -> list[Probe]:
+    """Throughput, memory, gradient, convergence."""
+    return [THROUGHPUT, MEMORY, GRADIENT, CONVERGENCE]

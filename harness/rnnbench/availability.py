@@ -1,0 +1,71 @@
+"""Can a case run here, and with which implementations? Answered without importing a framework."""
+
+from __future__ import annotations
+
+from rnnbench import spelling
+from rnnbench.backend import Backend
+from rnnbench.case import Case
+from rnnbench.cell import Cell
+from rnnbench.registry import Registry
+
+AUTO = "auto"
+
+
+def device_problem(backend: Backend, device: str) -> str | None:
+    """None if `device` looks usable, else one sentence why not."""
+    missing = backend.missing()
+    if missing is not None:
+        return missing
+    devices = backend.devices()
+    if device not in devices:
+        return f"backend {backend.name!r} knows no device {device!r}; it knows {', '.join(devices)}"
+    return devices[device]
+
+
+def candidates(case: Case, registry: Registry) -> tuple[list[str], str]:
+    """Implementations to try for a case, best first, and the reason where there is none.
+
+    A probe that ignores the implementation measures the portable step itself: it runs on the stepwise reference.
+    """
+    backend = registry.backends[case.backend]
+    problem = device_problem(backend, case.device)
+    if problem is not None:
+        return [], problem
+    cell = registry.cells[spelling.parse(case.cell)[0]]
+    if "implementation" in registry.probes[case.probe].ignores:
+        names = [registry.stepwise(case.backend).name]
+    elif case.implementation == AUTO:
+        names = _preferred(backend, case.device, registry)
+    else:
+        names = [case.implementation]
+    return _supported(names, cell, case, registry)
+
+
+def _preferred(backend: Backend, device: str, registry: Registry) -> list[str]:
+    """The backend's own order, then whatever plugins added, in the order they were loaded."""
+    order = list(backend.preferred(device))
+    brought = [implementation.name for implementation in registry.implementations_of(backend.name)]
+    extra = [name for name in brought if name not in order and _from_user(registry, backend.name, name)]
+    return [name for name in order if name in brought] + extra
+
+
+def _from_user(registry: Registry, backend: str, name: str) -> bool:
+    """Whether an implementation came in by a file the user named, so that `auto` should consider it."""
+    return registry.origins["implementation", f"{backend}/{name}"].asked_for
+
+
+def _supported(names: list[str], cell: Cell, case: Case, registry: Registry) -> tuple[list[str], str]:
+    reasons = []
+    supported = []
+    for name in names:
+        implementation = registry.implementations.get((case.backend, name))
+        if implementation is None:
+            known = ", ".join(i.name for i in registry.implementations_of(case.backend))
+            reasons.append(f"backend {case.backend!r} has no implementation {name!r}; it has {known}")
+            continue
+        reason = implementation.supports(cell, case.device, case.dtype)
+        if reason is None:
+            supported.append(name)
+        else:
+            reasons.append(f"{name}: {reason}")
+    return supported, "" if supported else "; ".join(reasons)

@@ -1,0 +1,133 @@
+"""`rnnbench verify`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rnnbench.availability import device_problem
+from rnnbench.case import Case
+from rnnbench.cli.plugins import load_plugins, plugin_option
+from rnnbench.errors import UsageError, nearest
+from rnnbench.executor import Session
+from rnnbench.registry import Registry
+
+DTYPES = ("float64", "float32")
+TIMEOUT = 600.0
+
+
+@click.command("verify")
+@click.argument("names", nargs=-1)
+@plugin_option
+@click.option("--device", default="cpu", show_default=True, help="Device to verify on.")
+@click.option("--dtype", "dtypes", multiple=True, type=click.Choice(DTYPES), help="Only this dtype.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with every check's deviation and tolerance.")
+def command(names: Sequence[str], plugins: Sequence[Path], device: str, dtypes: Sequence[str], as_json: bool) -> None:
+    """Check cells and implementations against the mathematics.
+
+    NAMES are cells (`lstm`), implementations (`native`, `torch/native`) or both; without any, all are checked, or with
+    --plugin all that the plugins brought. Asked of each: outputs, final state and gradients against the float64
+    oracle; the split law f(x[:t]) then f(x[t:]) = f(x); batch independence; the same numbers from the same seed; one
+    compilation for two calls; and parity of all implementations on identical weights. Exit code 1 if anything is wrong.
+    """
+    registry = load_plugins(plugins)
+    cases = [case for case in _cases(registry, device, dtypes or DTYPES) if _wanted(case, names, registry)]
+    if not cases:
+        what = ", ".join(names) or "any cell"
+        raise UsageError(f"no implementation supports {what} on {device!r}; see `rnnbench list`")
+    session = registry.executors["forkserver"].open()
+    try:
+        results = _Results([str(Path(p).resolve()) for p in plugins], registry, session)
+        for case in cases:
+            results.add(case, quiet=as_json)
+    finally:
+        session.close()
+    results.compare(quiet=as_json)
+    if as_json:
+        click.echo(json.dumps(results.rows, indent=2))
+    click.get_current_context().exit(0 if all(row["status"] in ("ok", "skipped") for row in results.rows) else 1)
+
+
+def _cases(registry: Registry, device: str, dtypes: Sequence[str]) -> Iterator[Case]:
+    """Every supported combination; a backend that is not there is left to be skipped with its reason."""
+    from rnnbench.conformance import kit_case
+
+    for cell in registry.cells.values():
+        for (backend, name), implementation in registry.implementations.items():
+            if backend not in registry.backends:
+                continue
+            for dtype in dtypes:
+                if implementation.supports(cell, device, dtype) is None:
+                    yield kit_case(cell.name, backend, name, device, dtype)
+
+
+def _wanted(case: Case, names: Sequence[str], registry: Registry) -> bool:
+    """Whether a case is among what the user named, or else among what the user's plugin files brought."""
+    full = f"{case.backend}/{case.implementation}"
+    cells = [name for name in names if name in registry.cells]
+    others = [name for name in names if name not in registry.cells]
+    known = {name for key in registry.implementations for name in ("/".join(key), key[1])}
+    for name in others:
+        if name not in known:
+            everything = [*registry.cells, *sorted(known)]
+            hint = nearest(name, everything)
+            raise UsageError(f"there is no cell or implementation {name!r}; see `rnnbench list`.{hint}")
+    if names:
+        return (not cells or case.cell in cells) and (not others or case.implementation in others or full in others)
+    asked = any(plugin.asked_for for plugin in registry.plugins)
+    origins = (registry.origins["cell", case.cell], registry.origins["implementation", full])
+    return not asked or any(plugin.asked_for for plugin in origins)
+
+
+@dataclass
+class _Results:
+    """Runs the kit case by case and keeps what parity needs."""
+
+    plugins: Sequence[str]
+    registry: Registry
+    session: Session
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    outputs: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+
+    def add(self, case: Case, quiet: bool) -> None:
+        """Run the kit on one combination and print its line."""
+        result = self._run(case)
+        label = f"{case.backend}/{case.implementation}"
+        if "outputs" in result:
+            self.outputs.setdefault((case.cell, case.dtype), {})[label] = result.pop("outputs")
+        self._row({"cell": case.cell, "implementation": label, "dtype": case.dtype, **result}, quiet)
+
+    def _run(self, case: Case) -> dict[str, Any]:
+        backend = self.registry.backends[case.backend]
+        problem = device_problem(backend, case.device)
+        if problem is not None:
+            return {"status": "skipped", "reason": problem}
+        job = {"kind": "kit", "case": case.to_json(), "plugins": list(self.plugins)}
+        outcome = self.session.run(job, backend.preload, TIMEOUT)
+        if outcome.status != "ok":
+            return {"status": outcome.status, "reason": outcome.reason}
+        return dict(outcome.result)
+
+    def compare(self, quiet: bool) -> None:
+        """Parity of all implementations of a cell on identical weights."""
+        from rnnbench.conformance import parity
+
+        for (cell, dtype), outputs in self.outputs.items():
+            for check in parity(outputs, dtype):
+                status = "ok" if check.passed else "wrong"
+                reason = "" if check.passed else check.sentence()
+                row = {"cell": cell, "implementation": check.name, "dtype": dtype, "status": status, "reason": reason}
+                self._row(row, quiet)
+
+    def _row(self, row: Mapping[str, Any], quiet: bool) -> None:
+        self.rows.append(dict(row))
+        if not quiet:
+            verified = f"  verified: {row['verified']}" if row.get("verified") == "none" else ""
+            reason = f"  {row['reason']}" if row["reason"] else ""
+            head = f"{row['status']:8} {row['cell']:10} {row['implementation']:24} {row['dtype']}"
+            click.echo(head + verified + reason)

@@ -1,0 +1,126 @@
+"""The conformance kit: what `rnnbench verify` asks of an implementation, at sizes small enough to ask everything."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from rnnbench.backend import Program
+from rnnbench.case import Case
+from rnnbench.cell import leaves
+from rnnbench.context import Context
+from rnnbench.verification import EPS, Check, against_oracle, projection_loss
+
+SIZES = {"seq_len": 13, "batch_size": 3, "input_size": 5, "hidden_size": 8, "layers": 2}
+"""Odd and unequal, so that a transposed or padded axis cannot go unnoticed."""
+
+SPLIT = 5
+"""Where the split law cuts the sequence."""
+
+ROUNDINGS = 64.0
+"""Two ways to the same number inside one implementation may differ by this many roundings (the order of sums changes
+with
+shape)."""
+
+
+def kit_case(cell: str, backend: str, implementation: str, device: str, dtype: str) -> Case:
+    """The case the kit runs on."""
+    return Case("verify", cell, backend, implementation, device, dtype, **SIZES)
+
+
+def run_kit(context: Context) -> dict[str, Any]:
+    """All checks of one implementation of one cell in the case's dtype.
+
+    Returns `verified`, `checks` and `outputs`, the outputs on the kit's inputs as nested lists, so that the caller can
+    compare backends with each other.
+    """
+    case = context.case
+    weights, xs = context.weights(), context.inputs("verification")
+    program = context.program(weights, loss=projection_loss)
+    checks = _oracle_checks(context, program) if context.cell.portable else []
+    checks += [
+        _split_law(program, xs, case.dtype),
+        _batch_independence(program, xs, case.dtype),
+        _repeatable(program, context.program(weights, loss=projection_loss), xs),
+        _one_compilation(context.program(weights, loss=projection_loss), xs),
+    ]
+    failed = [check.sentence() for check in checks if not check.passed]
+    found = {
+        "verified": "oracle" if context.cell.portable else "none",
+        "checks": [asdict(check) | {"passed": check.passed} for check in checks],
+        "outputs": _outputs(program, xs).astype(np.float64).tolist(),
+    }
+    return found | ({"status": "wrong", "reason": "; ".join(failed)} if failed else {})
+
+
+def _oracle_checks(context: Context, program: Program) -> list[Check]:
+    case = context.case
+    xs = context.inputs("verification")
+    return against_oracle(program, context.model, context.weights(), xs, case.dtype)
+
+
+def _outputs(program: Program, xs: np.ndarray) -> np.ndarray:
+    return program.get(program.forward(program.put({"xs": xs})["xs"])[1])
+
+
+def _roundings(dtype: str, size: float) -> float:
+    return ROUNDINGS * EPS[dtype] * max(1.0, size)
+
+
+def _split_law(program: Program, xs: np.ndarray, dtype: str) -> Check:
+    """f(x[:t]) then f(x[t:]) from the state reached is f(x)."""
+    placed = program.put({"xs": xs})["xs"]
+    whole_states, whole = program.forward(placed)
+    middle, first = program.forward(placed[:SPLIT])
+    states, second = program.forward(placed[SPLIT:], middle)
+    whole_outputs = program.get(whole)
+    joined = np.concatenate([program.get(first), program.get(second)])
+    deviations = [np.abs(joined - whole_outputs).max()]
+    for one, other in zip(states, whole_states, strict=True):
+        pairs = zip(leaves(one), leaves(other), strict=True)
+        deviations += [np.abs(program.get(a) - program.get(b)).max() for a, b in pairs]
+    size = float(np.abs(whole_outputs).max())
+    return Check("split law: outputs and state of two halves", float(max(deviations)), _roundings(dtype, size))
+
+
+def _batch_independence(program: Program, xs: np.ndarray, dtype: str) -> Check:
+    """Another sequence in row 1 changes nothing in the other rows."""
+    changed = xs.copy()
+    changed[:, 1] = -xs[:, 1][::-1] + 1
+    one, other = _outputs(program, xs), _outputs(program, changed)
+    rows = [row for row in range(xs.shape[1]) if row != 1]
+    deviation = float(np.abs(one[:, rows] - other[:, rows]).max())
+    return Check(
+        "batch independence: outputs of untouched rows", deviation, _roundings(dtype, float(np.abs(one).max()))
+    )
+
+
+def _repeatable(program: Program, again: Program, xs: np.ndarray) -> Check:
+    """The same weights built twice give the same numbers, to the last bit."""
+    return Check(
+        "same seed: outputs of a second build", float(np.abs(_outputs(program, xs) - _outputs(again, xs)).max()), 0
+    )
+
+
+def _one_compilation(program: Program, xs: np.ndarray) -> Check:
+    """A second call with the same shapes compiles nothing."""
+    _outputs(program, xs)
+    before = program.compilations()
+    _outputs(program, xs[::-1].copy())
+    return Check("one compilation: compilations in a second call", float(program.compilations() - before), 0)
+
+
+def parity(outputs: dict[str, Any], dtype: str) -> list[Check]:
+    """Every implementation of a cell against the first, on identical weights: `outputs` maps label -> nested lists."""
+    labels = list(outputs)
+    arrays = {label: np.asarray(outputs[label]) for label in labels}
+    checks = []
+    for label in labels[1:]:
+        first = arrays[labels[0]]
+        deviation = float(np.abs(arrays[label] - first).max())
+        checks.append(
+            Check(f"parity of {label} with {labels[0]}", deviation, _roundings(dtype, float(np.abs(first).max())))
+        )
+    return checks

@@ -1,0 +1,124 @@
+"""What a probe is given: one case with its names looked up, and the programs it can build from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from rnnbench import spelling
+from rnnbench.backend import Loss, Optimizer, Program, ProgramSpec, mean_square
+from rnnbench.case import Case
+from rnnbench.cell import Cell, Option
+from rnnbench.model import Model, Weights, initialise
+from rnnbench.seeds import rng_for, seed_for
+from rnnbench.task import Task
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from rnnbench.backend import Backend
+    from rnnbench.implementation import Implementation
+    from rnnbench.registry import Registry
+
+
+@dataclass(frozen=True)
+class Context:
+    """One case, looked up. `settings` is an instance of the probe's settings class. Sizes are those of the case.
+
+    Random streams are named, never counted, and no name contains the backend, implementation or device: weights and
+    data are the same numbers everywhere.
+    """
+
+    case: Case
+    cell: Cell
+    cell_options: Mapping[str, Option]
+    backend: Backend
+    implementation: Implementation
+    settings: Any
+    task: Task | None = None
+    task_options: Mapping[str, Option] | None = None
+
+    @property
+    def model(self) -> Model:
+        """The model of this case: with a head where there is a task, without one elsewhere."""
+        case = self.case
+        outputs = None if self.task is None else self.task.outputs(**(self.task_options or {}))
+        return Model(
+            self.cell, case.input_size, case.hidden_size, case.layers, outputs, case.dropout, self.cell_options
+        )
+
+    def weights(self, *names: object) -> Weights:
+        """The initial weights of the model; `names` single out a replicate."""
+        return initialise(self.model, self.case.seed, *names)
+
+    def program(
+        self,
+        weights: Weights | None = None,
+        *,
+        loss: Loss = mean_square,
+        metric: Loss | None = None,
+        optimizer: Optimizer | None = None,
+        dtype: str | None = None,
+    ) -> Program:
+        """Build the model on the case's backend and device."""
+        case = self.case
+        spec = ProgramSpec(
+            model=self.model,
+            weights=self.weights() if weights is None else weights,
+            implementation=self.implementation,
+            device=case.device,
+            dtype=dtype or case.dtype,
+            loss=loss,
+            metric=metric,
+            optimizer=optimizer or Optimizer(),
+            seed=seed_for(case.seed, "program") % 2**31,
+            threads=case.threads,
+        )
+        return self.backend.build(spec)
+
+    def rng(self, *names: object) -> np.random.Generator:
+        """A random stream of this case's seed, by name."""
+        return rng_for(self.case.seed, *names)
+
+    def inputs(self, *names: object, seq_len: int | None = None) -> np.ndarray:
+        """Standard normal xs_TBD, float64; never zeros, which would be unlike any data (and quick for some kernels)."""
+        case = self.case
+        shape = (seq_len or case.seq_len, case.batch_size, case.input_size)
+        return self.rng("inputs", *shape, *names).standard_normal(shape)
+
+
+def resolve(case: Case, registry: Registry) -> Context:
+    """Look up the names of a case whose implementation is already a real one."""
+    name, _ = spelling.parse(case.cell)
+    cell = registry.cells[name]
+    probe = registry.probes.get(case.probe)  # none for the conformance kit, which is no probe
+    task, task_options = _task(case, registry)
+    return Context(
+        case=case,
+        cell=cell,
+        cell_options=spelling.checked(case.cell, "cell", cell.options),
+        backend=registry.backends[case.backend],
+        implementation=registry.implementations[case.backend, case.implementation],
+        settings=None if probe is None else probe.settings(**_frozen(case.settings)),
+        task=task,
+        task_options=task_options,
+    )
+
+
+def with_implementation(case: Case, name: str) -> Case:
+    """The case with `auto` replaced by what was chosen."""
+    return replace(case, implementation=name)
+
+
+def _task(case: Case, registry: Registry) -> tuple[Task | None, dict[str, Option] | None]:
+    text = case.settings.get("task")
+    if text is None:
+        return None, None
+    task = registry.tasks[spelling.parse(text)[0]]
+    return task, spelling.checked(text, "task", task.options)
+
+
+def _frozen(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON lists as tuples, which frozen settings hold."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}

@@ -1,0 +1,73 @@
+"""How fast is a pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rnnbench import timing
+from rnnbench.context import Context
+from rnnbench.probe import Probe
+from rnnbench.probes.work import MODES, Mode, unit_of_work
+from rnnbench.quantity import Measurement, Quantity, Value
+from rnnbench.timing import Timing, TimingSettings
+
+
+@dataclass(frozen=True)
+class ThroughputSettings:
+    """modes: which passes to time. budget, width: see `rnnbench.timing.TimingSettings`, per mode."""
+
+    modes: tuple[Mode, ...] = MODES
+    budget: float = 1.0
+    width: float = 0.02
+
+
+def measure(context: Context) -> Measurement:
+    """Time each mode on rotating inputs that are on the device before the clock starts."""
+    program = context.program()
+    settings = TimingSettings(budget=context.settings.budget, width=context.settings.width)
+    values: dict[str, Value] = {}
+    notes: list[str] = []
+    details = {}
+    for mode in context.settings.modes:
+        call = unit_of_work(context, program, mode)
+        compiled = program.compilations()
+        timed = timing.measure(call, settings)
+        timing.check_complete(call, program.synchronize)
+        values |= _values(mode, timed, context.case.seq_len, context.case.batch_size)
+        notes += [f"{mode}: {note}" for note in timed.notes]
+        details[mode] = timed.details() | {"compilations": program.compilations() - compiled}
+    return Measurement(values, notes=notes, details=details | {"settings": program.settings()})
+
+
+def _values(mode: str, timed: Timing, T: int, B: int) -> dict[str, Value]:
+    """Every view of the one median: per call, per time step, tokens per second."""
+    per_call = timed.value()
+    rates = tuple(T * B / seconds for seconds in per_call.samples)
+    low, high = (T * B / bound if bound else None for bound in (per_call.high, per_call.low))
+    return {
+        f"{mode}.time": per_call,
+        f"{mode}.time_per_step": timed.value(1 / T),
+        f"{mode}.tokens_per_second": Value(T * B / per_call.value, low, high, rates),
+        f"{mode}.first_call": Value(timed.first_call),
+    }
+
+
+def _quantities(mode: str) -> tuple[Quantity, ...]:
+    what = "a forward pass" if mode == "forward" else "a training step (forward, backward, optimiser)"
+    return (
+        Quantity(f"{mode}.time", "s", "lower", f"Median time of {what} over the whole sequence."),
+        Quantity(f"{mode}.time_per_step", "s", "lower", f"Median time of {what}, divided by the time steps T."),
+        Quantity(f"{mode}.tokens_per_second", "1/s", "higher", f"T·B over the median time of {what}."),
+        Quantity(f"{mode}.first_call", "s", "lower", f"The first call of {what}: with compilation and allocation."),
+    )
+
+
+THROUGHPUT = Probe(
+    name="throughput",
+    version=1,
+    settings=ThroughputSettings,
+    quantities=tuple(quantity for mode in MODES for quantity in _quantities(mode)),
+    measure=measure,
+    ignores=("dropout",),
+    doc="time of a forward pass and of a training step: per time step and in tokens per second",
+)

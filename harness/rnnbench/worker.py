@@ -1,0 +1,103 @@
+"""What happens inside the fresh process of a job.
+
+`perform` takes and returns JSON values, so that nothing but plain data crosses the border between processes.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rnnbench.case import Case
+from rnnbench.context import Context, resolve
+from rnnbench.errors import CaseError
+from rnnbench.quantity import Measurement
+from rnnbench.registry import Registry, load
+
+Job = Mapping[str, Any]
+
+
+def perform(job: Job) -> dict[str, Any]:
+    """Run one job: `{"kind": "verify" | "measure" | "kit", "case": {...}, "plugins": [files]}`.
+
+    Returns `{"status", "reason", ...}`; whatever the plugin raises becomes a status, never an exception.
+    """
+    try:
+        registry = load(Path(file) for file in job.get("plugins", ()))
+        context = resolve(Case.from_json(job["case"]), registry)
+        return {"status": "ok", "reason": "", **KINDS[job["kind"]](context, registry, job)}
+    except CaseError as error:
+        return {"status": error.status, "reason": str(error)}
+    except MemoryError as error:
+        return {"status": "oom", "reason": f"out of memory ({error or 'MemoryError'}); use a smaller case"}
+    except Exception as error:  # a plugin may raise anything: it is that case's failure, not the run's
+        traceback.print_exc()
+        return {"status": "failed", "reason": describe(error)}
+
+
+def describe(error: BaseException) -> str:
+    """`Type: message (file:line)` of the frame that raised, on one line."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    message = " ".join(str(error).split())
+    return f"{type(error).__name__}: {message[:500]}{where}"
+
+
+def _measure(context: Context, registry: Registry, job: Job) -> dict[str, Any]:
+    del job
+    probe = registry.probes[context.case.probe]
+    measurement = probe.measure(context)
+    return measurement_json(measurement, {quantity.name: quantity for quantity in probe.quantities})
+
+
+def measurement_json(measurement: Measurement, quantities: Mapping[str, Any]) -> dict[str, Any]:
+    """A measurement as the JSON fields of a record. Raises ValueError for a quantity the probe did not declare."""
+    undeclared = sorted(set(measurement.values) - set(quantities))
+    if undeclared:
+        raise ValueError(f"the probe returned {', '.join(undeclared)}, which its `quantities` do not declare")
+    entries = {}
+    for name, value in measurement.values.items():
+        quantity = quantities[name]
+        head = {"unit": quantity.unit, "better": quantity.better, "deterministic": quantity.deterministic}
+        entries[name] = head | asdict(value) | {"samples": list(value.samples)}
+    curves = {name: asdict(curve) for name, curve in measurement.curves.items()}
+    return {
+        "quantities": entries,
+        "curves": curves,
+        "notes": list(measurement.notes),
+        "details": dict(measurement.details),
+    }
+
+
+def _verify(context: Context, registry: Registry, job: Job) -> dict[str, Any]:
+    """The check that comes before any timing, on the case's own sizes."""
+    from rnnbench.verification import against_oracle, projection_loss
+
+    del registry
+    dtype = job.get("dtype") or context.case.dtype
+    if not context.cell.portable:
+        return {"verified": "none", "checks": []}
+    model, weights = context.model, context.weights()
+    program = context.program(weights, loss=projection_loss, dtype=dtype)
+    xs = context.inputs("verification", seq_len=job.get("seq_len"))
+    checks = against_oracle(program, model, weights, xs, dtype)
+    failed = [check.sentence() for check in checks if not check.passed]
+    found = {"verified": "oracle", "checks": [asdict(check) for check in checks]}
+    return found | ({"status": "wrong", "reason": "; ".join(failed)} if failed else {})
+
+
+def _kit(context: Context, registry: Registry, job: Job) -> dict[str, Any]:
+    from rnnbench.conformance import run_kit
+
+    del registry, job
+    return run_kit(context)
+
+
+KINDS: dict[str, Callable[[Context, Registry, Job], dict[str, Any]]] = {
+    "measure": _measure,
+    "verify": _verify,
+    "kit": _kit,
+}
