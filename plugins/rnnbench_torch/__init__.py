@@ -1,1 +1,19 @@
-"""."""
+"""The PyTorch backend and its implementations. Importing this package does not import torch."""
+
+from __future__ import annotations
+
+from rnnbench import Backend, Implementation, hookimpl
+from rnnbench_torch import associative_scan, compiled, eager, native
+from rnnbench_torch.backend import TorchBackend
+
+
+@hookimpl
+def rnnbench_backends() -> tuple[Backend, ...]:
+    """PyTorch on cpu and cuda."""
+    return (TorchBackend(),)
+
+
+@hookimpl
+def rnnbench_implementations() -> tuple[Implementation, ...]:
+    """The ways PyTorch can run a cell, the plainest first."""
+    return (eager.implementation, compiled.implementation, native.implementation, associative_scan.implementation)

@@ -1,0 +1,58 @@
+"""PyTorch as a backend."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+
+from rnnbench.backend import Backend, ProgramSpec
+from rnnbench.errors import Skipped
+from rnnbench_torch import devices
+from rnnbench_torch.program import TorchProgram
+
+
+class TorchBackend(Backend):
+    """PyTorch on cpu and cuda."""
+
+    name = "torch"
+    preload = ("torch", "array_api_compat.torch", "torch._dynamo")
+    """torch._dynamo because the first optimiser imports it, for over a second. None of them starts a thread."""
+
+    def missing(self) -> str | None:
+        """None if torch and its array namespace are installed."""
+        return devices.missing()
+
+    def devices(self) -> Mapping[str, str | None]:
+        """cpu and cuda."""
+        return devices.available()
+
+    def versions(self) -> dict[str, str]:
+        """torch and what it computes with."""
+        found = {}
+        for package in ("torch", "array-api-compat", "triton", "nvidia-cudnn-cu12", "nvidia-cudnn-cu13"):
+            try:
+                found[package] = version(package)
+            except PackageNotFoundError:
+                continue
+        return found
+
+    def preferred(self, device: str) -> Sequence[str]:
+        """`compiled` is not among them: it compiles for tens of seconds before its first number."""
+        del device
+        return ("native", "associative_scan", "eager")
+
+    def build(self, spec: ProgramSpec) -> TorchProgram:
+        """Set threads and precision for the process and put the model on its device."""
+        reason = devices.available().get(spec.device, _unknown(spec.device))
+        if reason is not None:
+            raise Skipped(reason)
+        import torch
+
+        if spec.device == "cuda" and not torch.cuda.is_available():
+            raise Skipped("no CUDA device: torch.cuda.is_available() is false here")
+        devices.configure(spec.threads)
+        return TorchProgram(spec)
+
+
+def _unknown(device: str) -> str:
+    return f"torch runs here on {' and '.join(devices.DEVICES)}, not on {device!r}"

@@ -1,0 +1,61 @@
+"""`rnnbench.Optimizer` in torch: torch.optim with every constant spelled out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from rnnbench.backend import OPTIMIZERS, Optimizer
+
+if TYPE_CHECKING:
+    import torch
+
+Update = Callable[[Sequence["torch.Tensor"]], None]
+"""update(gradients): change the parameters in place."""
+
+
+def build(optimizer: Optimizer, params: Sequence[torch.Tensor]) -> Update:
+    """The update of `params`. Raises ValueError for a name that is not in `rnnbench.backend.OPTIMIZERS`."""
+    optim = _torch_optimizer(optimizer, params)
+
+    def update(gradients: Sequence[torch.Tensor]) -> None:
+        if optimizer.clip is not None:
+            gradients = clipped(gradients, optimizer.clip)
+        for param, gradient in zip(params, gradients, strict=True):
+            param.grad = gradient
+        optim.step()
+        optim.zero_grad(set_to_none=True)
+
+    return update
+
+
+def _torch_optimizer(optimizer: Optimizer, params: Sequence[torch.Tensor]) -> torch.optim.Optimizer:
+    """fused: one kernel for all parameters, with the same formula."""
+    from torch import optim
+
+    lr, decay = optimizer.lr, optimizer.weight_decay
+    match optimizer.name:
+        case "sgd":
+            return optim.SGD(params, lr=lr, weight_decay=decay, fused=True)
+        case "momentum":
+            return optim.SGD(params, lr=lr, momentum=optimizer.momentum, weight_decay=decay, fused=True)
+        case "rmsprop":
+            return optim.RMSprop(params, lr=lr, alpha=0.99, eps=1e-8, weight_decay=decay)
+        case "adam":
+            return optim.Adam(params, lr=lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=decay, fused=True)
+        case "adamw":
+            return optim.AdamW(params, lr=lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=decay, fused=True)
+    raise ValueError(f"unknown optimizer {optimizer.name!r}; allowed: {', '.join(OPTIMIZERS)}")
+
+
+def clipped(gradients: Sequence[torch.Tensor], limit: float) -> list[torch.Tensor]:
+    """Gradients scaled to a global norm of at most `limit` (Pascanu et al. 2013, arXiv:1211.5063, algorithm 1).
+
+    The norm never leaves the device. New tensors, because autograd may hand out one tensor for two parameters (two
+    biases that only occur as a sum), which would be scaled twice in place.
+    """
+    import torch
+
+    norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(gradient) for gradient in gradients]))
+    scale = (limit / norm).clamp(max=1.0)
+    return [gradient * scale for gradient in gradients]

@@ -1,0 +1,224 @@
+"""One model on one torch device."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rnnbench import process_memory
+from rnnbench.backend import Program, ProgramSpec
+from rnnbench.cell import tree_map
+from rnnbench.errors import OutOfMemory
+from rnnbench.model import States, advance, batched, layer_params, run
+from rnnbench_torch import devices, optimizers
+from rnnbench_torch.arrays import to_numpy, to_torch
+from rnnbench_torch.ops import torch_ops
+from rnnbench_torch.state_gradients import log_norms
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from rnnbench.task import Batch
+
+
+class TorchProgram(Program):
+    """Parameters are leaf tensors that require gradients; inference runs under `torch.no_grad`.
+
+    `inference_mode` was no faster for any implementation, and its tensors could not be used for training later on.
+    """
+
+    def __init__(self, spec: ProgramSpec) -> None:
+        self._wait = devices.synchronizer(spec.device)
+        self.memory_kind = "process" if spec.device == "cpu" else "allocator"
+        self._spec = spec
+        self._memory_before = 0
+        self._compilations_before = _compilations()
+        with self._asked():
+            self._params = _place_parameters(spec)
+            self._states = tuple(tree_map(self._place, state) for state in spec.weights.states)
+            self._unroll = spec.implementation.build(spec.model.cell, spec.device, spec.dtype)
+            self._dropout = _dropout(spec.model.dropout, spec.seed, spec.device)
+            self._update = optimizers.build(spec.optimizer, list(self._params.values()))
+
+    def put(self, batch: Mapping[str, np.ndarray]) -> Batch:
+        """Copy NumPy arrays onto the device."""
+        with self._asked():
+            return {name: self._place(array) for name, array in batch.items()}
+
+    def get(self, array: torch.Tensor) -> np.ndarray:
+        """Copy a tensor to NumPy."""
+        with self._asked():
+            return to_numpy(array)
+
+    def forward(self, xs: torch.Tensor, states: States | None = None) -> tuple[States, torch.Tensor]:
+        """Inference: (final states, outputs)."""
+        import torch
+
+        with self._asked(), torch.no_grad():
+            return self._run(xs, states)
+
+    def loss_and_gradients(self, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]:
+        """(loss, gradient of each parameter, gradient of xs), dropout off."""
+        with self._asked():
+            xs = batch["xs"].detach().requires_grad_()
+            loss = self._loss({**batch, "xs": xs})
+            *gradients, xs_gradient = _gradients(loss, [*self._params.values(), xs])
+            return loss.detach(), dict(zip(self._params, gradients, strict=True)), xs_gradient
+
+    def train_step(self, batch: Batch) -> torch.Tensor:
+        """One optimiser step in place: the loss before it."""
+        with self._asked():
+            return self._train_step(batch)
+
+    def train_steps(self, batches: Sequence[Batch]) -> torch.Tensor:
+        """One optimiser step per batch without waiting in between: their losses."""
+        import torch
+
+        with self._asked():
+            return torch.stack([self._train_step(batch) for batch in batches])
+
+    def evaluate(self, batch: Batch) -> dict[str, float]:
+        """`loss`, and `metric` where there is one, dropout off."""
+        import torch
+
+        ops = torch_ops()
+        with self._asked(), torch.no_grad():
+            _, outputs = self._run(batch["xs"])
+            found = {"loss": float(self._spec.loss(ops, outputs, batch))}
+            if self._spec.metric is not None:
+                found["metric"] = float(self._spec.metric(ops, outputs, batch))
+            return found
+
+    def log_gradient_norms(self, xs: torch.Tensor, cotangent: torch.Tensor) -> np.ndarray:
+        """ln ‖dL/ds_{T−k}‖ in row k − 1, float64 (T, B)."""
+        params = {name: param.detach() for name, param in self._params.items()}
+        model, ops = self._spec.model, torch_ops()
+        with self._asked():
+            initial = self._initial(xs.shape[1])
+            return to_numpy(log_norms(lambda s, x: advance(model, ops, params, s, x), initial, xs, cotangent))
+
+    def parameters(self) -> dict[str, np.ndarray]:
+        """Copies of the current parameters."""
+        return {name: to_numpy(param).copy() for name, param in self._params.items()}
+
+    def compilations(self) -> int:
+        """Graphs dynamo has compiled in this process since the program was built."""
+        return _compilations() - self._compilations_before
+
+    def synchronize(self) -> None:
+        """Wait until the device has nothing left to do."""
+        self._wait()
+
+    def reset_peak_memory(self) -> None:
+        """Start a new high-water mark, of the process on cpu, of torch's allocator on cuda."""
+        self.synchronize()
+        if self.memory_kind == "process":
+            self._memory_before = process_memory.reset_peak()
+            return
+        import torch
+
+        torch.cuda.reset_peak_memory_stats()
+        self._memory_before = torch.cuda.memory_allocated()
+
+    def peak_memory(self) -> int:
+        """Bytes at the high-water mark above what was in use at the reset."""
+        self.synchronize()
+        if self.memory_kind == "process":
+            return max(0, process_memory.peak_bytes() - self._memory_before)
+        import torch
+
+        return max(0, torch.cuda.max_memory_allocated() - self._memory_before)
+
+    def settings(self) -> dict[str, Any]:
+        """Threads, precision, TF32, denormals as they are now."""
+        return devices.settings(self._spec.device)
+
+    @contextmanager
+    def _asked(self) -> Iterator[None]:
+        """Around all work: wait for the device at the end, and name the lack of memory."""
+        with named_out_of_memory(self._spec.device):
+            yield
+            self.synchronize()
+
+    def _place(self, array: np.ndarray) -> torch.Tensor:
+        return to_torch(array, self._spec.device, self._spec.dtype)
+
+    def _initial(self, batch_size: int) -> States:
+        import torch
+
+        return batched(self._states, batch_size, torch.broadcast_to)
+
+    def _run(
+        self, xs: torch.Tensor, states: States | None = None, dropout: Callable[[Any], Any] | None = None
+    ) -> tuple[States, torch.Tensor]:
+        states = self._initial(xs.shape[1]) if states is None else states
+        return run(self._spec.model, self._unroll, self._params, states, xs, dropout)
+
+    def _loss(self, batch: Batch, dropout: Callable[[Any], Any] | None = None) -> torch.Tensor:
+        _, outputs = self._run(batch["xs"], dropout=dropout)
+        return self._spec.loss(torch_ops(), outputs, batch)
+
+    def _train_step(self, batch: Batch) -> torch.Tensor:
+        loss = self._loss(batch, self._dropout)
+        self._update(_gradients(loss, list(self._params.values())))
+        return loss.detach()
+
+
+def _place_parameters(spec: ProgramSpec) -> dict[str, torch.Tensor]:
+    """Leaf tensors on the device, each layer laid out as the implementation likes it."""
+    params = {name: to_torch(array, spec.device, spec.dtype) for name, array in spec.weights.params.items()}
+    if spec.implementation.prepare is not None:
+        for layer in range(spec.model.layers):
+            prepared = spec.implementation.prepare(layer_params(params, layer))
+            params.update({f"layers.{layer}.{name}": param for name, param in prepared.items()})
+    return {name: param.detach().requires_grad_() for name, param in params.items()}
+
+
+def _gradients(loss: torch.Tensor, inputs: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
+    """dloss/dinput for each; zeros for an input that the loss does not depend on."""
+    import torch
+
+    return torch.autograd.grad(loss, inputs, materialize_grads=True)
+
+
+def _dropout(rate: float, seed: int, device: str) -> Callable[[torch.Tensor], torch.Tensor] | None:
+    """Inverted dropout with a generator of its own, so that no other user of randomness moves its masks."""
+    if rate == 0:
+        return None
+    import torch
+
+    generator = torch.Generator(device).manual_seed(seed)
+
+    def dropout(ys: torch.Tensor) -> torch.Tensor:
+        return ys * torch.empty_like(ys).bernoulli_(1 - rate, generator=generator).div_(1 - rate)
+
+    return dropout
+
+
+def _compilations() -> int:
+    """Graphs dynamo has compiled in this process; 0 without importing it where nothing has."""
+    dynamo = sys.modules.get("torch._dynamo.utils")
+    return 0 if dynamo is None else dynamo.counters["stats"]["unique_graphs"]
+
+
+@contextmanager
+def named_out_of_memory(device: str) -> Iterator[None]:
+    """Turn what torch raises when memory runs out into `OutOfMemory`. torch's CPU allocator has no error of its own."""
+    import torch
+
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise OutOfMemory(_advice(device, error)) from error
+    except RuntimeError as error:
+        if "not enough memory" not in str(error) and "can't allocate memory" not in str(error):
+            raise
+        raise OutOfMemory(_advice(device, error)) from error
+
+
+def _advice(device: str, error: BaseException) -> str:
+    first_line = (str(error).splitlines() or [type(error).__name__])[0]
+    return f"out of memory on {device}; use a smaller batch, hidden size or sequence length ({first_line})"
