@@ -8,7 +8,8 @@ A number comes about in four steps.
 2. Calls are timed until they have settled (`rnnbench.steadiness`), for at most a share of the budget. Short calls are
    timed in lots of `number`, so that the clock's own cost stays below 0.1 % of a sample.
 3. Samples are taken until the 95 % interval of their median is narrow enough, and shows no drift, or the budget is
-   spent; `stopped` says which. No sample is ever dropped: outliers stay in, disturbed ones (`rnnbench.disturbance`) are flagged.
+   spent; `stopped` says which. No sample is ever dropped: outliers stay in, disturbed ones (`rnnbench.disturbance`)
+   are flagged.
 4. The samples themselves are looked at once more for drift; that is the verdict in `steady`.
 
 The cyclic garbage collector is off while the clock runs, as in `timeit`; it collects its youngest generation
@@ -55,7 +56,8 @@ LONG = 3.0
 
 GROWTH = 1.1
 """The interval is judged each time the number of samples has grown by this factor, not after every sample: each further
-look is one more chance to stop on an interval that is narrow by luck."""
+look is one more chance to stop on an interval that is narrow by luck. Simulated, 93 to 96 % of the 95 % intervals then
+hold the truth (normal and exponential noise of 0.5 to 5 %)."""
 
 MARGIN = 1.2
 """Lots are made this much longer than needed, so that a call that gets a little faster does not change them again."""
@@ -287,9 +289,9 @@ def _sample(
 def _stop(samples: Sequence[float], spent: float, settings: TimingSettings) -> Stopped | None:
     """Whether that is enough."""
     n = len(samples)
-    if _due(n, settings) and median_interval(samples).relative_width <= settings.width:
-        if not drift(samples, settings.width):
-            return "width"
+    narrow = _due(n, settings) and median_interval(samples).relative_width <= settings.width
+    if narrow and not drift(samples, settings.width):
+        return "width"
     if n >= settings.max_samples:
         return "samples"
     if spent >= settings.budget and (n >= LEAST_SAMPLES or spent >= LONG * settings.budget):

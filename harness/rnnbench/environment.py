@@ -1,0 +1,184 @@
+"""Where a number was made: machine, software, and the state they were in.
+
+A snapshot has three parts. `machine` and `software` are stable and make up `environment_id`; `state` is what differs
+from one minute to the next. What the system does not tell is None, never a guess. Names of hosts, users and folders
+are left out, so that a record can be published.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib.metadata
+import os
+import platform
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rnnbench.case import digest
+from rnnbench.disturbance import stolen_seconds
+
+PATIENCE = 10.0
+"""Seconds to wait for nvidia-smi or git: the first takes seconds where the driver has to wake up, and hangs with it."""
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "KMP_AFFINITY", "OMP_PROC_BIND")
+"""Environment variables that change how fast the same code runs."""
+
+GPU_FIELDS = {
+    "name": "name",
+    "driver": "driver_version",
+    "memory_mib": "memory.total",
+    "persistence": "persistence_mode",
+    "clock_mhz": "clocks.sm",
+    "clock_max_mhz": "clocks.max.sm",
+    "memory_clock_mhz": "clocks.mem",
+    "temperature_c": "temperature.gpu",
+    "power_w": "power.draw",
+    "throttle_reasons": "clocks_throttle_reasons.active",
+}
+"""Our name -> nvidia-smi's. Throttle reasons are a bit mask; 0x1 is idle, anything from 0x4 on holds the clock down."""
+
+_STABLE_GPU = ("name", "driver", "memory_mib", "clock_max_mhz")
+_CPU = Path("/sys/devices/system/cpu")
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def snapshot(versions: Mapping[str, str], folder: Path | None = None) -> dict[str, Any]:
+    """Everything as JSON values. versions: package -> version, of the backends; `folder` is asked for its git commit.
+
+    Takes some 10 ms, and as long as nvidia-smi takes where there is one.
+    """
+    gpus = nvidia()
+    return {
+        "machine": machine() | {"gpus": [{key: gpu.get(key) for key in _STABLE_GPU} for gpu in gpus]},
+        "software": {
+            "os": platform.system(),
+            "kernel": platform.release(),
+            "python": f"{platform.python_implementation()} {platform.python_version()}",
+            "versions": {"numpy": importlib.metadata.version("numpy"), **dict(sorted(versions.items()))},
+        },
+        "state": {
+            "time": time.time(),
+            "load_average": list(os.getloadavg()),
+            "steal_seconds": stolen_seconds(),
+            "thread_variables": {name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ},
+            "gpus": gpus,
+            "git": git_state(folder or Path.cwd()),
+        },
+    }
+
+
+def environment_id(environment: Mapping[str, Any]) -> str:
+    """12 hex digits that are equal for two snapshots whenever their machine and software are."""
+    return digest([environment["machine"], environment["software"]])
+
+
+def machine() -> dict[str, Any]:
+    """Processor and memory. Sizes are bytes; `cores_allowed` respects affinity, `cpu_quota` is the container's limit in
+    cores; `memory` is rounded to 64 MiB, of which virtual machines vary from boot to boot.
+    """
+    import psutil
+
+    information = _cpuinfo()
+    return {
+        "architecture": platform.machine(),
+        "cpu": information.get("model name") or platform.processor() or None,
+        "cores_physical": psutil.cpu_count(logical=False),
+        "cores_logical": psutil.cpu_count(logical=True),
+        "cores_allowed": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
+        "cpu_quota": _cpu_quota(),
+        "memory": _rounded(psutil.virtual_memory().total),
+        "memory_limit": _number(_first_line(_CGROUP / "memory.max")),
+        "governor": _first_line(_CPU / "cpu0/cpufreq/scaling_governor"),
+        "turbo": _turbo(),
+        "virtual": "hypervisor" in information["flags"].split() if "flags" in information else None,
+    }
+
+
+def git_state(folder: Path) -> dict[str, Any] | None:
+    """`{"commit": 40 hex digits, "dirty": changed tracked files}`; None without git, repository, or first commit."""
+    described = _output(
+        ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+        {"GIT_OPTIONAL_LOCKS": "0"},  # only look: others may be committing in this folder
+    )
+    match = re.fullmatch(r"([0-9a-f]{40,64})(-dirty)?", (described or "").strip())
+    return {"commit": match[1], "dirty": match[2] is not None} if match else None
+
+
+def nvidia() -> list[dict[str, Any]]:
+    """One entry per NVIDIA GPU with the keys of `GPU_FIELDS`; empty without nvidia-smi or where it fails."""
+    query = f"--query-gpu={','.join(GPU_FIELDS.values())}"
+    text = _output(["nvidia-smi", query, "--format=csv,noheader,nounits"])
+    rows = csv.reader((text or "").splitlines(), skipinitialspace=True)
+    return [
+        {key: _told(cell) for key, cell in zip(GPU_FIELDS, row, strict=True)}
+        for row in rows
+        if len(row) == len(GPU_FIELDS)
+    ]
+
+
+def _told(text: str) -> str | float | None:
+    """A cell of nvidia-smi: a number, a word, or None for `[N/A]` and its like."""
+    number = _number(text)
+    return None if text.startswith("[") else text if number is None else number
+
+
+def _cpu_quota() -> float | None:
+    """Cores' worth of CPU time that the control group allows, None without a limit."""
+    quota, _, period = (_first_line(_CGROUP / "cpu.max") or "").partition(" ")
+    return float(quota) / float(period) if quota.isdigit() and period.isdigit() else None
+
+
+def _turbo() -> bool | None:
+    """Whether the clock may rise above its nominal rate, where the driver tells."""
+    no_turbo = _first_line(_CPU / "intel_pstate/no_turbo")
+    if no_turbo is not None:
+        return no_turbo == "0"
+    boost = _first_line(_CPU / "cpufreq/boost")
+    return None if boost is None else boost == "1"
+
+
+def _cpuinfo() -> dict[str, str]:
+    """The first processor's entry of /proc/cpuinfo; on macOS, its brand."""
+    try:
+        first = Path("/proc/cpuinfo").read_text().partition("\n\n")[0]
+    except OSError:
+        brand = _output(["sysctl", "-n", "machdep.cpu.brand_string"])
+        return {"model name": brand.strip()} if brand else {}
+    pairs = (line.partition(":") for line in first.splitlines())
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def _rounded(size: int, unit: int = 64 * 2**20) -> int:
+    return round(size / unit) * unit
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text) if text is not None else None
+    except ValueError:
+        return None
+    return int(value) if value is not None and value.is_integer() else value
+
+
+def _first_line(path: Path) -> str | None:
+    try:
+        return path.read_text().partition("\n")[0].strip()
+    except OSError:
+        return None
+
+
+def _output(command: Sequence[str], variables: Mapping[str, str] | None = None) -> str | None:
+    """What a command printed; None if it is not installed, fails, or takes too long."""
+    if shutil.which(command[0]) is None:
+        return None
+    environment = {**os.environ, "LC_ALL": "C", **(variables or {})}
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, env=environment, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout
