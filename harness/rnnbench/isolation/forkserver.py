@@ -1,0 +1,180 @@
+"""The `forkserver` executor: every job in a process of its own, forked from one that has the framework imported.
+
+Why not `multiprocessing`'s forkserver: it has one server per process, while torch and jax must never share one (their
+CUDA libraries conflict); it hands back neither process group nor output, and its server does not adopt the processes
+that a plugin leaves behind. The loop that is needed instead is small; it lives in `rnnbench.isolation.launcher`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import subprocess
+import sys
+import time
+import uuid
+import warnings
+from pathlib import Path
+
+from rnnbench.errors import UsageError
+from rnnbench.executor import Job, Outcome
+from rnnbench.isolation import frames, orphans
+
+WORKER = ("rnnbench.worker",)
+"""Imported ahead of every job, whatever its backend."""
+START_SECONDS = 300.0
+"""How long importing a framework may take; a cold network disk takes a minute."""
+_GRACE = 15.0  # seconds past its timeout in which a launcher has to report; later, it hangs itself
+_COMMAND = (
+    "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from rnnbench.isolation.launcher import main; main()"
+)
+
+
+class LauncherLost(Exception):
+    """The launcher ended or hangs; the message says what it was doing."""
+
+
+class ForkServer:
+    """A session with one launcher per tuple of preloaded modules, started when first needed. One job at a time."""
+
+    def __init__(self, always: tuple[str, ...] = WORKER) -> None:
+        if not hasattr(os, "fork"):
+            raise UsageError(
+                f"the executor `forkserver` needs Linux or macOS, this is {sys.platform}. "
+                "Use WSL, or the executor `inline` (no timeouts, no protection against crashes)."
+            )
+        self._always = always
+        self._launchers: dict[tuple[str, ...], _Launcher] = {}
+
+    def run(self, job: Job, preload: tuple[str, ...], timeout: float) -> Outcome:
+        """Run one job. See `rnnbench.executor.Session`; `job["limits"]` may set {address_space: bytes}."""
+        started = time.perf_counter()
+        try:
+            answer, output = self._exchange(job, preload, timeout)
+            fields = json.loads(answer) | {"output": output.decode(errors="replace")}
+        except LauncherLost as lost:
+            fields = {"status": "crashed", "reason": str(lost), "result": {}}
+        return Outcome(**fields, seconds=time.perf_counter() - started)
+
+    def close(self) -> None:
+        """Stop every launcher; each stops what it started."""
+        while self._launchers:
+            self._launchers.popitem()[1].stop()
+
+    def _exchange(self, job: Job, preload: tuple[str, ...], timeout: float) -> tuple[bytes, bytes]:
+        """Answer and output; a launcher that was lost before it began the job is replaced, once."""
+        request = json.dumps({"job": dict(job), "cwd": str(Path.cwd()), "timeout": timeout}).encode()
+        for last_try in (False, True):
+            launcher = self._launcher(preload)
+            try:
+                if launcher.begin(request):
+                    return launcher.finish(timeout + _GRACE)
+            except BaseException:  # also Ctrl-C: what was begun must not go on
+                self._discard(preload)
+                raise
+            self._discard(preload)
+            if last_try:
+                break
+        raise LauncherLost("the process that starts the cases was killed twice before it could start this one")
+
+    def _launcher(self, preload: tuple[str, ...]) -> _Launcher:
+        if preload not in self._launchers:
+            launcher = _Launcher((*self._always, *preload))
+            if launcher.lost_threads:
+                launcher.stop()
+                warnings.warn(
+                    f"importing {', '.join(launcher.modules)} starts threads, which do not survive a fork; "
+                    "every case now imports it anew, which is correct but slower",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
+                launcher = _Launcher(())
+            self._launchers[preload] = launcher
+        return self._launchers[preload]
+
+    def _discard(self, preload: tuple[str, ...]) -> None:
+        self._launchers.pop(preload).stop()
+
+
+class _Launcher:
+    """The launcher process seen from the command."""
+
+    def __init__(self, modules: tuple[str, ...]) -> None:
+        self.modules = modules
+        self._mark = uuid.uuid4().hex
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-c", _COMMAND, json.dumps(sys.path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+            start_new_session=True,
+            env={**os.environ, orphans.MARK: self._mark},
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._to, self._from = self._process.stdin, self._process.stdout
+        try:
+            self.lost_threads = self._greet()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _greet(self) -> int:
+        what = f"importing {', '.join(self.modules) or 'rnnbench'} ahead of the cases"
+        hello = json.dumps({"preload": self.modules, "mark": self._mark}).encode()
+        if not self._send(hello):
+            raise LauncherLost(f"{what} failed: {self._ending()}")
+        reply = self._receive(START_SECONDS, what)
+        if reply is None:
+            raise LauncherLost(f"{what} failed: {self._ending()}")
+        return json.loads(reply)["lost_threads"]
+
+    def begin(self, request: bytes) -> bool:
+        """Hand over a job; False when the launcher was gone before it could begin it."""
+        return self._send(request) and self._receive(_GRACE, "starting a case") is not None
+
+    def finish(self, seconds: float) -> tuple[bytes, bytes]:
+        """Answer and output of the job that was begun."""
+        answer = self._receive(seconds, "waiting for a case")
+        output = None if answer is None else self._receive(_GRACE, "ending a case")
+        if answer is None or output is None:
+            raise LauncherLost(f"the process that started this case was lost: {self._ending()}")
+        return answer, output
+
+    def stop(self) -> None:
+        """End it, kindly first. Returns when nothing it started is left."""
+        clean = False
+        try:
+            self._to.close()
+            clean = self._process.wait(_GRACE) == 0
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            if not clean:
+                self._process.kill()
+                self._process.wait()
+                orphans.kill_marked(self._mark)
+            self._from.close()
+
+    def _send(self, message: bytes) -> bool:
+        try:
+            frames.send(self._to.fileno(), message)
+        except BrokenPipeError:
+            return False
+        return True
+
+    def _receive(self, seconds: float, doing: str) -> bytes | None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._from, selectors.EVENT_READ)
+            # asked again without waiting: after Ctrl-Z and fg the time may be over although the answer is there
+            if not (selector.select(None if seconds == float("inf") else seconds) or selector.select(0)):
+                raise LauncherLost(f"no sign of life for {seconds:g} s while {doing}")
+        return frames.receive(self._from.fileno())
+
+    def _ending(self) -> str:
+        try:
+            code = self._process.wait(1)
+        except subprocess.TimeoutExpired:
+            return "it closed its output"
+        return f"it was killed by signal {-code}" if code < 0 else f"it ended with exit code {code}"

@@ -1,0 +1,29 @@
+"""Jobs run in this very process: for a debugger or a profiler, not for numbers to publish."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+
+from rnnbench.executor import Job, Outcome
+from rnnbench.isolation import entry
+
+
+class Inline:
+    """A session without isolation.
+
+    There is no timeout, a crash ends the whole command, `limits` are not applied, both frameworks share one process,
+    and what a job prints goes to stderr instead of into the Outcome.
+    """
+
+    def run(self, job: Job, preload: tuple[str, ...], timeout: float) -> Outcome:  # noqa: ARG002
+        """Run one job; `preload` and `timeout` mean nothing here."""
+        started = time.perf_counter()
+        with contextlib.redirect_stdout(sys.stderr):
+            answer = json.loads(entry.perform(job))
+        return Outcome(**answer, seconds=time.perf_counter() - started)
+
+    def close(self) -> None:
+        """Nothing was started."""

@@ -1,0 +1,161 @@
+"""The process that has a framework imported, single-threaded, and forks a clean child of itself for every job.
+
+Runs as its own interpreter in its own session, so it never sees the terminal's Ctrl-C; it stops at the end of its
+standard input, which also comes when the command is killed. It speaks `rnnbench.isolation.frames`:
+
+- in, once: JSON {preload, mark}; out: JSON {lost_threads}, how many threads a fork would lose;
+- in, per job: JSON {job, cwd, timeout}; out: an empty message when the child is forked (from then on the job has
+  begun), then JSON {status, reason, result}, then the end of what the job printed.
+
+Everything the job leaves behind is killed before the answer goes out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import json
+import os
+import selectors
+import signal
+import time
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import psutil
+
+from rnnbench.isolation import child, death, frames, kernel, orphans
+from rnnbench.isolation.offspring import Offspring
+
+KEPT_OUTPUT = 8 << 10
+"""Bytes of a job's output that go into its Outcome."""
+_LAST_WORDS = 1.0  # seconds a timed-out job gets to write where it was
+
+Event = Literal["result", "exit", "timeout", "abandoned"]
+
+
+def main() -> None:
+    """Serve jobs until standard input ends."""
+    requests, replies = _take_over_streams()
+    with contextlib.suppress(BrokenPipeError):  # the command is gone, and so is everyone who would read an error
+        hello = json.loads(frames.receive(requests) or b"null")
+        if hello is None:
+            return
+        kernel.adopt_orphans()
+        kernel.die_with_parent(signal.SIGKILL)  # a preload that hangs cannot notice the end of standard input
+        _preload(hello["preload"])
+        kernel.die_with_parent(0)
+        frames.send(replies, json.dumps({"lost_threads": _threads_a_fork_loses()}).encode())
+        Launcher(requests, replies, hello["mark"]).serve()
+
+
+def _take_over_streams() -> tuple[int, int]:
+    """Move the two pipes away from 0 and 1, where any import could read or print."""
+    requests, replies = os.dup(0), os.dup(1)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.dup2(2, 1)
+    os.close(null)
+    return requests, replies
+
+
+def _preload(modules: list[str]) -> None:
+    for module in modules:
+        with contextlib.suppress(Exception):  # the job meets the same error where it can be reported
+            importlib.import_module(module)
+    gc.collect()
+    gc.freeze()  # keep the children's collector off the shared pages
+
+
+def _threads_a_fork_loses() -> int:
+    """Threads left beside this one by a trial fork; OpenBLAS, for one, ends its own before any fork and starts anew."""
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    return psutil.Process().num_threads() - 1
+
+
+class Launcher:
+    """Serves one job after the other."""
+
+    def __init__(self, requests: int, replies: int, mark: str) -> None:
+        self._requests, self._replies, self._mark = requests, replies, mark
+        self._exits, self._signalled = os.pipe()
+        for fd in (self._exits, self._signalled):
+            os.set_blocking(fd, False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(self._signalled, warn_on_full_buffer=False)
+
+    def serve(self) -> None:
+        """Until the requests end, or end in the middle of a job."""
+        while (message := frames.receive(self._requests)) is not None:
+            request = json.loads(message)
+            ooms = kernel.oom_kills()
+            offspring = self._fork(request)
+            try:
+                frames.send(self._replies, b"")
+                event = self._supervise(offspring, request["timeout"])
+            finally:
+                offspring.end()
+                orphans.reap(self._mark)
+                offspring.drain()
+            if event == "abandoned":
+                return
+            self._answer(event, offspring, request["timeout"], ooms)
+
+    def _fork(self, request: Mapping[str, Any]) -> Offspring:
+        results, output = os.pipe(), os.pipe()
+        launcher = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            own = (self._requests, self._replies, self._exits, self._signalled, results[0], output[0])
+            child.run(request, results[1], output[1], own, launcher)
+        os.close(results[1])
+        os.close(output[1])
+        return Offspring(pid, results[0], output[0])
+
+    def _supervise(self, offspring: Offspring, timeout: float) -> Event:
+        event = self._watch(offspring, timeout)
+        if event != "timeout":
+            return event
+        os.kill(offspring.pid, signal.SIGABRT)  # faulthandler writes where it was
+        last = self._watch(offspring, _LAST_WORDS)
+        return "abandoned" if last == "abandoned" else "timeout"
+
+    def _watch(self, offspring: Offspring, seconds: float) -> Event:
+        """Read what the job writes until something happens."""
+        deadline = time.monotonic() + seconds
+        with selectors.DefaultSelector() as selector:
+            for fd in (self._requests, self._exits, *offspring.open_pipes):
+                selector.register(fd, selectors.EVENT_READ)
+            while True:
+                left = deadline - time.monotonic()
+                for key, _ in selector.select(None if left == float("inf") else max(left, 0)):
+                    if key.fd == self._requests:  # nothing is sent during a job: this is the end of the input
+                        return "abandoned"
+                    if key.fd == self._exits:
+                        os.read(self._exits, 512)
+                    elif not offspring.read(key.fd):
+                        selector.unregister(key.fd)
+                if offspring.answer is not None:
+                    return "result"
+                if offspring.exited():
+                    return "exit"
+                if left <= 0:
+                    return "timeout"
+
+    def _answer(self, event: Event, offspring: Offspring, timeout: float, ooms: int | None) -> None:
+        output = offspring.printed()
+        answer = offspring.answer
+        if answer is None:
+            if event == "timeout":
+                status, reason = "timeout", death.timed_out(timeout, output)
+            else:
+                now = kernel.oom_kills()
+                rise = None if ooms is None or now is None else now - ooms
+                status, reason = death.died(offspring.wait_status, output, rise, offspring.peak_bytes)
+            answer = json.dumps({"status": status, "reason": reason, "result": {}}).encode()
+        frames.send(self._replies, answer)
+        frames.send(self._replies, output.encode()[-KEPT_OUTPUT:])

@@ -1,0 +1,52 @@
+"""Finding and killing what a job left running, even where it detached itself."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Iterable
+
+import psutil
+
+MARK = "RNNBENCH_LAUNCHER"
+"""Environment variable that every process below one launcher carries."""
+_PATIENCE = 5.0  # seconds; a killed process that stays longer hangs in the kernel, and nothing here can help
+
+
+def reap(mark: str) -> None:
+    """Kill and wait for every descendant of this process.
+
+    On Linux the launcher adopts orphans, so none can hide and having no child left is proof. Elsewhere orphans belong
+    to init and are recognised by the mark in their environment.
+    """
+    if sys.platform != "linux":
+        kill_marked(mark)
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline:
+        try:
+            reaped, _ = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if not reaped:
+            _kill(psutil.Process().children(recursive=True))
+            time.sleep(0.005)
+
+
+def kill_marked(mark: str) -> None:
+    """Kill every other process that was started with this mark."""
+    _kill(process for process in psutil.process_iter() if process.pid != os.getpid() and _marked(process, mark))
+
+
+def _marked(process: psutil.Process, mark: str) -> bool:
+    try:
+        return process.environ().get(MARK) == mark
+    except (psutil.Error, OSError):
+        return False
+
+
+def _kill(processes: Iterable[psutil.Process]) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
