@@ -1,0 +1,200 @@
+"""From a document to the cases of a run."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
+
+from rnnbench import spelling
+from rnnbench.case import AXES, Case, digest
+from rnnbench.probe import Probe
+from rnnbench.suite.document import Document
+from rnnbench.suite.names import Names, Registry
+from rnnbench.suite.overrides import matches, overridden, selected
+from rnnbench.suite.problems import Problems
+from rnnbench.suite.schema import Grid, ProbeEntry, validated
+from rnnbench.suite.settings import Settings, variants
+
+MAX_CASES = 100_000
+Block = dict[str, tuple[Any, ...]]
+"""A product of cases: axis -> values, every axis there, in the order of AXES."""
+Point = tuple[Any, ...]
+"""One value per axis, in the order of AXES."""
+_SEQ_LEN, _INPUT_SIZE = AXES.index("seq_len"), AXES.index("input_size")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A suite whose every name is known, as cases in the order they run.
+
+    resolved: the suite complete with defaults, as JSON values. executor, timeout: as in the suite.
+    """
+
+    name: str
+    seed: int
+    executor: str
+    timeout: float
+    cases: tuple[Case, ...]
+    resolved: dict[str, Any]
+
+    @property
+    def hash(self) -> str:
+        """12 hex digits of all that decides what is measured: not the description, nor where plugins lie."""
+        return digest({key: value for key, value in self.resolved.items() if key != "description"})
+
+
+@dataclass(frozen=True)
+class _Question:
+    """A probe with every combination of its settings and the blocks it runs on."""
+
+    probe: Probe
+    variants: Sequence[Settings]
+    axes: Block
+    blocks: Sequence[Block]
+
+    @property
+    def size(self) -> int:
+        """Cases before duplicates and exclusions are dropped."""
+        return len(self.variants) * sum(math.prod(map(len, block.values())) for block in self.blocks)
+
+    @property
+    def resolved(self) -> dict[str, Any]:
+        """For the resolved suite: settings that vary as lists, all others as they are."""
+        settings = {key: _distinct(variant[key] for variant in self.variants) for key in self.variants[0]}
+        single = {key: values[0] if len(values) == 1 else values for key, values in settings.items()}
+        return {"version": self.probe.version, "settings": single, "grid": self.axes}
+
+
+def _distinct(values: Iterable[Any]) -> list[Any]:
+    return list({json.dumps(value): value for value in values}.values())
+
+
+def plan(document: Document, registry: Registry, only: Sequence[str] = (), overrides: Sequence[str] = ()) -> Plan:
+    """Expand a suite. Raises SuiteError with every unknown name and setting, or UsageError for a bad `only`.
+
+    The shortest sequences come first, over all cells; then the probes in the order written, then their settings, then
+    the grid with the cells outermost.
+    """
+    data, places = overridden(document, overrides)
+    problems = Problems(places)
+    suite = validated(data, problems)
+    names = Names(registry, problems)
+    names.known("executor", suite.executor, ("executor",))
+    grid = names.axes(suite.grid, ("grid",))
+    grid = {axis: grid.get(axis, tuple(registry.backends)) for axis in AXES}
+    if not grid["backend"]:
+        problems.add(("grid", "backend"), "no plugin brings a backend; install one, or name its file under `plugins:`")
+    include = [names.axes(entry, ("grid", "include", index)) for index, entry in enumerate(suite.grid.include)]
+    exclude = [names.axes(entry, ("grid", "exclude", index)) for index, entry in enumerate(suite.grid.exclude)]
+    blocks = [grid, *({**grid, **entry} for entry in include)]
+    asked = [_question(name, entry, blocks, names, problems) for name, entry in suite.probes.items()]
+    questions = [question for question in asked if question is not None]
+    problems.stop()
+    cases = _cases(questions, exclude, suite.seed, names, problems)
+    resolved = {
+        **suite.model_dump(include={"name", "description", "seed", "executor", "timeout"}),
+        "grid": {**grid, "include": include, "exclude": exclude},
+        "probes": {question.probe.name: question.resolved for question in questions},
+    }
+    return Plan(
+        name=suite.name,
+        seed=suite.seed,
+        executor=suite.executor,
+        timeout=suite.timeout,
+        cases=selected(cases, only) if only else cases,
+        resolved=json.loads(json.dumps(resolved)),
+    )
+
+
+def _question(
+    name: str, entry: ProbeEntry | None, blocks: Sequence[Block], names: Names, problems: Problems
+) -> _Question | None:
+    path, entry = ("probes", name), entry or ProbeEntry()
+    axes = names.axes(entry.grid, (*path, "grid"))
+    if names.known("probe", name, path) is None:
+        return None
+    probe = names.registry.probes[name]
+    return _Question(
+        probe, variants(probe, entry, path, names, problems), axes, [{**block, **axes} for block in blocks]
+    )
+
+
+def _cases(
+    questions: Sequence[_Question], exclude: Sequence[Block], seed: int, names: Names, problems: Problems
+) -> tuple[Case, ...]:
+    """All cases in order, each once; raises SuiteError where there are too many, none, or impossible ones."""
+    if (count := sum(question.size for question in questions)) > MAX_CASES:
+        problems.add(("grid",), f"the lists multiply to {count:,} cases; at most {MAX_CASES:,} are allowed")
+    problems.stop()
+    tasks = _Tasks(names.registry, problems)
+    found: list[tuple[int, int, Case]] = []
+    for order, question in enumerate(questions):
+        points = _points(question, exclude)
+        for settings in question.variants:
+            fitted = tasks.fitted(question.probe, settings, points) if question.probe.uses_task else points
+            found += [(point[_SEQ_LEN], order, _case(question.probe, point, settings, seed)) for point in fitted]
+    if not found:
+        problems.add(("grid", "exclude"), "no case is left; exclude less")
+    problems.stop()
+    return tuple(case for _, _, case in sorted(found, key=itemgetter(0, 1)))
+
+
+def _case(probe: Probe, point: Point, settings: Settings, seed: int) -> Case:
+    axes = dict(zip(AXES, point, strict=True))
+    return Case(probe=probe.name, **axes, seed=seed, probe_version=probe.version, settings=settings)
+
+
+def _points(question: _Question, exclude: Sequence[Block]) -> list[Point]:
+    """The grid of a question without what is excluded, with the axes that the probe ignores at one value."""
+    points = dict.fromkeys(point for block in question.blocks for point in itertools.product(*block.values()))
+    for entry in exclude:
+        dropped = [(index, _covered(entry[axis], points, index)) for index, axis in enumerate(AXES) if axis in entry]
+        points = {point: None for point in points if not all(point[index] in values for index, values in dropped)}
+    fixed = {index: _fixed(axis, question) for index, axis in enumerate(AXES) if axis in question.probe.ignores}
+    if fixed:
+        points = dict.fromkeys(tuple(fixed.get(index, value) for index, value in enumerate(point)) for point in points)
+    return list(points)
+
+
+def _covered(patterns: Sequence[Any], points: Iterable[Point], index: int) -> set[Any]:
+    """The values on one axis that the patterns stand for."""
+    values = {point[index] for point in points}
+    return {value for value in values if any(matches(pattern, value) for pattern in patterns)}
+
+
+def _fixed(axis: str, question: _Question) -> Any:
+    """The value an ignored axis takes: its default, or the first one written where it has none."""
+    default = Grid.model_fields[axis].default
+    return default[0] if isinstance(default, tuple) and default else question.blocks[0][axis][0]
+
+
+class _Tasks:
+    """What tasks say about lengths and sizes, asked once each."""
+
+    def __init__(self, registry: Registry, problems: Problems) -> None:
+        self._registry, self._problems = registry, problems
+        self._sizes: dict[str, int | None] = {}
+        self._checked: set[tuple[str, int]] = set()
+
+    def fitted(self, probe: Probe, settings: Settings, points: Iterable[Point]) -> list[Point]:
+        """The points with the task's input size; notes a problem for every length the task cannot have."""
+        spelled, path = settings["task"], ("probes", probe.name, "task")
+        task = self._registry.tasks[spelling.parse(spelled)[0]]
+        options = {**task.options, **spelling.checked(spelled, "task", task.options)}
+        if spelled not in self._sizes:
+            self._sizes[spelled] = self._problems.ask(
+                path, f"task {spelled}: input_size", lambda: task.inputs(**options)
+            )
+        size = self._sizes[spelled]
+        for length in {point[_SEQ_LEN] for point in points}:
+            if (spelled, length) not in self._checked:
+                self._checked.add((spelled, length))
+                ask = self._problems.ask(path, f"task {spelled}: check", lambda T=length: task.check(T, **options))
+                if ask is not None:
+                    self._problems.add(path, f"{spelled} cannot have seq_len {length}: {ask}")
+        return list(dict.fromkeys((*point[:_INPUT_SIZE], size, *point[_INPUT_SIZE + 1 :]) for point in points))

@@ -1,0 +1,111 @@
+"""Looking up the names a suite uses among what the plugins brought, and giving each its one spelling."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+from rnnbench import spelling
+from rnnbench.backend import Backend
+from rnnbench.cell import Cell, Option
+from rnnbench.errors import UsageError
+from rnnbench.executor import Executor
+from rnnbench.implementation import Implementation
+from rnnbench.probe import Probe
+from rnnbench.suite.problems import KeyPath, Problems, shown, unknown
+from rnnbench.suite.schema import Axes
+from rnnbench.task import Task
+
+
+class Registry(Protocol):
+    """What a suite needs of `rnnbench.registry.Registry`."""
+
+    @property
+    def cells(self) -> Mapping[str, Cell]: ...  # noqa: D102
+    @property
+    def backends(self) -> Mapping[str, Backend]: ...  # noqa: D102
+    @property
+    def tasks(self) -> Mapping[str, Task]: ...  # noqa: D102
+    @property
+    def probes(self) -> Mapping[str, Probe]: ...  # noqa: D102
+    @property
+    def executors(self) -> Mapping[str, Executor]: ...  # noqa: D102
+    @property
+    def implementations(self) -> Mapping[tuple[str, str], Implementation]: ...  # noqa: D102
+
+
+class Names:
+    """Every look-up notes a problem and returns None where the name is not known."""
+
+    def __init__(self, registry: Registry, problems: Problems) -> None:
+        self.registry = registry
+        self._problems = problems
+        self._plain: dict[str, Iterable[str]] = {
+            "backend": registry.backends,
+            "implementation": dict.fromkeys(["auto", *(name for _, name in registry.implementations)]),
+            "device": dict.fromkeys(device for name in registry.backends for device in self._devices(name)),
+            "probe": registry.probes,
+            "executor": registry.executors,
+        }
+
+    def known(self, kind: str, name: str, path: KeyPath) -> str | None:
+        """A plain name. A device may add a model or a number to a known one: `tpu:v5e`, `cuda:1`."""
+        if name in self._plain[kind] or (kind == "device" and name.partition(":")[0] in self._plain[kind]):
+            return name
+        self._problems.add(path, unknown(kind, name, self._plain[kind]))
+        return None
+
+    def cell(self, text: str, path: KeyPath) -> str | None:
+        """The canonical spelling of a cell with options."""
+        return self._spelled("cell", text, self.registry.cells, path)
+
+    def task(self, text: Any, path: KeyPath) -> str | None:
+        """The canonical spelling of a task with options."""
+        return self._spelled("task", text, self.registry.tasks, path)
+
+    def axes(self, axes: Axes, path: KeyPath) -> dict[str, tuple[Any, ...]]:
+        """The given axes with every name looked up; what is not known or stands twice is left out."""
+        found: dict[str, tuple[Any, ...]] = {}
+        for axis, values in axes.given().items():
+            items = [self._value(axis, value, (*path, axis, index)) for index, value in enumerate(values)]
+            found[axis] = tuple(dict.fromkeys(items))
+        return found
+
+    def _value(self, axis: str, value: Any, path: KeyPath) -> Any:
+        if axis == "cell":
+            return self.cell(value, path)
+        return self.known(axis, value, path) if axis in self._plain else value
+
+    def _devices(self, backend: str) -> Iterable[str]:
+        answer = self._problems.ask(
+            ("grid",), f"backend {backend!r}: devices()", self.registry.backends[backend].devices
+        )
+        return answer or ()
+
+    def _spelled(
+        self, kind: str, text: Any, table: Mapping[str, Cell] | Mapping[str, Task], path: KeyPath
+    ) -> str | None:
+        if not isinstance(text, str) or len(text) > 200:
+            self._problems.add(path, f"found {shown(text)}; a {kind} is a name of at most 200 characters")
+            return None
+        if text.count("(") != text.count(")"):
+            hint = f'in YAML a comma ends a value within [ ] and {{ }}, so quote it: "{kind}(option=1, other=2)"'
+            self._problems.add(path, f"found {shown(text)}, which has an open bracket; {hint}")
+            return None
+        try:
+            name, _ = spelling.parse(text)
+            if name not in table:
+                raise UsageError(unknown(kind, name, table))
+            options = spelling.checked(text, kind, table[name].options)
+            _finite(options, text)
+        except UsageError as error:
+            self._problems.add(path, str(error))
+            return None
+        return spelling.spell(name, options)
+
+
+def _finite(options: Mapping[str, Option], text: str) -> None:
+    for key, value in options.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UsageError(f"option {key!r} of {text!r} must be a finite number.")

@@ -1,0 +1,163 @@
+"""What the command line changes of a suite: `--set` before it is planned, `--only` after."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rnnbench import spelling
+from rnnbench.case import AXES, Case
+from rnnbench.errors import SuiteError, UsageError, nearest
+from rnnbench.suite.document import Document, parse
+from rnnbench.suite.problems import KeyPath, Place, Places, unknown
+from rnnbench.suite.schema import Suite
+
+_ABSENT = object()
+_SEPARATOR = re.compile(r"[,;](?![^(]*\))")
+_SETTABLE = [key for key in Suite.model_fields if key not in ("plugins", "profiles")]
+
+
+def overridden(document: Document, overrides: Sequence[str]) -> tuple[dict[str, Any], Places]:
+    """The document's data and places, with the chosen profiles and then the other overrides merged over them.
+
+    Each override is `key=value`: a dotted path (`probes.convergence.max_steps=100`), an axis for short (`seq_len=64`
+    is `grid.seq_len=64`), or `profile=NAME`. Values are YAML. Mappings merge, everything else is replaced.
+    """
+    data, places = copy.deepcopy(document.data), dict(document.places)
+    patches = [_patch(text) for text in overrides]
+    profiles = data.pop("profiles", {})
+    for patch, own in patches:
+        if "profile" in patch:
+            name = patch["profile"]
+            if not isinstance(name, str) or name not in profiles:
+                raise SuiteError(f"{own[()].text}: {unknown('profile', name, profiles)}")
+            _overlay(data, places, profiles[name], document.places, (), ("profiles", name))
+    for patch, own in patches:
+        if "profile" not in patch:
+            _overlay(data, places, patch, own, (), ())
+    return data, places
+
+
+def _patch(text: str) -> tuple[dict[str, Any], Places]:
+    """`a.b=1` -> ({"a": {"b": 1}}, the place of each level)."""
+    key, equals, value_text = text.partition("=")
+    place = Place(0, f"--set {text if len(text) <= 80 else text[:77] + '...'}")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        raise SuiteError(f"{place.text}: write `key=value`, for instance `seq_len=64` or `grid.cell=[lstm, gru]`.")
+    if parts[0] not in (*_SETTABLE, *AXES, "profile") or (parts[0] == "profile" and len(parts) > 1):
+        raise SuiteError(f"{place.text}: {unknown('key', key, [*_SETTABLE, *AXES, 'profile'])}")
+    path: KeyPath = ("grid", *parts) if parts[0] in AXES else tuple(parts)
+    value, _ = parse(value_text, place.text, lines=False)
+    for part in reversed(path):
+        value = {part: value}
+    return value, {path[:length]: place for length in range(len(path) + 1)}
+
+
+def _overlay(
+    data: dict[str, Any],
+    places: Places,
+    patch: Mapping[str, Any],
+    patch_places: Places,
+    here: KeyPath,
+    there: KeyPath,
+) -> None:
+    """Merge `patch` over `data` in place; `here` and `there` are their paths in the two sets of places."""
+    for key, value in patch.items():
+        path, source, old = (*here, key), (*there, key), data.get(key)
+        if isinstance(old, dict) and isinstance(value, dict):
+            _overlay(old, places, value, patch_places, path, source)
+        elif not (isinstance(old, dict) and value is None):  # a probe written as null has no settings to merge
+            if isinstance(old, dict | list):
+                for stale in [p for p in places if p[: len(path)] == path]:
+                    del places[stale]
+            data[key] = value
+            _copy_places(value, path, source, places, patch_places)
+
+
+def _copy_places(value: Any, path: KeyPath, source: KeyPath, places: Places, patch_places: Places) -> None:
+    """The places of a value that was taken over; what an override writes inside its value has the override's place."""
+    if source in patch_places:
+        places[path] = patch_places[source]
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        _copy_places(item, (*path, key), (*source, key), places, patch_places)
+
+
+def selected(cases: Sequence[Case], filters: Sequence[str]) -> tuple[Case, ...]:
+    """The cases that pass every filter, `cell=lstm|gru,backend=torch`.
+
+    Keys are axes, `probe`, or settings of a probe; a case without the setting does not pass. Pairs are separated by
+    commas or semicolons outside parentheses; several values of one key by `|`, by commas, or by repeating the key. A
+    name without options stands for all its options. Raises UsageError for an unknown key, a value that no case has, or
+    when no case is left.
+    """
+    wanted = _wanted(filters)
+    passing = tuple(cases)
+    for key, patterns in wanted.items():
+        kept = _kept(cases, key, patterns)
+        passing = tuple(case for case in passing if _text(_value(case, key)) in kept)
+    if not passing:
+        raise UsageError(f"--only {' '.join(filters)}: no case has all of these at once; --dry-run lists the cases.")
+    return passing
+
+
+def _wanted(filters: Sequence[str]) -> dict[str, list[str]]:
+    """`["cell=lstm|gru,backend=torch"]` -> {"cell": ["lstm", "gru"], "backend": ["torch"]}."""
+    wanted: dict[str, list[str]] = {}
+    for text in filters:
+        key = ""
+        for part in _SEPARATOR.split(text):
+            name, equals, _ = part.partition("(")[0].partition("=")
+            if equals:
+                key, part = name.strip(), part.partition("=")[2]
+            if not key or not part.strip():
+                raise UsageError(f"--only {text!r}: write `key=value`, for instance `cell=lstm|gru,backend=torch`.")
+            wanted.setdefault(key, []).extend(value.strip() for value in part.split("|"))
+    return wanted
+
+
+def _kept(cases: Sequence[Case], key: str, patterns: Sequence[str]) -> set[str]:
+    """The values of `key` that some pattern stands for, as JSON text."""
+    values = {_text(value): value for case in cases if (value := _value(case, key)) is not _ABSENT}
+    if not values:
+        settings = dict.fromkeys(name for case in cases for name in case.settings)
+        raise UsageError(f"--only {key}=...: {unknown('key', key, dict.fromkeys(['probe', *AXES, *settings]))}")
+    kept: set[str] = set()
+    for pattern in patterns:
+        found = {text for text, value in values.items() if matches(pattern, value)}
+        if not found:
+            names = [value if isinstance(value, str) else text for text, value in values.items()]
+            near = nearest(pattern, names)
+            raise UsageError(f"--only {key}={pattern}: no case has it; there are: {', '.join(names)}.{near}")
+        kept |= found
+    return kept
+
+
+def matches(pattern: Any, value: Any) -> bool:
+    """Whether a written value stands for a case's: itself in any spelling, or a name for all its options."""
+    if isinstance(value, list):
+        return any(matches(pattern, item) for item in value)
+    if isinstance(value, str):
+        return pattern in (value, value.partition("(")[0]) or _canonical(str(pattern)) == value
+    if isinstance(pattern, str):
+        pattern, _ = parse(pattern, f"--only ...={pattern}", lines=False)
+    return pattern == value and isinstance(pattern, bool) == isinstance(value, bool)
+
+
+def _canonical(text: str) -> str | None:
+    try:
+        return spelling.spell(*spelling.parse(text))
+    except UsageError:
+        return None
+
+
+def _value(case: Case, key: str) -> Any:
+    return getattr(case, key) if key in (*AXES, "probe") else case.settings.get(key, _ABSENT)
+
+
+def _text(value: Any) -> str:
+    return "" if value is _ABSENT else json.dumps(value)

@@ -1,0 +1,85 @@
+"""Where each value of a suite came from, and all that is wrong with it, collected so that one run shows everything."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from rnnbench.errors import SuiteError, nearest
+
+T = TypeVar("T")
+KeyPath = tuple[str | int, ...]
+SHOWN = 20
+"""Problems listed in one message; the rest are counted."""
+
+
+@dataclass(frozen=True, order=True)
+class Place:
+    """A line of the suite, or the override that took its place (line 0, so that overrides are reported first)."""
+
+    line: int
+    text: str
+
+
+Places = dict[KeyPath, Place]
+
+
+class Problems:
+    """Collects errors; `stop()` raises them all as one SuiteError, in the order of lines."""
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+        self._found: dict[tuple[Place, str], None] = {}
+
+    def add(self, path: KeyPath, message: str) -> None:
+        """Note one problem of the value at `path`, or of the nearest enclosing one that has a line of its own."""
+        known = path
+        while known not in self._places:
+            known = known[:-1]
+        name = spelled(path if len(known) >= len(path) - 1 and not isinstance(path[-1], int) else known)
+        place = self._places[known]
+        entry = (place, f"{place.text}: {name}: {message}" if name else f"{place.text}: {message}")
+        self._found[entry] = None
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def stop(self) -> None:
+        """Raise if anything was found."""
+        if not self._found:
+            return
+        lines = [text for _, text in sorted(self._found, key=lambda entry: entry[0])]
+        if len(lines) > SHOWN:
+            lines = [*lines[:SHOWN], f"... and {len(lines) - SHOWN} more"]
+        raise SuiteError("\n".join(lines))
+
+    def ask(self, path: KeyPath, what: str, question: Callable[[], T]) -> T | None:
+        """The answer of a plugin's function; whatever it raises is a problem of the value at `path`."""
+        try:
+            return question()
+        except Exception as error:
+            self.add(path, f"{what} raised {type(error).__name__}: {error}")
+            return None
+
+
+def spelled(path: KeyPath) -> str:
+    """`("grid", "include", 0, "cell")` -> `grid.include[0].cell`."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return text.removeprefix(".")
+
+
+def shown(value: Any) -> str:
+    """A value as one would write it in the suite, cut to a readable length."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def unknown(kind: str, name: Any, allowed: Iterable[str]) -> str:
+    """`unknown cell "lstn"; there are: ... Did you mean 'lstm'?`."""
+    names = list(allowed)
+    listed = ", ".join(names) or "none"
+    return f"unknown {kind} {shown(name)}; allowed: {listed}.{nearest(str(name)[:200], names)}"
