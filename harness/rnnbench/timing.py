@@ -48,6 +48,10 @@ CLOCK_SHARE = 0.001
 WINDOW = 20
 """Latest lots that must show no drift before sampling starts, and the fewest lots of a warm-up within its budget."""
 
+LEAST_WARMUP = 0.1
+"""Share of the budget that warm-up takes at the least: a slow start that is level (code not yet compiled, a clock not
+yet raised) looks settled until it ends. 20 lots of short calls last as long anyway."""
+
 LEAST_SAMPLES = 3
 """Taken even where the budget is shorter, up to `LONG` budgets: below three there is not even a middle one."""
 
@@ -74,10 +78,10 @@ class TimingSettings:
     """How hard to try.
 
     budget: seconds of sampling, without first call and warm-up. width: stop when the 95 % interval of the median,
-    high − low, is at most this share of the median. min_samples: taken before the width counts, if the budget lasts.
-    max_samples: samples kept; lots are made so long that the budget is spread over them. warmup: most of the warm-up
-    as a share of the budget. number: calls per sample, None to choose it; give 1 where the tail of single calls is the
-    question (latency p99), and mind `Timing.clock_share`.
+    high − low, is below this share of the median; 0 to spend the budget whatever comes. min_samples: taken before the
+    width counts, if the budget lasts. max_samples: samples kept; lots are made so long that the budget is spread over
+    them. warmup: the most that warm-up may take, as a share of the budget. number: calls per sample, None to choose it;
+    give 1 where the tail of single calls is the question (latency p99), and mind `Timing.clock_share`.
     """
 
     budget: float = 2.0
@@ -86,6 +90,11 @@ class TimingSettings:
     max_samples: int = 200
     warmup: float = 0.5
     number: int | None = None
+
+    @property
+    def tolerance(self) -> float:
+        """Relative change that counts as drift: as much as the interval may be wide."""
+        return self.width or TimingSettings.width
 
 
 @dataclass(frozen=True)
@@ -158,7 +167,7 @@ def measure(
         warmup_calls = stopwatch.calls - 1
         samples, contaminated, stopped = _sample(stopwatch, number, settings, counters, collect)
     interval = median_interval(samples)
-    change = drift(samples, settings.width)
+    change = drift(samples, settings.tolerance)
     return Timing(
         first_call=first,
         samples=tuple(samples),
@@ -240,22 +249,31 @@ class _Stopwatch:
 
 
 def _warm_up(stopwatch: _Stopwatch, settings: TimingSettings, cost: float) -> int:
-    """Call until the latest lots show no drift or the share of the budget is spent; the number of calls per sample."""
+    """Call until settled or the share of the budget is spent; the number of calls per sample.
+
+    Lots grow until they last long enough for the clock, even past that share, and for their share of the budget.
+    """
     number = settings.number or 1
-    least = max(cost / CLOCK_SHARE, settings.budget / settings.max_samples)
+    least = cost / CLOCK_SHARE
+    wanted = max(least, settings.budget / settings.max_samples)
     times: list[float] = []
     spent = 0.0
     while True:
         elapsed = stopwatch.lot(number)
         spent += elapsed
         times.append(elapsed / number)
-        short = settings.number is None and elapsed < least
-        if short:
-            number = math.ceil(number * min(MARGIN * least / elapsed, 10.0))  # one odd lot must not overshoot far
-        elif len(times) >= WINDOW and not drift(times[-WINDOW:], settings.width):
+        goal = 0.0 if settings.number else wanted if spent < settings.warmup * settings.budget else least
+        if elapsed < goal:
+            number = math.ceil(number * min(MARGIN * goal / elapsed, 10.0))  # one odd lot must not overshoot far
+        elif _settled(times, spent, settings) or spent >= settings.warmup * settings.budget:
             return number
-        if spent >= settings.warmup * settings.budget and not (short and elapsed < cost / CLOCK_SHARE):
-            return number
+
+
+def _settled(times: Sequence[float], spent: float, settings: TimingSettings) -> bool:
+    """Whether the warm-up has lasted long enough and its latest lots show no drift."""
+    if len(times) < WINDOW or spent < LEAST_WARMUP * settings.budget:
+        return False
+    return drift(times[-WINDOW:], settings.tolerance) == 0
 
 
 def _sample(
@@ -289,8 +307,8 @@ def _sample(
 def _stop(samples: Sequence[float], spent: float, settings: TimingSettings) -> Stopped | None:
     """Whether that is enough."""
     n = len(samples)
-    narrow = _due(n, settings) and median_interval(samples).relative_width <= settings.width
-    if narrow and not drift(samples, settings.width):
+    narrow = _due(n, settings) and median_interval(samples).relative_width < settings.width
+    if narrow and not drift(samples, settings.tolerance):
         return "width"
     if n >= settings.max_samples:
         return "samples"
