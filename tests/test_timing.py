@@ -141,7 +141,7 @@ def test_a_call_as_long_as_the_budget_is_not_called_dozens_of_times(seconds: flo
 
 @pytest.mark.parametrize("slow", [1, 5, 20, 50])
 def test_planted_slow_calls_at_the_start_are_left_out_of_the_samples(slow: int) -> None:
-    timing, _ = planned(itertools.chain([0.5] * slow, itertools.repeat(0.05)), budget=250.0)
+    timing, _ = planned(itertools.chain([0.5] * slow, itertools.repeat(0.05)), budget=250.0, number=1)
     assert max(timing.samples) < 0.06
     assert timing.warmup_calls >= slow - 1
     assert timing.steady is True
@@ -175,9 +175,17 @@ def test_a_step_during_sampling_is_reported() -> None:
     assert timing.drift == pytest.approx(-0.1, abs=0.02)
 
 
+def test_a_narrow_interval_is_not_enough_while_the_times_drift() -> None:
+    sampled = itertools.chain([0.05] * 15, itertools.repeat(0.06))  # after 20 samples, ranks 6 to 15 are all 0.05
+    timing, _ = planned(itertools.chain([0.05] * 21, sampled), budget=10.0)
+    assert timing.samples[:16] == pytest.approx([0.05] * 15 + [0.06])
+    assert timing.stopped == "width"
+    assert timing.median == pytest.approx(0.06)
+
+
 def test_noise_alone_is_steady() -> None:
-    verdicts = [planned(noisy(0.05, 0.05, seed), budget=10.0)[0].steady for seed in range(40)]
-    assert verdicts.count(True) >= 38
+    verdicts = [planned(noisy(0.05, 0.3, seed), budget=10.0)[0].steady for seed in range(20)]
+    assert verdicts.count(True) >= 18, "at a level of 5 % it may be wrong once in twenty"
 
 
 def test_the_trend_statistic_is_mann_kendalls() -> None:

@@ -353,7 +353,6 @@ def _collector_between_samples() -> Iterator[Callable[[], object]]:
     if not gc.isenabled():
         yield lambda: None
         return
-    gc.collect()
     gc.disable()
     try:
         yield lambda: gc.collect(0)
