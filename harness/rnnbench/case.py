@@ -54,13 +54,13 @@ class Case:
     @property
     def id(self) -> str:
         """12 hex digits of the hash of all fields: the same case has the same id in every run and on every machine."""
-        return digest(asdict(self))
+        return digest(vars(self))
 
     @property
     def program_id(self) -> str:
         """Hash of what fixes the program that is verified: all but the probe, its settings, and the seed."""
         ignored = {"probe", "probe_version", "settings", "seed", "dropout"}
-        return digest({key: value for key, value in asdict(self).items() if key not in ignored})
+        return digest({key: value for key, value in vars(self).items() if key not in ignored})
 
     @property
     def label(self) -> str:

@@ -1,0 +1,97 @@
+"""Reports: the same records as a table, findings, plots and files for other programs.
+
+Importing this module is cheap; pandas and matplotlib are imported where they are used.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from rnnbench.errors import UsageError, nearest
+from rnnbench.record import Record
+
+Format = Literal["table", "md", "csv", "json", "latex"]
+FORMATS: tuple[str, ...] = get_args(Format)
+
+__all__ = ["FORMATS", "Format", "compare", "render", "write_views"]
+
+
+def render(
+    records: Sequence[Record], format: Format, title: str = "", environment: Mapping[str, Any] | None = None
+) -> str:
+    """The records in one format, as text that ends in a newline.
+
+    table: for a terminal, coloured and no wider than it when stdout is one. md: GitHub's Markdown. latex: booktabs.
+    csv: long form, one row per case and quantity. json: the table, findings and records. environment: one environment
+    of `run.json`, or all of them by id. Raises UsageError for an unknown format and where there are no records.
+    """
+    _check(records, format)
+    if format == "csv":
+        from rnnbench.report import delimited
+
+        return delimited.render(records)
+    from rnnbench.report import json_, latex, markdown, text
+    from rnnbench.report.table import build
+
+    table = build(records, title, environment, everything=format == "json")
+    if format == "json":
+        return json_.render(table, records, environment)
+    if format == "md":
+        return markdown.render(table)
+    if format == "latex":
+        return latex.render(table)
+    return text.render(table, *_window(text.coloured))
+
+
+def write_views(
+    records: Sequence[Record], folder: Path, title: str = "", environment: Mapping[str, Any] | None = None
+) -> list[Path]:
+    """Write `table.md`, `table.csv` and the plots into a folder; returns what was written."""
+    from rnnbench.report.plots import write_plots
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = write_plots(records, folder, title)
+    page = render(records, "md", title, environment)
+    page += "".join(f"\n![{path.stem.replace('_', ' ')}]({path.name})\n" for path in pictures)
+    texts = {"table.md": page, "table.csv": render(records, "csv", title, environment)}
+    for name, content in texts.items():
+        (folder / name).write_text(content, encoding="utf-8")
+    return [*(folder / name for name in texts), *pictures]
+
+
+def compare(
+    records_a: Sequence[Record],
+    records_b: Sequence[Record],
+    name_a: str = "A",
+    name_b: str = "B",
+    format: Format = "table",
+) -> str:
+    """What changed from A to B, case by case, with intervals: see `rnnbench.report.comparison`.
+
+    Raises UsageError where no case is in both.
+    """
+    _check([*records_a[:1], *records_b[:1]], format)
+    from rnnbench.report import comparison
+
+    return comparison.render(comparison.compare(records_a, records_b, name_a, name_b), format, *_window(None))
+
+
+def _check(records: Sequence[Record], format: str) -> None:
+    if format not in FORMATS:
+        hint = nearest(format, FORMATS)
+        raise UsageError(f"there is no report format {format!r}; use one of {', '.join(FORMATS)}.{hint}")
+    if not records:
+        raise UsageError("there are no records to report; the run has not finished any case.")
+
+
+def _window(style: Any) -> tuple[int | None, Any]:
+    """(width, style) of the terminal on stdout; (None, None) where stdout is a file or pipe."""
+    if not sys.stdout.isatty():
+        return None, None
+    return shutil.get_terminal_size().columns, None if os.environ.get("NO_COLOR") else style

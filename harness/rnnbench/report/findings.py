@@ -1,0 +1,349 @@
+"""Sentences computed from the numbers. Each says no more than they do, and nothing where there are too few."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from rnnbench.report import units
+from rnnbench.report.series import Entry, Group, Panel, Series, value_text
+
+MIN_LENGTHS, MIN_SPAN = 3, 4
+"""A trend with T is stated for at least so many lengths, the longest at least so many times the shortest."""
+SURE = 0.15
+"""The largest standard error of an exponent that is still stated to one decimal."""
+NOTHING = -16
+"""Powers of ten below this are lost in double precision beside the gradient of the last step."""
+ALIKE = 0.05
+"""Rates that differ by less are told in one sentence."""
+SHOWN = 8
+"""Names listed in one sentence."""
+
+
+def findings(panels: Sequence[Panel]) -> list[str]:
+    """Every finding, the most telling kinds first."""
+    return [sentence for kind in KINDS for sentence in kind(panels)]
+
+
+def gradients(panels: Sequence[Panel]) -> Iterator[str]:
+    """How fast the gradient halves or grows, by cell; equal rates of several programs make one sentence."""
+    for panel in panels:
+        if "gradient.decay_rate" not in panel.quantities:
+            continue
+        by_cell: dict[tuple[Any, ...], list[tuple[Series, int, Entry]]] = defaultdict(list)
+        for series in panel.series:
+            if points := list(series.points("gradient.decay_rate")):
+                by_cell[series.axes["cell"], *series.contest].append((series, *points[-1]))
+        for measured in by_cell.values():
+            for alike in _alike(measured):
+                yield _gradient_sentence(alike)
+
+
+def _alike(measured: list[tuple[Series, int, Entry]]) -> list[list[tuple[Series, int, Entry]]]:
+    groups: list[list[tuple[Series, int, Entry]]] = []
+    for item in measured:
+        for group in groups:
+            first = group[0]
+            if first[1] == item[1] and math.isclose(_value(first[2]), _value(item[2]), rel_tol=ALIKE, abs_tol=1e-9):
+                group.append(item)
+                break
+        else:
+            groups.append([item])
+    return groups
+
+
+def _gradient_sentence(alike: list[tuple[Series, int, Entry]]) -> str:
+    series, length, entry = alike[0]
+    rate = _value(entry)
+    name = f"{series.axes['cell']} ({', '.join(one.program for one, _, _ in alike)})"
+    low, high = (rate if side is None else side for side in (entry.low, entry.high))
+    if max(abs(low), abs(high)) * length < math.log(2):
+        return f"{name}: the gradient changes by less than a factor of 2 over {length} steps."
+    if low <= 0 <= high:
+        return f"{name}: whether the gradient vanishes or grows is not clear from T={length}."
+    steps = units.number(math.log(2) / abs(rate), 2)
+    if rate > 0:
+        return f"{name}: the gradient doubles every {_steps(steps)}: it grows with the lag (T={length})."
+    return f"{name}: the gradient halves every {_steps(steps)}: {_survivors(series.groups[length], length)}."
+
+
+def _survivors(group: Group, length: int) -> str:
+    """What of the gradient at lag 1 is left at the longest measured lag, read off the curve."""
+    curves = [record.curves["gradient.log_norm"] for record in group.records if "gradient.log_norm" in record.curves]
+    points = list(zip(curves[0]["x"], curves[0]["y"], strict=True)) if curves else []
+    known = [(lag, norm) for lag, norm in points if norm is not None]
+    if len(known) < 2:
+        return f"measured over {length} steps"
+    if points[-1][1] is None:
+        return f"of a loss at T={length} exactly nothing reaches the first step"
+    power = (known[-1][1] - known[0][1]) / math.log(10)
+    share = f"1e{round(power)} of it" if power < -4 else f"{units.number(100 * 10**power, 2)} %"
+    share = f"practically nothing ({share})" if power < NOTHING else share
+    return f"of a loss at T={length}, {share} reaches the first step"
+
+
+def nonfinite(panels: Sequence[Panel]) -> Iterator[str]:
+    """Gradients that are infinite or not a number."""
+    bad = []
+    for panel in panels:
+        for series in panel.series:
+            shares = [_value(entry) for _, entry in series.points("gradient.nonfinite_share")]
+            if shares and max(shares) > 0:
+                bad.append(f"{series.name} {units.number(100 * max(shares), 2)} %")
+    if bad:
+        yield f"Gradients that are infinite or not a number, at the worst length: {_list(bad)}."
+
+
+def growth(panels: Sequence[Panel]) -> Iterator[str]:
+    """Exponents of time against T, by least squares on logarithms."""
+    for panel in panels:
+        for quantity in panel.quantities:
+            if not quantity.endswith(".time"):
+                continue
+            exponents: dict[str, list[str]] = defaultdict(list)
+            for series in panel.series:
+                fit = power_law(_numbers(series, quantity))
+                if fit is not None and fit.error <= SURE:
+                    exponents[f"T^{fit.slope:.1f}"].append(series.name)
+            if exponents:
+                yield f"{_words(quantity)} grows as {_by_value(exponents)}."
+
+
+class Fit(NamedTuple):
+    """A straight line by least squares: y = slope·x + intercept; error is the slope's standard error."""
+
+    slope: float
+    intercept: float
+    error: float
+
+
+def power_law(points: Sequence[tuple[float, float]]) -> Fit | None:
+    """ln y against ln x; None for fewer than MIN_LENGTHS points or a span of x below MIN_SPAN."""
+    if not _enough(points) or any(y <= 0 for _, y in points):
+        return None
+    return line([(math.log(x), math.log(y)) for x, y in points])
+
+
+def line(points: Sequence[tuple[float, float]]) -> Fit:
+    """Least squares through three points or more that do not share one x."""
+    count = len(points)
+    x_mean, y_mean = (sum(axis) / count for axis in zip(*points, strict=True))
+    spread = sum((x - x_mean) ** 2 for x, _ in points)
+    slope = sum((x - x_mean) * (y - y_mean) for x, y in points) / spread
+    intercept = y_mean - slope * x_mean
+    residual = sum((y - slope * x - intercept) ** 2 for x, y in points)
+    return Fit(slope, intercept, math.sqrt(residual / (count - 2) / spread))
+
+
+def fastest(panels: Sequence[Panel]) -> Iterator[str]:
+    """The fastest program per length, by which ratio over the next, and best against best between backends."""
+    for panel in panels:
+        for quantity in panel.quantities:
+            if not quantity.endswith(".time_per_step"):
+                continue
+            contests: dict[Any, list[Series]] = defaultdict(list)
+            for series in panel.series:
+                if series.verified:
+                    contests[series.contest].append(series)
+            for contest in contests.values():
+                yield from _ranking(quantity, panel.lengths, contest)
+                yield from _backends(quantity, panel.lengths, contest)
+
+
+def _ranking(quantity: str, lengths: Sequence[int], contest: Sequence[Series]) -> Iterator[str]:
+    winners: dict[str, list[int]] = defaultdict(list)
+    last = ""
+    for length in lengths:
+        ranked = _ranked(quantity, length, contest)
+        if len(ranked) < 2:
+            continue
+        (first, best), (second, next_best) = ranked[:2]
+        ratio = ratio_text(next_best, best)
+        winners[first.name if ratio else "no clear winner"].append(length)
+        what = f"{ratio} times as fast as the next, {second.name}" if ratio else "no clear difference to the next"
+        at = units.quantity(_value(best), "s")
+        last = f"; at T={length} {first.name} takes {at}, {what if ratio else f'{what}, {second.name}'}"
+    if winners:
+        told = ", ".join(f"{name} at T={', '.join(map(str, where))}" for name, where in winners.items())
+        yield f"Lowest {_words(quantity).lower()}: {told}{last}."
+
+
+def _backends(quantity: str, lengths: Sequence[int], contest: Sequence[Series]) -> Iterator[str]:
+    """Best implementation of each backend against each other, per cell, at the longest length they share."""
+    cells: dict[tuple[Any, ...], list[Series]] = defaultdict(list)
+    for series in contest:
+        cells[series.axes["cell"], series.axes.get("device")].append(series)
+    told = []
+    for members in cells.values():
+        pair = _best_of_two_backends(quantity, lengths, members)
+        if pair is not None:
+            length, (first, best), (second, next_best) = pair
+            ratio = ratio_text(next_best, best)
+            programs = first.program, second.program
+            how = (
+                f"{programs[0]} is {ratio} times as fast as {programs[1]}"
+                if ratio
+                else f"no clear difference between {programs[0]} and {programs[1]}"
+            )
+            told.append(f"{first.axes['cell']} at T={length}: {how}")
+    if told:
+        yield f"{_words(quantity)}, best against best of each framework: {_list(told, '; ')}."
+
+
+def _best_of_two_backends(
+    quantity: str, lengths: Sequence[int], members: Sequence[Series]
+) -> tuple[int, tuple[Series, Entry], tuple[Series, Entry]] | None:
+    for length in reversed(lengths):
+        ranked = _ranked(quantity, length, members)
+        for item in ranked[1:]:
+            if _backend(item[0]) != _backend(ranked[0][0]):
+                return length, ranked[0], item
+    return None
+
+
+def _ranked(quantity: str, length: int, contest: Sequence[Series]) -> list[tuple[Series, Entry]]:
+    entries = [(series, series.groups[length].entry(quantity)) for series in contest if length in series.groups]
+    measured = [(series, entry) for series, entry in entries if entry.value is not None]
+    return sorted(measured, key=lambda item: _value(item[1]))
+
+
+def ratio_text(a: Entry, b: Entry) -> str:
+    """a / b for a > b > 0, `1.8` or with its interval `1.8 (1.7–1.9)`; empty where the intervals overlap or lack.
+
+    The interval is the widest both allow: [a.low / b.high, a.high / b.low].
+    """
+    if a.low is None or a.high is None or b.low is None or b.high is None or a.low <= b.high or b.low <= 0:
+        return ""
+    low, high = a.low / b.high, a.high / b.low
+    text = units.factor(_value(a) / _value(b))
+    ends = units.factor(low), units.factor(high)
+    return text if ends == (text, text) else f"{text} ({ends[0]}–{ends[1]})"
+
+
+def memory(panels: Sequence[Panel]) -> Iterator[str]:
+    """Bytes per time step where memory is a straight line in T."""
+    for panel in panels:
+        for quantity in panel.quantities:
+            if ".peak_memory." not in quantity:
+                continue
+            slopes = []
+            for series in panel.series:
+                points = _numbers(series, quantity)
+                if not _enough(points):
+                    continue
+                fit = line(points)
+                if fit.slope > 0 and fit.error <= 0.1 * fit.slope:
+                    slopes.append((fit.slope, series.name))
+            if slopes:
+                told = [f"{units.quantity(slope, 'B')} ({name})" for slope, name in sorted(slopes)]
+                ends = told if len(told) <= 2 else [told[0], told[-1]]
+                count = f" in {len(told)} programs" if len(told) > 2 else ""
+                yield f"{_words(quantity)} grows per time step by {' to '.join(ends)}{count}."
+
+
+def learning(panels: Sequence[Panel]) -> Iterator[str]:
+    """Which cells solved a task, in how many steps, and which did not within their budget."""
+    for panel in panels:
+        if "steps_to_target" not in panel.quantities:
+            continue
+        for length in panel.lengths:
+            yield from _learned(panel, length)
+
+
+def _learned(panel: Panel, length: int) -> Iterator[str]:
+    solved: list[tuple[float, str]] = []
+    unsolved: dict[str, list[str]] = defaultdict(list)
+    for series in panel.series:
+        group = series.groups.get(length)
+        entry = group.entry("steps_to_target") if group else Entry("")
+        if group is None or entry.value is None:
+            continue
+        reached, count = group.reached("steps_to_target")
+        rate = f", lr {value_text(group.tuned)}" if group.tuned is not None else ""
+        if entry.bound is None:
+            steps = _steps(units.number(entry.value))
+            solved.append((entry.value, f"{series.name} in {steps} ({reached}/{count}{rate})"))
+        else:
+            unsolved[series.axes["cell"]].append(f"{series.program} {reached}/{count}")
+    what = f"{panel.task or panel.probe}, T={length}"
+    if solved:
+        yield f"{what}: solved by {_list([text for _, text in sorted(solved)])}; in brackets the seeds that did."
+    if unsolved:
+        told = [f"{cell} ({', '.join(programs)})" for cell, programs in unsolved.items()]
+        yield f"{what}: not solved within the budget by the median seed of {_list(told)}."
+
+
+def edges(panels: Sequence[Panel]) -> Iterator[str]:
+    """Tuning whose winner is the largest or smallest value tried: the optimum may lie outside."""
+    ends: dict[str, list[str]] = defaultdict(list)
+    for panel in panels:
+        if len(panel.tried) < 3:
+            continue
+        for series in panel.series:
+            for group in series.groups.values():
+                if group.tuned == panel.tried[-1]:
+                    ends[f"{value_text(group.tuned)}, the largest tried"].append(series.name)
+                elif group.tuned == panel.tried[0]:
+                    ends[f"{value_text(group.tuned)}, the smallest tried"].append(series.name)
+    for value, names in ends.items():
+        yield f"The best lr is {value}, for {_list(list(dict.fromkeys(names)))}: a better one may lie beyond."
+
+
+def unverified(panels: Sequence[Panel]) -> Iterator[str]:
+    """Programs nobody checked."""
+    names = dict.fromkeys(series.name for panel in panels for series in panel.series if not series.verified)
+    if names:
+        yield f"Not verified against any mathematics, so not ranked: {_list(list(names))}."
+
+
+def outcomes(panels: Sequence[Panel]) -> Iterator[str]:
+    """How many cases are not ok."""
+    statuses: Counter[str] = Counter()
+    for panel in panels:
+        statuses += panel.statuses
+    bad = [f"{count} {status}" for status, count in statuses.most_common() if status != "ok"]
+    if bad:
+        yield f"{statuses.total() - statuses['ok']} of {statuses.total()} cases gave no numbers: {', '.join(bad)}."
+
+
+KINDS = (learning, gradients, nonfinite, fastest, growth, memory, edges, unverified, outcomes)
+
+
+def _numbers(series: Series, quantity: str) -> list[tuple[float, float]]:
+    return [(float(length), _value(entry)) for length, entry in series.points(quantity) if entry.bound is None]
+
+
+def _enough(points: Sequence[tuple[float, float]]) -> bool:
+    return len(points) >= MIN_LENGTHS and points[-1][0] >= MIN_SPAN * points[0][0]
+
+
+def _value(entry: Entry) -> float:
+    return math.nan if entry.value is None else entry.value
+
+
+def _backend(series: Series) -> str:
+    return str(series.axes["implementation"]).partition("/")[0]
+
+
+def _words(quantity: str) -> str:
+    words = units.words(quantity)
+    return words[0].upper() + words[1:]
+
+
+def _steps(count: str) -> str:
+    return f"{count} step" if count == "1" else f"{count} steps"
+
+
+def _by_value(groups: Mapping[str, list[str]]) -> str:
+    if len(groups) == 1 and len(next(iter(groups.values()))) > 2:
+        ((value, names),) = groups.items()
+        return f"{value} for all {len(names)} programs"
+    return "; ".join(f"{value} for {_list(names)}" for value, names in sorted(groups.items()))
+
+
+def _list(names: Iterable[str], separator: str = ", ") -> str:
+    names = list(names)
+    shown = separator.join(names[:SHOWN])
+    return shown if len(names) <= SHOWN else f"{shown}{separator}and {len(names) - SHOWN} more"

@@ -1,0 +1,75 @@
+"""Records in long form: one row per case and quantity, as lines of CSV or as a pandas DataFrame."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rnnbench.case import AXES
+from rnnbench.record import Record
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CASE_COLUMNS = ("probe", "probe_version", *AXES, "seed")
+RECORD_COLUMNS = ("status", "reason", "verified", "environment", "started", "seconds")
+VALUE_COLUMNS = ("quantity", "unit", "better", "value", "low", "high", "half_width", "bound", "origin", "samples")
+_AXES_THEN_REQUESTED = (*CASE_COLUMNS, "requested")
+
+
+def frame(records: Sequence[Record]) -> pd.DataFrame:
+    """One row per case × quantity; a case without numbers has one row, whose status and reason say why.
+
+    Columns: id, the case's fields (`implementation` is what ran, `requested` what the suite said), its settings as
+    `settings.<name>`, status, reason, verified, environment, started (s since the epoch), seconds, then the quantity:
+    name, unit, better, value, low, high, half_width, bound, origin and the number of samples. SI units throughout.
+    """
+    import pandas as pd
+
+    rows = [(*head, *value) for head, values in rows_of(records) for value in values]
+    return pd.DataFrame.from_records(rows, columns=columns(records))
+
+
+def columns(records: Sequence[Record]) -> list[str]:
+    """The names of the columns."""
+    settings = [f"settings.{name}" for name in _settings(records)]
+    return ["id", *_AXES_THEN_REQUESTED, *settings, *RECORD_COLUMNS, *VALUE_COLUMNS]
+
+
+def rows_of(records: Sequence[Record]) -> Iterator[tuple[tuple[Any, ...], list[tuple[Any, ...]]]]:
+    """(what all rows of a record share, the rest of each of its rows); None where there is nothing."""
+    names = _settings(records)
+    for record in records:
+        values = [_value(name, entry) for name, entry in record.quantities.items()]
+        yield _head(record, names), values or [(None,) * len(VALUE_COLUMNS)]
+
+
+def _settings(records: Sequence[Record]) -> list[str]:
+    return list(dict.fromkeys(key for record in records for key in record.case.settings))
+
+
+def _head(record: Record, settings: Sequence[str]) -> tuple[Any, ...]:
+    case = record.case
+    fields = vars(case) | {
+        "implementation": record.implementation or case.implementation,
+        "requested": case.implementation,
+    }
+    return (
+        case.id,
+        *(fields[name] for name in _AXES_THEN_REQUESTED),
+        *(_plain(case.settings.get(name)) for name in settings),
+        *(getattr(record, name) for name in RECORD_COLUMNS),
+    )
+
+
+def _value(name: str, entry: Mapping[str, Any]) -> tuple[Any, ...]:
+    low, high = entry.get("low"), entry.get("high")
+    half_width = None if low is None or high is None else (high - low) / 2
+    samples = len(entry.get("samples") or ())
+    bound, origin = entry.get("bound"), entry.get("origin", "measured")
+    return name, entry["unit"], entry["better"], entry["value"], low, high, half_width, bound, origin, samples
+
+
+def _plain(value: Any) -> Any:
+    return json.dumps(value, sort_keys=True) if isinstance(value, (list, dict, tuple)) else value

@@ -1,0 +1,42 @@
+"""JSON: the table with every quantity, and the cases below it, for other programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rnnbench.record import Record
+from rnnbench.report.table import Block, Entry, Table
+
+ENTRY_FIELDS = ("status", "value", "low", "high", "half_width", "bound", "count", "best", "note")
+
+
+def render(table: Table, records: Sequence[Record], environment: Mapping[str, Any] | None = None) -> str:
+    """`{title, environment, header, blocks, problems, findings, records}`; numbers in SI units.
+
+    blocks: {probe, task, quantity, unit, better, caption, axes, seq_lens, rows: [{labels, entries}]}; an entry is null
+    where there is no case. records: as in `records.jsonl`, raw samples and curves included.
+    """
+    data = {
+        "title": table.title,
+        "environment": environment or {},
+        "header": table.header,
+        "blocks": [_block(block) for block in table.blocks],
+        "problems": table.problems,
+        "findings": table.findings,
+        "records": [record.to_json() for record in records],
+    }
+    return json.dumps(data, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _block(block: Block) -> dict[str, Any]:
+    names = ("probe", "task", "quantity", "unit", "better", "caption", "axes")
+    rows = [{"labels": row.labels, "entries": [_entry(entry) for entry in row.entries]} for row in block.rows]
+    return {name: getattr(block, name) for name in names} | {"seq_lens": block.columns, "rows": rows}
+
+
+def _entry(entry: Entry) -> dict[str, Any] | None:
+    if not entry.status:
+        return None
+    return {name: getattr(entry, name) for name in ENTRY_FIELDS}

@@ -1,0 +1,56 @@
+"""The table in GitHub's Markdown: the best in bold, statuses in italics."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from rnnbench.report.table import Block, Entry, Table
+from rnnbench.report.text import axis_heads, block_scale, entry_text, heading
+from rnnbench.report.units import Scale
+
+
+def render(table: Table) -> str:
+    """Markdown with one level-3 heading per quantity."""
+    parts = [f"## {escape(table.title)}"] if table.title else []
+    parts += [escape(line) for line in table.header]
+    parts += [_block(block) for block in table.blocks]
+    parts += ["  \n".join(_legend(table))] if table.legend else []
+    parts += [_list("Not ok", table.problems), _list("Findings", table.findings)]
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def grid(head: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
+    """A table of finished cells; the first `left` columns are flush left."""
+    rule = ["---" if column < left else "---:" for column in range(len(head))]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [head, rule, *rows])
+
+
+def escape(text: str) -> str:
+    """Text that Markdown leaves as it is: no table bars, no HTML, no accidental emphasis."""
+    text = re.sub(r"([\\`*|<>\[\]])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", text)  # GitHub leaves an underscore inside a word alone
+
+
+def _legend(table: Table) -> list[str]:
+    words = {"*": "**bold**"}
+    return [f"{words.get(mark, escape(mark))}: {line}" for mark, line in table.legend.items()]
+
+
+def _block(block: Block) -> str:
+    scale = block_scale(block)
+    head = [*axis_heads(block), *(f"T={length}" for length in block.columns)]
+    rows = [[*map(escape, row.labels), *(_cell(entry, scale) for entry in row.entries)] for row in block.rows]
+    caption = f"\n\n{escape(block.caption)}" if block.caption else ""
+    return f"### {escape(heading(block, scale))}{caption}\n\n{grid(head, rows, len(block.axes))}"
+
+
+def _cell(entry: Entry, scale: Scale) -> str:
+    text = escape(entry_text(entry, scale))
+    if entry.best:
+        return f"**{text}**"
+    return f"*{text}*" if entry.value is None and entry.status not in ("", "missing") else text
+
+
+def _list(title: str, lines: Sequence[str]) -> str:
+    return f"### {title}\n\n" + "\n".join(f"- {escape(line)}" for line in lines) if lines else ""

@@ -1,0 +1,331 @@
+"""Records put in order: one series per program, one group of replicates per sequence length.
+
+Everything a report shows is read off these; nothing here knows any probe but for the names in `TUNED`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import Any
+
+from rnnbench.case import AXES
+from rnnbench.record import Record
+
+REPLICATES = ("replicate", "seed")
+"""Settings that only repeat a measurement: records that differ in nothing else are taken together."""
+TUNED, CRITERION = "lr", "best_validation_loss"
+"""Where a probe reports the criterion, the tuned setting is chosen per group by the criterion's median."""
+COMPETING = frozenset({"cell", "implementation", "device", "environment"})
+"""Axes along which rows may be ranked; rows that differ elsewhere (dtype, sizes, settings) solve different problems."""
+SHOWN_SETTINGS = ("optimizer", TUNED, "max_steps")
+"""Settings worth a word in a caption even where they do not vary."""
+_PLAIN_AXES = tuple(axis for axis in AXES if axis not in ("backend", "seq_len"))
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What one place of a table shows.
+
+    value, low, high, bound: in the quantity's SI unit. With one record the interval is its own 95 % interval, with
+    several (`count` > 1) value is their median and low, high their range. status: `ok`, `missing` (ran, but has no such
+    quantity), the status of the record, or empty where there is no record. best: see `table.mark_best`. note: what else
+    a reader must know.
+    """
+
+    status: str
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    bound: str | None = None
+    count: int = 0
+    note: str = ""
+    best: bool = False
+
+    @property
+    def ran(self) -> bool:
+        """Whether the case went well, with this number or without."""
+        return self.status in ("ok", "missing")
+
+    @property
+    def half_width(self) -> float | None:
+        """Half of the interval's width."""
+        return None if self.low is None or self.high is None else (self.high - self.low) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The records of one program at one length. tuned: the chosen value of `TUNED`, where there was a choice."""
+
+    records: tuple[Record, ...]
+    tuned: float | None = None
+    _entries: dict[str, Entry] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def verified(self) -> bool:
+        """False where some record's program was never checked against the oracle."""
+        return all(record.verified != "none" for record in self.records)
+
+    def entry(self, quantity: str) -> Entry:
+        """Median over the replicates. One that diverged counts as the worst possible; other failures are left out."""
+        if quantity not in self._entries:
+            self._entries[quantity] = self._entry(quantity)
+        return self._entries[quantity]
+
+    def _entry(self, quantity: str) -> Entry:
+        found = [record.quantities[quantity] for record in self.records if record.ok and quantity in record.quantities]
+        if not found:
+            return Entry(self.status)
+        diverged = sum(record.status == "diverged" for record in self.records)
+        if len(found) == 1 and not diverged:
+            (only,) = found
+            return Entry("ok", only["value"], only.get("low"), only.get("high"), only.get("bound"), 1)
+        return _median(found, diverged)
+
+    @property
+    def status(self) -> str:
+        """The commonest status that is not ok, or `missing` if all went well."""
+        bad = Counter(record.status for record in self.records if not record.ok)
+        return bad.most_common(1)[0][0] if bad else "missing"
+
+    def reached(self, quantity: str) -> tuple[int, int]:
+        """(records whose value is exact, records with an outcome), for quantities that can be censored."""
+        found = [record.quantities[quantity] for record in self.records if record.ok and quantity in record.quantities]
+        diverged = sum(record.status == "diverged" for record in self.records)
+        return sum(entry.get("bound") is None for entry in found), len(found) + diverged
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One row: its values of the panel's axes, and its groups by sequence length.
+
+    program: its name without the cell, with what else tells it apart: `torch/native`, `torch/native, float16`.
+    """
+
+    axes: Mapping[str, Any]
+    groups: Mapping[int, Group]
+    program: str
+
+    @property
+    def contest(self) -> tuple[Any, ...]:
+        """Rows with the same value may be ranked against each other."""
+        return tuple(value for axis, value in self.axes.items() if axis not in COMPETING)
+
+    @property
+    def name(self) -> str:
+        """For sentences: `lstm (torch/native)`."""
+        return f"{self.axes['cell']} ({self.program})"
+
+    @property
+    def verified(self) -> bool:
+        """Whether every group is."""
+        return all(group.verified for group in self.groups.values())
+
+    def points(self, quantity: str) -> Iterator[tuple[int, Entry]]:
+        """(seq_len, entry) where there is a number, by length."""
+        for length in sorted(self.groups):
+            entry = self.groups[length].entry(quantity)
+            if entry.value is not None:
+                yield length, entry
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """All that one probe found (on one task, where it has tasks).
+
+    axes: those that vary, and always `cell` and `implementation` (`torch/native`). constants: the others. quantities:
+    name -> (unit, better), in the order of the records. absent: (backend, device) pairs of which nothing ran. lengths:
+    of all series, ascending. tried: values of the tuned setting, ascending. statuses: how many cases ended how.
+    """
+
+    probe: str
+    task: str | None
+    axes: tuple[str, ...]
+    constants: Mapping[str, Any]
+    series: tuple[Series, ...]
+    quantities: Mapping[str, tuple[str, str]]
+    absent: tuple[tuple[str, str], ...]
+    lengths: tuple[int, ...]
+    tried: tuple[float, ...]
+    statuses: Counter[str]
+
+
+def panels(records: Sequence[Record]) -> list[Panel]:
+    """Group records by probe and task, in the order they come."""
+    by_probe: dict[tuple[str, str | None], list[Record]] = defaultdict(list)
+    for record in records:
+        by_probe[record.case.probe, record.case.settings.get("task")].append(record)
+    resolved = _resolved(records)
+    absent = _absent(records)
+    return [_panel(*key, group, resolved, absent) for key, group in by_probe.items()]
+
+
+def axis_text(axis: str, value: Any) -> str:
+    """`hidden 128`, `lr 0.01`; device, dtype and the like speak for themselves."""
+    if axis in ("cell", "implementation", "device", "dtype"):
+        return str(value)
+    return f"{axis.removesuffix('_size')} {value_text(value)}"
+
+
+def value_text(value: Any) -> str:
+    """The value of an axis as people write it."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _panel(
+    probe: str,
+    task: str | None,
+    records: list[Record],
+    resolved: Mapping[tuple[str, ...], str],
+    absent: frozenset[tuple[str, str]],
+) -> Panel:
+    pairs = [(record.case.backend, record.case.device) for record in records]
+    gone = tuple(dict.fromkeys(pair for pair in pairs if pair in absent))
+    present = [record for record, pair in zip(records, pairs, strict=True) if pair not in absent]
+    if not present:
+        present, gone = records, ()
+    columns = _columns(present, resolved)
+    quantities = _quantities(present)
+    tried: tuple[Any, ...] = tuple(sorted({value for value in columns.get(TUNED, ()) if value is not None}))
+    tuned = len(tried) > 1 and CRITERION in quantities
+    varying = [axis for axis, values in columns.items() if _varies(values) and not (tuned and axis == TUNED)]
+    always = ("cell", "implementation", "device") if gone else ("cell", "implementation")
+    axes = tuple(axis for axis in columns if axis in always or axis in varying)
+    if _needs_environment(present, [columns[axis] for axis in columns]):
+        columns["environment"] = [record.environment for record in present]
+        axes += ("environment",)
+    constants = {axis: values[0] for axis, values in columns.items() if values and axis not in axes}
+    if tuned:
+        constants[TUNED] = f"best of {', '.join(map(value_text, tried))}"
+    series = _series(present, [columns[axis] for axis in axes], axes, tuned)
+    statuses = Counter(record.status for record in records)
+    lengths = tuple(sorted({length for one in series for length in one.groups}))
+    return Panel(probe, task, axes, constants, series, quantities, gone, lengths, tried if tuned else (), statuses)
+
+
+def _columns(records: list[Record], resolved: Mapping[tuple[str, ...], str]) -> dict[str, list[Hashable]]:
+    """Each axis and setting as a column over the records."""
+    cases = [record.case for record in records]
+    columns = {axis: list(map(attrgetter(axis), cases)) for axis in _PLAIN_AXES}
+    columns["implementation"] = [_program(record, resolved) for record in records]
+    for name in dict.fromkeys(key for case in cases for key in case.settings):
+        if name not in ("task", *REPLICATES, *columns):
+            columns[name] = [_hashable(case.settings.get(name)) for case in cases]
+    return columns
+
+
+def _series(
+    records: list[Record], columns: list[list[Hashable]], axes: tuple[str, ...], tuned: bool
+) -> tuple[Series, ...]:
+    found: dict[tuple[Hashable, ...], dict[int, list[Record]]] = defaultdict(lambda: defaultdict(list))
+    for record, *key in zip(records, *columns, strict=True):
+        found[tuple(key)][record.case.seq_len].append(record)
+    group = _tune if tuned else lambda members: Group(tuple(members))
+    telling = [axis for axis, column in zip(axes, columns, strict=True) if axis == "implementation" or _varies(column)]
+    series = []
+    for key, lengths in sorted(found.items(), key=_by_appearance(columns)):
+        values = dict(zip(axes, key, strict=True))
+        program = ", ".join(axis_text(axis, values[axis]) for axis in telling if axis != "cell")
+        series.append(Series(values, {length: group(members) for length, members in lengths.items()}, program))
+    return tuple(series)
+
+
+def _varies(column: list[Hashable]) -> bool:
+    return len(set(column)) > 1
+
+
+def _by_appearance(columns: list[list[Hashable]]) -> Any:
+    """Sort key: rows stand in the order in which the suite named the values of each axis."""
+    ranks = [{value: rank for rank, value in enumerate(dict.fromkeys(column))} for column in columns]
+    return lambda item: tuple(rank[value] for rank, value in zip(ranks, item[0], strict=True))
+
+
+def _tune(records: Iterable[Record]) -> Group:
+    """The tuned setting with the lowest median criterion; all of them where none has one, so the status shows."""
+    by_value: dict[Any, list[Record]] = defaultdict(list)
+    for record in records:
+        by_value[record.case.settings.get(TUNED)].append(record)
+    groups = [Group(tuple(members), value) for value, members in by_value.items()]
+    scored = [(entry.value, group) for group in groups if (entry := group.entry(CRITERION)).value is not None]
+    if not scored:
+        return Group(tuple(record for group in groups for record in group.records))
+    return min(scored, key=lambda item: item[0])[1]
+
+
+def _median(found: Sequence[Mapping[str, Any]], diverged: int) -> Entry:
+    """Median and range over replicates; censored values make it a bound where they can move it.
+
+    With lower bounds in place of the unknown values the median is a lower bound of the true one (medians are monotone);
+    it is exact if putting infinity there gives the same. Upper bounds likewise.
+    """
+    worst = {"lower": math.inf, "higher": -math.inf}.get(found[0]["better"])
+    lost = [] if worst is None else [worst] * diverged
+    values = [entry["value"] for entry in found]
+    middle = statistics.median(values + lost)
+    if not math.isfinite(middle):
+        return Entry("diverged")
+    bound = None
+    for side, limit in (("lower", math.inf), ("upper", -math.inf)):
+        pushed = [limit if entry.get("bound") == side else entry["value"] for entry in found]
+        if statistics.median(pushed + lost) != middle:
+            bound = side
+    note = f"{diverged} diverged" if diverged else ""
+    return Entry("ok", middle, min(values), max(values), bound, len(found), note)
+
+
+def _quantities(records: list[Record]) -> dict[str, tuple[str, str]]:
+    quantities: dict[str, tuple[str, str]] = {}
+    for record in records:
+        for name, entry in record.quantities.items() if record.ok else ():
+            if name not in quantities:
+                quantities[name] = (entry["unit"], entry["better"])
+    return quantities
+
+
+def _resolved(records: Iterable[Record]) -> dict[tuple[str, ...], str]:
+    """What `auto` became, for cases that failed before it was resolved: the one answer of their siblings, if one."""
+    found: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    for record in records:
+        if record.case.implementation == "auto" and record.implementation:
+            found[_sibling(record)].add(record.implementation)
+    return {key: next(iter(names)) for key, names in found.items() if len(names) == 1}
+
+
+def _sibling(record: Record) -> tuple[str, ...]:
+    case = record.case
+    return case.probe, case.cell, case.backend, case.device, case.dtype
+
+
+def _program(record: Record, resolved: Mapping[tuple[str, ...], str]) -> str:
+    name = record.implementation or record.case.implementation
+    if name == "auto":
+        name = resolved.get(_sibling(record), name)
+    return f"{record.case.backend}/{name}"
+
+
+def _absent(records: Iterable[Record]) -> frozenset[tuple[str, str]]:
+    """(backend, device) pairs of which every case was skipped, if anything else ran."""
+    seen: dict[tuple[str, str], bool] = {}
+    for record in records:
+        pair = (record.case.backend, record.case.device)
+        seen[pair] = seen.get(pair, True) and record.status == "skipped"
+    return frozenset(pair for pair, skipped in seen.items() if skipped) if not all(seen.values()) else frozenset()
+
+
+def _needs_environment(records: list[Record], columns: list[list[Hashable]]) -> bool:
+    """Whether one and the same program was measured in more than one environment."""
+    if len({record.environment for record in records}) < 2:
+        return False
+    seen: dict[tuple[Any, ...], str] = {}
+    keys = zip(*columns, (record.case.seq_len for record in records), strict=True)
+    environments = (record.environment for record in records)
+    return any(seen.setdefault(key, name) != name for key, name in zip(keys, environments, strict=True))
+
+
+def _hashable(value: Any) -> Hashable:
+    return json.dumps(value, sort_keys=True) if isinstance(value, (list, dict, tuple)) else value

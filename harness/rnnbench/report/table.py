@@ -1,0 +1,272 @@
+"""The table every format shows: one block per quantity, rows cell × implementation, columns the sequence lengths."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from typing import Any
+
+from rnnbench.record import Record
+from rnnbench.report.environment import environment_lines
+from rnnbench.report.findings import findings
+from rnnbench.report.problems import problems
+from rnnbench.report.series import SHOWN_SETTINGS, Entry, Panel, Series, axis_text, panels
+from rnnbench.report.units import words
+
+HEADLINES: Mapping[str, tuple[str, ...]] = {
+    "throughput": ("*.time_per_step",),
+    "memory": ("*.peak_memory.*",),
+    "gradient": ("gradient.half_life", "gradient.decay_rate"),
+    "convergence": ("best_validation_loss", "final_validation_metric", "steps_to_target"),
+}
+"""What people read first of the shipped probes. Of any other probe everything is shown."""
+UNDERSTUDIES: Mapping[str, str] = {"gradient.decay_rate": "gradient.half_life"}
+"""The same fact told in another way: shown only where some row has no number for the other."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """labels: one text per axis of the block. entries: one per column."""
+
+    labels: tuple[str, ...]
+    entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True)
+class Block:
+    """One quantity. caption: what is constant here but not in the whole table. columns: sequence lengths."""
+
+    probe: str
+    task: str | None
+    quantity: str
+    unit: str
+    better: str
+    caption: str
+    axes: tuple[str, ...]
+    columns: tuple[int, ...]
+    rows: tuple[Row, ...]
+
+    @property
+    def title(self) -> str:
+        """The quantity in words, after its task: `adding: best validation loss`."""
+        name = words(self.quantity) or self.probe
+        return f"{self.task}: {name}" if self.task else name
+
+    @property
+    def values(self) -> list[float]:
+        """All numbers shown, for choosing a scale."""
+        return [entry.value for row in self.rows for entry in row.entries if entry.value is not None]
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a report says. header: facts that hold for all of it, one line each. legend: sign -> what it means."""
+
+    title: str
+    header: tuple[str, ...]
+    blocks: tuple[Block, ...]
+    legend: Mapping[str, str]
+    problems: tuple[str, ...]
+    findings: tuple[str, ...]
+
+
+def build(
+    records: Sequence[Record],
+    title: str = "",
+    environment: Mapping[str, Any] | None = None,
+    *,
+    everything: bool = False,
+) -> Table:
+    """The table of some records; `everything` shows all quantities instead of the headlines."""
+    grouped = panels(records)
+    common = _common(grouped)
+    blocks = tuple(block for panel in grouped for block in _blocks(panel, common, everything))
+    header = (*environment_lines(environment), ", ".join(_facts(common)))
+    return Table(
+        title=title,
+        header=tuple(line for line in header if line),
+        blocks=blocks,
+        legend=_legend(blocks),
+        problems=tuple(problems(records)),
+        findings=tuple(findings(grouped)),
+    )
+
+
+def _blocks(panel: Panel, common: Mapping[str, Any], everything: bool) -> list[Block]:
+    names = [name for name in panel.quantities if everything or _is_shown(panel, name)]
+    names.sort(key=lambda name: 0 if everything else _headline_rank(panel.probe, name))
+    blocks = [_block(panel, name, common) for name in names]
+    return [block for block in blocks if block.rows] or [_block(panel, "", common)]
+
+
+def _is_shown(panel: Panel, quantity: str) -> bool:
+    """Whether a headline, and needed: an understudy comes on where its principal is missing somewhere."""
+    principal = UNDERSTUDIES.get(quantity)
+    if principal is None:
+        return is_headline(panel.probe, quantity)
+    entries = [group.entry(principal) for series in panel.series for group in series.groups.values()]
+    return any(entry.status == "missing" for entry in entries)
+
+
+def is_headline(probe: str, quantity: str) -> bool:
+    """Whether a quantity belongs into the table people read first."""
+    return any(fnmatchcase(quantity, pattern) for pattern in HEADLINES.get(probe, ("*",)))
+
+
+def _headline_rank(probe: str, quantity: str) -> int:
+    patterns = HEADLINES.get(probe, ("*",))
+    return next(rank for rank, pattern in enumerate(patterns) if fnmatchcase(quantity, pattern))
+
+
+def _block(panel: Panel, quantity: str, common: Mapping[str, Any]) -> Block:
+    """An empty quantity makes the block of a probe that has no number at all: only its statuses."""
+    unit, better = panel.quantities.get(quantity, ("", "none"))
+    shown = [(series, _entries(panel, series, quantity)) for series in panel.series]
+    shown = _without_other_kinds(shown)
+    entries = mark_best([series for series, _ in shown], [entries for _, entries in shown], better)
+    rows = [Row(_labels(panel, series), tuple(row)) for (series, _), row in zip(shown, entries, strict=True)]
+    rows += [_absent_row(panel, backend, device) for backend, device in panel.absent] if rows else []
+    facts = _facts({axis: value for axis, value in panel.constants.items() if axis not in common})
+    head = (panel.probe, panel.task, quantity, unit, better, ", ".join(facts))
+    return Block(*head, panel.axes, panel.lengths, tuple(rows))
+
+
+def _entries(panel: Panel, series: Series, quantity: str) -> list[Entry]:
+    entries = []
+    for length in panel.lengths:
+        group = series.groups.get(length)
+        entry = Entry("") if group is None else group.entry(quantity)
+        if group is not None and entry.value is not None:
+            entry = replace(entry, note=", ".join(filter(None, [entry.note, _note(panel, quantity, group)])))
+        entries.append(entry)
+    return entries
+
+
+def _note(panel: Panel, quantity: str, group: Any) -> str:
+    if quantity == "best_validation_loss" and group.tuned is not None:
+        return axis_text("lr", group.tuned)
+    if panel.probe == "convergence" and quantity.endswith("_to_target"):
+        reached, count = group.reached(quantity)
+        return f"{reached}/{count} reached"
+    return ""
+
+
+def _without_other_kinds(shown: list[tuple[Series, list[Entry]]]) -> list[tuple[Series, list[Entry]]]:
+    """Drop rows of devices on which the quantity is never measured (process memory of a GPU): they have another kind.
+
+    A row that lacks it while others of its device have it stays, visibly empty.
+    """
+    having = {_place(series) for series, entries in shown if any(entry.value is not None for entry in entries)}
+    return [item for item in shown if _place(item[0]) in having] if having else shown
+
+
+def _place(series: Series) -> tuple[Any, Any]:
+    return series.axes["implementation"].partition("/")[0], series.axes.get("device")
+
+
+def mark_best(series: Sequence[Series], rows: Sequence[list[Entry]], better: str) -> list[list[Entry]]:
+    """Mark, per column and contest, the best entry and all whose intervals overlap it.
+
+    Nothing is marked where there is no contest: no direction, fewer than two numbers, all alike, or a competitor that
+    ran but has no such number (a gradient that never halves has no half-life, and is not worse for it). Unverified
+    rows do not compete, and a number that may be arbitrarily worse than it looks (a censored one) is never best.
+    """
+    rows = [list(row) for row in rows]
+    if better == "none" or not rows:
+        return rows
+    contests: dict[Any, list[int]] = defaultdict(list)
+    for index, one in enumerate(series):
+        if one.verified:
+            contests[one.contest].append(index)
+    for members in contests.values():
+        for column in range(len(rows[0])):
+            entrants = [(index, rows[index][column]) for index in members if rows[index][column].ran]
+            for index in _winners(entrants, better):
+                rows[index][column] = replace(rows[index][column], best=True)
+    return rows
+
+
+def _winners(entrants: list[tuple[int, Entry]], better: str) -> list[int]:
+    if len(entrants) < 2 or any(entry.value is None for _, entry in entrants):
+        return []
+    bad_side = "lower" if better == "lower" else "upper"
+    exact = [(index, entry) for index, entry in entrants if entry.bound != bad_side]
+    if not exact:
+        return []
+    sign = 1 if better == "lower" else -1
+    _, top = min(exact, key=lambda item: sign * (item[1].value or 0.0))
+    winners = [index for index, entry in exact if overlap(entry, top)]
+    return winners if len(winners) < len(entrants) else []
+
+
+def overlap(a: Entry, b: Entry) -> bool:
+    """Whether the intervals of two numbers share a point (a number without interval is a point)."""
+    (a_low, a_high), (b_low, b_high) = _interval(a), _interval(b)
+    return a_low <= b_high and b_low <= a_high
+
+
+def _interval(entry: Entry) -> tuple[float, float]:
+    value = entry.value if entry.value is not None else math.nan
+    low = value if entry.low is None else entry.low
+    high = value if entry.high is None else entry.high
+    return (-math.inf if entry.bound == "upper" else low, math.inf if entry.bound == "lower" else high)
+
+
+def _labels(panel: Panel, series: Series) -> tuple[str, ...]:
+    labels = [label(series.axes[axis]) for axis in panel.axes]
+    if not series.verified:
+        labels[panel.axes.index("implementation")] += " (unverified)"
+    return tuple(labels)
+
+
+def label(value: Any) -> str:
+    """An axis value as a row label."""
+    return "–" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _absent_row(panel: Panel, backend: str, device: str) -> Row:
+    texts = {"cell": "(all)", "implementation": backend, "device": device}
+    entries = tuple(Entry("skipped") for _ in panel.lengths)
+    return Row(tuple(texts.get(axis, "") for axis in panel.axes), entries)
+
+
+def _common(grouped: Sequence[Panel]) -> dict[str, Any]:
+    """Axes that are the same in all panels."""
+    first, *others = [panel.constants for panel in grouped] or [{}]
+    missing = object()
+    return {axis: value for axis, value in first.items() if all(o.get(axis, missing) == value for o in others)}
+
+
+def _facts(constants: Mapping[str, Any]) -> list[str]:
+    """The constants worth printing, in words."""
+    shown = {axis: value for axis, value in constants.items() if _worth_showing(axis, value)}
+    return [axis_text(axis, value) if axis != "layers" else _layers(value) for axis, value in shown.items()]
+
+
+def _layers(count: int) -> str:
+    return "1 layer" if count == 1 else f"{count} layers"
+
+
+def _worth_showing(axis: str, value: Any) -> bool:
+    if axis in ("cell", "implementation", "device", "dtype", "batch_size", "hidden_size", "input_size", "layers"):
+        return True
+    return bool(value) and axis in ("dropout", "threads", "environment", *SHOWN_SETTINGS)
+
+
+def _legend(blocks: Sequence[Block]) -> dict[str, str]:
+    entries = [entry for block in blocks for row in block.rows for entry in row.entries]
+    lines = {}
+    if any(entry.best for entry in entries):
+        lines["*"] = "best of its column, with those whose intervals overlap it"
+    counts = sorted({entry.count for entry in entries if entry.count > 1})
+    if counts:
+        many = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+        lines["m (a–b)"] = f"median and range of {many} repetitions"
+    if any(entry.bound for entry in entries):
+        lines[">"] = "at least: the run ended before the true number was known"
+    if any(entry.status == "missing" for entry in entries):
+        lines["–"] = "ran, but has no such number"
+    return lines

@@ -1,0 +1,138 @@
+"""The table for a terminal: aligned columns, cut into stripes where the window is too narrow."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Sequence
+
+from rnnbench.report.table import Block, Entry, Table
+from rnnbench.report.units import Scale, scale_for
+
+GAP = "  "
+BETTER = {"lower": "lower is better", "higher": "higher is better"}
+Style = Callable[[str, str], str]
+"""style(text, kind) -> the text with colours; kinds: `title`, `best`, `status`, `dim`."""
+
+
+def render(table: Table, width: int | None = None, style: Style | None = None) -> str:
+    """Plain text, at most `width` columns wide where one is given; `style` adds colours and changes no width."""
+    style = style or plain
+    parts = [_head(table, width, style)] if table.title or table.header else []
+    parts += [_block(block, width, style) for block in table.blocks]
+    if table.legend:
+        parts.append(_lines([f"{mark} {line}" for mark, line in table.legend.items()], width, style))
+    if table.problems:
+        parts.append(style("Not ok", "title") + "\n" + _items(table.problems, width))
+    if table.findings:
+        parts.append(style("Findings", "title") + "\n" + _items(table.findings, width))
+    return "\n\n".join(parts) + "\n"
+
+
+def plain(text: str, kind: str) -> str:
+    """No colours."""
+    del kind
+    return text
+
+
+def coloured(text: str, kind: str) -> str:
+    """ANSI colours by rich."""
+    from rich.style import Style as RichStyle
+
+    looks = {"title": "bold", "best": "bold green", "status": "yellow", "dim": "dim"}
+    return RichStyle.parse(looks[kind]).render(text)
+
+
+def heading(block: Block, scale: Scale) -> str:
+    """`train time per step, µs (lower is better)`."""
+    unit = f", {scale.unit}" if scale.unit else ""
+    better = f" ({BETTER[block.better]})" if block.better in BETTER else ""
+    return f"{block.title}{unit}{better}"
+
+
+def entry_text(entry: Entry, scale: Scale, mark: str = "") -> str:
+    """`12.3`, `>1000`, `0.012 (0.010–0.015), lr 0.01`, `failed`, `–`; `mark` comes right after the number."""
+    if entry.value is None:
+        return {"": "", "missing": "–"}.get(entry.status, entry.status)
+    text = {"lower": ">", "upper": "<"}.get(entry.bound or "", "") + scale(entry.value) + mark
+    if entry.count > 1 and entry.low is not None and entry.high is not None and entry.low != entry.high:
+        text += f" ({scale(entry.low)}–{scale(entry.high)})"
+    return f"{text}, {entry.note}" if entry.note else text
+
+
+def block_scale(block: Block) -> Scale:
+    """The scale of all numbers of a block."""
+    return scale_for(block.unit, block.values, block.quantity)
+
+
+def axis_heads(block: Block) -> list[str]:
+    """Column heads of the axes."""
+    return [axis.removesuffix("_size").replace("_", " ") for axis in block.axes]
+
+
+def grid(
+    head: Sequence[str], rows: Sequence[Sequence[tuple[str, str]]], left: int, width: int | None, style: Style
+) -> str:
+    """Aligned columns of (text, kind); the first `left` columns are flush left and stand again in every stripe."""
+    cells = [[(text, "dim") for text in head], *rows]
+    widths = [max(len(row[column][0]) for row in cells) for column in range(len(head))]
+    lines = []
+    for stripe in _stripes(widths, left, width):
+        for row in cells:
+            texts = [_padded(row[column], widths[column], column < left, style) for column in stripe]
+            lines.append(GAP.join(texts).rstrip())
+        lines.append("")
+    return "\n".join(lines[:-1])
+
+
+def _stripes(widths: Sequence[int], left: int, width: int | None) -> list[list[int]]:
+    """Columns of each stripe: as many as fit beside the labels, at least one."""
+    labels, stripes = list(range(left)), [list(range(left))]
+    for column in range(left, len(widths)):
+        used = sum(widths[c] + len(GAP) for c in stripes[-1])
+        if width is not None and len(stripes[-1]) > left and used + widths[column] > width:
+            stripes.append(list(labels))
+        stripes[-1].append(column)
+    return stripes
+
+
+def _padded(cell: tuple[str, str], width: int, left: bool, style: Style) -> str:
+    text, kind = cell
+    space = " " * (width - len(text))
+    shown = style(text, kind) if kind and text else text
+    return shown + space if left else space + shown
+
+
+def _head(table: Table, width: int | None, style: Style) -> str:
+    lines = [style(table.title, "title")] if table.title else []
+    return "\n".join([*lines, *(_wrapped(line, width) for line in table.header)])
+
+
+def _block(block: Block, width: int | None, style: Style) -> str:
+    scale = block_scale(block)
+    head = [*axis_heads(block), *(f"T={length}" for length in block.columns)]
+    rows = []
+    for row in block.rows:
+        entries = [(entry_text(entry, scale, "*" if entry.best else ""), _kind(entry)) for entry in row.entries]
+        rows.append([*((label, "") for label in row.labels), *entries])
+    title = style(heading(block, scale), "title") + (f"\n{block.caption}" if block.caption else "")
+    return f"{title}\n{grid(head, rows, len(block.axes), width, style)}"
+
+
+def _kind(entry: Entry) -> str:
+    if entry.best:
+        return "best"
+    return "" if entry.value is not None else "status"
+
+
+def _lines(lines: Sequence[str], width: int | None, style: Style) -> str:
+    return "\n".join(style(_wrapped(line, width), "dim") for line in lines)
+
+
+def _items(lines: Sequence[str], width: int | None) -> str:
+    return "\n".join(_wrapped(f"- {line}", width, "  ") for line in lines)
+
+
+def _wrapped(text: str, width: int | None, indent: str = "") -> str:
+    if width is None:
+        return text
+    return textwrap.fill(text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
