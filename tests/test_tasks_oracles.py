@@ -10,9 +10,16 @@ import pytest
 
 from rnnbench.ops import numpy_ops
 from rnnbench_tasks.adding import adding
+from rnnbench_tasks.associative import induction, mqar
+from rnnbench_tasks.automata import evaluate, modular, parity, zero_probability
 from rnnbench_tasks.copying import copy
+from rnnbench_tasks.delayed_recall import delayed_recall
+from rnnbench_tasks.labelling import prefixes
+from rnnbench_tasks.logistic_map import logistic_map
 from rnnbench_tasks.losses import accuracy_last
+from rnnbench_tasks.selective import denoise, selective_copy
 from rnnbench_tasks.seq_digits import seq_digits
+from rnnbench_tasks.word_problem import ORDERS, elements, table, word_problem
 
 OPS = numpy_ops()
 SURE = 50.0
@@ -43,13 +50,29 @@ def assert_within_3_standard_errors(samples, expected):
     assert error < 0.02 * expected, "too few samples to tell"
 
 
-def losses_of(task, outputs, batch, T):
-    """The loss of each sequence by itself."""
-    out = []
-    for b in range(batch["xs"].shape[1]):
-        one = {k: v[b : b + 1] if k == "targets" and v.shape[0] != T else v[:, b : b + 1] for k, v in batch.items()}
-        out.append(float(task.loss(OPS, outputs[:, b : b + 1], one)))
-    return out
+def assert_uniform(ids, classes):
+    """No constant beats ln(classes): the loss that is gained by knowing the counts is that of chance counts alone.
+
+    2N (ln K − H) of the counts of N independent ids follows χ² with K − 1 degrees of freedom.
+    """
+    counts = np.bincount(ids, minlength=classes)
+    assert len(counts) == classes
+    gained = math.log(classes) - entropy(counts / counts.sum())
+    freedom = classes - 1
+    assert abs(2 * counts.sum() * gained - freedom) <= 3 * math.sqrt(2 * freedom)
+    assert gained < 0.01 * math.log(classes), "too few samples to tell"
+
+
+def entropy(p):
+    return -sum(q * math.log(q) for q in p if q > 0)
+
+
+def refusal(task, T, **options):
+    """The sentence that refuses T and the options."""
+    sentence = task.check(T, **options)
+    assert sentence is not None
+    assert sentence.endswith((".", "?"))
+    return sentence
 
 
 # adding
@@ -66,7 +89,7 @@ def test_adding_has_one_marker_in_each_half():
         markers = draw(adding, T, 500)["xs"][..., 1]
         assert (markers[: T // 2].sum(0) == 1).all()
         assert (markers[T // 2 :].sum(0) == 1).all()
-        assert (markers.sum(1) > 0).all(), "every step can carry a marker"
+        assert markers.any(axis=1).all(), "every step can carry a marker"
 
 
 def test_adding_a_constant_scores_one_sixth():
@@ -120,10 +143,7 @@ def test_copy_without_memory_scores_the_closed_form(T):
     outputs[-10:, :, 8] = -SURE
     assert copy.loss(OPS, outputs, batch) == pytest.approx(copy.chance(T), rel=1e-12)
     assert copy.chance(T) == pytest.approx(10 * math.log(8) / T)
-    # nothing better without memory: the symbols are uniform
-    counts = np.bincount(batch["targets"][-10:].ravel(), minlength=9)
-    assert counts[8] == 0
-    assert np.abs(counts[:8] - 2500).max() < 4 * math.sqrt(2500)
+    assert_uniform(batch["targets"][-10:].ravel(), 8)
 
 
 def test_copy_forgetting_one_item_is_not_solved():
@@ -144,17 +164,363 @@ def test_copy_has_the_layout_of_the_paper():
 
 def test_copy_refuses_the_impossible():
     assert copy.check(21) is None
-    assert "at least 21" in copy.check(20)
-    assert "symbols" in copy.check(50, symbols=1)
-    assert "items" in copy.check(50, items=0)
+    assert "at least 21" in refusal(copy, 20)
+    assert "symbols" in refusal(copy, 50, symbols=1)
+    assert "items" in refusal(copy, 50, items=0)
+
+
+# selective copy and denoise
+
+
+def queue_solver(symbols, outputs, cue_answers):
+    """Queue every symbol of each sequence; give them back in order once the cue has come.
+
+    cue_answers: whether the step with the cue is itself answered.
+    """
+
+    def step(state, x):
+        queues, recalling = state
+        ids, y = x.argmax(-1), []
+        for queue, symbol in zip(queues, ids, strict=True):
+            if symbol < symbols:
+                queue.append(symbol)
+            now = symbol == symbols + 1 if cue_answers else recalling
+            y.append(queue.pop(0) if now else outputs - 1)
+        return (queues, recalling or (ids == symbols + 1).all()), SURE * np.eye(outputs)[y]
+
+    return step
+
+
+@pytest.mark.parametrize("options", [{}, {"symbols": 2, "items": 1}])
+@pytest.mark.parametrize("T", [21, 80])
+def test_selective_copy_is_solved_by_a_queue(T, options):
+    full = {"symbols": 8, "items": 10} | options
+    batch = draw(selective_copy, T, 16, **options)
+    solver = queue_solver(full["symbols"], full["symbols"], cue_answers=True)
+    assert_solved(selective_copy, unroll(solver, ([[] for _ in range(16)], False), batch["xs"]), batch, T, **options)
+    assert (batch["mask"].sum(0) == full["items"]).all()
+
+
+@pytest.mark.parametrize("T", [21, 80])
+def test_denoise_is_solved_by_a_queue(T):
+    batch = draw(denoise, T, 16)
+    solver = queue_solver(8, 9, cue_answers=False)
+    assert_solved(denoise, unroll(solver, ([[] for _ in range(16)], False), batch["xs"]), batch, T)
+
+
+def test_selective_copy_and_denoise_without_memory_score_the_closed_form():
+    batch = draw(selective_copy, 40, 1000)
+    assert selective_copy.loss(OPS, np.zeros((40, 1000, 8)), batch) == pytest.approx(selective_copy.chance(40))
+    assert_uniform(batch["targets"][batch["mask"] == 1], 8)
+    batch = draw(denoise, 40, 1000)
+    blanks = np.zeros((40, 1000, 9))
+    blanks[:-10, :, 8], blanks[-10:, :, 8] = SURE, -SURE
+    assert denoise.loss(OPS, blanks, batch) == pytest.approx(denoise.chance(40))
+    assert_uniform(batch["targets"][-10:].ravel(), 8)
+
+
+def test_the_places_of_hidden_items_are_spread_evenly():
+    steps = np.nonzero(draw(selective_copy, 40, 3000)["xs"][:30, :, :8].any(-1))[0]
+    assert len(steps) == 30_000
+    assert np.abs(np.bincount(steps) - 1000).max() < 5 * math.sqrt(1000)
+
+
+def test_selective_copy_and_denoise_refuse_the_impossible():
+    assert selective_copy.check(20) is None
+    assert "at least 20" in refusal(selective_copy, 19)
+    assert denoise.check(21) is None
+    assert "at least 21" in refusal(denoise, 20)
+    assert "symbols" in refusal(denoise, 50, symbols=1)
+
+
+# delayed recall
+
+
+@pytest.mark.parametrize("T", [2, 200])
+def test_delayed_recall_is_solved_by_a_latch(T):
+    batch = draw(delayed_recall, T, 64)
+    outputs = unroll(lambda s, x: (np.where(x[:, -1:] == 1, SURE * x[:, :-1], s),) * 2, np.zeros((64, 8)), batch["xs"])
+    assert_solved(delayed_recall, outputs, batch, T)
+
+
+def test_delayed_recall_without_memory_scores_ln_of_the_symbols():
+    batch = draw(delayed_recall, 5, 20_000)
+    assert delayed_recall.loss(OPS, np.zeros((5, 20_000, 8)), batch) == pytest.approx(delayed_recall.chance(5))
+    assert_uniform(batch["targets"], 8)
+    for t in range(1, 5):
+        assert_uniform(8 * batch["xs"][t].argmax(-1) + batch["targets"], 64)
+
+
+def test_delayed_recall_refuses_the_impossible():
+    assert "at least 2" in refusal(delayed_recall, 1)
+    assert "symbols" in refusal(delayed_recall, 10, symbols=1)
+
+
+# induction and associative recall
+
+
+@pytest.mark.parametrize("T", [3, 4, 100])
+def test_induction_is_solved_by_remembering_what_followed_the_trigger(T):
+    def step(state, x):
+        found, triggered = state
+        found = np.where(triggered, SURE * x[:, :-1], found)
+        return (found, x[:, -1:] == 1), found
+
+    batch = draw(induction, T, 64)
+    outputs = unroll(step, (np.zeros((64, 16)), np.zeros((64, 1), bool)), batch["xs"])
+    assert_solved(induction, outputs, batch, T)
+
+
+def test_induction_without_memory_scores_ln_of_the_symbols():
+    batch = draw(induction, 12, 20_000)
+    assert induction.loss(OPS, np.zeros((12, 20_000, 16)), batch) == pytest.approx(induction.chance(12))
+    assert_uniform(batch["targets"], 16)
+    assert (batch["xs"][-1].argmax(-1) == 16).all()
+    assert (batch["xs"][:-1, :, 16].sum(0) == 1).all()
+
+
+@pytest.mark.parametrize(("T", "pairs"), [(12, 4), (100, 4), (48, 16)])
+def test_mqar_is_solved_by_a_table(T, pairs):
+    """The state is an outer-product memory: value ⊗ key is added when a value follows its key."""
+
+    def step(state, x):
+        memory, key = state
+        memory = memory + x[:, 16:32, None] * key[:, None, :]
+        return (memory, x[:, :16]), SURE * np.einsum("bvk,bk->bv", memory, x[:, :16])
+
+    batch = draw(mqar, T, 32, pairs=pairs)
+    outputs = unroll(step, (np.zeros((32, 16, 16)), np.zeros((32, 16))), batch["xs"])
+    assert_solved(mqar, outputs, batch, T, pairs=pairs)
+    assert (batch["mask"].sum(0) == pairs).all()
+
+
+def test_mqar_without_memory_scores_ln_of_the_values():
+    batch = draw(mqar, 20, 10_000)
+    assert mqar.loss(OPS, np.zeros((20, 10_000, 16)), batch) == pytest.approx(mqar.chance(20))
+    asked = batch["mask"] == 1
+    assert_uniform(batch["targets"][asked], 16)
+    assert_uniform(16 * batch["xs"].argmax(-1)[asked] + batch["targets"][asked], 256)
+
+
+def test_mqar_asks_each_key_once_and_after_all_pairs():
+    ids = draw(mqar, 30, 200)["xs"].argmax(-1)
+    assert (np.sort(ids[0:8:2], axis=0) == np.sort(np.where(ids[8:] < 16, ids[8:], 99), axis=0)[:4]).all()
+    assert (np.diff(np.sort(ids[0:8:2].tolist(), axis=0), axis=0) >= 1).all()
+
+
+def test_induction_and_mqar_refuse_the_impossible():
+    assert "at least 3" in refusal(induction, 2)
+    assert "at least 12" in refusal(mqar, 11)
+    assert "pairs <= keys" in refusal(mqar, 100, pairs=17)
+
+
+# automata
+
+
+def parity_step(state, x):
+    state = state ^ x.argmax(-1)
+    return state, SURE * np.eye(2)[state]
+
+
+def modular_step(modulus):
+    """Carries the sum of the finished terms, the term under way, and the operator that waits for its number."""
+
+    def step(state, x):
+        rest, term, operator = state
+        ids = x.argmax(-1)
+        number = ids < modulus
+        signed = np.where(operator == 1, -ids, ids)
+        begins = number & (operator != 2)
+        rest = np.where(begins, rest + term, rest)
+        term = np.where(begins, signed, np.where(number, term * ids, term)) % modulus
+        operator = np.where(number, operator, ids - modulus)
+        return (rest, term, operator), SURE * np.eye(modulus)[(rest + term) % modulus]
+
+    return step
+
+
+LENGTHS = [{}, {"labels": "last"}, {"train_length": 20}, {"labels": "last", "train_length": 20}]
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+@pytest.mark.parametrize("options", LENGTHS)
+@pytest.mark.parametrize("T", [40, 41])
+def test_automata_are_solved_by_their_transition_tables(T, options, split):
+    batch = draw(parity, T, 16, split, **options)
+    assert_solved(parity, unroll(parity_step, np.zeros(16, int), batch["xs"]), batch, T, **options)
+    batch = draw(modular, T, 16, split, **options)
+    start = (np.zeros(16, int), np.zeros(16, int), np.zeros(16, int))
+    assert_solved(modular, unroll(modular_step(5), start, batch["xs"]), batch, T, **options)
+    batch = draw(word_problem, T, 16, split, **options)
+
+    def compose(state, x):
+        """Permutations as rows of images, composed by indexing: no multiplication table."""
+        state = np.take_along_axis(elements("S5")[x.argmax(-1)], state, axis=1)
+        match = (state[:, None, :] == elements("S5")).all(-1)
+        return state, SURE * match.astype(float)
+
+    outputs = unroll(compose, np.tile(np.arange(5), (16, 1)), batch["xs"])
+    assert_solved(word_problem, outputs, batch, T, **options)
+
+
+@pytest.mark.parametrize("task", [parity, modular, word_problem], ids=lambda task: task.name)
+def test_nothing_beyond_the_training_length_is_trained_and_nothing_else_tested(task):
+    T, L = 40, 15
+    for labels in ("every", "last"):
+        masks = {split: draw(task, T, 500, split, labels=labels, train_length=L)["mask"] for split in SPLITS}
+        for split in ("train", "validation"):
+            assert not masks[split][L:].any()
+            assert masks[split].any(axis=1).sum() == len([t for t in range(L) if task is not modular or t % 2])
+        assert not masks["test"][:L].any()
+        assert masks["test"][-1].all()
+        if labels == "last":
+            assert all((mask.sum(0) == 1).all() for mask in masks.values())
+
+
+SPLITS = ("train", "validation", "test")
+
+
+def test_a_sequence_is_the_same_whether_its_last_or_every_step_counts():
+    every, last = draw(parity, 30, 8), draw(parity, 30, 8, labels="last")
+    assert np.array_equal(every["xs"], last["xs"])
+    assert np.array_equal(every["targets"], last["targets"])
+    assert not np.array_equal(every["mask"], last["mask"])
+
+
+def test_parity_and_word_problem_without_memory_score_the_closed_form():
+    batch = draw(parity, 20, 2000)
+    assert parity.loss(OPS, np.zeros((20, 2000, 2)), batch) == pytest.approx(parity.chance(20))
+    assert_uniform(batch["targets"].ravel(), 2)
+    assert_uniform((2 * batch["targets"] + batch["xs"].argmax(-1))[1:].ravel(), 4)
+    for group, order in ORDERS.items():
+        batch = draw(word_problem, 20, 2000, group=group)
+        assert_uniform(batch["targets"].ravel(), order)
+        assert word_problem.chance(20, group=group) == pytest.approx(math.log(order))
+
+
+@pytest.mark.parametrize("modulus", [2, 3, 5])
+@pytest.mark.parametrize("T", [3, 7, 8, 41])
+def test_modular_the_best_constant_scores_the_closed_form(T, modulus):
+    batch = draw(modular, T, 20_000, modulus=modulus, labels="last")
+    zero = zero_probability((T + 1) // 2, modulus)[-1]
+    p = np.array([zero] + [(1 - zero) / (modulus - 1)] * (modulus - 1))
+    assert modular.chance(T, modulus=modulus, labels="last") == pytest.approx(entropy(p), rel=1e-12)
+    surprise = -np.log(p[batch["targets"][-1]])
+    assert abs(surprise.mean() - entropy(p)) <= 3 * surprise.std() / math.sqrt(20_000)
+    counts = np.bincount(batch["targets"][-1], minlength=modulus)
+    assert np.abs(counts / 20_000 - p).max() < 4 * math.sqrt(0.25 / 20_000)
+
+
+def test_modular_at_every_step_the_best_constant_scores_the_closed_form():
+    T = 21
+    batch = draw(modular, T, 20_000)
+    values = batch["targets"][batch["mask"] == 1]
+    p = np.bincount(values, minlength=5) / len(values)
+    per_sequence = -np.log(p)[batch["targets"][::2]].mean(0)
+    assert_within_3_standard_errors(per_sequence, modular.chance(T))
+    assert modular.chance(T, train_length=5) != modular.chance(T)
+
+
+def test_the_probability_of_zero_is_that_of_enumerating_every_expression():
+    for modulus, count in ((2, 4), (3, 3), (5, 3)):
+        numbers = np.indices((modulus,) * count).reshape(count, -1)
+        operators = np.indices((3,) * (count - 1)).reshape(count - 1, -1)
+        N, M = numbers.shape[1], operators.shape[1]
+        values = evaluate(np.repeat(numbers, M, axis=1), np.tile(operators, N), modulus)
+        for j, zero in enumerate(zero_probability(count, modulus)):
+            assert np.mean(values[j] == 0) == pytest.approx(zero, abs=1e-13)
+
+
+@pytest.mark.parametrize(("text", "value"), [("1+2*3", 2), ("1-1-1", 4), ("0*1+4*3-2", 0), ("2-3*4*2", 3), ("4", 4)])
+def test_expressions_keep_the_order_of_operations(text, value):
+    """The first three are the examples of the paper's own code, modulo 5."""
+    numbers = np.array([[int(c)] for c in text[::2]])
+    operators = np.array([["+-*".index(c)] for c in text[1::2]], int).reshape(-1, 1)
+    assert evaluate(numbers, operators, 5)[-1, 0] == value
+
+
+def test_prefixes_are_the_products_taken_one_by_one():
+    rng = np.random.default_rng(0)
+    product = table("S4")
+    for T in (1, 2, 3, 10, 17):
+        ids = rng.integers(0, 24, (T, 5))
+        slow = [ids[0]]
+        for row in ids[1:]:
+            slow.append(product[row, slow[-1]])
+        assert np.array_equal(prefixes(ids, product), slow)
+
+
+@pytest.mark.parametrize("group", ORDERS)
+def test_groups_are_groups(group):
+    product = table(group)
+    order = ORDERS[group]
+    assert product.shape == (order, order)
+    assert (np.sort(product, axis=0) == np.arange(order)[:, None]).all()
+    assert (np.sort(product, axis=1) == np.arange(order)).all()
+    assert (product[0] == np.arange(order)).all(), "element 0 is the identity"
+    a, b, c = np.random.default_rng(0).integers(0, order, (3, 200))
+    assert (product[product[a, b], c] == product[a, product[b, c]]).all()
+    commuting = (product == product.T).mean()
+    classes = {"S3": 3, "A4": 4, "S4": 5, "A5": 5, "S5": 7}[group]
+    assert commuting == pytest.approx(classes / order), "Erdős and Turán 1968: conjugacy classes over order"
+
+
+def test_automata_refuse_the_impossible():
+    assert "at least 1" in refusal(parity, 0)
+    assert "labels" in refusal(parity, 10, labels="some")
+    assert "train_length" in refusal(parity, 10, train_length=10)
+    assert "prime" in refusal(modular, 10, modulus=6)
+    assert "prime" in refusal(modular, 10, modulus=1)
+    assert "at least 2" in refusal(modular, 0)
+    assert "Did you mean 'S5'?" in refusal(word_problem, 10, group="SS5")
+
+
+# logistic map
+
+
+@pytest.mark.parametrize("ahead", [1, 3])
+def test_logistic_map_is_solved_by_the_map(ahead):
+    def step(state, x):
+        y = x
+        for _ in range(ahead):
+            y = 4 * y * (1 - y)
+        return state, y
+
+    batch = draw(logistic_map, 2000, 16, ahead=ahead)
+    assert_solved(logistic_map, unroll(step, None, batch["xs"]), batch, 2000, ahead=ahead)
+
+
+def test_logistic_map_the_mean_scores_one_eighth_and_no_line_does_better():
+    batch = draw(logistic_map, 10, 20_000)
+    x, y = batch["xs"][-1, :, 0], batch["targets"][-1, :, 0]
+    assert_within_3_standard_errors((y - 0.5) ** 2, logistic_map.chance(10))
+    slope, offset = np.polyfit(x, y, 1)
+    assert_within_3_standard_errors((y - slope * x - offset) ** 2, logistic_map.chance(10))
+
+
+def test_logistic_map_does_not_run_out_of_bits():
+    x = draw(logistic_map, 5000, 1)["xs"][:, 0, 0]
+    assert len(np.unique(x)) == 5000
+    exponent = np.log(np.abs(4 - 8 * x)).mean()
+    assert exponent == pytest.approx(math.log(2), abs=0.05), "the Lyapunov exponent of the orbit"
+
+
+def test_logistic_map_refuses_the_impossible():
+    assert "ahead" in refusal(logistic_map, 10, ahead=0)
+    assert "ahead" in refusal(logistic_map, 10, ahead=21)
 
 
 # seq_digits
 
 
+def sizes_of(task):
+    assert task.sizes is not None
+    return task.sizes()
+
+
 def softmax_reader_loss(task, pixels, **options):
     linear_model = pytest.importorskip("sklearn.linear_model")
-    train, validation = (draw(task, 64, task.sizes()[s], s, **options) for s in ("train", "validation"))
+    train, validation = (draw(task, 64, sizes_of(task)[s], s, **options) for s in ("train", "validation"))
     losses = []
     for C in (0.1, 1, 10):
         reader = linear_model.LogisticRegression(C=C, max_iter=2000)
@@ -180,7 +546,7 @@ def test_seq_digits_is_solved_by_remembering_pixels_and_looking_up_the_nearest_i
 
 def test_seq_digits_without_knowledge_scores_ln_10():
     for split in ("train", "validation", "test"):
-        batch = draw(seq_digits, 64, seq_digits.sizes()[split], split)
+        batch = draw(seq_digits, 64, sizes_of(seq_digits)[split], split)
         assert seq_digits.loss(OPS, np.zeros((64, len(batch["targets"]), 10)), batch) == pytest.approx(math.log(10))
         shares = np.bincount(batch["targets"]) / len(batch["targets"])
         assert -(shares * np.log(shares)).sum() > math.log(10) - 1e-3, "knowing the shares of the classes does not help"
@@ -202,4 +568,4 @@ def test_seq_digits_shows_the_images_of_scikit_learn_unchanged():
 
 def test_seq_digits_refuses_other_lengths():
     assert seq_digits.check(64) is None
-    assert "exactly 64" in seq_digits.check(65)
+    assert "exactly 64" in refusal(seq_digits, 65)

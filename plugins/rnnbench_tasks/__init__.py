@@ -7,10 +7,29 @@ from collections.abc import Sequence
 from rnnbench.hooks import hookimpl
 from rnnbench.task import Task
 from rnnbench_tasks.adding import adding
+from rnnbench_tasks.associative import induction, mqar
+from rnnbench_tasks.automata import modular, parity
 from rnnbench_tasks.copying import copy
+from rnnbench_tasks.delayed_recall import delayed_recall
+from rnnbench_tasks.logistic_map import logistic_map
+from rnnbench_tasks.selective import denoise, selective_copy
 from rnnbench_tasks.seq_digits import seq_digits
+from rnnbench_tasks.word_problem import word_problem
 
-TASKS = (adding, copy, seq_digits)
+TASKS = (
+    adding,
+    copy,
+    selective_copy,
+    denoise,
+    delayed_recall,
+    induction,
+    mqar,
+    parity,
+    modular,
+    word_problem,
+    logistic_map,
+    seq_digits,
+)
 
 
 @hookimpl

@@ -20,8 +20,7 @@ SIZES = {"train": 1199, "validation": 299, "test": 299}
 def _load(permuted: bool) -> dict[str, Arrays]:
     from sklearn.datasets import load_digits
 
-    bundle = load_digits()
-    images, digits = np.asarray(bundle["data"]), np.asarray(bundle["target"])
+    images, digits = map(np.asarray, load_digits(return_X_y=True))
     pixels = permutation() if permuted else np.arange(PIXELS)
     parts = stratified("seq_digits", digits, {"train": 4 / 6, "validation": 1 / 6, "test": 1 / 6})
     return {
@@ -54,7 +53,7 @@ seq_digits = recorded(
     metric=accuracy_last,
     metric_name="accuracy",
     source="Alpaydin & Kaynak 1998, UCI optical digits, as in scikit-learn; pixel by pixel as Le et al. 2015, "
-    "arXiv:1504.00941, section 4.3",
+    "arXiv:1504.00941, section 4.2",
     requires=("sklearn",),
 )
 """The 1797 images of 8 × 8 that scikit-learn carries, one pixel of 0 to 1 per step, row by row; the digit at the end.
