@@ -1,0 +1,127 @@
+"""A model as compiled functions of its parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rnnbench.backend import ProgramSpec
+from rnnbench.cell import Array, Params
+from rnnbench.model import States, batched, run
+from rnnbench.task import Batch
+from rnnbench_jax.ops import jax_ops
+from rnnbench_jax.optimizers import transformation
+from rnnbench_jax.state_gradients import growth_factors
+
+if TYPE_CHECKING:
+    import jax
+
+
+class Training(NamedTuple):
+    """What a training step changes."""
+
+    params: Params
+    memory: Any
+    """The optimiser's own state."""
+    steps: Array
+    """Number of training steps taken, int32."""
+
+
+@dataclass(frozen=True)
+class Functions:
+    """One jitted function per question, each compiled once per shape. Initial states come without a batch axis."""
+
+    begin: jax.stages.Wrapped
+    """(params, initial, xs) -> (states, outputs)"""
+    resume: jax.stages.Wrapped
+    """(params, states, xs) -> (states, outputs)"""
+    gradients: jax.stages.Wrapped
+    """(params, initial, batch) -> (loss, gradient of each parameter, gradient of xs)"""
+    start: jax.stages.Wrapped
+    """params -> Training"""
+    train: jax.stages.Wrapped
+    """(Training, initial, batch) -> (Training, loss); what came in is used up"""
+    evaluate: jax.stages.Wrapped
+    """(params, initial, batch) -> {loss, metric}"""
+    growth: jax.stages.Wrapped
+    """(params, initial, xs, cotangent) -> factors_TB"""
+
+    def compilations(self) -> int:
+        """How many programs XLA has compiled for these functions so far."""
+        return sum(getattr(self, each.name)._cache_size() for each in fields(self))
+
+
+def functions(spec: ProgramSpec) -> Functions:
+    """Everything the program of `spec` may be asked; nothing is traced or compiled yet."""
+    import jax
+    import jax.numpy as jnp
+    import optax
+
+    model, ops = spec.model, jax_ops()
+    unroll = spec.implementation.build(model.cell, spec.device, spec.dtype)
+    update = transformation(spec.optimizer)
+
+    def begin(params: Params, initial: States, xs: Array, drop: Dropout | None = None) -> tuple[States, Array]:
+        return run(model, unroll, params, batched(initial, xs.shape[1], jnp.broadcast_to), xs, drop)
+
+    def resume(params: Params, states: States, xs: Array) -> tuple[States, Array]:
+        return run(model, unroll, params, states, xs)
+
+    def loss(params: Params, xs: Array, initial: States, batch: Batch, drop: Dropout | None = None) -> Array:
+        return spec.loss(ops, begin(params, initial, xs, drop)[1], {**batch, "xs": xs})
+
+    def gradients(params: Params, initial: States, batch: Batch) -> tuple[Array, Params, Array]:
+        value, (of_params, of_xs) = jax.value_and_grad(loss, (0, 1))(params, batch["xs"], initial, batch)
+        return value, of_params, of_xs
+
+    def start(params: dict[str, Array]) -> Training:
+        return Training(params, update.init(params), jnp.zeros((), jnp.int32))
+
+    def train(training: Training, initial: States, batch: Batch) -> tuple[Training, Array]:
+        params, memory, steps = training
+        drop = dropout(model.dropout, spec.seed, steps) if model.dropout else None
+        value, gradient = jax.value_and_grad(loss)(params, batch["xs"], initial, batch, drop)
+        change, memory = update.update(gradient, memory, params)
+        return Training(optax.apply_updates(params, change), memory, steps + 1), value
+
+    def evaluate(params: Params, initial: States, batch: Batch) -> Mapping[str, Array]:
+        outputs = begin(params, initial, batch["xs"])[1]
+        asked = {"loss": spec.loss, "metric": spec.metric}
+        return {name: ask(ops, outputs, batch) for name, ask in asked.items() if ask is not None}
+
+    def growth(params: Params, initial: States, xs: Array, cotangent: Array) -> Array:
+        return growth_factors(model, params, batched(initial, xs.shape[1], jnp.broadcast_to), xs, cotangent)
+
+    return Functions(
+        begin=jax.jit(begin),
+        resume=jax.jit(resume),
+        gradients=jax.jit(gradients),
+        start=jax.jit(start),
+        train=jax.jit(train, donate_argnums=0),
+        evaluate=jax.jit(evaluate),
+        growth=jax.jit(growth),
+    )
+
+
+Dropout = Callable[[Array], Array]
+
+
+def dropout(rate: float, seed: int, step: Array) -> Dropout:
+    """Zero each feature with probability `rate` and scale the others by 1/(1−rate) (Srivastava et al. 2014).
+
+    The masks depend on the seed, the training step, and how many layers were dropped before in that step.
+    """
+    import jax
+    import jax.numpy as jnp
+
+    key = jax.random.fold_in(jax.random.key(seed), step)
+    layer = 0
+
+    def drop(ys: Array) -> Array:
+        nonlocal layer
+        kept = jax.random.bernoulli(jax.random.fold_in(key, layer), jnp.float32(1 - rate), ys.shape)
+        layer += 1
+        return jnp.where(kept, ys / (1 - rate), 0)
+
+    return drop

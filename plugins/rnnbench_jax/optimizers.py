@@ -1,0 +1,72 @@
+"""`rnnbench.Optimizer` in optax."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from rnnbench.backend import Optimizer
+from rnnbench.errors import UsageError, nearest
+
+if TYPE_CHECKING:
+    import optax
+
+
+def transformation(optimizer: Optimizer) -> optax.GradientTransformation:
+    """The update of `optimizer`, formula by formula as in its docstring.
+
+    Clipping acts on the gradient of the loss; L2 is added to what is left of it, so the decay is never clipped. adamw
+    brings its own decay, p -= lr·weight_decay·p. Raises UsageError for a name that is not in OPTIMIZERS.
+    """
+    import optax
+
+    build = _BUILDERS.get(optimizer.name)
+    if build is None:
+        allowed = ", ".join(_BUILDERS)
+        raise UsageError(f"no optimizer {optimizer.name!r}; choose {allowed}.{nearest(optimizer.name, _BUILDERS)}")
+    parts = [build(optimizer)]
+    if optimizer.weight_decay and optimizer.name != "adamw":
+        parts.insert(0, optax.add_decayed_weights(optimizer.weight_decay))
+    if optimizer.clip is not None:
+        parts.insert(0, optax.clip_by_global_norm(optimizer.clip))
+    return optax.chain(*parts)
+
+
+def _sgd(optimizer: Optimizer) -> optax.GradientTransformation:
+    import optax
+
+    return optax.sgd(optimizer.lr)
+
+
+def _momentum(optimizer: Optimizer) -> optax.GradientTransformation:
+    import optax
+
+    return optax.sgd(optimizer.lr, momentum=optimizer.momentum)
+
+
+def _rmsprop(optimizer: Optimizer) -> optax.GradientTransformation:
+    """optax's own defaults, decay 0.9 and eps inside the root, are not torch's."""
+    import optax
+
+    return optax.rmsprop(optimizer.lr, decay=0.99, eps=1e-8, eps_in_sqrt=False)
+
+
+def _adam(optimizer: Optimizer) -> optax.GradientTransformation:
+    import optax
+
+    return optax.adam(optimizer.lr, b1=0.9, b2=0.999, eps=1e-8)
+
+
+def _adamw(optimizer: Optimizer) -> optax.GradientTransformation:
+    import optax
+
+    return optax.adamw(optimizer.lr, b1=0.9, b2=0.999, eps=1e-8, weight_decay=optimizer.weight_decay)
+
+
+_BUILDERS: Mapping[str, Callable[[Optimizer], optax.GradientTransformation]] = {
+    "sgd": _sgd,
+    "momentum": _momentum,
+    "rmsprop": _rmsprop,
+    "adam": _adam,
+    "adamw": _adamw,
+}

@@ -1,0 +1,180 @@
+"""One model on one jax device."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from rnnbench import process_memory
+from rnnbench.backend import Program, ProgramSpec
+from rnnbench.cell import Array, tree_map
+from rnnbench.errors import OutOfMemory
+from rnnbench.model import States, layer_params
+from rnnbench.task import Batch
+from rnnbench_jax import threads
+from rnnbench_jax.devices import Device
+from rnnbench_jax.functions import functions
+from rnnbench_jax.state_gradients import accumulated
+
+
+MATMUL_PRECISION = "highest"
+"""float32 means float32 on a GPU and a TPU too, not TF32 or bfloat16 passes."""
+
+
+class JaxProgram(Program):
+    """Everything jitted; every method blocks until its outputs are ready."""
+
+    def __init__(self, spec: ProgramSpec, device: Device) -> None:
+        import jax
+        import jax.numpy as jnp
+
+        self._device = device
+        self._wide = spec.dtype == "float64"
+        self._dtype = np.dtype(jnp.dtype(spec.dtype))
+        self._in_use_at_reset = 0
+        self.memory_kind = "process" if device.platform == "cpu" else "allocator"
+        self._functions = functions(spec)
+        with self._scope():
+            self._initial = tuple(tree_map(self._placed, state) for state in spec.weights.states)
+            params = {name: self._placed(array) for name, array in spec.weights.params.items()}
+            # Placed again: until it is, what the optimiser starts from is bound to no device, and that would be
+            # another signature, so another compilation, than what comes out of the first step.
+            self._training = jax.device_put(self._functions.start(_prepared(spec, params)), device)
+
+    @contextmanager
+    def _scope(self) -> Iterator[None]:
+        """64-bit types for float64 programs only, and memory that ran out as an error of ours."""
+        import jax
+
+        with jax.enable_x64(self._wide), jax.default_matmul_precision(MATMUL_PRECISION):
+            try:
+                yield
+            except jax.errors.JaxRuntimeError as error:
+                if "RESOURCE_EXHAUSTED" not in str(error):
+                    raise
+                raise OutOfMemory(f"{self._device}: {' '.join(str(error).split())[:300]}") from error
+
+    def _placed(self, array: np.ndarray) -> Array:
+        """On the device in the program's dtype (complex: of the same precision; others as they are), never aliased."""
+        import jax
+
+        array = np.asarray(array)
+        if array.dtype.kind == "c":
+            dtype = np.complex128 if self._wide else np.complex64
+        else:
+            dtype = self._dtype if array.dtype.kind == "f" else array.dtype
+        return jax.device_put(np.array(array, dtype), self._device)
+
+    def put(self, batch: Mapping[str, np.ndarray]) -> Batch:
+        """Copies on the device; 64-bit integers become 32-bit ones unless the program is float64, as ever in jax."""
+        return self._ready(lambda: {name: self._placed(array) for name, array in batch.items()})
+
+    def get(self, array: Array) -> np.ndarray:
+        """A copy: memory of jax seen through NumPy could not be used up by the next training step."""
+        copy = np.array(array)
+        return copy.astype(np.float32) if copy.dtype.name == "bfloat16" else copy
+
+    def forward(self, xs: Array, states: States | None = None) -> tuple[States, Array]:
+        """Final states and outputs."""
+        if states is None:
+            return self._ready(self._functions.begin, self._training.params, self._initial, xs)
+        return self._ready(self._functions.resume, self._training.params, states, xs)
+
+    def loss_and_gradients(self, batch: Batch) -> tuple[Array, dict[str, Array], Array]:
+        """By reverse mode through the implementation, or by its own custom_vjp."""
+        return self._ready(self._functions.gradients, self._training.params, self._initial, batch)
+
+    def train_step(self, batch: Batch) -> Array:
+        """One compiled call; parameters and optimiser state are donated to it."""
+        return self._ready(self._trained, batch)
+
+    def train_steps(self, batches: Sequence[Batch]) -> Array:
+        """Dispatched one after the other without waiting; a scan over the batches was no faster and compiles again."""
+        import jax.numpy as jnp
+
+        return self._ready(lambda: jnp.stack([self._trained(batch) for batch in batches]))
+
+    def evaluate(self, batch: Batch) -> dict[str, float]:
+        """Loss and metric from one forward pass."""
+        found = self._ready(self._functions.evaluate, self._training.params, self._initial, batch)
+        return {name: float(value) for name, value in found.items()}
+
+    def log_gradient_norms(self, xs: Array, cotangent: Array) -> np.ndarray:
+        """A reverse scan over the stored states; logarithms are taken and summed in float64 on the host."""
+        growth = self._functions.growth
+        return accumulated(self.get(self._ready(growth, self._training.params, self._initial, xs, cotangent)))
+
+    def parameters(self) -> dict[str, np.ndarray]:
+        """Copies of the current parameters."""
+        return {name: self.get(array) for name, array in self._training.params.items()}
+
+    def compilations(self) -> int:
+        """Entries in the caches of this program's jitted functions."""
+        return self._functions.compilations()
+
+    def synchronize(self) -> None:
+        """Wait for everything that was ever put on the device's queue."""
+        self._device.synchronize_all_activity()
+
+    def reset_peak_memory(self) -> None:
+        """On a CPU the kernel's mark; that of a device's allocator cannot be reset, so its level now is remembered."""
+        if self.memory_kind == "process":
+            self._in_use_at_reset = process_memory.reset_peak()
+        else:
+            self._in_use_at_reset = self._device.memory_stats()["bytes_in_use"]
+
+    def peak_memory(self) -> int:
+        """On a GPU or TPU an earlier call of this process may have set the mark: ask the hungriest question last."""
+        if self.memory_kind == "process":
+            peak = process_memory.peak_bytes()
+        else:
+            peak = self._device.memory_stats()["peak_bytes_in_use"]
+        return max(0, peak - self._in_use_at_reset)
+
+    def settings(self) -> dict[str, Any]:
+        """`threads`: of XLA's pool on the CPU. `denormals`: what became of one in a compiled product just now."""
+        return {
+            "device": self._device.device_kind,
+            "threads": threads.running(),
+            "matmul_precision": MATMUL_PRECISION,
+            "x64": self._wide,
+            "denormals": self._ready(self._denormals),
+            "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""),
+        }
+
+    def _trained(self, batch: Batch) -> Array:
+        self._training, loss = self._functions.train(self._training, self._initial, batch)
+        return loss
+
+    def _ready(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """The answer of `function` once it, and all that training has changed, is there."""
+        import jax
+
+        with self._scope():
+            answer = function(*arguments)
+            jax.block_until_ready(self._training)
+            return jax.block_until_ready(answer)
+
+    def _denormals(self) -> str:
+        import jax
+
+        tiny = np.finfo(np.float32).tiny
+        half = jax.jit(lambda x: x / 2)(jax.device_put(tiny, self._device))
+        return "kept" if float(half) else "flushed to zero"
+
+
+def _prepared(spec: ProgramSpec, params: dict[str, Array]) -> dict[str, Array]:
+    """The parameters laid out as the implementation wants them."""
+    prepare = spec.implementation.prepare
+    if prepare is None:
+        return params
+    layers = {
+        f"layers.{layer}.{name}": array
+        for layer in range(spec.model.layers)
+        for name, array in prepare(layer_params(params, layer)).items()
+    }
+    return {**params, **layers}
