@@ -32,7 +32,8 @@ def numpy_ops() -> Ops:
     import numpy as np
 
     def softplus(x: Any) -> Any:
-        return np.logaddexp(x, np.zeros_like(x))
+        # max(x, 0) + ln(1 + exp(-|x|)): exp never overflows, and unlike logaddexp NaN passes without a warning.
+        return np.maximum(x, np.zeros_like(x)) + np.log1p(np.exp(-np.abs(x)))
 
     def sigmoid(x: Any) -> Any:
         return np.exp(-softplus(-x))

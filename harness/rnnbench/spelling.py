@@ -68,4 +68,7 @@ def _value(text: str) -> Option:
 def _text(value: Option) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        short = f"{value + 0.0:g}"  # 5.0 and 5 are one option, -0.0 and 0 as well: spelled the same
+        return short if float(short) == value else repr(value)
+    return str(value)
