@@ -13,8 +13,8 @@ from rnnbench.cell import leaves
 from rnnbench.context import Context
 from rnnbench.verification import EPS, Check, against_oracle, projection_loss
 
-SIZES = {"seq_len": 13, "batch_size": 3, "input_size": 5, "hidden_size": 8, "layers": 2}
-"""Odd and unequal, so that a transposed or padded axis cannot go unnoticed."""
+SIZES = (13, 3, 8, 5, 2)
+"""T, B, H, D and layers: unequal, so that a transposed or padded axis cannot go unnoticed."""
 
 SPLIT = 5
 """Where the split law cuts the sequence."""
@@ -27,7 +27,8 @@ shape)."""
 
 def kit_case(cell: str, backend: str, implementation: str, device: str, dtype: str) -> Case:
     """The case the kit runs on."""
-    return Case("verify", cell, backend, implementation, device, dtype, **SIZES)
+    T, B, H, D, layers = SIZES
+    return Case("verify", cell, backend, implementation, device, dtype, T, B, H, D, layers)
 
 
 def run_kit(context: Context) -> dict[str, Any]:

@@ -9,6 +9,7 @@ contracting one nothing.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -26,14 +27,17 @@ if TYPE_CHECKING:
 EPS = {"float64": 2.0**-52, "float32": 2.0**-23, "bfloat16": 2.0**-7, "float16": 2.0**-10}
 """Spacing of numbers above 1."""
 
-SLACK = 12.0
-"""An honest float32 kernel stays under 3 times the injected noise (measured over the shipped cells and lengths up to
-2048); a planted fault is at 10^3 and more."""
+SLACK = 20.0
+"""Of the shipped cells at T=300 and T=2048, outputs came to at most 1.3 times the injected noise and gradients, which
+are sums of many roundings, to 9 times; planted faults are beyond 100 times."""
 
 NOISE_DRAWS = 3
 """Draws of the noise behind one tolerance for a gradient: a single draw can by chance do next to nothing."""
 
-LONGEST_GRADIENT = 2048
+STEPS = (1e-5, 3e-6, 3e-7, 3e-8)
+"""Steps of the difference quotient, relative to the size of what is varied."""
+
+LONGEST_GRADIENT = 1024
 """Gradients are checked over at most this many steps, outputs over all of them: the oracle pays for each step."""
 
 
@@ -66,30 +70,43 @@ def against_oracle(program: Program, model: Model, weights: Weights, xs: np.ndar
     Rows of a batch do not depend on each other (the full kit tests that), so three of them are compared: first, middle,
     last.
     """
+    from threadpoolctl import threadpool_limits
+
     rng = np.random.default_rng(0)
     rows = sorted({0, xs.shape[1] // 2, xs.shape[1] - 1})
-    checks = _forward_checks(program, model, weights, xs, rows, dtype, rng)
-    return checks + _gradient_checks(program, model, weights, xs[:LONGEST_GRADIENT], rows, dtype, rng)
+    got = _run_forward(program, xs, rows)
+    cotangent = np.zeros((min(len(xs), LONGEST_GRADIENT), xs.shape[1], model.output_size or model.hidden_size))
+    cotangent[:, rows] = rng.standard_normal(cotangent[:, rows].shape)
+    gradients = _run_gradients(program, xs[: len(cotangent)], cotangent, rows)
+    with threadpool_limits(1, user_api="blas"):  # matrices this small only lose by being shared out
+        checks = _forward_checks(got, model, weights, xs[:, rows], EPS[dtype], rng)
+        point = {**weights.params, "xs": xs[: len(cotangent), rows]}
+        truth = _Directional(model, weights, point, cotangent[:, rows], EPS[dtype], rng)
+        return checks + _gradient_checks(gradients, truth)
+
+
+def _run_forward(program: Program, xs: np.ndarray, rows: Sequence[int]) -> list[np.ndarray]:
+    """Outputs (T, rows, O), then the leaves of the final states."""
+    states, outputs = program.forward(program.put({"xs": xs})["xs"])
+    return [program.get(outputs)[:, rows], *(program.get(leaf)[rows] for state in states for leaf in leaves(state))]
+
+
+def _run_gradients(
+    program: Program, xs: np.ndarray, cotangent: np.ndarray, rows: Sequence[int]
+) -> dict[str, np.ndarray]:
+    """Gradients of Σ cotangent ∘ outputs by name; `xs` for the inputs."""
+    _, gradients, xs_gradient = program.loss_and_gradients(program.put({"xs": xs, "cotangent": cotangent}))
+    found = {name: program.get(gradient).astype(np.float64) for name, gradient in gradients.items()}
+    return found | {"xs": program.get(xs_gradient)[:, rows].astype(np.float64)}
 
 
 def _forward_checks(
-    program: Program,
-    model: Model,
-    weights: Weights,
-    xs: np.ndarray,
-    rows: Sequence[int],
-    dtype: str,
-    rng: np.random.Generator,
+    got: list[np.ndarray], model: Model, weights: Weights, xs: np.ndarray, eps: float, rng: np.random.Generator
 ) -> list[Check]:
-    states, outputs = program.forward(program.put({"xs": xs})["xs"])
-    got_states = [program.get(leaf)[rows] for state in states for leaf in leaves(state)]
-    got = program.get(outputs)[:, rows]
-    true_states, true = oracle.forward(model, weights, xs[:, rows])
-    noisy_states, noisy = _noisy_forward(model, weights, xs[:, rows], EPS[dtype], rng)
-    checks = [_outputs_check(got, true, noisy, EPS[dtype])]
-    pairs = zip(got_states, _flat(true_states), _flat(noisy_states), strict=True)
-    checks += [_state_check(*pair, EPS[dtype]) for pair in pairs]
-    return checks
+    true_states, true = oracle.forward(model, weights, xs)
+    noisy_states, noisy = _noisy_forward(model, weights, xs, eps, rng)
+    states = zip(got[1:], _flat(true_states), _flat(noisy_states), strict=True)
+    return [_outputs_check(got[0], true, noisy, eps), *(_state_check(*triple, eps) for triple in states)]
 
 
 def _outputs_check(got: np.ndarray, true: np.ndarray, noisy: np.ndarray, eps: float) -> Check:
@@ -110,38 +127,22 @@ def _state_check(got: np.ndarray, true: np.ndarray, noisy: np.ndarray, eps: floa
     return Check("final states", float(np.abs(got - true).max()), float(tolerance))
 
 
-def _gradient_checks(
-    program: Program,
-    model: Model,
-    weights: Weights,
-    xs: np.ndarray,
-    rows: Sequence[int],
-    dtype: str,
-    rng: np.random.Generator,
-) -> list[Check]:
-    """Directional derivatives along random directions: one over all parameters, one over the inputs.
-
-    If the parameters disagree, each is looked at alone, so that the message names the culprit.
-    """
-    features = model.output_size or model.hidden_size
-    cotangent = np.zeros((xs.shape[0], xs.shape[1], features))
-    cotangent[:, rows] = rng.standard_normal((xs.shape[0], len(rows), features))
-    _, gradients, xs_gradient = program.loss_and_gradients(program.put({"xs": xs, "cotangent": cotangent}))
-    found = {name: program.get(gradient) for name, gradient in gradients.items()}
-    found["xs"] = program.get(xs_gradient)[:, rows]
-    point = {**weights.params, "xs": xs[:, rows]}
-    compare = _Directional(model, weights, point, cotangent[:, rows], EPS[dtype], rng)
-    names = list(weights.params)
-    checks = [compare("gradients of the parameters", found, names), compare("gradients of the inputs", found, ["xs"])]
-    if not checks[0].passed:
-        alone = [compare(f"gradients of {name}", found, [name]) for name in names]
-        checks[:1] = [check for check in alone if not check.passed] or checks[:1]
-    return checks
+def _gradient_checks(found: Mapping[str, np.ndarray], truth: _Directional) -> list[Check]:
+    """One direction over all parameters and inputs together; if that disagrees, each alone, to name the culprits."""
+    for name, gradient in found.items():
+        if gradient.shape != truth.point[name].shape:
+            what = f"gradients of {name}, of shape {gradient.shape} instead of {truth.point[name].shape},"
+            return [Check(what, float("inf"), 0.0)]
+    together = truth.compare("gradients", found, list(found))
+    if together.passed:
+        return [together]
+    alone = [truth.compare(f"gradients of {name}", found, [name]) for name in found]
+    return [check for check in alone if not check.passed] or [together]
 
 
 @dataclass(frozen=True)
 class _Directional:
-    """Compares ⟨g, u⟩ with the oracle's derivative along a random u."""
+    """Compares ⟨g, u⟩ of a gradient g with the oracle's derivative along a random direction u."""
 
     model: Model
     weights: Weights
@@ -150,22 +151,34 @@ class _Directional:
     eps: float
     rng: np.random.Generator
 
-    def __call__(self, what: str, found: Mapping[str, np.ndarray], names: Sequence[str]) -> Check:
-        for name in names:
-            if found[name].shape != self.point[name].shape:
-                return Check(f"{what}: shape {found[name].shape} of {name}", float("inf"), 0.0)
-        direction = {name: self.rng.standard_normal(self.point[name].shape) for name in names}
-        terms = [float(np.sum(found[name] * direction[name])) for name in names]
-        true = oracle.directional_derivative(self._loss(0.0, 0), self.point, direction)
-        noisy = [
-            oracle.directional_derivative(self._loss(self.eps, 1 + draw), self.point, direction)
-            for draw in range(NOISE_DRAWS)
-        ]
+    def compare(self, what: str, found: Mapping[str, np.ndarray], names: Sequence[str]) -> Check:
+        """Along one direction over the named arrays, scaled so that each array has an equal say."""
+        direction = {name: self._direction(found[name]) for name in names}
+        got = sum(float(np.sum(found[name] * direction[name])) for name in names)
+        step, true, unsure = self._derivative(direction)
+        noisy = [self._central(direction, step, self.eps, 1 + draw) for draw in range(NOISE_DRAWS)]
         natural = float(np.sqrt(np.mean((np.array(noisy) - true) ** 2)))
         size = float(np.sqrt(sum(np.sum((found[name] * direction[name]) ** 2) for name in names)))
-        # The oracle's own difference quotient is exact to about 1e-9 of the gradient's size.
-        tolerance = SLACK * (natural + (self.eps + 1e-9) * size)
-        return Check(what, abs(sum(terms) - true), tolerance)
+        return Check(what, abs(got - true), SLACK * (natural + self.eps * size + unsure))
+
+    def _direction(self, gradient: np.ndarray) -> np.ndarray:
+        length = float(np.linalg.norm(gradient))
+        return self.rng.standard_normal(gradient.shape) / (length if 0 < length < np.inf else 1.0)
+
+    def _derivative(self, direction: Mapping[str, np.ndarray]) -> tuple[float, float, float]:
+        """(step, derivative, how unsure it is), at the step where halving it matters least.
+
+        A long step crosses kinks (of a ReLU, say) and sees curvature, a short one drowns in rounding.
+        """
+        scale = min(_rms(self.point[name], 1e-3) / _rms(vector, 1e-30) for name, vector in direction.items())
+        steps = [scale * size for size in STEPS]
+        slopes = [self._central(direction, step, 0.0, 0) for step in steps]
+        changes = [abs(one - other) for one, other in itertools.pairwise(slopes)]
+        best = int(np.argmin(changes))
+        return steps[best + 1], slopes[best + 1], changes[best]
+
+    def _central(self, direction: Mapping[str, np.ndarray], step: float, eps: float, seed: int) -> float:
+        return oracle.central_difference(self._loss(eps, seed), self.point, direction, step)
 
     def _loss(self, eps: float, seed: int) -> Callable[[Mapping[str, np.ndarray]], float]:
         """L at a point under one fixed draw of noise, so that differences see only the point."""
@@ -207,3 +220,7 @@ def _noisy_unroll(cell: Cell, rounded: Callable[[np.ndarray], np.ndarray]) -> Un
 
 def _flat(states: States) -> list[np.ndarray]:
     return [np.asarray(leaf) for state in states for leaf in leaves(state)]
+
+
+def _rms(array: np.ndarray, least: float) -> float:
+    return max(float(np.sqrt(np.mean(array**2))), least)

@@ -1,0 +1,29 @@
+"""`rnnbench export`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from rnnbench.cli.runs import results_option
+
+
+@click.group("export")
+def command() -> None:
+    """Hand a run to another tool."""
+
+
+@command.command("asv")
+@click.argument("runs", nargs=-1, required=True)
+@results_option
+def asv(runs: Sequence[str], results: Path) -> None:
+    """Merge RUNS into RESULTS/asv, for `asv publish --no-pull`."""
+    from rnnbench.asv_export import export
+    from rnnbench.store import RunFolder, find_run
+
+    for name in runs:
+        folder = RunFolder.open(find_run(results, name))
+        path = export(list(folder.records()), folder.meta, results / "asv")
+        click.echo(f"merged {folder.path} into {path}", err=True)

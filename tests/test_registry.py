@@ -1,0 +1,133 @@
+"""Plugins: what is loaded, what is refused, and that one broken plugin harms no other."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rnnbench.errors import PluginError
+from rnnbench.registry import load
+
+CELL = """
+import numpy as np
+from rnnbench import Cell, hookimpl
+
+def init(rng, D, H):
+    return {"W": rng.normal(size=(H, D))}, np.zeros(H)
+
+def step(ops, p, h, z):
+    return h, h
+
+"""
+
+
+def plugin(folder: Path, text: str, name: str = "mine.py") -> Path:
+    path = folder / name
+    path.write_text(CELL + text)
+    return path
+
+
+def test_a_plugin_file_brings_its_cell(tmp_path):
+    file = plugin(tmp_path, "@hookimpl\ndef rnnbench_cells():\n    return [Cell('mine', init, step)]\n")
+    registry = load([file])
+    assert registry.cells["mine"].portable
+    assert registry.origins["cell", "mine"].origin == str(file)
+
+
+def test_the_shipped_plugins_come_in_by_entry_points():
+    registry = load()
+    assert {"rnn", "irnn", "lstm", "gru", "mingru", "minlstm", "lru"} <= set(registry.cells)
+    assert {"throughput", "memory", "gradient", "convergence"} <= set(registry.probes)
+    assert {"torch", "jax"} <= set(registry.backends)
+    assert registry.broken == []
+
+
+BROKEN = {
+    "misspelled hook": (
+        "@hookimpl\ndef rnnbench_cell():\n    return []\n",
+        "hook 'rnnbench_cell' is not known.*Did you mean 'rnnbench_cells'",
+    ),
+    "wrong argument": ("@hookimpl\ndef rnnbench_cells(config):\n    return []\n", "config.*Hooks take no arguments"),
+    "not a list": (
+        "@hookimpl\ndef rnnbench_cells():\n    return Cell('a', init, step)\n",
+        "returned a Cell; return a list",
+    ),
+    "wrong type": ("@hookimpl\ndef rnnbench_cells():\n    return ['lstm']\n", "returned a str in its list"),
+    "wrong plug point": (
+        "@hookimpl\ndef rnnbench_tasks():\n    return [Cell('a', init, step)]\n",
+        "must be a rnnbench.Task",
+    ),
+    "no decorator": ("def rnnbench_cells():\n    return []\n", "lacks its decorator"),
+    "nothing": ("", "brings nothing"),
+    "module raises": ("1 / 0", r"ZeroDivisionError: division by zero \(mine.py:11\)"),
+    "module exits": ("raise SystemExit(3)", "SystemExit: 3"),
+    "hook raises": ("@hookimpl\ndef rnnbench_cells():\n    raise KeyError('x')\n", "KeyError"),
+    "syntax": ("def", "SyntaxError"),
+    "not a name": ("@hookimpl\ndef rnnbench_cells():\n    return [Cell('a b', init, step)]\n", "'a b' is not a name"),
+    "wrong step": (
+        "@hookimpl\ndef rnnbench_cells():\n    return [Cell('a', init, lambda p, h: h)]\n",
+        r"`step` must take 4 arguments: step\(ops, params, state, z\)",
+    ),
+    "step and linear": (
+        "@hookimpl\ndef rnnbench_cells():\n    return [Cell('a', init, step, linear=lambda o, p, z: (z, z))]\n",
+        "has both `step` and `linear`",
+    ),
+    "duplicate": (
+        "@hookimpl\ndef rnnbench_cells():\n    return [Cell('lstm', init, step)]\n",
+        r"cell 'lstm' is already brought by plugin 'cells' \(rnnbench 0.1.0\); rename one",
+    ),
+}
+
+
+@pytest.mark.parametrize("text, message", BROKEN.values(), ids=BROKEN.keys())
+def test_a_broken_file_is_refused_with_its_remedy(tmp_path, text, message):
+    with pytest.raises(PluginError, match=message):
+        load([plugin(tmp_path, text)])
+
+
+def test_a_missing_file_names_the_nearest(tmp_path):
+    plugin(tmp_path, "", "my_cell.py")
+    with pytest.raises(PluginError, match=r"no such file\. Did you mean 'my_cell.py'"):
+        load([tmp_path / "mycell.py"])
+
+
+def test_a_duplicate_takes_nothing_of_its_plugin_in(tmp_path):
+    file = plugin(
+        tmp_path, "@hookimpl\ndef rnnbench_cells():\n    return [Cell('new', init, step), Cell('gru', init, step)]\n"
+    )
+    with pytest.raises(PluginError, match="cell 'gru'"):
+        load([file])
+
+
+def test_a_broken_installed_plugin_is_listed_and_the_others_work(tmp_path):
+    """A distribution with a raising entry point, on the path of a fresh interpreter."""
+    (tmp_path / "bad_plugin.py").write_text("raise RuntimeError('no luck')\n")
+    info = tmp_path / "bad-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bad\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[rnnbench]\nbad = bad_plugin\n")
+    code = (
+        f"import sys; sys.path.append({str(tmp_path)!r})\n"
+        "from rnnbench.registry import load\n"
+        "registry = load()\n"
+        "assert 'lstm' in registry.cells\n"
+        "[bad] = registry.broken\n"
+        "print(bad.name, '|', bad.origin, '|', bad.problem)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "bad | bad 1.0 | RuntimeError: no luck (bad_plugin.py:1)"
+
+
+def test_listing_imports_no_framework():
+    code = (
+        "import sys\n"
+        "sys.argv = ['rnnbench', 'list']\n"
+        "from rnnbench.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as e:\n    assert not e.code, e.code\n"
+        "heavy = {'torch', 'jax', 'pandas', 'matplotlib', 'pydantic', 'yaml', 'scipy', 'sklearn'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
