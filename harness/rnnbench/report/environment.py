@@ -7,26 +7,24 @@ from typing import Any
 
 
 def environment_lines(environment: Mapping[str, Any] | None) -> list[str]:
-    """One line per distinct machine. Takes one environment of `run.json` or its whole mapping id -> environment."""
+    """One line per distinct machine. Takes one environment of `run.json`, or its whole mapping id -> environment."""
     if not environment:
         return []
-    many = all(isinstance(value, Mapping) for value in environment.values()) and "versions" not in environment
-    entries = environment.values() if many else [environment]
+    entries = [environment] if "machine" in environment else list(environment.values())
     return list(dict.fromkeys(line for entry in entries if (line := environment_line(entry))))
 
 
 def environment_line(environment: Mapping[str, Any]) -> str:
-    """`AMD EPYC 7B13, Linux-6.1, Python 3.11.7, torch 2.13.0`."""
-    parts = [_text(environment.get(key)) for key in ("cpu", "os")]
-    if python := _text(environment.get("python")):
-        parts.append(python if python.lower().startswith(("python", "cpython")) else f"Python {python}")
-    versions = environment.get("versions") or {}
-    parts += [f"{name} {version}" for name, version in versions.items() if isinstance(version, str)]
-    return ", ".join(filter(None, parts))
-
-
-def _text(value: Any) -> str:
-    """A text, or the name in a structured entry."""
-    if isinstance(value, Mapping):
-        value = value.get("model") or value.get("name") or value.get("version")
-    return "" if value is None else str(value)
+    """`AMD EPYC 7B13, 2 cores, Linux, CPython 3.11.7, torch 2.13.0`: what is known of a snapshot, on one line."""
+    machine, software = environment.get("machine", {}), environment.get("software", {})
+    gpus = [str(gpu["name"]) for gpu in machine.get("gpus", ()) if gpu.get("name")]
+    cores = machine.get("cores_allowed")
+    parts = [
+        machine.get("cpu"),
+        cores and ("1 core" if cores == 1 else f"{cores} cores"),
+        *gpus,
+        software.get("os"),
+        software.get("python"),
+        *(f"{name} {version}" for name, version in software.get("versions", {}).items()),
+    ]
+    return ", ".join(str(part) for part in parts if part)

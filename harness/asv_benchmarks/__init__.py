@@ -1,0 +1,1 @@
+"""Suites as asv benchmarks; asv imports every module of this package."""

@@ -1,0 +1,269 @@
+"""A run becomes points in asv's graphs, checked with the real asv in a repository of three commits."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from report_records import entry, memory, record, timing, training
+from rnnbench.asv_export import PARAM_NAMES, export
+from rnnbench.errors import UsageError
+from rnnbench.record import Record
+
+asv_results = pytest.importorskip("asv.results")
+
+ENVIRONMENT = {
+    "machine": {
+        "cpu": "Test CPU @ 2.00GHz",
+        "cores_allowed": 2,
+        "memory": 8 << 30,
+        "architecture": "x86_64",
+        "gpus": [],
+    },
+    "software": {"os": "Linux", "python": "CPython 3.11.7", "versions": {"torch": "2.13.0", "jax": "0.8.1"}},
+}
+TORCH, JAX = "torch-2.13.0-py3.11-cpu", "jax-0.8.1-py3.11-cpu"
+MACHINE = "test-cpu-2.00ghz-2cpu"
+
+
+def git(folder: Path, *words: str) -> str:
+    done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """Three commits on `main`, an hour apart."""
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    git(folder, "init", "-q", "-b", "main")
+    git(folder, "config", "user.name", "Tester")
+    git(folder, "config", "user.email", "tester@example.org")
+    for number in range(3):
+        (folder / "code.txt").write_text(f"version {number}\n")
+        git(folder, "add", "code.txt")
+        git(folder, "commit", "-q", "-m", f"version {number}", f"--date=@{1_700_000_000 + 3600 * number} +0000")
+    return folder
+
+
+def commits(folder: Path) -> list[str]:
+    return git(folder, "rev-list", "--reverse", "HEAD").splitlines()
+
+
+def run_json(commit: str | None, dirty: bool = False, suite_hash: str = "abc") -> dict[str, Any]:
+    state = {"commit": commit, "dirty": dirty} if commit else None
+    environments = {"env1": ENVIRONMENT}
+    return {"suite_name": "demo", "suite_hash": suite_hash, "suite": {}, "environments": environments, "git": state}
+
+
+def a_run(per_step: float) -> list[Record]:
+    """Two cells on two frameworks at two lengths; the jax GRU fails at 128 and skips 64, lstm needs 300 steps."""
+    records = [
+        timing(per_step * cost * slow, cell=cell, backend=backend, implementation=name, seq_len=length)
+        for cell, cost in (("lstm", 2.0), ("gru", 1.0))
+        for backend, name, slow in (("torch", "native", 1.0), ("jax", "scan", 3.0))
+        for length in (64, 128)
+    ]
+    records[6:] = [
+        record(status="skipped", reason="not here", cell="gru", backend="jax", implementation="scan", seq_len=64),
+        record(status="failed", reason="it broke", cell="gru", backend="jax", implementation="scan", seq_len=128),
+    ]
+    records += [memory(1e6), training(0.005, 300), training(0.006, None, cell="gru")]
+    return records
+
+
+def row(path: Path, benchmark: str) -> dict[str, Any]:
+    data = json.loads(path.read_text())
+    return dict(zip(data["result_columns"], data["results"][benchmark], strict=True))
+
+
+def test_one_file_per_framework_with_every_lower_is_better_quantity(repository: Path) -> None:
+    commit = commits(repository)[0]
+    done = export(a_run(1e-5), run_json(commit), repository / "results/asv")
+    assert done.folder == repository / "results/asv" / MACHINE
+    assert [path.name for path in done.files] == [f"{commit[:8]}-{TORCH}.json", f"{commit[:8]}-{JAX}.json"]
+    assert done.notes == ()
+    listed = json.loads((repository / "results/asv/benchmarks.json").read_text())
+    assert listed.pop("version") == 2
+    assert sorted(listed) == [
+        "demo.convergence.adding.best_validation_loss",
+        "demo.convergence.adding.final_validation_loss",
+        "demo.convergence.adding.seconds_to_target",
+        "demo.convergence.adding.steps_to_target",
+        "demo.memory.train.peak_memory.process",
+        "demo.throughput.train.first_call",
+        "demo.throughput.train.time",
+        "demo.throughput.train.time_per_step",
+    ]
+    step = listed["demo.throughput.train.time_per_step"]
+    assert (step["type"], step["unit"], tuple(step["param_names"])) == ("time", "seconds", PARAM_NAMES)
+    config = "'float32, batch 16, hidden 128, input 32, layers 1, dropout 0'"
+    assert step["params"] == [["'lstm'", "'gru'"], ["'native'", "'scan'"], ["64", "128"], [config]]
+
+
+def test_values_samples_and_statistics_survive(repository: Path) -> None:
+    commit = commits(repository)[0]
+    torch_file, jax_file = export(a_run(1e-5), run_json(commit), repository / "results/asv").files
+    torch_row = row(torch_file, "demo.throughput.train.time_per_step")
+    assert torch_row["result"] == pytest.approx([2e-5, 2e-5, 1e-5, 1e-5])
+    assert torch_row["samples"][0] == pytest.approx([2e-5 * (1 + 0.001 * k) for k in range(-4, 5)])
+    assert torch_row["stats_q_25"][0] == pytest.approx(2e-5 * 0.998)
+    assert torch_row["stats_repeat"][0] == 9
+    assert torch_row["stats_ci_99_a"][0] < 2e-5 < torch_row["stats_ci_99_b"][0]
+    jax_row = row(jax_file, "demo.throughput.train.time_per_step")
+    assert jax_row["result"][:2] == pytest.approx([6e-5, 6e-5])
+    assert math.isnan(jax_row["result"][2])  # skipped
+    assert jax_row["result"][3] is None  # failed
+    solved = row(torch_file, "demo.convergence.adding.steps_to_target")
+    assert solved["result"] == [300, None]  # the GRU never arrived: no number
+
+
+def test_real_asv_reads_the_files_and_agrees_on_the_statistics(repository: Path) -> None:
+    done = export(a_run(1e-5), run_json(commits(repository)[0]), repository / "results/asv")
+    loaded = asv_results.Results.load(str(done.files[0]), machine_name=MACHINE)
+    assert loaded.params["framework"] == "torch 2.13.0"
+    assert loaded.params["device"] == "cpu"
+    assert loaded.date == 1_700_000_000_000
+    listed = json.loads((repository / "results/asv/benchmarks.json").read_text())
+    name = "demo.throughput.train.time_per_step"
+    assert name in loaded.get_result_keys({name: listed[name]})
+    stats = loaded.get_result_stats(name, listed[name]["params"])
+    values = loaded.get_result_value(name, listed[name]["params"])
+    assert values[0] == pytest.approx(2e-5)
+    assert values[1 * 4 + 2] is None  # gru/scan was never run on torch
+    assert stats[0]["number"] == 1
+
+
+def test_the_same_run_twice_changes_nothing(repository: Path) -> None:
+    run = (a_run(1e-5), run_json(commits(repository)[0]), repository / "results/asv")
+    export(*run)
+    before = {path: path.read_bytes() for path in run[2].rglob("*.json")}
+    export(*run)
+    assert {path: path.read_bytes() for path in run[2].rglob("*.json")} == before
+    assert len(before) == 4
+
+
+def test_other_runs_of_the_commit_are_kept(repository: Path) -> None:
+    commit, results = commits(repository)[0], repository / "results/asv"
+    export(a_run(1e-5), run_json(commit), results)
+    more = [timing(5e-6, cell="rnn", seq_len=64), timing(4e-6, seq_len=256)]
+    other = {**run_json(commit), "suite_name": "other"}
+    (path,) = export(more, run_json(commit), results).files
+    export([timing(7e-6)], other, results)
+    merged = row(path, "demo.throughput.train.time_per_step")
+    assert merged["params"][0] == ["'lstm'", "'gru'", "'rnn'"]
+    assert merged["params"][2] == ["64", "128", "256"]
+    values = dict(zip([(c, t) for c in "LGR" for t in (64, 128, 256)], merged["result"], strict=True))
+    assert values["L", 64] == pytest.approx(2e-5)
+    assert values["L", 256] == pytest.approx(4e-6)
+    assert values["R", 64] == pytest.approx(5e-6)
+    assert math.isnan(values["G", 256])
+    assert row(path, "other.throughput.train.time")["result"] == pytest.approx([7e-6 * 64])
+    listed = json.loads((results / "benchmarks.json").read_text())
+    assert listed["demo.throughput.train.time"]["params"][0] == ["'lstm'", "'gru'", "'rnn'"]
+
+
+def test_neither_a_skip_nor_a_failure_hides_a_number(repository: Path) -> None:
+    commit, results = commits(repository)[0], repository / "results/asv"
+    export([timing(1e-5, seq_len=length) for length in (64, 128, 256)], run_json(commit), results)
+    later = [
+        record(status="skipped", reason="x", seq_len=64),
+        record(status="failed", reason="x", seq_len=128),
+        timing(2e-5, seq_len=256),
+    ]
+    (path,) = export(later, run_json(commit), results).files
+    assert row(path, "demo.throughput.train.time_per_step")["result"] == pytest.approx([1e-5, 1e-5, 2e-5])
+
+
+def test_a_changed_suite_starts_a_new_history(repository: Path) -> None:
+    commit, results = commits(repository)[0], repository / "results/asv"
+    export([timing(1e-5), timing(1e-5, cell="gru")], run_json(commit), results)
+    (path,) = export([timing(3e-5)], run_json(commit, suite_hash="changed"), results).files
+    assert row(path, "demo.throughput.train.time_per_step")["result"] == pytest.approx([3e-5])
+    newer = [replace(one, case=replace(one.case, probe_version=2)) for one in [timing(4e-5)]]
+    versions = [row(path, "demo.throughput.train.time")["version"]]
+    export(newer, run_json(commit, suite_hash="changed"), results)
+    versions.append(row(path, "demo.throughput.train.time")["version"])
+    assert versions[0] != versions[1]
+
+
+def test_replicates_become_samples_of_one_point(repository: Path) -> None:
+    run = [training(loss, 300, replicate=k) for k, loss in enumerate((0.005, 0.004, 0.009))]
+    (path,) = export(run, run_json(commits(repository)[0]), repository / "results/asv").files
+    found = row(path, "demo.convergence.adding.best_validation_loss")
+    assert found["result"] == [0.005]
+    assert found["samples"] == [[0.005, 0.004, 0.009]]
+
+
+def test_uncommitted_changes_are_labelled(repository: Path) -> None:
+    commit, results = commits(repository)[0], repository / "results/asv"
+    (clean,) = export([timing(1e-5)], run_json(commit), results).files
+    done = export([timing(2e-5)], run_json(commit, dirty=True), results)
+    assert done.files[0] != clean
+    assert json.loads(done.files[0].read_text())["params"]["tree"] == "dirty"
+    assert done.notes == (
+        f"the run measured uncommitted changes on top of {commit[:8]}: it is kept apart as `tree: dirty`",
+    )
+
+
+@pytest.mark.parametrize(
+    ("commit", "complaint"), [(None, "names no git commit"), ("0" * 40, "is not in a git repository around")]
+)
+def test_a_run_without_a_place_in_history_is_refused(repository: Path, commit: str | None, complaint: str) -> None:
+    with pytest.raises(UsageError, match=complaint):
+        export([timing(1e-5)], run_json(commit), repository / "results/asv")
+
+
+def test_nothing_to_draw_is_said(repository: Path) -> None:
+    only_higher = [record({"score": entry(1.0, "1", "higher")})]
+    with pytest.raises(UsageError, match="nothing to draw"):
+        export(only_higher, run_json(commits(repository)[0]), repository / "results/asv")
+
+
+@pytest.mark.parametrize("text", ['{"version": 1}', "not json"])
+def test_a_foreign_file_is_not_overwritten(repository: Path, text: str) -> None:
+    results = repository / "results/asv"
+    results.mkdir(parents=True)
+    (results / "benchmarks.json").write_text(text)
+    with pytest.raises(UsageError, match=r"benchmarks\.json"):
+        export([timing(1e-5)], run_json(commits(repository)[0]), results)
+    assert (results / "benchmarks.json").read_text() == text
+
+
+def test_asv_publish_draws_three_commits(repository: Path) -> None:
+    """The graph of every cell, implementation and length has its three points, in the order of the commits."""
+    for number, commit in enumerate(commits(repository)):
+        export(a_run(1e-5 * (1 + number)), run_json(commit), repository / "results/asv")
+    config = {
+        "version": 1,
+        "project": "demo",
+        "repo": ".",
+        "branches": ["main"],
+        "benchmark_dir": "none",
+        "results_dir": "results/asv",
+        "html_dir": "html",
+    }
+    (repository / "asv.conf.json").write_text(json.dumps(config))
+    command = [sys.executable, "-m", "asv", "publish", "--no-pull"]
+    done = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Couldn't find" not in done.stdout + done.stderr
+    graphs = list((repository / "html/graphs").rglob("demo.throughput.train.time_per_step.json"))
+    by_framework = {"torch" if "torch" in str(path) else "jax": path for path in graphs if "summary" not in str(path)}
+    points = json.loads(by_framework["torch"].read_text())
+    lstm_native_64 = [values[0] for _, values in points]
+    assert lstm_native_64 == pytest.approx([2e-5, 4e-5, 6e-5])
+    assert len({revision for revision, _ in points}) == 3
+    jax_points = json.loads(by_framework["jax"].read_text())
+    assert [values[2] for _, values in jax_points] == pytest.approx([6e-5, 12e-5, 18e-5])
+    index = json.loads((repository / "html/index.json").read_text())
+    assert index["params"]["framework"] == ["jax 0.8.1", "torch 2.13.0"]
+    assert index["benchmarks"]["demo.throughput.train.time"]["params"][2] == ["64", "128"]
+    assert MACHINE in index["machines"]
