@@ -164,7 +164,7 @@ def look(job):
         "threads": threading.active_count(),
         "stdin": sys.stdin.read(),
         "leader": os.getsid(0) == os.getpid() == os.getpgrp(),
-        "open": sorted(os.listdir("/proc/self/fd")) if sys.platform == "linux" else [],
+        "open": sorted(map(str, Path("/proc/self/fd").iterdir())) if sys.platform == "linux" else [],
         "json": json is sys.modules["json"],
     }
 

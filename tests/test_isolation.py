@@ -213,9 +213,9 @@ def test_processes_are_found_by_mark_where_orphans_cannot_be_adopted():
 
 
 def test_nothing_a_job_changes_reaches_another_job(session):
-    clean = run(session, "look").result
+    clean = dict(run(session, "look").result)
     assert run(session, "soil").status == "ok"
-    after = run(session, "look").result
+    after = dict(run(session, "look").result)
     assert clean.pop("random") != after.pop("random")
     assert after == clean
     assert clean["cwd"] == str(Path.cwd())

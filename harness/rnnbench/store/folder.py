@@ -1,0 +1,242 @@
+"""The folder of one run: `run.json` says what was asked for, `records.jsonl` what came of it."""
+
+from __future__ import annotations
+
+import gc
+import json
+import platform
+import shutil
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import rnnbench
+from rnnbench.case import Case
+from rnnbench.environment import environment_id
+from rnnbench.errors import UsageError
+from rnnbench.record import Record
+from rnnbench.store.files import explained, sync_folder, write_atomically
+from rnnbench.store.lines import InvalidRecord, decode, encode, without_measurements
+from rnnbench.store.names import META, RECORDS, new_folder
+from rnnbench.store.writer import Writer
+
+FORMAT = 1
+"""Version of the folder's layout; raised when an older rnnbench could no longer read it."""
+MIN_FREE = 16 << 20
+"""Bytes of free disk below which a run is not started."""
+
+
+class Planned(Protocol):
+    """What a run folder has to know of a suite's plan."""
+
+    @property
+    def name(self) -> str:
+        """The suite's name, which names the folder."""
+        ...
+
+    @property
+    def cases(self) -> Sequence[Case]:
+        """All cases, in order."""
+        ...
+
+    @property
+    def resolved(self) -> Mapping[str, Any]:
+        """The suite complete with defaults, as JSON."""
+        ...
+
+    @property
+    def hash(self) -> str:
+        """Of all that decides what is measured."""
+        ...
+
+
+class RunFolder:
+    """A run, opened for reading by `open`, for writing by `create` and `resume`; a context manager.
+
+    path: the folder. meta: `run.json`: format, suite_name, suite, suite_hash, cases (ids), total, environments (id ->
+    snapshot), versions, git, argv, created (ISO 8601, UTC). environment: id of the environment that is being written,
+    `""` when reading. notices: what was wrong with the file and was worked around, one sentence each.
+    """
+
+    def __init__(self, path: Path, meta: dict[str, Any], environment: str = "", writer: Writer | None = None) -> None:
+        self.path = path
+        self.meta = meta
+        self.environment = environment
+        self.notices: list[str] = list(writer.notices) if writer else []
+        self._writer = writer
+
+    @classmethod
+    def create(
+        cls,
+        results: Path,
+        planned: Planned,
+        environment: Mapping[str, Any],
+        git: Mapping[str, Any] | None = None,
+        argv: Sequence[str] | None = None,
+    ) -> Self:
+        """A new folder below `results`, locked and ready for records.
+
+        environment: as `rnnbench.environment.snapshot` gives it. argv: the command, by default this process's own.
+        Raises UsageError where it cannot be written or the disk is nearly full, before anything is measured.
+        """
+        now = datetime.now(UTC)
+        path = new_folder(results, planned.name, now)
+        identity = environment_id(environment)
+        meta = {
+            "format": FORMAT,
+            "suite_name": planned.name,
+            "suite_hash": planned.hash,
+            "created": now.isoformat(timespec="seconds"),
+            "argv": list(sys.argv if argv is None else argv),
+            "versions": {"rnnbench": rnnbench.__version__, "python": platform.python_version()},
+            "git": git,
+            "suite": planned.resolved,
+            "environments": {identity: environment},
+            "total": len(planned.cases),
+            "cases": [case.id for case in planned.cases],
+        }
+        try:
+            _check_space(path)
+            _write_meta(path, meta)
+            writer = Writer(path / RECORDS)
+        except BaseException:
+            shutil.rmtree(path, ignore_errors=True)  # nothing is in it yet
+            raise
+        sync_folder(path)
+        sync_folder(path.parent)
+        return cls(path, meta, identity, writer)
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """A run to read: its folder, or a file in it. Raises UsageError for a newer format and anything else."""
+        with explained("read", path):
+            folder = path.parent if path.is_file() else path
+        return cls(folder, _read_meta(folder))
+
+    @classmethod
+    def resume(cls, path: Path, planned: Planned, environment: Mapping[str, Any]) -> Self:
+        """A run to go on with; a torn last line is cut off.
+
+        Raises UsageError when another process is writing it, or when it was made of other cases than `planned`.
+        """
+        folder = cls.open(path).path
+        identity = environment_id(environment)
+        writer = Writer(folder / RECORDS)
+        try:
+            meta = _read_meta(folder)  # again, now that nobody else can change it
+            _check_same_cases(folder, meta, planned)
+            _check_space(folder)
+            if identity not in meta["environments"]:
+                meta["environments"][identity] = environment
+                _write_meta(folder, meta)
+        except BaseException:
+            writer.close()
+            raise
+        return cls(folder, meta, identity, writer)
+
+    def append(self, record: Record) -> Record:
+        """Keep a record: it is on the disk when this returns. Gives back what was kept.
+
+        A record that is not strict JSON (a NaN outside a curve, an object) is kept without its measurements: `failed`,
+        and the reason says where the fault is. Raises UsageError when the disk is full; earlier records stay whole.
+        """
+        if self._writer is None:
+            raise UsageError(f"{self.path} was opened for reading; go on with it by `--resume`.")
+        try:
+            line = encode(record)
+        except InvalidRecord as error:
+            record = without_measurements(record, str(error))
+            line = encode(record)
+        self._writer.append(line)
+        return record
+
+    def records(self, light: bool = False) -> Iterator[Record]:
+        """Every record, in the order they were kept, one at a time.
+
+        light: without raw data (`samples` and the `x` and `y` of curves are empty), which is most of the memory. Lines
+        that are not records are left out and named in `notices`.
+        """
+        path = self.path / RECORDS
+        with explained("read", path), path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                try:
+                    yield decode(line, light)
+                except ValueError:
+                    self._notice(number, torn=not line.endswith(b"\n"))
+
+    def load(self, light: bool = False) -> list[Record]:
+        """All of `records` at once, in half the time: the garbage collector is paused, as there is no garbage."""
+        paused = gc.isenabled()
+        gc.disable()
+        try:
+            return list(self.records(light))
+        finally:
+            if paused:
+                gc.enable()
+
+    def done(self) -> set[str]:
+        """Ids of the cases that have a record."""
+        return {record.case.id for record in self.records(light=True)}
+
+    def close(self) -> None:
+        """Let others write. Can be repeated."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _notice(self, number: int, torn: bool) -> None:
+        what = "is incomplete (the run was cut off there, or is being written)" if torn else "is not a record"
+        notice = f"{self.path / RECORDS}: line {number} {what} and was left out"
+        if notice not in self.notices:
+            self.notices.append(notice)
+
+
+def _read_meta(folder: Path) -> dict[str, Any]:
+    path = folder / META
+    with explained("read", path):
+        if not path.is_file():
+            raise UsageError(f"{folder} is not the folder of a run: it has no {META}. `rnnbench run SUITE` makes one.")
+        text = path.read_text(encoding="utf-8", errors="replace")
+    try:
+        meta = json.loads(text)
+        newer = meta["format"] > FORMAT
+    except (ValueError, TypeError, KeyError):
+        raise UsageError(
+            f"{path} is damaged: it is not JSON with a `format`. Restore it, or run the suite anew."
+        ) from None
+    if newer:
+        raise UsageError(
+            f"{path} has format {meta['format']}, written by a newer rnnbench; this one reads up to {FORMAT}. "
+            "Upgrade rnnbench."
+        )
+    return meta
+
+
+def _write_meta(folder: Path, meta: Mapping[str, Any]) -> None:
+    write_atomically(folder / META, json.dumps(meta, indent=1, allow_nan=False) + "\n")
+
+
+def _check_space(folder: Path) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < MIN_FREE:
+        raise UsageError(
+            f"only {free / 2**20:.1f} MiB are free in {folder}, a run wants {MIN_FREE >> 20} MiB. "
+            "Free some space, or name another folder with `--results`."
+        )
+
+
+def _check_same_cases(folder: Path, meta: Mapping[str, Any], planned: Planned) -> None:
+    kept, asked = set(meta["cases"]), {case.id for case in planned.cases}
+    if kept != asked:
+        raise UsageError(
+            f"{folder} was made of other cases: {len(asked - kept)} of the suite's are not in it, {len(kept - asked)} "
+            "of its are not in the suite. Resume with the suite, `--only` and `--set` it began with, or begin anew."
+        )

@@ -1,0 +1,555 @@
+"""Runs are kept whole: through kills, full disks, two writers at once, and clocks that step back."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import pytest
+
+from rnnbench.case import Case
+from rnnbench.errors import UsageError
+from rnnbench.record import Record
+from rnnbench.store import FORMAT, InvalidRecord, RunFolder, find_run, list_runs, write_atomically
+from rnnbench.store import folder as folder_module
+from rnnbench.store.lines import decode, encode
+from rnnbench.store.names import new_folder
+
+ENVIRONMENT = {"machine": {"cpu": "abacus"}, "software": {"python": "3.11"}, "state": {"time": 1.0}}
+LATER = {**ENVIRONMENT, "state": {"time": 2.0}}
+ELSEWHERE = {**ENVIRONMENT, "machine": {"cpu": "slide rule"}}
+
+
+def case(number: int = 0) -> Case:
+    return Case("throughput", "lstm", "torch", "eager", "cpu", "float32", 64 + number, 16, 128, 16)
+
+
+def record(number: int = 0, **changes: Any) -> Record:
+    quantity = {"unit": "s", "better": "lower", "value": 0.1 * number, "low": None, "samples": [0.1, 1e-300, number]}
+    curve = {"x_name": "lag", "y_name": "ln norm", "x": [1, 2, 3], "y": [0.5, None, -2.0]}
+    whole = Record(case(number), "ok", "", "eager", "oracle", {"forward.time": quantity}, {"norm": curve}, ["a note"])
+    return replace(whole, **changes)
+
+
+@dataclass
+class Planned:
+    """What the store wants of a suite's plan."""
+
+    cases: tuple[Case, ...] = tuple(map(case, range(3)))
+    name: str = "long_seq"
+    hash: str = "0123456789ab"
+    resolved: dict[str, Any] = field(default_factory=lambda: {"grid": {"cell": ["lstm"]}})
+
+
+@pytest.fixture
+def results(tmp_path) -> Path:
+    return tmp_path / "results"
+
+
+def create(results: Path, **changes: Any) -> RunFolder:
+    return RunFolder.create(
+        results, Planned(**changes), ENVIRONMENT, {"commit": "c" * 40, "dirty": False}, ["rnnbench"]
+    )
+
+
+def reopened(run: RunFolder) -> RunFolder:
+    run.close()
+    return RunFolder.open(run.path)
+
+
+# What is kept
+
+
+def test_records_come_back_as_they_were_in_order(results):
+    with create(results) as run:
+        kept = [run.append(record(n)) for n in range(3)]
+    again = RunFolder.open(run.path)
+    assert list(again.records()) == kept == again.load() == [record(n) for n in range(3)]
+    assert again.done() == {case(n).id for n in range(3)}
+    assert again.notices == []
+
+
+def test_a_record_can_be_read_while_the_run_goes_on(results):
+    with create(results) as run:
+        run.append(record(1))
+        assert list(RunFolder.open(run.path).records()) == [record(1)]
+        assert list(run.records()) == [record(1)]
+
+
+def test_floats_survive_exactly():
+    rng = random.Random(0)
+    values = [rng.uniform(-1, 1) * 10.0 ** rng.randint(-300, 300) for _ in range(5000)] + [
+        5e-324,
+        1.7976931348623157e308,
+    ]
+    again = decode(encode(record(details={"values": values, "big": 10**40})))
+    assert again.details == {"values": values, "big": 10**40}
+
+
+def test_light_records_leave_out_raw_data_and_nothing_else(results):
+    whole = record(1, details={"x": [1, "]"], "samples": [1, 2]})
+    with create(results) as run:
+        run.append(whole)
+    (light,) = RunFolder.open(run.path).load(light=True)
+    assert light.quantities["forward.time"]["samples"] == ()
+    assert light.curves["norm"] == {"x_name": "lag", "y_name": "ln norm", "x": (), "y": ()}
+    quantity = {**light.quantities["forward.time"], "samples": whole.quantities["forward.time"]["samples"]}
+    assert replace(light, quantities={"forward.time": quantity}, curves=whole.curves) == whole
+
+
+def test_meta_says_what_was_asked_for(results):
+    before = datetime.now(UTC).replace(microsecond=0)
+    meta = reopened(create(results)).meta
+    assert before <= datetime.fromisoformat(meta["created"]) <= datetime.now(UTC)
+    assert (meta["format"], meta["suite_name"], meta["suite_hash"]) == (FORMAT, "long_seq", "0123456789ab")
+    assert meta["suite"] == {"grid": {"cell": ["lstm"]}}
+    assert (meta["total"], meta["cases"]) == (3, [case(n).id for n in range(3)])
+    assert list(meta["environments"].values()) == [ENVIRONMENT]
+    assert meta["git"] == {"commit": "c" * 40, "dirty": False}
+    assert meta["argv"] == ["rnnbench"]
+    assert set(meta["versions"]) == {"rnnbench", "python"}
+
+
+def test_a_run_opens_by_its_folder_or_any_file_in_it(results):
+    run = reopened(create(results))
+    for name in ("", "run.json", "records.jsonl"):
+        assert RunFolder.open(run.path / name).path == run.path
+
+
+# Strict JSON
+
+
+def test_a_curve_keeps_what_is_not_finite_as_null():
+    curve = {"x_name": "lag", "y_name": "norm", "x": [1, 2, 3, 4], "y": [1.0, math.nan, -math.inf, None]}
+    assert json.loads(encode(record(curves={"norm": curve})))["curves"]["norm"]["y"] == [1.0, None, None, None]
+
+
+@pytest.mark.parametrize(
+    ("fields", "place"),
+    [
+        ({"quantities": {"forward.time": {"value": math.nan}}}, "quantities.forward.time.value is nan"),
+        ({"quantities": {"a": {"value": 1.0, "samples": [1.0, math.inf]}}}, "quantities.a.samples[1] is inf"),
+        ({"details": {"model": object()}}, "details.model is a object, not a JSON value"),
+        ({"details": {"lr": np.float32(0.1)}}, "details.lr is a float32, not a JSON value"),
+    ],
+)
+def test_what_is_not_json_makes_the_case_fail_and_the_run_go_on(results, fields, place):
+    broken = record(1, **fields)
+    with pytest.raises(InvalidRecord) as error:
+        encode(broken)
+    assert place in str(error.value)
+    with create(results) as run:
+        kept = run.append(broken)
+        run.append(record(2))
+    assert list(RunFolder.open(run.path).records()) == [kept, record(2)]
+    assert (kept.status, kept.quantities, kept.case) == ("failed", {}, broken.case)
+    assert place in kept.reason
+
+
+def test_a_case_that_had_already_failed_keeps_its_own_reason(results):
+    with create(results) as run:
+        kept = run.append(record(1, status="diverged", reason="at step 7", details={"loss": math.inf}))
+    assert (kept.status, kept.reason) == ("diverged", "at step 7")
+    assert "details.loss is inf" in kept.notes[0]
+
+
+# Torn and damaged files
+
+
+def test_every_cut_of_the_last_line_is_noticed_when_reading_and_mended_when_resuming(results):
+    run = create(results)
+    run.append(record(0))
+    run.append(record(1, details={"long": "x" * 200_000}))
+    run.close()
+    path = run.path / "records.jsonl"
+    whole = path.read_bytes()
+    first = whole.index(b"\n") + 1
+    for cut in (first + 1, first + 100, first + 70_000, len(whole) - 2):
+        path.write_bytes(whole[:cut])
+        reading = RunFolder.open(run.path)
+        assert list(reading.records()) == [record(0)]
+        assert reading.notices == [f"{path}: line 2 is incomplete (the run was cut off there, or is being written) "
+                                   "and was left out"]  # fmt: skip
+        assert path.read_bytes() == whole[:cut]
+        with RunFolder.resume(run.path, Planned(), ENVIRONMENT) as writing:
+            assert len(writing.notices) == 1
+            assert "its case runs again" in writing.notices[0]
+            assert writing.done() == {case(0).id}
+            writing.append(record(2))
+        assert list(RunFolder.open(run.path).records()) == [record(0), record(2)]
+
+
+def test_a_file_that_is_one_torn_line_becomes_empty(results):
+    run = create(results)
+    run.close()
+    (run.path / "records.jsonl").write_bytes(b'{"id": "0123' + b"\0" * 100_000)
+    with RunFolder.resume(run.path, Planned(), ENVIRONMENT) as writing:
+        assert writing.done() == set()
+    assert (run.path / "records.jsonl").stat().st_size == 0
+
+
+def test_a_damaged_line_in_the_middle_is_named_and_the_others_are_read(results):
+    with create(results) as run:
+        for n in range(3):
+            run.append(record(n))
+    path = run.path / "records.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    for damage in (
+        b"\0\0\0\n",
+        b"[1, 2]\n",
+        b'{"id": 1}\n',
+        b'{"case": {"cell": "lstm"}, "status": "ok"}\n',
+        b"\xff\n",
+    ):
+        path.write_bytes(lines[0] + damage + lines[2])
+        reading = RunFolder.open(run.path)
+        assert list(reading.records()) == [record(0), record(2)]
+        assert reading.load(light=True)[1].case == case(2)
+        assert reading.notices == [f"{path}: line 2 is not a record and was left out"]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": "one"}', "\0" * 10])
+def test_damaged_meta(results, text):
+    run = reopened(create(results))
+    (run.path / "run.json").write_text(text)
+    with pytest.raises(UsageError, match=r"run.json is damaged.*run the suite anew"):
+        RunFolder.open(run.path)
+
+
+def test_a_newer_format_is_refused(results):
+    run = reopened(create(results))
+    (run.path / "run.json").write_text(json.dumps({**run.meta, "format": FORMAT + 1}))
+    with pytest.raises(UsageError, match=rf"format {FORMAT + 1}, written by a newer rnnbench.*Upgrade"):
+        RunFolder.open(run.path)
+
+
+def test_what_a_newer_version_adds_to_a_line_is_ignored():
+    data = json.loads(encode(record(1)))
+    data["new"] = data["case"]["new"] = 1
+    assert decode(json.dumps(data).encode()) == record(1)
+
+
+# Resuming
+
+
+def test_resuming_refuses_other_cases(results):
+    run = create(results)
+    run.close()
+    other = Planned(cases=(case(1), case(2), case(3), case(4)))
+    with pytest.raises(UsageError, match=r"other cases: 2 of the suite's are not in it, 1 of its are not in the suite"):
+        RunFolder.resume(run.path, other, ENVIRONMENT)
+    RunFolder.resume(run.path, Planned(hash="changed timeout"), ENVIRONMENT).close()
+
+
+def test_resuming_elsewhere_adds_an_environment(results):
+    run = create(results)
+    run.close()
+    here = RunFolder.resume(run.path, Planned(), LATER)
+    here.close()
+    there = RunFolder.resume(run.path, Planned(), ELSEWHERE)
+    there.close()
+    assert here.environment == run.environment != there.environment
+    assert RunFolder.open(run.path).meta["environments"] == {run.environment: ENVIRONMENT, there.environment: ELSEWHERE}
+
+
+def test_one_writer_at_a_time(results):
+    """Also across processes, and the lock goes with the process that held it."""
+    script = (
+        "import sys, test_store as t; "
+        "run = t.RunFolder.resume(t.Path(sys.argv[1]), t.Planned(), t.ENVIRONMENT); print('locked', flush=True); "
+        "t.time.sleep(60)"
+    )
+    run = create(results)
+    with pytest.raises(UsageError, match="is being written by another process"):
+        RunFolder.resume(run.path, Planned(), ENVIRONMENT)
+    run.close()
+    with child(script, run.path) as (holder, _):
+        with pytest.raises(UsageError, match="is being written by another process"):
+            RunFolder.resume(run.path, Planned(), ENVIRONMENT)
+        assert list(RunFolder.open(run.path).records()) == []  # reading is always possible
+        holder.kill()
+        holder.wait()
+        RunFolder.resume(run.path, Planned(), ENVIRONMENT).close()
+
+
+def test_a_run_opened_for_reading_takes_no_record(results):
+    with pytest.raises(UsageError, match="opened for reading"):
+        reopened(create(results)).append(record())
+
+
+def start(script: str, *arguments: object) -> subprocess.Popen[str]:
+    """A process in which this module can be imported."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+
+
+def printed(process: subprocess.Popen[str]) -> IO[str]:
+    assert process.stdout is not None
+    return process.stdout
+
+
+@contextmanager
+def child(script: str, *arguments: object):
+    """Such a process and the first line it printed; it is killed in the end."""
+    process = start(script, *arguments)
+    try:
+        yield process, printed(process).readline()
+    finally:
+        process.kill()
+        process.communicate()
+
+
+# Kills
+
+
+APPEND = """
+import sys, test_store as t
+run = t.RunFolder.resume(t.Path(sys.argv[1]), t.Planned(), t.ENVIRONMENT)
+n = int(sys.argv[2])
+print("ready", flush=True)
+while True:
+    run.append(t.record(n, details={"long": "x" * 20_000}))
+    n += 1
+    print(n, flush=True)
+"""
+
+
+def test_killed_at_any_moment_every_line_that_was_kept_is_whole(results):
+    run = create(results)
+    run.close()
+    rng = random.Random(1)
+    total = 0
+    for _ in range(5):
+        with child(APPEND, run.path, total) as (process, _):
+            time.sleep(rng.uniform(0, 0.15))
+            process.send_signal(signal.SIGKILL)
+            told = [int(line) for line in printed(process).read().split()]
+        kept = [r.case.seq_len - 64 for r in RunFolder.open(run.path).records()]
+        assert kept == list(range(len(kept)))  # none twice, none lost
+        assert len(kept) >= (told[-1] if told else total)  # what append said it kept is there
+        total = len(kept)
+    assert total > 5
+
+
+def test_killed_before_the_first_record_the_folder_is_no_run(results):
+    (results / "runs" / "long_seq" / "20990101T000000Z-000abcdef").mkdir(parents=True)
+    run = create(results)
+    assert find_run(results, "latest") == run.path
+    run.close()
+
+
+def test_an_atomic_write_leaves_the_old_or_the_new(tmp_path):
+    path = tmp_path / "run.json"
+    write_atomically(path, "a" * 1_000_000)
+    script = (
+        "import sys, test_store as t; print('ready', flush=True)\n"
+        "while True:\n    for c in 'ab': t.write_atomically(t.Path(sys.argv[1]), c * 1_000_000)"
+    )
+    for pause in (0.01, 0.03, 0.05):
+        with child(script, path) as (process, _):
+            time.sleep(pause)
+            process.kill()
+        assert path.read_text() in ("a" * 1_000_000, "b" * 1_000_000)
+
+
+# Disks
+
+
+def test_disk_full_in_the_middle_of_a_line_keeps_what_was_measured(results):
+    """A limit on file size is what an ordinary process can plant: the write stops half way, as on a full disk."""
+    script = (
+        "import resource, sys, test_store as t\n"
+        "run = t.create(t.Path(sys.argv[1]))\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))\n"
+        "try:\n    for n in range(100): run.append(t.record(n))\n"
+        "except t.UsageError as error: print(n, error)"
+    )
+    with child(script, results) as (_, line):
+        number, _, message = line.partition(" ")
+    assert "cannot write" in message and "what was measured is kept, and `--resume` goes on with it" in message
+    run = find_run(results, "latest")
+    assert (run / "records.jsonl").read_bytes().endswith(b"\n")
+    assert [r.case.seq_len - 64 for r in RunFolder.open(run).records()] == list(range(int(number)))
+    assert int(number) >= 2
+
+
+@contextmanager
+def small_disk(path: Path, size: str):
+    path.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(path)]
+    try:
+        subprocess.run(command, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"needs the right to mount a tmpfs: {error}")
+    try:
+        yield path
+    finally:
+        subprocess.run(["umount", "--lazy", str(path)], check=True)
+
+
+def test_a_nearly_full_disk_is_refused_before_anything_is_measured(tmp_path):
+    with small_disk(tmp_path / "disk", "1m") as disk:
+        with pytest.raises(UsageError, match=r"only 1.0 MiB are free in .* a run wants 16 MiB"):
+            create(disk)
+        assert list_runs(disk) == []
+
+
+def test_a_disk_that_fills_up(tmp_path):
+    with small_disk(tmp_path / "disk", "20m") as disk:
+        run = create(disk)
+        with pytest.raises(OSError, match="No space left"), (disk / "filler").open("wb", buffering=0) as filler:
+            while filler.write(b"\0" * 4096):
+                pass
+        with pytest.raises(UsageError, match=r"No space left on device\. Free some space"):
+            for n in range(1000):
+                run.append(record(n))
+        kept = run.load()
+        assert [r.case for r in kept] == [case(n) for n in range(len(kept))]
+        with pytest.raises(UsageError, match=r"run\.json: No space left"):
+            write_atomically(run.path / "run.json", "x" * 100_000)
+        assert json.loads((run.path / "run.json").read_text()) == run.meta
+        (disk / "filler").unlink()
+        run.append(record(len(kept)))
+        assert len(run.load()) == len(kept) + 1
+        run.close()
+
+
+def test_a_full_disk_is_noticed_by_the_space_that_is_left(results, monkeypatch):
+    monkeypatch.setattr(folder_module, "MIN_FREE", 1 << 62)
+    with pytest.raises(UsageError, match="Free some space, or name another folder with `--results`"):
+        create(results)
+    assert list((results / "runs" / "long_seq").iterdir()) == []
+
+
+@contextmanager
+def as_ordinary_user():
+    """Root may write anywhere, so it becomes nobody."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_a_read_only_folder_is_refused_before_anything_is_measured(results):
+    results.mkdir()
+    results.chmod(0o555)
+    try:
+        with as_ordinary_user(), pytest.raises(UsageError) as error:
+            create(results)
+    finally:
+        results.chmod(0o755)
+    assert str(error.value).startswith(f"cannot make a folder in {results / 'runs' / 'long_seq'}: Permission denied.")
+    assert "`--results`" in str(error.value)
+
+
+def test_a_folder_that_may_not_be_looked_at(results):
+    run = reopened(create(results))
+    results.chmod(0)
+    try:
+        with as_ordinary_user():
+            for attempt in (lambda: find_run(results, "latest"), lambda: RunFolder.open(run.path)):
+                with pytest.raises(UsageError):
+                    attempt()
+    finally:
+        results.chmod(0o755)
+
+
+def test_a_file_where_the_folder_should_be(results):
+    results.write_text("")
+    with pytest.raises(UsageError, match=r"cannot make a folder in .*: Not a directory"):
+        create(results)
+
+
+# Names
+
+
+def test_two_runs_at_once_do_not_disturb_each_other(results):
+    script = (
+        "import sys, test_store as t\n"
+        "with t.create(t.Path(sys.argv[1])) as run:\n"
+        "    for _ in range(50): run.append(t.record(int(sys.argv[2])))\n"
+        "print(run.path)"
+    )
+    processes = [start(script, results, n) for n in range(3)]
+    paths = [Path(process.communicate(timeout=60)[0].strip()) for process in processes]
+    assert len(set(paths)) == 3
+    assert set(list_runs(results)) == set(paths)
+    for n, path in enumerate(paths):
+        assert list(RunFolder.open(path).records()) == [record(n)] * 50
+
+
+def test_names_sort_in_the_order_of_creation_whatever_the_clock_does(results):
+    times = ["2026-05-01T12:00:00", "2026-05-01T12:00:00", "2026-04-30T09:00:00", "1970-01-01T00:00:00",
+             "2026-05-01T12:00:01", "2026-05-01T12:00:00"]  # fmt: skip
+    made = [new_folder(results, "s", datetime.fromisoformat(time).replace(tzinfo=UTC)).name for time in times]
+    assert made == sorted(made)
+    assert [name[:20] for name in made] == [
+        *(f"20260501T120000Z-{n:03d}" for n in range(4)),
+        *(f"20260501T120001Z-{n:03d}" for n in range(2)),
+    ]
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", ".hidden", "a b"])
+def test_a_suite_whose_name_is_no_folder_name(results, name):
+    with pytest.raises(UsageError, match="cannot name a folder of runs"):
+        create(results, name=name)
+
+
+def test_runs_are_found_by_every_name_they_have(results):
+    paths = {}
+    for name in ("long_seq", "smoke", "long_seq"):
+        run = create(results, name=name)
+        run.close()
+        paths.setdefault(name, []).append(run.path)
+    old, new = paths["long_seq"]
+    assert find_run(results, "long_seq") == new
+    assert find_run(results, "smoke") == paths["smoke"][0]
+    assert find_run(results, "latest") == max((new, paths["smoke"][0]), key=lambda path: path.name)
+    assert find_run(results, old.name) == find_run(results, f"long_seq/{old.name}") == old
+    assert find_run(results, old) == find_run(results, str(old / "records.jsonl")) == old
+
+
+def test_a_run_that_is_not_there(results):
+    with pytest.raises(UsageError, match=r"there are none in .* yet\. `rnnbench run SUITE` makes one"):
+        find_run(results, "latest")
+    for _ in range(12):
+        create(results).close()
+    with pytest.raises(
+        UsageError, match=r"suite \(long_seq\)\. Did you mean 'long_seq'\? Runs: long_seq/.* and 2 older"
+    ):
+        find_run(results, "longseq")
+    with pytest.raises(UsageError, match="is not the folder of a run"):
+        RunFolder.open(results)
+    with pytest.raises(UsageError, match="is not the folder of a run"):
+        RunFolder.open(results / "absent")
+
+
+# Size
+
+
+def test_many_records_are_read_quickly_and_in_little_memory(results):
+    """A tenth of the 100,000 records that have to be read in about 2 s and 500 MB, with room for a busy machine."""
+    with create(results) as run:
+        run.append(record(1))
+    path = run.path / "records.jsonl"
+    path.write_bytes(path.read_bytes() * 10_000)
+    started = time.process_time()
+    assert len(RunFolder.open(run.path).load(light=True)) == 10_000
+    assert time.process_time() - started < 1.0
