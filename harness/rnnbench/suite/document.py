@@ -171,7 +171,7 @@ class _Builder:
     """Nodes to plain values. Aliases are expanded under a limit, so that no bomb goes off."""
 
     def __init__(self, source: str, lines: bool) -> None:
-        self.places: Places = {(): _at(source, 1, lines)}
+        self.places: Places = {}
         self.problems = Problems(self.places)
         self._source, self._lines = source, lines
         self._nodes = 0

@@ -51,10 +51,11 @@ def _patch(text: str) -> tuple[dict[str, Any], Places]:
     if parts[0] not in (*_SETTABLE, *AXES, "profile") or (parts[0] == "profile" and len(parts) > 1):
         raise SuiteError(f"{place.text}: {unknown('key', key, [*_SETTABLE, *AXES, 'profile'])}")
     path: KeyPath = ("grid", *parts) if parts[0] in AXES else tuple(parts)
-    value, _ = parse(value_text, place.text, lines=False)
+    value, places = parse(value_text, place.text, lines=False)
     for part in reversed(path):
         value = {part: value}
-    return value, {path[:length]: place for length in range(len(path) + 1)}
+    levels = [path[:length] for length in range(len(path) + 1)] + [path + inner for inner in places]
+    return value, dict.fromkeys(levels, place)
 
 
 def _overlay(

@@ -21,7 +21,7 @@ class _OrOne:
 
     def __get_pydantic_json_schema__(self, core: Any, handler: Any) -> dict[str, Any]:
         listed = handler(core)
-        return {"description": listed.pop("description"), "anyOf": [listed["items"], listed]}
+        return {"anyOf": [listed["items"], {**listed, "minItems": 1}]}
 
 
 def _listed(value: Any) -> Any:

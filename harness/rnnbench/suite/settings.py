@@ -33,8 +33,9 @@ def variants(probe: Probe, entry: ProbeEntry, path: KeyPath, names: Names, probl
     for key in filter(given.__contains__, fields):
         choices[key] = _checked(given[key], fields[key], (*path, key), problems)
     if probe.uses_task and ("task" in choices or hasattr(probe.settings, "task")):
-        tasks = choices.get("task") or [probe.settings.task]  # the default needs its canonical spelling too
-        choices["task"] = [names.task(task, (*path, "task", index)) for index, task in enumerate(tasks)]
+        if "task" not in choices:
+            choices["task"] = [probe.settings.task]  # a default may be in any spelling too
+        choices["task"] = [names.task(task, (*path, "task", index)) for index, task in enumerate(choices["task"])]
     _require(probe, fields, given, path, problems)
     if len(problems) > before:
         return []

@@ -1,0 +1,140 @@
+"""The suites in suites/, the exported JSON Schema, and suites torn at random."""
+
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rnnbench import registry as plugins
+from rnnbench import suite
+from rnnbench.errors import SuiteError
+from suite_registry import registry, write
+
+SUITES = sorted((Path(__file__).parent.parent / "suites").glob("*.yaml"))
+TEXTS = [path.read_text() for path in SUITES]
+
+
+def schema_errors(data) -> list[str]:
+    return [error.message for error in jsonschema.Draft202012Validator(suite.json_schema()).iter_errors(data)]
+
+
+@pytest.fixture(scope="module")
+def installed():
+    return plugins.load()
+
+
+def test_the_shipped_suites_are_the_three_of_the_readme():
+    assert [path.name for path in SUITES] == ["digits.yaml", "long_seq.yaml", "smoke.yaml"]
+
+
+@pytest.mark.parametrize("path", SUITES, ids=lambda path: path.stem)
+def test_a_shipped_suite_plans_with_the_shipped_plugins(path, installed):
+    document = suite.read(path)
+    plan = suite.plan(document, installed)
+    assert plan.name == path.stem
+    assert {case.backend for case in plan.cases} == {"torch", "jax"}
+    for profile in document.data.get("profiles", {}):
+        assert suite.plan(document, installed, overrides=[f"profile={profile}"]).hash != plan.hash
+
+
+def test_long_seq_is_the_main_job(installed):
+    plan = suite.plan(suite.read(SUITES[1]), installed)
+    cells = {"rnn", "irnn", "lstm", "gru", "mingru", "minlstm", "lru"}
+    for probe in ("throughput", "memory", "gradient", "convergence"):
+        for backend in ("torch", "jax"):
+            here = [case for case in plan.cases if (case.probe, case.backend) == (probe, backend)]
+            assert {case.cell for case in here if case.device == "cpu"} == cells
+    assert {case.seq_len for case in plan.cases if case.probe == "throughput"} == {64, 256, 1024, 2048}
+
+
+@pytest.mark.parametrize("path", SUITES, ids=lambda path: path.stem)
+def test_the_schema_accepts_a_shipped_suite(path):
+    assert schema_errors(yaml.safe_load(path.read_text())) == []
+
+
+def test_the_schema_is_itself_valid_and_describes_every_axis():
+    exported = suite.json_schema()
+    jsonschema.Draft202012Validator.check_schema(exported)
+    axes = exported["$defs"]["Grid"]["properties"]
+    assert all(axis.get("description") for axis in axes.values())
+    assert exported["additionalProperties"] is False
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("nam",), "x"),
+        (("name",), "../up"),
+        (("grid", "cel"), "rnn"),
+        (("grid", "seq_len"), 0),
+        (("grid", "seq_len"), []),
+        (("grid", "seq_len"), "64"),
+        (("grid", "dtype"), ["float31"]),
+        (("grid", "include"), [{"cel": "rnn"}]),
+        (("probes",), {}),
+        (("probes", "convergence", "seeds"), 0),
+        (("probes", "convergence", "grid", "cel"), "rnn"),
+        (("profiles",), {"quick": {"grd": {}}}),
+    ],
+)
+def test_the_schema_refuses_what_the_reader_refuses(path, value, tmp_path):
+    data = yaml.safe_load(TEXTS[1])
+    target = data
+    for key in path[:-1]:
+        target = target[key]
+    target[path[-1]] = value
+    assert schema_errors(data)
+    with pytest.raises(SuiteError):
+        suite.read(write(tmp_path, yaml.safe_dump(data)))
+
+
+PIECES = (
+    "",
+    "- ",
+    ": ",
+    "\n",
+    "  ",
+    "{",
+    "}",
+    "[",
+    "]",
+    "*a ",
+    "&a ",
+    "!!set ",
+    "null",
+    "true",
+    "-1",
+    "1e99",
+    "~",
+    "'",
+)
+PIECES += ('"', "#", "|", "---\n", "\t", "\0", "\ud7ff", "9" * 50, "lstm(", ",", "%", "?", "<<: ", "probes:", "0.5")
+
+
+@st.composite
+def torn(draw) -> str:
+    """A shipped suite with up to four cuts, insertions and replaced words."""
+    text = draw(st.sampled_from(TEXTS))
+    for _ in range(draw(st.integers(1, 4))):
+        start = draw(st.integers(0, len(text)))
+        stop = min(len(text), start + draw(st.integers(0, 30)))
+        text = text[:start] + draw(st.sampled_from(PIECES)) + text[stop:]
+    return text
+
+
+@settings(
+    max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(text=torn())
+def test_a_torn_suite_either_plans_or_is_a_suite_error(text, tmp_path, installed):
+    path = write(tmp_path, text)
+    for known in (installed, registry()):
+        try:
+            plan = suite.plan(suite.read(path), known)
+        except SuiteError as error:
+            assert str(error).startswith(str(path))
+        else:
+            assert plan.cases
