@@ -28,7 +28,7 @@ def build(cell: Cell, device: str, dtype: str) -> Unroll:
     ops, linear = torch_ops(), cell.linear
     assert linear is not None
 
-    def unroll(params: Params, state: State, xs: torch.Tensor) -> tuple[State, torch.Tensor]:
+    def unroll(params: Params, state: Any, xs: torch.Tensor) -> tuple[State, torch.Tensor]:
         zs = cell.projected(ops, params, xs)
         a, b = linear(ops, params, zs)
         hs, final = linear_recurrence(a, b.expand(xs.shape[0], *state.shape), state)
@@ -130,8 +130,7 @@ def _function() -> Any:
 
         @staticmethod
         @once_differentiable
-        def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-            dhs, dfinal = gradients
+        def backward(ctx: Any, dhs: torch.Tensor, dfinal: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[override]
             a, hs, h0 = ctx.saved_tensors
             decay = a.conj().resolve_conj()
             g = torch.empty_like(hs)

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rnnbench.cell import Array, Cell, Params, State
+from rnnbench.cell import Array, Cell, Params, State, tree_map
 from rnnbench.implementation import Implementation, Unroll, supports_portable
 from rnnbench_torch.arrays import complex_state
 from rnnbench_torch.eager import time_loop
@@ -21,7 +21,7 @@ from rnnbench_torch.ops import torch_ops
 if TYPE_CHECKING:
     import torch
 
-CHUNK = 8
+CHUNK = 4
 """Time steps compiled at once, at most. More amortises the call of a compiled function better and compiles longer."""
 
 RECOMPILE_LIMIT = 64
@@ -63,6 +63,7 @@ def build(cell: Cell, device: str, dtype: str) -> Unroll:
 
     def unroll(params: Params, state: State, xs: torch.Tensor) -> tuple[State, torch.Tensor]:
         zs = cell.projected(ops, params, xs)
+        state = tree_map(uniform, state)
         ys = []
         for chunk in chunks(zs, chunk_length(xs.shape[0])):
             state, y = loop(params, state, chunk)
@@ -70,6 +71,14 @@ def build(cell: Cell, device: str, dtype: str) -> Unroll:
         return state, torch.cat(ys)
 
     return unroll
+
+
+def uniform(leaf: torch.Tensor) -> torch.Tensor:
+    """The initial state as later chunks will see theirs, dense and with a gradient: else it has a compilation apart."""
+    import torch
+
+    leaf = leaf.clone(memory_format=torch.contiguous_format)
+    return leaf.requires_grad_() if torch.is_grad_enabled() else leaf
 
 
 def chunk_length(T: int) -> int:

@@ -92,7 +92,7 @@ def configure(threads: int | None) -> None:
 
     TF32 is off for products and cuDNN (torch's default leaves it on for cuDNN), so that rows of different devices are
     computed alike. cuDNN's autotuner stays off: it would make the first call choose the kernel. Deterministic
-    algorithms are not enforced: torch has none for some RNN kernels. Denormals are kept, as IEEE 754 and torch's default have it.
+    algorithms are not enforced: torch has none for some RNN kernels. Denormals are kept, which is torch's default.
     """
     import torch
 
