@@ -1,0 +1,245 @@
+"""The command line: what is printed where, and with which exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+SUITE = """
+name: tiny
+grid: {cell: [gru, mingru], backend: torch, seq_len: [6, 12], hidden_size: 8, batch_size: 4, input_size: 3}
+probes:
+  throughput: {modes: [forward], budget: 0.02, width: 0.5, processes: 1}
+  gradient:
+"""
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "rnnbench", *map(str, arguments)]
+
+
+def rnnbench(*arguments: object, cwd: Path, **options) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*arguments), cwd=cwd, capture_output=True, text=True, timeout=300, **options)
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(SUITE)
+    return path
+
+
+def run_folder(folder: Path) -> Path:
+    [run] = (folder / "results" / "runs" / "tiny").iterdir()
+    return run
+
+
+def ids(run: Path) -> list[str]:
+    return [json.loads(line)["id"] for line in (run / "records.jsonl").read_text().splitlines()]
+
+
+def test_a_run_prints_its_table_keeps_its_records_and_reports_progress_to_stderr(suite):
+    pytest.importorskip("torch")
+    result = rnnbench("run", suite, cwd=suite.parent)
+    assert result.returncode == 0, result.stderr
+    assert "forward time per step" in result.stdout and "torch/native" in result.stdout
+    assert "[8/8] ok" in result.stderr and "[8/8]" not in result.stdout
+    run = run_folder(suite.parent)
+    assert {"run.json", "records.jsonl", "table.md", "table.csv"} <= {path.name for path in run.iterdir()}
+    assert list(run.glob("*.png"))
+    assert len(set(ids(run))) == 8
+    shown = rnnbench("report", "tiny", cwd=suite.parent)
+    assert shown.stdout == result.stdout
+    for format_ in ("md", "csv", "json", "latex"):
+        assert rnnbench("report", run, "--format", format_, cwd=suite.parent).stdout
+    same = rnnbench("compare", run, "latest", cwd=suite.parent)
+    assert same.returncode == 0, same.stderr
+
+
+def test_a_dry_run_lists_the_cases_and_measures_nothing(suite):
+    result = rnnbench("run", suite, "--dry-run", "--only", "cell=gru", cwd=suite.parent)
+    assert result.returncode == 0
+    assert result.stdout.splitlines()[-1] == "4 cases"
+    assert not (suite.parent / "results").exists()
+    cases = json.loads(rnnbench("run", suite, "--dry-run", "--json", "--set", "seq_len=5", cwd=suite.parent).stdout)
+    assert {case["seq_len"] for case in cases} == {5}
+
+
+def test_an_absent_device_is_a_skipped_row_with_its_reason(suite):
+    pytest.importorskip("torch")
+    absent = ["--set", "device=tpu", "--set", "backend=jax", "--only", "probe=gradient,seq_len=6"]
+    result = rnnbench("run", suite, *absent, "--json", cwd=suite.parent)
+    assert result.returncode == 0, result.stderr
+    records = json.loads(result.stdout)["records"]
+    assert {record["status"] for record in records} == {"skipped"}
+    assert all("TPU" in record["reason"] or "tpu" in record["reason"] for record in records)
+
+
+def test_ctrl_c_keeps_everything_and_resume_goes_on(suite):
+    pytest.importorskip("torch")
+    process = subprocess.Popen(
+        command("run", suite), cwd=suite.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "[2/8]" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, errors
+    run = run_folder(suite.parent)
+    kept = ids(run)
+    assert 2 <= len(kept) < 8
+    assert f"--resume {run.relative_to(suite.parent)}" in errors
+    result = rnnbench("run", suite, "--resume", "latest", cwd=suite.parent)
+    assert result.returncode == 0, result.stderr
+    assert ids(run)[: len(kept)] == kept
+    assert len(ids(run)) == len(set(ids(run))) == 8
+
+
+def test_a_killed_run_leaves_no_process_and_resumes(suite):
+    pytest.importorskip("torch")
+    process = subprocess.Popen(command("run", suite), cwd=suite.parent, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "[1/8]" in line:
+            break
+    family = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.communicate()
+    _, alive = psutil.wait_procs(family, timeout=20)
+    assert alive == []
+    result = rnnbench("run", suite, "--resume", "latest", cwd=suite.parent)
+    assert result.returncode == 0, result.stderr
+    run = run_folder(suite.parent)
+    assert len(ids(run)) == len(set(ids(run))) == 8
+
+
+def test_two_runs_at_once_do_not_disturb_each_other(suite):
+    pytest.importorskip("torch")
+    only = ("--only", "probe=gradient,seq_len=6")
+    both = [
+        subprocess.Popen(command("run", suite, *only), cwd=suite.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    for process in both:
+        _, errors = process.communicate(timeout=200)
+        assert process.returncode == 0, errors
+    runs = list((suite.parent / "results" / "runs" / "tiny").iterdir())
+    assert [len(ids(run)) for run in runs] == [2, 2]
+
+
+FAILING = """
+from dataclasses import dataclass
+from rnnbench import Measurement, Probe, Quantity, hookimpl
+
+@dataclass(frozen=True)
+class Settings:
+    pass
+
+def measure(context):
+    if context.case.seq_len == 6:
+        raise ValueError("planted")
+    return Measurement()
+
+@hookimpl
+def rnnbench_probes():
+    return [Probe("picky", 1, Settings, (), measure)]
+"""
+
+
+def test_a_case_that_raises_is_a_row_and_the_others_go_on(suite):
+    pytest.importorskip("torch")
+    (suite.parent / "picky.py").write_text(FAILING)
+    suite.write_text(SUITE.replace("gradient:", "picky:") + "plugins: [picky.py]\n")
+    result = rnnbench("run", suite, "--only", "probe=picky", "--json", cwd=suite.parent)
+    assert result.returncode == 1
+    records = json.loads(result.stdout)["records"]
+    assert sorted(record["status"] for record in records) == ["failed", "failed", "ok", "ok"]
+    assert {r["reason"] for r in records if r["status"] == "failed"} == {"ValueError: planted (picky.py:11)"}
+
+
+MISTAKES = {
+    "unknown key": (["run", "tiny.yaml"], SUITE.replace("seq_len", "seq_lens"), "tiny.yaml:3: grid.seq_lens"),
+    "unknown cell": (["run", "tiny.yaml"], SUITE.replace("mingru", "mingro"), "Did you mean 'mingru'"),
+    "tag": (["run", "tiny.yaml"], "!!python/object/apply:os.system ['touch owned']", "tiny.yaml:1"),
+    "no such file": (["run", "tinny.yaml"], SUITE, "tiny.yaml"),
+    "bad filter": (["run", "tiny.yaml", "--only", "cell=lstm"], SUITE, "gru"),
+    "bad override": (["run", "tiny.yaml", "--set", "seq_len=0"], SUITE, "seq_len"),
+    "unknown run": (["report", "nothing"], SUITE, "nothing"),
+    "unknown verb": (["rum"], SUITE, "rum"),
+    "unknown name": (["verify", "lstn"], SUITE, "Did you mean 'lstm'"),
+    "bad name": (["new", "cell", "my-cell"], SUITE, "my-cell"),
+    "missing plugin": (["list", "--plugin", "no.py"], SUITE, "no.py"),
+}
+
+
+@pytest.mark.parametrize("arguments, text, message", MISTAKES.values(), ids=MISTAKES.keys())
+def test_a_mistake_is_exit_code_2_with_a_message_and_no_traceback(suite, arguments, text, message):
+    suite.write_text(text)
+    result = rnnbench(*arguments, cwd=suite.parent)
+    assert result.returncode == 2, result.stderr
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
+    assert {path.name for path in suite.parent.iterdir()} == {"tiny.yaml"}
+
+
+def test_listing_feels_instant(tmp_path):
+    """Under 0.4 s where nothing else runs; the best of five here, with as much again for a busy machine."""
+    times = []
+    for _ in range(5):
+        started = time.perf_counter()
+        result = rnnbench("list", cwd=tmp_path)
+        times.append(time.perf_counter() - started)
+        assert result.returncode == 0 and "lstm" in result.stdout
+    assert min(times) < 0.8
+
+
+def test_list_says_what_is_there_and_why_something_is_not(tmp_path):
+    found = json.loads(rnnbench("list", "--json", cwd=tmp_path).stdout)
+    assert {row["name"] for row in found["cells"]} >= {"rnn", "lstm", "gru"}
+    cuda = next(row for row in found["devices"] if row["name"] == "torch/cuda")
+    assert cuda["available"] == "yes" or " " in cuda["available"]
+    assert next(row for row in found["cells"] if row["name"] == "lstm")["plugin"].startswith("cells (rnnbench ")
+
+
+def test_a_reader_that_has_had_enough_is_no_error(tmp_path):
+    read, write = os.pipe()
+    os.close(read)
+    result = subprocess.run(command("list"), cwd=tmp_path, stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert "Traceback" not in result.stderr and "BrokenPipe" not in result.stderr
+
+
+WITHOUT = """
+import importlib.util, sys
+real = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *a: None if name.split(".")[0] in {absent} else real(name, *a)
+from rnnbench.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("absent", [("torch", "jax"), ("torch",), ("jax",)])
+def test_without_a_framework_the_rest_works_and_run_says_what_to_install(suite, absent):
+    def without(*arguments: str):
+        code = WITHOUT.replace("{absent}", repr(absent))
+        return subprocess.run(
+            [sys.executable, "-c", code, *arguments], cwd=suite.parent, capture_output=True, text=True, timeout=200
+        )
+
+    assert without("list").returncode == 0
+    assert without("run", "tiny.yaml", "--dry-run").returncode == 0
+    for name in absent:
+        result = without("run", "tiny.yaml", "--set", f"backend={name}")
+        assert result.returncode == 2
+        assert f'pip install "rnnbench[{name}]"' in result.stderr
