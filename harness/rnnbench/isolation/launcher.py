@@ -61,9 +61,13 @@ def _take_over_streams() -> tuple[int, int]:
 
 
 def _preload(modules: list[str]) -> None:
-    for module in modules:
+    """Import `module`, and call `module:function`, with what is imported by then."""
+    for entry in modules:
+        module, _, function = entry.partition(":")
         with contextlib.suppress(Exception):  # the job meets the same error where it can be reported
-            importlib.import_module(module)
+            imported = importlib.import_module(module)
+            if function:
+                getattr(imported, function)()
     gc.collect()
     gc.freeze()  # keep the children's collector off the shared pages
 

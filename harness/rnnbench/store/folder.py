@@ -5,12 +5,13 @@ from __future__ import annotations
 import gc
 import json
 import platform
+import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, BinaryIO, Protocol, Self
 
 import rnnbench
 from rnnbench.case import Case
@@ -24,6 +25,7 @@ from rnnbench.store.writer import Writer
 
 FORMAT = 1
 """Version of the folder's layout; raised when an older rnnbench could no longer read it."""
+_ID = re.compile(rb'\{"id":"([0-9a-f]{12})"')
 MIN_FREE = 16 << 20
 """Bytes of free disk below which a run is not started."""
 
@@ -153,18 +155,42 @@ class RunFolder:
         return record
 
     def records(self, light: bool = False) -> Iterator[Record]:
-        """Every record, in the order they were kept, one at a time.
+        """The last record of every case, in the order of the suite, one at a time; others follow.
 
-        light: without raw data (`samples` and the `x` and `y` of curves are empty), which is most of the memory. Lines
-        that are not records are left out and named in `notices`.
+        A case has a line for each process that has run, which holds those before it. light: without raw data (`samples`
+        and the `x` and `y` of curves are empty), which is most of the memory. Lines that are not records are left out
+        and named in `notices`; the one before of the same case then stands.
         """
         path = self.path / RECORDS
         with explained("read", path), path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                try:
-                    yield decode(line, light)
-                except ValueError:
-                    self._notice(number, torn=not line.endswith(b"\n"))
+            places = self._places(file)
+            order = dict.fromkeys([*self.meta["cases"], *places])
+            for lines in filter(None, map(places.get, order)):
+                for number, offset in reversed(lines):
+                    file.seek(offset)
+                    record = self._decoded(number, file.readline(), light)
+                    if record is not None:
+                        yield record
+                        break
+
+    def _places(self, file: BinaryIO) -> dict[str, list[tuple[int, int]]]:
+        """Case -> (number, offset) of its lines. The id is read off the beginning of a line, where `encode` puts it."""
+        places: dict[str, list[tuple[int, int]]] = {}
+        offset = 0
+        for number, line in enumerate(file, 1):
+            match = _ID.match(line)
+            record = None if match else self._decoded(number, line, light=True)
+            if match or record:
+                places.setdefault(match[1].decode() if match else record.case.id, []).append((number, offset))
+            offset += len(line)
+        return places
+
+    def _decoded(self, number: int, line: bytes, light: bool) -> Record | None:
+        try:
+            return decode(line, light)
+        except ValueError:
+            self._notice(number, torn=not line.endswith(b"\n"))
+            return None
 
     def load(self, light: bool = False) -> list[Record]:
         """All of `records` at once, in half the time: the garbage collector is paused, as there is no garbage."""
@@ -177,8 +203,12 @@ class RunFolder:
                 gc.enable()
 
     def done(self) -> set[str]:
-        """Ids of the cases that have a record."""
-        return {record.case.id for record in self.records(light=True)}
+        """Ids of the cases that have a complete record."""
+        return {record.case.id for record in self.records(light=True) if record.complete}
+
+    def incomplete(self) -> dict[str, Record]:
+        """By id, the records of cases some of whose processes have not run yet."""
+        return {record.case.id: record for record in self.records() if not record.complete}
 
     def close(self) -> None:
         """Let others write. Can be repeated."""
