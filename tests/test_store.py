@@ -72,6 +72,23 @@ def reopened(run: RunFolder) -> RunFolder:
 # What is kept
 
 
+def test_the_last_record_of_a_case_stands_in_its_place_in_the_suite(results):
+    first = record(1, details={"processes": {"asked": 2, "done": 1}})
+    with create(results) as run:
+        run.append(first)
+        run.append(record(0))
+        assert set(run.incomplete()) == {case(1).id}
+        assert run.done() == {case(0).id}
+        run.append(record(1, details={"processes": {"asked": 2, "done": 2}}))
+        assert not run.incomplete()
+    assert [(kept.case, kept.complete) for kept in run.records()] == [(case(0), True), (case(1), True)]
+    path = run.path / "records.jsonl"
+    path.write_bytes(path.read_bytes()[:-40] + b"\n")
+    again = RunFolder.open(run.path)
+    assert again.load() == [record(0), first]  # the last line is broken, the one before stands
+    assert "line 3 is not a record" in again.notices[0]
+
+
 def test_records_come_back_as_they_were_in_order(results):
     with create(results) as run:
         kept = [run.append(record(n)) for n in range(3)]
@@ -492,7 +509,8 @@ def test_two_runs_at_once_do_not_disturb_each_other(results):
     assert len(set(paths)) == 3
     assert set(list_runs(results)) == set(paths)
     for n, path in enumerate(paths):
-        assert list(RunFolder.open(path).records()) == [record(n)] * 50
+        assert (path / "records.jsonl").read_bytes() == encode(record(n)) * 50
+        assert list(RunFolder.open(path).records()) == [record(n)]
 
 
 def test_names_sort_in_the_order_of_creation_whatever_the_clock_does(results):
@@ -549,7 +567,8 @@ def test_many_records_are_read_quickly_and_in_little_memory(results):
     with create(results) as run:
         run.append(record(1))
     path = run.path / "records.jsonl"
-    path.write_bytes(path.read_bytes() * 10_000)
+    line = path.read_bytes()
+    path.write_bytes(b"".join(line.replace(case(1).id.encode(), b"%012x" % n, 1) for n in range(10_000)))
     started = time.process_time()
     assert len(RunFolder.open(run.path).load(light=True)) == 10_000
     assert time.process_time() - started < 1.0

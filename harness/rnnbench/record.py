@@ -37,6 +37,12 @@ class Record:
     seconds: float = 0.0
 
     @property
+    def complete(self) -> bool:
+        """Whether every process it asks for has run, or one has failed; else `--resume` goes on with the others."""
+        processes = self.details.get("processes")
+        return not self.ok or processes is None or processes["done"] >= processes["asked"]
+
+    @property
     def ok(self) -> bool:
         """Whether there are numbers to show."""
         return self.status == "ok"

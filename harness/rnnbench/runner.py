@@ -1,22 +1,48 @@
-"""From a plan to records: one case after the other, each in a process of its own, verified before it is measured."""
+"""From a plan to records: one process after the other, verified before it is measured, in rounds over the cases.
+
+The numbers of a case come from as many fresh processes as its probe's setting `processes` asks for. They do not follow
+each other: all cases of one length run once, in shuffled order, then all a second time, in another order. Whatever the
+machine does for a minute then hits every case alike instead of one case alone. After each process the record of what
+is in so far (`rnnbench.rounds`) is kept, so that nothing is lost whenever it ends.
+"""
 
 from __future__ import annotations
 
+import random
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
+from rnnbench import rounds
 from rnnbench.availability import candidates
 from rnnbench.case import Case, digest
 from rnnbench.context import with_implementation
+from rnnbench.drift import Drift
 from rnnbench.executor import Outcome, Session
 from rnnbench.record import Record
 from rnnbench.registry import Registry
+from rnnbench.seeds import seed_for
 
 SHORT = 64
 """Steps over which a program is verified for probes that measure the portable step rather than an implementation of the
 whole sequence: their loop over time is the harness's own, tested on closed forms."""
+
+
+def turns(cases: Iterable[Case]) -> Iterator[tuple[int, Case]]:
+    """(round, case) in the order they run: round by round over the cases of one length, and length after length.
+
+    Within a round, cases that want several processes come first, shuffled by a generator that is seeded by names; in
+    the first round the others follow, in the order given.
+    """
+    for seq_len, members in groupby(cases, key=lambda case: case.seq_len):
+        group = list(members)
+        for number in range(max(map(rounds.asked, group))):
+            again = [case for case in group if rounds.asked(case) > max(1, number)]
+            random.Random(seed_for(group[0].seed, "round", seq_len, number)).shuffle(again)
+            once = [case for case in group if rounds.asked(case) == 1] if number == 0 else []
+            yield from ((number, case) for case in (*again, *once))
 
 
 @dataclass
@@ -25,6 +51,7 @@ class Runner:
 
     plugins: files every fresh process has to load. timeout: seconds one job may take. environment: id that goes into
     each record. verdicts: what earlier cases of this run found out about a program, so that each is verified once.
+    drift: watches the machine.
     """
 
     registry: Registry
@@ -33,39 +60,92 @@ class Runner:
     timeout: float = 600.0
     environment: str = ""
     verdicts: dict[str, Outcome] = field(default_factory=dict)
+    drift: Drift = field(default_factory=Drift)
 
-    def run(self, cases: Iterable[Case], keep: Callable[[Record], None], tell: Callable[[Case], None]) -> None:
-        """Run every case; `tell` before it starts, `keep` its record at once when it ends."""
-        for case in cases:
-            tell(case)
-            keep(self.record(case))
+    def run(
+        self,
+        cases: Iterable[Case],
+        keep: Callable[[Record], None],
+        tell: Callable[[Case], None],
+        earlier: Mapping[str, Record] | None = None,
+    ) -> None:
+        """Run every case: `tell` before each of its processes, `keep` its record at once after each.
+
+        earlier: incomplete records of an interrupted run, by the id of their case, to go on with.
+        """
+        latest = dict(earlier or {})
+        for number, case in turns(cases):
+            before = latest.get(case.id)
+            if before is None or (not before.complete and len(self._parts(case, before)) <= number):
+                tell(case)
+                latest[case.id] = self.advance(case, before)
+                keep(latest[case.id])
 
     def record(self, case: Case) -> Record:
-        """Measure one case. Never raises for a fault of the case: the fault is the record."""
-        started, clock = time.time(), time.perf_counter()
+        """All processes of one case, one after the other. Never raises for a fault of the case: it is the record."""
+        record = self.advance(case)
+        while not record.complete:
+            record = self.advance(case, record)
+        return record
+
+    def advance(self, case: Case, before: Record | None = None) -> Record:
+        """One process more: the record with what it found and what `before` holds."""
+        parts = self._parts(case, before)
+        started, clock, look = time.time(), time.perf_counter(), self.drift.look()
+        part = self._part(case)
+        seen = self.drift.between(look, self.drift.look())
+        seconds = time.perf_counter() - clock
+        if seen["contaminated"]:
+            slow = seen["reference"]["slowdown"]
+            text = f"contaminated: the reference kernel was {slow:.0%} slower than its median in this run"
+            part["notes"] = [*part["notes"], text]
+        part["harness"] |= seen | {"started": started, "elapsed": seconds}
+        part["harness"]["seconds"]["other"] = seconds - sum(part["harness"]["seconds"].values())
+        parts.append(part)
+        return Record(
+            case,
+            environment=self.environment,
+            started=parts[0]["harness"]["started"],
+            seconds=sum(one["harness"]["elapsed"] for one in parts),
+            **rounds.merge(parts, rounds.asked(case)),
+        )
+
+    def _parts(self, case: Case, record: Record | None) -> list[dict[str, Any]]:
+        """The processes a record holds, as far as another one made here and now may stand beside them."""
+        if record is None or record.environment != self.environment or record.complete:
+            return []
+        names, _ = candidates(case, self.registry)
+        return rounds.parts_of(record) if record.implementation in names else []
+
+    def _part(self, case: Case) -> dict[str, Any]:
+        """One process: the fields of a record."""
         names, reason = candidates(case, self.registry)
         fields: dict[str, Any] = {"status": "skipped", "reason": reason}
         notes: list[str] = []
+        seconds: dict[str, float] = {}
         for name in names:
-            fields = self._attempt(with_implementation(case, name))
+            fields = self._attempt(with_implementation(case, name), seconds)
             if fields["status"] != "wrong" or name == names[-1]:
                 break
             notes.append(f"auto passed over {name}, which is wrong: {fields['reason']}")
         fields["notes"] = [*notes, *fields.get("notes", [])]
-        seconds = time.perf_counter() - clock
-        return Record(case, environment=self.environment, started=started, seconds=seconds, **fields)
+        return fields | {"harness": {"seconds": seconds}}
 
-    def _attempt(self, case: Case) -> dict[str, Any]:
-        """Verify, then measure, one implementation: the fields of the record."""
+    def _attempt(self, case: Case, seconds: dict[str, float]) -> dict[str, Any]:
+        """Verify, then measure, one implementation: the fields of the record. Notes down what took how long."""
+        clock = time.perf_counter()
         verdict = self._verdict(case)
+        seconds["verify"] = seconds.get("verify", 0.0) + time.perf_counter() - clock
         found = {"implementation": case.implementation}
         if verdict.status != "ok" or verdict.result["status"] != "ok":
             return found | _failure(verdict, "while it was verified: ")
         found["verified"] = verdict.result["verified"]
         outcome = self._job("measure", case)
+        seconds |= _division(outcome)
         if outcome.status != "ok" or outcome.result["status"] != "ok":
             return found | _failure(outcome)
-        return found | dict(outcome.result)
+        details = {key: value for key, value in outcome.result["details"].items() if key != "seconds"}
+        return found | {key: value for key, value in outcome.result.items() if key != "seconds"} | {"details": details}
 
     def _verdict(self, case: Case) -> Outcome:
         """The verification of the program this case runs, done once per program."""
@@ -81,6 +161,21 @@ class Runner:
     def _job(self, kind: str, case: Case, options: Mapping[str, Any] | None = None) -> Outcome:
         job = {"kind": kind, "case": case.to_json(), "plugins": list(self.plugins), **(options or {})}
         return self.session.run(job, self.registry.backends[case.backend].preload, self.timeout)
+
+
+def _division(outcome: Outcome) -> dict[str, float]:
+    """What the seconds of a measuring process went into.
+
+    process: its start and end, and all of a process that did not live to tell. Of what the probe itself told apart
+    (`details["seconds"]`), `probe` is the rest.
+    """
+    inside = outcome.result.get("seconds", 0.0)
+    details: Mapping[str, Any] = outcome.result.get("details", {})
+    told: Any = details.get("seconds")
+    if not isinstance(told, Mapping) or not all(isinstance(part, int | float) for part in told.values()):
+        told = {}
+    parts: dict[str, float] = dict(told)
+    return {"process": outcome.seconds - inside, **parts, "probe": inside - sum(parts.values())}
 
 
 def _stepwise_id(case: Case) -> list[Any]:

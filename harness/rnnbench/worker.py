@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +25,29 @@ Job = Mapping[str, Any]
 def perform(job: Job) -> dict[str, Any]:
     """Run one job: `{"kind": "verify" | "measure" | "kit", "case": {...}, "plugins": [files]}`.
 
-    Returns `{"status", "reason", ...}`; whatever the plugin raises becomes a status, never an exception.
+    Returns `{"status", "reason", "seconds", ...}`; whatever the plugin raises becomes a status, never an exception.
+    `seconds` is what all of it took in here.
     """
+    started = time.perf_counter()
+    found = _perform(job)
+    return found | {"seconds": time.perf_counter() - started}
+
+
+def preload() -> None:
+    """What every job needs and none changes, done once in the process that the jobs are forked from."""
+    import rnnbench.verification  # noqa: F401
+
+    _registry(())
+
+
+@cache
+def _registry(files: tuple[str, ...]) -> Registry:
+    return load(Path(file) for file in files)
+
+
+def _perform(job: Job) -> dict[str, Any]:
     try:
-        registry = load(Path(file) for file in job.get("plugins", ()))
+        registry = _registry(tuple(job.get("plugins", ())))
         context = resolve(Case.from_json(job["case"]), registry)
         return {"status": "ok", "reason": "", **KINDS[job["kind"]](context, registry, job)}
     except CaseError as error:

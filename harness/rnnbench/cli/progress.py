@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import click
 
+from rnnbench import rounds
 from rnnbench.case import Case
 from rnnbench.record import Record
 
 
 class Progress:
-    """Current case, count and time left: one live line on a terminal, one line per case in a log."""
+    """Current case, count and time left: one live line on a terminal, one line per process in a log.
 
-    def __init__(self, cases: Sequence[Case], done: int = 0) -> None:
-        self._left = list(cases)
+    cases: what is to run. done: cases that need not. earlier: by id, incomplete records that are gone on with. What is
+    counted is cases; a case's processes are spread over the run, so its line says which of them it is.
+    """
+
+    def __init__(self, cases: Sequence[Case], done: int = 0, earlier: Mapping[str, Record] | None = None) -> None:
+        in_before = {id: _done(record) for id, record in (earlier or {}).items()}
+        self._left = {case.id: rounds.asked(case) - in_before.get(case.id, 0) for case in cases}
+        self._cases = {case.id: case for case in cases}
+        self._seconds = {id: record.seconds for id, record in (earlier or {}).items()}
         self._total = len(cases) + done
         self._forecast = Forecast()
         self._live = sys.stderr.isatty()
@@ -25,15 +33,22 @@ class Progress:
         """Say what is being measured now."""
         if self._live:
             width = shutil.get_terminal_size().columns
-            text = f"[{self._count() + 1}/{self._total}] {case.label}{self._time_left()}"
+            asked = rounds.asked(case)
+            which = f", process {asked - self._left[case.id] + 1} of {asked}" if asked > 1 else ""
+            text = f"[{self._count() + 1}/{self._total}] {case.label}{which}{self._time_left()}"
             click.echo("\r\x1b[K" + text[: width - 1], nl=False, err=True)
 
     def ended(self, record: Record) -> None:
-        """Count a record; a line of its own for a log, and for whatever did not go well."""
-        self._left.remove(record.case)
-        self._forecast.learn(record.case, record.seconds)
-        reason = f": {record.reason}" if record.reason else ""
-        line = f"[{self._count()}/{self._total}] {record.status:8} {record.seconds:6.1f} s  {record.case.label}{reason}"
+        """Count a process; a line of its own for a log, and for whatever did not go well."""
+        id = record.case.id
+        seconds = record.seconds - self._seconds.get(id, 0.0)  # those of a record are of all its processes
+        self._seconds[id] = record.seconds
+        self._forecast.learn(record.case, max(seconds, 0.0))
+        self._left[id] = 0 if record.complete else rounds.asked(record.case) - _done(record)
+        line = f"[{self._count()}/{self._total}] {record.status:8} {seconds:6.1f} s  {record.case.label}"
+        if not record.complete:
+            line += f", {_done(record)} of {rounds.asked(record.case)} processes"
+        line += f": {record.reason}" if record.reason else ""
         if not self._live:
             click.echo(line + self._time_left(), err=True)
         elif record.status not in ("ok", "skipped"):
@@ -45,26 +60,32 @@ class Progress:
             click.echo("\r\x1b[K", nl=False, err=True)
 
     def _count(self) -> int:
-        return self._total - len(self._left)
+        """Cases that are complete."""
+        return self._total - sum(left > 0 for left in self._left.values())
 
     def _time_left(self) -> str:
-        seconds = self._forecast.total(self._left)
+        seconds = self._forecast.total([(self._cases[id], left) for id, left in self._left.items() if left])
         return "" if seconds is None else f"  (about {duration(seconds)} left)"
 
 
+def _done(record: Record) -> int:
+    """Processes that an incomplete record holds."""
+    return record.details["processes"]["done"] if "processes" in record.details else 1
+
+
 class Forecast:
-    """Time left, from the cases that are done: time = constant + slope·T per probe and backend."""
+    """Time left, from the processes that have run: proportional to T beyond the lengths seen, per probe and backend."""
 
     def __init__(self) -> None:
         self._seen: dict[tuple[str, str], list[tuple[int, float]]] = {}
 
     def learn(self, case: Case, seconds: float) -> None:
-        """A case took this long."""
+        """A process of this case took this long."""
         self._seen.setdefault((case.probe, case.backend), []).append((case.seq_len, seconds))
 
-    def total(self, cases: Sequence[Case]) -> float | None:
-        """Expected seconds of the cases; None before anything is known."""
-        return sum(map(self.expected, cases)) if self._seen else None
+    def total(self, left: Sequence[tuple[Case, int]]) -> float | None:
+        """Expected seconds of so many processes of each case; None before anything is known."""
+        return sum(count * self.expected(case) for case, count in left) if self._seen else None
 
     def expected(self, case: Case) -> float:
         """The mean of the same probe and backend at the nearest length; beyond those seen, in proportion to T."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rnnbench import timing
+from rnnbench.clock import SYSTEM
 from rnnbench.context import Context
 from rnnbench.probe import Probe
 from rnnbench.probes.work import MODES, Mode, unit_of_work
@@ -14,29 +15,49 @@ from rnnbench.timing import Timing, TimingSettings
 
 @dataclass(frozen=True)
 class ThroughputSettings:
-    """modes: which passes to time. budget, width: see `rnnbench.timing.TimingSettings`, per mode."""
+    """modes: which passes to time. processes: fresh processes that each number comes from. budget: seconds of sampling
+    per mode, shared out among the processes. width: see `rnnbench.timing.TimingSettings`, per process.
+    """
 
     modes: tuple[Mode, ...] = MODES
+    processes: int = 3
     budget: float = 1.0
     width: float = 0.02
 
+    def __post_init__(self) -> None:
+        if self.processes < 1:
+            raise ValueError(f"processes must be at least 1, found {self.processes}")
+
 
 def measure(context: Context) -> Measurement:
-    """Time each mode on rotating inputs that are on the device before the clock starts."""
+    """Time each mode on rotating inputs that are on the device before the clock starts; one process's share of it."""
+    started = SYSTEM.now()
     program = context.program()
-    settings = TimingSettings(budget=context.settings.budget, width=context.settings.width)
+    given = context.settings
+    settings = TimingSettings(budget=given.budget / given.processes, width=given.width)
+    seconds = {"build": SYSTEM.now() - started, "first_call": 0.0, "warm_up": 0.0, "samples": 0.0}
     values: dict[str, Value] = {}
     notes: list[str] = []
     details = {}
     for mode in context.settings.modes:
         call = unit_of_work(context, program, mode)
         compiled = program.compilations()
+        started = SYSTEM.now()
         timed = timing.measure(call, settings)
+        for part, took in _division(timed, SYSTEM.now() - started).items():
+            seconds[part] += took
         timing.check_complete(call, program.synchronize)
         values |= _values(mode, timed, context.case.seq_len, context.case.batch_size)
         notes += [f"{mode}: {note}" for note in timed.notes]
         details[mode] = timed.details() | {"compilations": program.compilations() - compiled}
-    return Measurement(values, notes=notes, details=details | {"settings": program.settings()})
+    details |= {"settings": program.settings(), "seconds": seconds}
+    return Measurement(values, notes=notes, details=details)
+
+
+def _division(timed: Timing, elapsed: float) -> dict[str, float]:
+    """Where the seconds of a timing went; what is neither first call nor sample is warm-up."""
+    sampled = sum(timed.samples) * timed.number
+    return {"first_call": timed.first_call, "samples": sampled, "warm_up": elapsed - timed.first_call - sampled}
 
 
 def _values(mode: str, timed: Timing, T: int, B: int) -> dict[str, Value]:

@@ -25,9 +25,9 @@ from rnnbench.store.writer import Writer
 
 FORMAT = 1
 """Version of the folder's layout; raised when an older rnnbench could no longer read it."""
-_ID = re.compile(rb'\{"id":"([0-9a-f]{12})"')
 MIN_FREE = 16 << 20
 """Bytes of free disk below which a run is not started."""
+_ID = re.compile(rb'\{"id":"([0-9a-f]{12})"')
 
 
 class Planned(Protocol):
@@ -155,11 +155,11 @@ class RunFolder:
         return record
 
     def records(self, light: bool = False) -> Iterator[Record]:
-        """The last record of every case, in the order of the suite, one at a time; others follow.
+        """The last record of every case, one at a time, in the order of the suite.
 
-        A case has a line for each process that has run, which holds those before it. light: without raw data (`samples`
-        and the `x` and `y` of curves are empty), which is most of the memory. Lines that are not records are left out
-        and named in `notices`; the one before of the same case then stands.
+        A case has a line for each process that has run, which also holds those before it. light: without raw data
+        (`samples` and the `x` and `y` of curves are empty), which is most of the memory. Lines that are not records are
+        left out and named in `notices`; the one before of the same case then stands.
         """
         path = self.path / RECORDS
         with explained("read", path), path.open("rb") as file:
@@ -178,12 +178,17 @@ class RunFolder:
         places: dict[str, list[tuple[int, int]]] = {}
         offset = 0
         for number, line in enumerate(file, 1):
-            match = _ID.match(line)
-            record = None if match else self._decoded(number, line, light=True)
-            if match or record:
-                places.setdefault(match[1].decode() if match else record.case.id, []).append((number, offset))
+            if identity := self._identity(number, line):
+                places.setdefault(identity, []).append((number, offset))
             offset += len(line)
         return places
+
+    def _identity(self, number: int, line: bytes) -> str | None:
+        """The id of the line's case, without reading the line where it can be helped."""
+        if match := _ID.match(line):
+            return match[1].decode()
+        record = self._decoded(number, line, light=True)
+        return None if record is None else record.case.id
 
     def _decoded(self, number: int, line: bytes, light: bool) -> Record | None:
         try:

@@ -1,0 +1,49 @@
+"""How the machine itself is doing while cases run: the reference kernel, read again every few seconds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+from rnnbench import reference
+from rnnbench.disturbance import stolen_seconds
+
+PERIOD = 4.0
+"""Seconds between two readings of some 40 ms: one percent of the time."""
+
+SLOWER = 0.1
+"""A machine this much slower than its median is not the one the other cases ran on; the kernel itself repeats within a
+few percent."""
+
+
+@dataclass
+class Drift:
+    """Readings of the reference kernel over one run, in seconds, and what they say about the time of a job."""
+
+    read: Callable[[], float] = reference.run_reference
+    clock: Callable[[], float] = time.perf_counter
+    steal: Callable[[], float] = stolen_seconds
+    period: float = PERIOD
+    readings: list[float] = field(default_factory=list)
+    _taken: float = 0.0
+
+    def look(self) -> tuple[float, float]:
+        """The latest reading, taken anew where it is older than the period; and the CPU seconds stolen so far."""
+        if not self.readings or self.clock() - self._taken >= self.period:
+            self.readings.append(self.read())
+            self._taken = self.clock()
+        return self.readings[-1], self.steal()
+
+    def between(self, before: tuple[float, float], after: tuple[float, float]) -> dict[str, Any]:
+        """What two looks say about the time between them, as JSON: `contaminated` where the kernel was much slower
+        than the median of the run so far.
+        """
+        slowdown = reference.drift(max(before[0], after[0]), median(self.readings))
+        return {
+            "reference": {"before": before[0], "after": after[0], "slowdown": slowdown},
+            "steal": after[1] - before[1],
+            "contaminated": slowdown > SLOWER,
+        }
