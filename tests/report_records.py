@@ -130,11 +130,15 @@ def whole_run(lengths: Sequence[int] = (64, 128, 256, 512, 1024, 2048)) -> list[
     for length in lengths:
         for cell, cost in cells.items():
             for backend, implementation in programs.items():
-                fields = {"cell": cell, "backend": backend, "seq_len": length}
+                fields: dict[str, Any] = {"cell": cell, "backend": backend, "seq_len": length}
                 ran = "associative_scan" if cell == "mingru" else implementation
                 slow = 1.6 if backend == "jax" else 1.0
                 for mode, share in (("forward", 0.4), ("train", 1.0)):
-                    more = {"ran": ran, "implementation": "auto", "settings": {"modes": ["forward", "train"]}}
+                    more: dict[str, Any] = {
+                        "ran": ran,
+                        "implementation": "auto",
+                        "settings": {"modes": ["forward", "train"]},
+                    }
                     per_step = 12.3e-6 * cost * slow * share * (1 + 20 / length)
                     records.append(timing(per_step, mode, 0.03, **fields, **more))
                 size = (2**20 + 12.5e3 * cost * slow * length) // 1
@@ -142,7 +146,7 @@ def whole_run(lengths: Sequence[int] = (64, 128, 256, 512, 1024, 2048)) -> list[
                 reference = "eager" if backend == "torch" else "scan"
                 records.append(gradient(rates[cell], 1e-4, **fields, implementation="auto", ran=reference))
     records += _learning(cells, programs)
-    skipped = {"status": "skipped", "reason": "no CUDA device is visible to torch", "device": "cuda"}
+    skipped: dict[str, Any] = {"status": "skipped", "reason": "no CUDA device is visible to torch", "device": "cuda"}
     records += [record(cell=cell, seq_len=T, implementation="auto", **skipped) for cell in cells for T in lengths]
     boom = "RuntimeError: the kernel wants a multiple of 4 (native.py:10)"
     return [_failed(one, boom) if one.case.cell == "gru" and one.case.seq_len == 512 else one for one in records]
@@ -164,6 +168,6 @@ def _learning(cells: Mapping[str, float], programs: Mapping[str, str]) -> list[R
                     steps, loss = solved[cell]
                     steps = None if steps is None or lr == 0.001 else steps + 20 * replicate
                     loss = loss * (1 + 0.1 * replicate) * (3 if lr == 0.001 else 1)
-                    fields = {"cell": cell, "backend": backend, "implementation": implementation}
+                    fields: dict[str, Any] = {"cell": cell, "backend": backend, "implementation": implementation}
                     records.append(training(min(loss, 0.166), steps, lr, replicate, **fields))
     return records

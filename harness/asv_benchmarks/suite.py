@@ -70,8 +70,11 @@ def varying_settings(cases: Iterable[Case]) -> dict[str, list[str]]:
     }
 
 
-def serve(records: Iterable[Mapping[str, Any]], quantity: str) -> dict[str, Any]:
-    """What asv wants of a benchmark: samples of one record, values of several. Raises RuntimeError where one failed."""
+def serve(records: Iterable[Mapping[str, Any]], quantity: str) -> dict[str, Any] | float:
+    """What asv wants of a benchmark: samples of one record, values of several, or a number that stands alone.
+
+    Raises RuntimeError where a record is not ok or has only a bound: asv shows the reason.
+    """
     samples: list[float] = []
     records = list(records)
     for record in records:
@@ -81,13 +84,14 @@ def serve(records: Iterable[Mapping[str, Any]], quantity: str) -> dict[str, Any]
         if entry.get("bound"):
             raise RuntimeError(f"{quantity} is only known to be beyond {entry['value']}")
         samples += (entry.get("samples") if len(records) == 1 else None) or [entry["value"]]
-    return {"samples": samples, "number": 1}
+    # of one sample asv would write the interval from -Infinity to Infinity, which is not JSON
+    return {"samples": samples, "number": 1} if len(samples) > 1 else samples[0]
 
 
-def benchmark(probe: str, quantity: str, unit: str) -> Callable[..., dict[str, Any]]:
+def benchmark(probe: str, quantity: str, unit: str) -> Callable[..., dict[str, Any] | float]:
     """A method that serves one quantity of a probe."""
 
-    def track(self: object, results: Results, *params: Any) -> dict[str, Any]:
+    def track(self: object, results: Results, *params: Any) -> dict[str, Any] | float:
         del self
         return serve(results[probe, params], quantity)  # type: ignore[index]
 

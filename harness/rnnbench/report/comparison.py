@@ -32,8 +32,8 @@ VERDICTS = ("worse", "better", "changed", "no clear difference", "identical", "o
 class Change:
     """One quantity of one case in both runs; a, b in SI units.
 
-    ratio: b / a with its interval, None where a or b is not positive. verdict: one of VERDICTS, or a sentence on what
-    stands in the way of a comparison.
+    ratio: b / a with its interval, None where a or b is not positive or a bound. verdict: one of VERDICTS, or a
+    sentence on what stands in the way of a comparison. bound_a, bound_b: as in `rnnbench.quantity.Value`.
     """
 
     case: str
@@ -46,6 +46,8 @@ class Change:
     ratio: float | None = None
     low: float | None = None
     high: float | None = None
+    bound_a: str | None = None
+    bound_b: str | None = None
 
 
 @dataclass(frozen=True)
@@ -102,11 +104,8 @@ def render(comparison: Comparison, format: str, width: int | None = None, style:
         return f"## {markdown.escape(title)}\n\n{table}\n\n{notes}\n"
     if format == "latex":
         table = latex.grid(list(map(latex.escape, head)), [list(map(latex.escape, row)) for row in rows], 2)
-        return (
-            "\n".join(map(latex.comment, ["needs \\usepackage{booktabs}", title, *comparison.summary, ""]))
-            + table
-            + "\n"
-        )
+        notes = map(latex.comment, ["needs \\usepackage{booktabs}", title, *comparison.summary])
+        return "\n".join([*notes, table]) + "\n"
     look = style or text.plain
     cells = [[(part, _kind(part) if index == 5 else "") for index, part in enumerate(row)] for row in rows]
     return (
@@ -129,10 +128,10 @@ def _changes(a: Record, b: Record, name_a: str, name_b: str) -> list[Change]:
 
 def _change(label: str, probe: str, name: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> Change:
     head = (label, name, a["unit"])
-    numbers = {"headline": is_headline(probe, name), "a": a["value"], "b": b["value"]}
-    if a.get("bound") or b.get("bound"):
-        same = a.get("bound") == b.get("bound") and a["value"] == b["value"]
-        return Change(*head, "identical" if same else "only a bound", **numbers)
+    numbers: dict[str, Any] = {"headline": is_headline(probe, name), "a": a["value"], "b": b["value"]}
+    numbers |= {"bound_a": a.get("bound"), "bound_b": b.get("bound")}
+    if numbers["bound_a"] or numbers["bound_b"]:
+        return Change(*head, "only a bound", **numbers)
     ratio = b["value"] / a["value"] if a["value"] > 0 and b["value"] > 0 else None
     if _exact(a) and _exact(b):
         return Change(*head, _verdict(b["value"] - a["value"], a["better"]), ratio=ratio, **numbers)
@@ -207,11 +206,17 @@ def _label(record: Record) -> str:
 
 
 def _row(change: Change) -> list[str]:
-    sides = ["" if side is None else quantity(side, change.unit, change.quantity) for side in (change.a, change.b)]
+    sides = [_side(change.a, change.bound_a, change), _side(change.b, change.bound_b, change)]
     ratio = "" if change.ratio is None else number(change.ratio)
     if change.low is not None and change.high is not None:
         ratio += f" ({number(change.low)}–{number(change.high)})"
     return [change.case, change.quantity, *sides, ratio, change.verdict]
+
+
+def _side(value: float | None, bound: str | None, change: Change) -> str:
+    if value is None:
+        return ""
+    return {"lower": ">", "upper": "<"}.get(bound or "", "") + quantity(value, change.unit, change.quantity)
 
 
 def _kind(verdict: str) -> str:

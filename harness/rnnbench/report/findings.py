@@ -88,7 +88,7 @@ def nonfinite(panels: Sequence[Panel]) -> Iterator[str]:
     """Gradients that are infinite or not a number."""
     bad = []
     for panel in panels:
-        for series in panel.series:
+        for series in panel.series if "gradient.nonfinite_share" in panel.quantities else ():
             shares = [_value(entry) for _, entry in series.points("gradient.nonfinite_share")]
             if shares and max(shares) > 0:
                 bad.append(f"{series.name} {units.number(100 * max(shares), 2)} %")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rnnbench.record import Record
 from rnnbench.report.series import Group, Panel, Series, panels
-from rnnbench.report.units import number, scale_for, words
+from rnnbench.report.units import scale_for, words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,6 +34,8 @@ FAMILIES: Mapping[str, tuple[tuple[str, str], ...]] = {
 """Figures against T: probe -> (file stem, ending of the quantities). Any other probe gets one figure of everything."""
 MOST_AXES = 6
 DPI = 150
+_TICKS = ((12, (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)), (1e4, (1.0, 2.0, 5.0)))
+"""Marks in a decade, for a y axis whose ends differ by less than a factor."""
 
 
 class Look(NamedTuple):
@@ -202,14 +204,15 @@ def _canvas(count: int, title: str) -> tuple[Figure, list[Axes]]:
 
 
 def _log_axis(ax: Axes) -> None:
-    """Logarithmic y with plain numbers at 1, 2 and 5 of every decade."""
+    """Logarithmic y with plain numbers, more of them where there are few decades."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     ax.set_yscale("log")
     low, high = ax.get_ylim()
-    ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 1e4 * low else (1.0,)))
+    subs = next((subs for span, subs in _TICKS if high < span * low), (1.0,))
+    ax.yaxis.set_major_locator(LogLocator(subs=subs, numticks=20))
     ax.yaxis.set_minor_locator(NullLocator())
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value, 1)))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def _log_if_wide(ax: Axes) -> None:

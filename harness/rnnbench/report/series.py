@@ -66,11 +66,6 @@ class Group:
     tuned: float | None = None
     _entries: dict[str, Entry] = field(default_factory=dict, repr=False, compare=False)
 
-    @property
-    def verified(self) -> bool:
-        """False where some record's program was never checked against the oracle."""
-        return all(record.verified != "none" for record in self.records)
-
     def entry(self, quantity: str) -> Entry:
         """Median over the replicates. One that diverged counts as the worst possible; other failures are left out."""
         if quantity not in self._entries:
@@ -105,11 +100,13 @@ class Series:
     """One row: its values of the panel's axes, and its groups by sequence length.
 
     program: its name without the cell, with what else tells it apart: `torch/native`, `torch/native, float16`.
+    verified: false where some record's program was never checked against the oracle.
     """
 
     axes: Mapping[str, Any]
     groups: Mapping[int, Group]
     program: str
+    verified: bool
 
     @property
     def contest(self) -> tuple[Any, ...]:
@@ -120,11 +117,6 @@ class Series:
     def name(self) -> str:
         """For sentences: `lstm (torch/native)`."""
         return f"{self.axes['cell']} ({self.program})"
-
-    @property
-    def verified(self) -> bool:
-        """Whether every group is."""
-        return all(group.verified for group in self.groups.values())
 
     def points(self, quantity: str) -> Iterator[tuple[int, Entry]]:
         """(seq_len, entry) where there is a number, by length."""
@@ -231,7 +223,9 @@ def _series(
     for key, lengths in sorted(found.items(), key=_by_appearance(columns)):
         values = dict(zip(axes, key, strict=True))
         program = ", ".join(axis_text(axis, values[axis]) for axis in telling if axis != "cell")
-        series.append(Series(values, {length: group(members) for length, members in lengths.items()}, program))
+        verified = all(record.verified != "none" for members in lengths.values() for record in members)
+        groups = {length: group(members) for length, members in lengths.items()}
+        series.append(Series(values, groups, program, verified))
     return tuple(series)
 
 

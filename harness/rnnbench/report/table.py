@@ -197,9 +197,15 @@ def _winners(entrants: list[tuple[int, Entry]], better: str) -> list[int]:
     if not exact:
         return []
     sign = 1 if better == "lower" else -1
-    _, top = min(exact, key=lambda item: sign * (item[1].value or 0.0))
+    _, top = min(exact, key=lambda item: sign * _number(item[1]))
+    if any(sign * _number(entry) < sign * _number(top) for _, entry in entrants if entry.bound == bad_side):
+        return []  # a run that was cut off early might have come out better
     winners = [index for index, entry in exact if overlap(entry, top)]
     return winners if len(winners) < len(entrants) else []
+
+
+def _number(entry: Entry) -> float:
+    return math.nan if entry.value is None else entry.value
 
 
 def overlap(a: Entry, b: Entry) -> bool:
@@ -209,7 +215,7 @@ def overlap(a: Entry, b: Entry) -> bool:
 
 
 def _interval(entry: Entry) -> tuple[float, float]:
-    value = entry.value if entry.value is not None else math.nan
+    value = _number(entry)
     low = value if entry.low is None else entry.low
     high = value if entry.high is None else entry.high
     return (-math.inf if entry.bound == "upper" else low, math.inf if entry.bound == "lower" else high)

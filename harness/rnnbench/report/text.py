@@ -114,7 +114,8 @@ def _block(block: Block, width: int | None, style: Style) -> str:
     for row in block.rows:
         entries = [(entry_text(entry, scale, "*" if entry.best else ""), _kind(entry)) for entry in row.entries]
         rows.append([*((label, "") for label in row.labels), *entries])
-    title = style(heading(block, scale), "title") + (f"\n{block.caption}" if block.caption else "")
+    title = style(_wrapped(heading(block, scale), width), "title")
+    title += f"\n{_wrapped(block.caption, width)}" if block.caption else ""
     return f"{title}\n{grid(head, rows, len(block.axes), width, style)}"
 
 

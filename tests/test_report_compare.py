@@ -1,0 +1,175 @@
+"""Two runs side by side."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+from report_records import entry, gradient, memory, record, timing, training
+from rnnbench.errors import UsageError
+from rnnbench.record import Record
+from rnnbench.report import compare
+from rnnbench.report.comparison import Change, ratio_of_medians
+from rnnbench.report.comparison import compare as compared
+
+LSTM = "lstm torch/native cpu T=64"
+
+
+def only(a: Record, b: Record) -> Change:
+    """The one change between two records with one quantity."""
+    (change,) = compared([a], [b], "A", "B").changes
+    return change
+
+
+def one(value: float, **more: Any) -> dict[str, Any]:
+    return {"q": entry(value, **more)}
+
+
+def test_a_comparison_to_the_letter() -> None:
+    before = [timing(10e-6), training(0.01, 100), timing(1e-6, cell="gru")]
+    after = [timing(20e-6), training(0.02, None), timing(1e-6, cell="rnn")]
+    text = compare(before, after, "main", "topic")
+    assert [re.split(r" {2,}", one) for one in text.splitlines()] == [
+        ["topic against main"],
+        ["case", "quantity", "main", "topic", "ratio", "verdict"],
+        [f"throughput {LSTM}", "train.time_per_step", "10.0 µs", "20.0 µs", "2.00 (1.99–2.01)", "worse"],
+        [
+            f"convergence[adding] {LSTM} lr 0.01 replicate 0",
+            "steps_to_target",
+            "100 steps",
+            ">1000 steps",
+            "only a bound",
+        ],
+        [
+            f"convergence[adding] {LSTM} lr 0.01 replicate 0",
+            *("best_validation_loss", "0.0100", "0.0200", "2.00", "one number a side"),
+        ],
+        [""],
+        ["2 shared cases, 8 quantities: 3 worse, 3 one number a side, 2 only a bound."],
+        ["1 cases only in main, 1 only in topic."],
+    ]
+    assert len({len(one) for one in text.splitlines()[1:5]}) == 1, "columns are aligned"
+
+
+def test_markdown_csv_json_and_latex() -> None:
+    runs = ([timing(10e-6)], [timing(20e-6)], "main", "topic")
+    assert (
+        compare(*runs, format="md")
+        == """\
+## topic against main
+
+| case | quantity | main | topic | ratio | verdict |
+| --- | --- | ---: | ---: | ---: | ---: |
+| throughput lstm torch/native cpu T=64 | train.time_per_step | 10.0 µs | 20.0 µs | 2.00 (1.99–2.01) | worse |
+
+- 1 shared cases, 4 quantities: 3 worse, 1 one number a side.
+"""
+    )
+    rows = list(csv.DictReader(io.StringIO(compare(*runs, format="csv"))))
+    assert [row["quantity"] for row in rows] == [
+        "train.time",
+        "train.time_per_step",
+        "train.tokens_per_second",
+        "train.first_call",
+    ]
+    assert float(rows[0]["ratio"]) == 2.0
+    data = json.loads(compare(*runs, format="json"))
+    assert data["changes"][1]["verdict"] == "worse"
+    assert data["summary"] == ["1 shared cases, 4 quantities: 3 worse, 1 one number a side."]
+    latex = compare(*runs, format="latex")
+    assert "\n\\begin{tabular}{llrrrr}\n\\toprule\n" in latex
+    assert r"train.time\_per\_step & 10.0 $\mu$s & 20.0 $\mu$s & 2.00 (1.99--2.01) & worse \\" in latex
+
+
+@pytest.mark.parametrize(
+    ("better", "factor", "verdict"),
+    [
+        ("lower", 2.0, "worse"),
+        ("lower", 0.5, "better"),
+        ("higher", 2.0, "better"),
+        ("higher", 0.5, "worse"),
+        ("none", 2.0, "changed"),
+        ("lower", 1.001, "no clear difference"),
+    ],
+)
+def test_the_verdict_goes_by_direction_and_interval(better: str, factor: float, verdict: str) -> None:
+    a, b = (record(one(value, better=better, spread=0.01)) for value in (1.0, factor))
+    change = only(a, b)
+    assert change.verdict == verdict
+    assert change.ratio == pytest.approx(factor)
+    assert change.low == pytest.approx(factor * 0.99 / 1.01)
+    assert change.high == pytest.approx(factor * 1.01 / 0.99)
+
+
+def test_the_bootstrap_covers_the_true_ratio_of_medians() -> None:
+    """Of 200 intervals for two log-normal samples with ratio 1.2, about 95 % hold 1.2; 85 % must."""
+    rng = np.random.default_rng(1)
+    hits = 0
+    for _ in range(200):
+        a, b = np.exp(0.1 * rng.standard_normal(30)), 1.2 * np.exp(0.1 * rng.standard_normal(30))
+        low, high = ratio_of_medians(a.tolist(), b.tolist())
+        hits += low <= 1.2 <= high
+    assert 170 <= hits <= 200
+
+
+def test_the_same_numbers_every_time() -> None:
+    a, b = [1.0, 1.1, 1.2, 1.05, 1.3, 0.9, 1.0], [2.0, 2.2, 2.1, 2.4, 2.0, 1.9, 2.3]
+    assert ratio_of_medians(a, b) == ratio_of_medians(a, b)
+
+
+def test_a_run_against_itself_shows_no_difference() -> None:
+    records = [timing(1e-6), gradient(-0.1, 0.01), memory(1e6)]
+    verdicts = {change.verdict for change in compared(records, records, "A", "B").changes}
+    assert verdicts <= {"no clear difference", "one number a side"}
+
+
+def test_deterministic_numbers_are_compared_exactly() -> None:
+    """A difference in the last digit is a difference, an equal number is identical, without any interval."""
+    small = math.nextafter(1.0, 2.0)
+    assert only(record(one(1.0, deterministic=True)), record(one(1.0, deterministic=True))).verdict == "identical"
+    assert only(record(one(1.0, deterministic=True)), record(one(small, deterministic=True))).verdict == "worse"
+    assert only(record(one(1.0, origin="counted")), record(one(0.5, origin="counted"))).verdict == "better"
+
+
+def test_one_number_a_side_is_no_evidence() -> None:
+    assert only(record(one(1.0)), record(one(5.0))).verdict == "one number a side"
+
+
+def test_numbers_without_a_ratio() -> None:
+    below, above = (
+        record(one(value, unit="1/step", better="none", low=value - 0.01, high=value + 0.01)) for value in (-1, 1)
+    )
+    assert only(below, above).verdict == "changed"
+    assert only(below, above).ratio is None
+    assert only(below, below).verdict == "no clear difference"
+
+
+def test_statuses_and_implementations_that_differ_are_told() -> None:
+    failed = record(status="failed", reason="x")
+    assert only(timing(1e-6), failed).verdict == "ok in A, failed in B"
+    assert compared([failed], [failed], "A", "B").changes == ()
+    native, eager = (timing(1e-6, implementation="auto", ran=ran) for ran in ("native", "eager"))
+    assert only(native, eager).verdict == "native in A, eager in B"
+
+
+def test_different_machines_are_told() -> None:
+    here, there = [timing(1e-6)], [timing(1e-6, environment="there")]
+    assert "The two were measured in different environments." in compare(here, there)
+
+
+def test_nothing_shared_says_why() -> None:
+    with pytest.raises(UsageError, match=r"no case is in both A and B.*they differ in seq_len: 64 against 128"):
+        compare([timing(1e-6)], [timing(1e-6, seq_len=128)])
+    a = [timing(1e-6), timing(1e-6, seq_len=128, cell="gru")]
+    b = [timing(1e-6, seq_len=128), timing(1e-6, cell="gru")]
+    with pytest.raises(UsageError, match="no case agrees in all of them"):
+        compare(a, b)
+    with pytest.raises(UsageError, match="no records"):
+        compare([], [])

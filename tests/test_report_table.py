@@ -1,0 +1,481 @@
+"""What a report shows, to the letter."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, get_args
+
+import pytest
+
+from report_records import entry, gradient, memory, record, timing, training, whole_run
+from rnnbench.errors import UsageError
+from rnnbench.record import Record
+from rnnbench.report import FORMATS, Format, render
+from rnnbench.report import text as plain_text
+from rnnbench.report.frame import frame
+from rnnbench.report.series import panels
+from rnnbench.report.table import build
+
+SMALL = [
+    timing(10e-6, cell="rnn", seq_len=64),
+    timing(20e-6, cell="rnn", seq_len=128),
+    timing(10.1e-6, cell="lstm", seq_len=64),
+    record(status="failed", reason="it | broke", cell="lstm", seq_len=128),
+    timing(30e-6, cell="gru", seq_len=64),
+    timing(40e-6, cell="gru", seq_len=128),
+]
+
+
+def block_of(text: str, heading: str) -> str:
+    """The part of a plain table that begins with a heading."""
+    return next(part for part in text.strip().split("\n\n") if part.startswith(heading))
+
+
+def best_of(records: Sequence[Record], quantity: str) -> list[str]:
+    """Labels and column of every entry that is marked."""
+    (block,) = [block for block in build(records, everything=True).blocks if block.quantity == quantity]
+    return [
+        f"{' '.join(row.labels)} T={length}"
+        for row in block.rows
+        for length, one in zip(block.columns, row.entries, strict=True)
+        if one.best
+    ]
+
+
+def test_plain_table() -> None:
+    assert (
+        render(SMALL, "table", title="demo")
+        == """\
+demo
+cpu, float32, batch 16, hidden 128, input 32, 1 layer
+
+train time per step, µs (lower is better)
+cell  implementation   T=64   T=128
+rnn   torch/native    10.0*   20.0*
+lstm  torch/native    10.1*  failed
+gru   torch/native     30.0    40.0
+
+* best of its column, with those whose intervals overlap it
+
+Not ok
+- failed ×1: throughput lstm torch/native cpu T=128: it | broke
+
+Findings
+- Lowest train time per step: no clear winner at T=64, rnn (torch/native) at T=128; at T=128 rnn (torch/native) takes \
+20.0 µs, 2.0 times as fast as the next, gru (torch/native).
+- 1 of 6 cases gave no numbers: 1 failed.
+"""
+    )
+
+
+def test_markdown() -> None:
+    assert (
+        render(SMALL, "md", title="my_demo_")
+        == r"""## my_demo\_
+
+cpu, float32, batch 16, hidden 128, input 32, 1 layer
+
+### train time per step, µs (lower is better)
+
+| cell | implementation | T=64 | T=128 |
+| --- | --- | ---: | ---: |
+| rnn | torch/native | **10.0** | **20.0** |
+| lstm | torch/native | **10.1** | *failed* |
+| gru | torch/native | 30.0 | 40.0 |
+
+**bold**: best of its column, with those whose intervals overlap it
+
+### Not ok
+
+- failed ×1: throughput lstm torch/native cpu T=128: it \| broke
+
+### Findings
+
+- Lowest train time per step: no clear winner at T=64, rnn (torch/native) at T=128; at T=128 rnn (torch/native) takes \
+20.0 µs, 2.0 times as fast as the next, gru (torch/native).
+- 1 of 6 cases gave no numbers: 1 failed.
+""".replace("\\\n", "")
+    )
+
+
+def test_latex() -> None:
+    records = [*SMALL[:4], timing(30e-6, cell="my_cell(a=1 & 50%)", seq_len=64)]
+    text = render(records, "latex", title="demo")
+    assert text.startswith("% needs \\usepackage{booktabs}\n% demo\n")
+    assert (
+        r"""\begin{table}
+\centering
+\caption{train time per step, $\mu$s (lower is better). cpu, float32, batch 16, hidden 128, input 32, 1 layer.}
+\begin{tabular}{llrr}
+\toprule
+cell & implementation & $T=64$ & $T=128$ \\
+\midrule
+rnn & torch/native & $\mathbf{10.0} \pm 0.10$ & $20.0 \pm 0.20$ \\
+lstm & torch/native & $\mathbf{10.1} \pm 0.10$ & failed \\
+my\_cell(a=1 \& 50\%) & torch/native & $30.0 \pm 0.30$ &  \\
+\bottomrule
+\end{tabular}
+\end{table}
+"""
+        in text
+    )
+    commands = {"begin", "end", "centering", "caption", "toprule", "midrule", "bottomrule", "mu", "mathbf", "pm"}
+    body = "\n".join(line for line in text.splitlines() if not line.startswith("%"))
+    found = set(re.findall(r"\\([A-Za-z]+)", body))
+    assert found <= commands, "only booktabs and LaTeX's own"
+    assert body.count("{") - body.count("\\{") == body.count("}") - body.count("\\}")
+
+
+def test_csv_is_long_and_keeps_every_digit() -> None:
+    rows = list(csv.DictReader(io.StringIO(render(SMALL, "csv"))))
+    assert len(rows) == 5 * 4 + 1
+    step = next(row for row in rows if row["cell"] == "lstm" and row["quantity"] == "train.time_per_step")
+    assert float(step["value"]) == 10.1e-6
+    assert float(step["half_width"]) == pytest.approx(0.101e-6)
+    assert (step["unit"], step["better"], step["backend"], step["samples"]) == ("s", "lower", "torch", "9")
+    assert step["id"] == SMALL[2].case.id
+    failed = next(row for row in rows if row["status"] == "failed")
+    assert (failed["reason"], failed["quantity"], failed["value"]) == ("it | broke", "", "")
+
+
+def test_json_has_the_table_the_findings_and_the_records() -> None:
+    data = json.loads(render(SMALL, "json", title="demo", environment={"machine": {"cpu": "Z80"}}))
+    assert data["title"] == "demo"
+    assert data["header"][0] == "Z80"
+    assert [block["quantity"] for block in data["blocks"]] == [
+        "train.time",
+        "train.time_per_step",
+        "train.tokens_per_second",
+        "train.first_call",
+    ]
+    block = data["blocks"][1]
+    assert block["seq_lens"] == [64, 128]
+    assert block["rows"][1]["labels"] == ["lstm", "torch/native"]
+    assert block["rows"][1]["entries"][0]["half_width"] == pytest.approx(0.101e-6)
+    assert block["rows"][1]["entries"][1]["status"] == "failed"
+    assert len(data["findings"]) == 2
+    assert [one["id"] for one in data["records"]] == [one.case.id for one in SMALL]
+    assert len(data["records"][0]["quantities"]["train.time"]["samples"]) == 9
+
+
+def test_frame_is_a_dataframe_of_the_same_rows() -> None:
+    data = frame(SMALL)
+    steps = data[data.quantity == "train.time_per_step"]
+    assert steps.groupby("cell").value.median().to_dict() == pytest.approx(
+        {"rnn": 15e-6, "lstm": 10.1e-6, "gru": 35e-6}
+    )
+    assert list(data[data.status != "ok"].reason) == ["it | broke"]
+
+
+def test_the_header_names_machine_and_versions() -> None:
+    environment = {
+        "machine": {"cpu": "AMD EPYC 7B13", "cores_allowed": 2, "gpus": [{"name": "H100"}]},
+        "software": {"os": "Linux", "python": "CPython 3.11.7", "versions": {"torch": "2.13.0"}},
+    }
+    line = "AMD EPYC 7B13, 2 cores, H100, Linux, CPython 3.11.7, torch 2.13.0"
+    assert render(SMALL, "table", "demo", environment).splitlines()[1] == line
+    assert render(SMALL, "table", "demo", {"a": environment, "b": environment}).splitlines()[1] == line
+
+
+def test_axes_that_vary_become_columns_and_the_others_stay_in_the_header() -> None:
+    records = [timing(1e-6, dtype=dtype, hidden_size=size) for dtype in ("float32", "float16") for size in (64, 128)]
+    text = render(records, "table")
+    assert (
+        block_of(text, "train time per step")
+        == """\
+train time per step, µs (lower is better)
+cell  implementation  dtype    hidden  T=64
+lstm  torch/native    float32  64      1.00
+lstm  torch/native    float32  128     1.00
+lstm  torch/native    float16  64      1.00
+lstm  torch/native    float16  128     1.00"""
+    )
+    assert text.splitlines()[0] == "cpu, batch 16, input 32, 1 layer"
+
+
+def test_settings_that_vary_become_columns() -> None:
+    records = [timing(1e-6 * k, settings={"warmup": k, "modes": ["train"]}) for k in (1, 2)]
+    assert block_of(render(records, "table"), "train time per step").splitlines()[1:3] == [
+        "cell  implementation  warmup  T=64",
+        "lstm  torch/native    1       1.00",
+    ]
+
+
+def test_only_rows_that_solve_the_same_problem_compete() -> None:
+    records = [
+        timing(cost * factor, cell=cell, dtype=dtype)
+        for dtype, factor in (("float32", 1.0), ("float16", 0.5))
+        for cell, cost in (("rnn", 1e-6), ("lstm", 2e-6))
+    ]
+    assert best_of(records, "train.time_per_step") == ["rnn torch/native float32 T=64", "rnn torch/native float16 T=64"]
+
+
+@pytest.mark.parametrize(
+    ("quantity", "values", "best"),
+    [
+        ("lower", [1.0, 2.0, 3.0], ["a"]),
+        ("higher", [1.0, 2.0, 3.0], ["c"]),
+        ("none", [1.0, 2.0, 3.0], []),
+        ("lower", [1.0, 1.005, 3.0], ["a", "b"]),  # the intervals of a and b overlap
+        ("lower", [1.0, 1.005, 1.009], []),  # all alike: nothing to tell
+        ("lower", [1.0], []),  # no contest
+    ],
+)
+def test_best_and_what_cannot_be_told_from_it(quantity: str, values: list[float], best: list[str]) -> None:
+    records = [
+        record({"q": entry(value, "1", quantity, spread=0.005)}, cell=cell, probe="own")
+        for cell, value in zip("abc", values, strict=False)
+    ]
+    assert [text[0] for text in best_of(records, "q")] == best
+
+
+def test_a_gradient_that_never_halves_is_not_beaten_by_one_that_does() -> None:
+    """It has no half-life, so nobody is best; and the decay rate steps in to tell what it does."""
+    records = [gradient(-0.1, cell="rnn"), gradient(-0.01, cell="gru"), gradient(0.02, cell="irnn")]
+    assert best_of(records, "gradient.half_life") == []
+    text = render(records, "table")
+    assert (
+        block_of(text, "gradient half life")
+        == """\
+gradient half life, steps (higher is better)
+cell  implementation  T=64
+rnn   torch/native    6.93
+gru   torch/native    69.3
+irnn  torch/native       –"""
+    )
+    assert block_of(text, "gradient decay rate").splitlines()[-1] == "irnn  torch/native     0.0200"
+    assert "gradient decay rate" not in render(records[:2], "table")
+    assert best_of(records[:2], "gradient.half_life") == ["gru torch/native T=64"]
+
+
+def test_bounds_are_shown_and_a_censored_number_is_never_best() -> None:
+    """Not even where its budget ended below the other's number."""
+    records = [training(0.1, None, cell="rnn", budget=200), training(0.005, 300, cell="lstm", budget=1000)]
+    records = [replace(one, case=replace(one.case, settings={"task": "adding"})) for one in records]
+    assert block_of(render(records, "table"), "adding: steps to target").splitlines()[1:] == [
+        "cell  implementation               T=64",
+        "rnn   torch/native    >200, 0/1 reached",
+        "lstm  torch/native     300, 1/1 reached",
+    ]
+
+
+def test_unverified_rows_are_labelled_and_not_ranked() -> None:
+    records = [timing(1e-6, cell="mine", verified="none"), timing(2e-6, cell="rnn"), timing(3e-6, cell="lstm")]
+    assert best_of(records, "train.time_per_step") == ["rnn torch/native T=64"]
+    assert "mine  torch/native (unverified)   1.00" in render(records, "table")
+
+
+@pytest.mark.parametrize("status", ["skipped", "failed", "wrong", "diverged", "timeout", "oom", "crashed"])
+def test_every_status_is_a_word_in_the_table_and_a_reason_below(status: str) -> None:
+    records = [timing(1e-6), record(status=status, reason="because of the moon", seq_len=128)]
+    text = render(records, "table")
+    assert block_of(text, "train time per step").splitlines()[-1].split()[-1] == status
+    assert f"- {status} ×1: throughput lstm torch/native cpu T=128: because of the moon" in text
+
+
+def test_a_run_without_any_number_still_shows_its_rows() -> None:
+    records = [record(status="failed", reason="no", cell=cell, seq_len=T) for cell in ("rnn", "gru") for T in (8, 16)]
+    assert (
+        block_of(render(records, "table"), "throughput")
+        == """\
+throughput
+cell  implementation     T=8    T=16
+rnn   torch/native    failed  failed
+gru   torch/native    failed  failed"""
+    )
+    for format in get_args(Format):
+        assert render(records, format)
+
+
+def test_an_absent_device_takes_one_row_and_one_reason() -> None:
+    here = [timing(1e-6, cell=cell) for cell in ("rnn", "gru")]
+    gone = [record(status="skipped", reason="no GPU", cell=cell, device="cuda") for cell in ("rnn", "gru")]
+    text = render([*here, *gone], "table")
+    assert block_of(text, "train time per step").splitlines()[1:] == [
+        "cell   implementation  device     T=64",
+        "rnn    torch/native    cpu        1.00",
+        "gru    torch/native    cpu        1.00",
+        "(all)  torch           cuda    skipped",
+    ]
+    assert "- skipped ×2: throughput rnn, gru torch/native cuda T=64: no GPU" in text
+
+
+def test_auto_is_shown_as_what_it_became_even_where_it_failed() -> None:
+    records = [
+        timing(1e-6, implementation="auto", ran="native"),
+        record(status="timeout", reason="slow", implementation="auto", ran="", seq_len=128),
+    ]
+    assert block_of(render(records, "table"), "train time per step").splitlines()[2:] == [
+        "lstm  torch/native    1.00  timeout"
+    ]
+
+
+def test_kinds_of_memory_never_share_a_block() -> None:
+    records = [memory(2**20), memory(2**22, kind="allocator", device="cuda")]
+    text = render(records, "table")
+    assert block_of(text, "train peak memory (process)").splitlines()[2:] == ["lstm  torch/native    cpu     1.00"]
+    assert block_of(text, "train peak memory (allocator)").splitlines()[2:] == ["lstm  torch/native    cuda    4.00"]
+
+
+def test_quantities_of_an_unknown_probe_are_all_shown() -> None:
+    quantities = {"energy.per_step": entry(3.0, "J"), "novelty": entry(0.5, "1", "higher")}
+    text = render([record(quantities, probe="energy")], "table")
+    assert "energy per step, J (lower is better)" in text
+    assert "novelty (higher is better)" in text
+
+
+def replicates(
+    losses: Sequence[float | None], steps: Sequence[int | None], lr: float = 0.01, cell: str = "lstm"
+) -> list[Record]:
+    """One seed per loss; None diverged."""
+    records = []
+    for replicate, (loss, step) in enumerate(zip(losses, steps, strict=True)):
+        one = training(loss or 0.0, step, lr, replicate, cell=cell)
+        if loss is None:
+            one = replace(one, status="diverged", reason="lower lr", quantities={}, curves={})
+        records.append(one)
+    return records
+
+
+def test_replicates_are_median_and_range() -> None:
+    text = render(replicates([0.006, 0.004, 0.009], [300, 250, 420]), "table")
+    assert "lstm  torch/native    0.00600 (0.00400–0.00900)" in text
+    assert "lstm  torch/native    300 (250–420), 3/3 reached" in text
+    assert "m (a–b) median and range of 3 repetitions" in text
+
+
+@pytest.mark.parametrize(
+    ("steps", "text"),
+    [
+        ([300, None, 250], "300 (250–1000), 2/3 reached"),  # the censored seed lies above the median: it is exact
+        ([300, None, None], ">1000 (300–1000), 1/3 reached"),
+        ([300, None], ">650 (300–1000), 1/2 reached"),  # at least the mean of 300 and 1000
+    ],
+)
+def test_the_median_of_censored_steps_is_a_bound_where_it_must_be(steps: list[int | None], text: str) -> None:
+    records = replicates([0.1] * len(steps), steps)
+    assert f"  {text}\n" in render(records, "table")
+
+
+def test_a_diverged_seed_counts_as_the_worst() -> None:
+    text = render(replicates([0.004, 0.008, None], [250, 300, None]), "table")
+    assert "0.00800 (0.00400–0.00800), 1 diverged" in text
+    assert "300 (250–300), 1 diverged, 2/3 reached" in text
+    mostly = render(replicates([0.004, None, None], [250, None, None]), "table")
+    assert block_of(mostly, "adding: best validation loss").splitlines()[-1].split()[-1] == "diverged"
+
+
+def test_the_best_learning_rate_is_chosen_per_cell_by_median_loss_and_named() -> None:
+    records = [
+        *replicates([0.05, 0.06, 0.07], [None] * 3, 0.001, cell="lstm"),
+        *replicates([0.01, 0.02, 0.9], [300, 400, None], 0.01, cell="lstm"),
+        *replicates([0.03, 0.03, 0.03], [None] * 3, 0.001, cell="rnn"),
+        *replicates([0.001, None, None], [100, None, None], 0.01, cell="rnn"),  # median diverged
+    ]
+    text = render(records, "table")
+    assert "optimizer adam, lr best of 0.001, 0.01, max_steps 1000" in text
+    assert block_of(text, "adding: best validation loss").splitlines()[-2:] == [
+        "lstm  torch/native    0.0200 (0.0100–0.900), lr 0.01",
+        "rnn   torch/native                  0.0300, lr 0.001",
+    ]
+
+
+def test_tasks_have_blocks_of_their_own() -> None:
+    one = training(0.1, None)
+    other = training(0.2, None, settings={**one.case.settings, "task": "copy(symbols=4)"})
+    titles = [block.title for block in build([one, other]).blocks]
+    assert titles[::2] == ["adding: best validation loss", "copy(symbols=4): best validation loss"]
+
+
+def test_one_case_in_two_environments_is_two_rows() -> None:
+    same = [timing(1e-6, cell=cell, environment=f"e-{cell}") for cell in ("rnn", "gru")]
+    assert "environment" not in render(same, "table")
+    twice = [timing(1e-6, environment="old"), timing(2e-6, environment="new")]
+    assert "environment" in block_of(render(twice, "table"), "train time per step").splitlines()[1]
+
+
+def test_a_narrow_window_gets_stripes_that_repeat_the_labels() -> None:
+    records = [timing(1e-6, seq_len=length) for length in (64, 128, 256)]
+    lines = plain_text.render(build(records), width=34).splitlines()
+    assert max(map(len, lines)) <= 34
+    assert [line for line in lines if line.startswith("cell")] == [
+        "cell  implementation  T=64  T=128",
+        "cell  implementation  T=256",
+    ]
+
+
+def test_colours_change_no_width() -> None:
+    table = build(SMALL, "demo")
+    coloured = plain_text.render(table, style=plain_text.coloured)
+    assert "\x1b[" in coloured
+    assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == plain_text.render(table)
+
+
+def test_a_terminal_gets_colours_and_a_pipe_does_not() -> None:
+    code = (
+        "import sys; sys.path.insert(0, 'tests'); from test_report_table import SMALL; "
+        "from rnnbench.report import render; print(render(SMALL, 'table'))"
+    )
+    main, side = pty.openpty()
+    environment = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "COLUMNS")}
+    subprocess.run([sys.executable, "-c", code], stdout=side, check=True, env=environment)
+    os.close(side)
+    assert b"\x1b[1;32m10.0*" in os.read(main, 65536)
+    os.close(main)
+    piped = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True)
+    assert b"\x1b" not in piped.stdout
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_whole_run_in_every_format(format: Any) -> None:
+    text = render(whole_run((64, 256, 1024)), format, title="long_seq")
+    assert text.endswith("\n")
+    assert "mingru" in text
+
+
+def test_the_order_of_rows_is_the_order_of_the_suite_not_of_the_records() -> None:
+    """Breadth first: a cell's longer lengths come after the next cell's shorter ones."""
+    records = [timing(1e-6, cell=c, seq_len=T) for T in (64, 128) for c in ("rnn", "lstm")]
+    (panel,) = panels(records)
+    assert [series.axes["cell"] for series in panel.series] == ["rnn", "lstm"]
+
+
+def test_bad_requests_say_what_is_allowed() -> None:
+    with pytest.raises(UsageError, match="no report format 'markdwon'"):
+        render(SMALL, "markdwon")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="no records to report"):
+        render([], "table")
+
+
+def test_importing_the_reports_is_cheap() -> None:
+    code = (
+        "import sys, rnnbench.report; "
+        "heavy = {'pandas', 'matplotlib', 'numpy', 'rich', 'torch', 'jax'} & set(sys.modules); "
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_time_of_a_report_grows_with_the_records_and_no_faster() -> None:
+    """100,000 records take 2 s; a fifth of them, with room for a busy machine, must stay below that."""
+    records = [
+        timing(1e-5, cell=cell, seq_len=length, hidden_size=size, settings={"a": a})
+        for a in range(400)
+        for cell in ("rnn", "lstm", "gru", "lru", "mingru")
+        for size in (64, 128)
+        for length in (64, 128, 256, 512, 1024)
+    ]
+    started = time.process_time()
+    render(records, "table")
+    assert len(records) == 20_000
+    assert time.process_time() - started < 2.0
