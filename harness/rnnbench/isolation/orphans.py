@@ -35,11 +35,24 @@ def reap(mark: str) -> None:
 
 
 def kill_marked(mark: str) -> None:
-    """Kill every other process that was started with this mark."""
-    _kill(process for process in psutil.process_iter() if process.pid != os.getpid() and _marked(process, mark))
+    """Kill every other process that was started with this mark.
+
+    Looks until nothing was found twice in a row: a process may be forked behind the back of one look.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    empty = 0
+    while empty < 2 and time.monotonic() < deadline:
+        found = marked(mark)
+        empty = 0 if found else empty + 1
+        _kill(found)
 
 
-def _marked(process: psutil.Process, mark: str) -> bool:
+def marked(mark: str) -> list[psutil.Process]:
+    """Every other process that was started with this mark."""
+    return [process for process in psutil.process_iter() if process.pid != os.getpid() and _carries(process, mark)]
+
+
+def _carries(process: psutil.Process, mark: str) -> bool:
     try:
         return process.environ().get(MARK) == mark
     except (psutil.Error, OSError):
