@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from rnnbench.backend import ProgramSpec
 from rnnbench.cell import Array, Params
@@ -22,9 +22,9 @@ class Training(NamedTuple):
     """What a training step changes."""
 
     params: Params
-    memory: Any
-    """The optimiser's own state."""
-    steps: Array
+    memory: Any = None
+    """The optimiser's own state, None until the first step needs it."""
+    steps: Array = None
     """Number of training steps taken, int32."""
 
 
@@ -83,7 +83,7 @@ def functions(spec: ProgramSpec) -> Functions:
         drop = dropout(model.dropout, spec.seed, steps) if model.dropout else None
         value, gradient = jax.value_and_grad(loss)(params, batch["xs"], initial, batch, drop)
         change, memory = update.update(gradient, memory, params)
-        return Training(optax.apply_updates(params, change), memory, steps + 1), value
+        return Training(cast("Params", optax.apply_updates(params, change)), memory, steps + 1), value
 
     def evaluate(params: Params, initial: States, batch: Batch) -> Mapping[str, Array]:
         outputs = begin(params, initial, batch["xs"])[1]

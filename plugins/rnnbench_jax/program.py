@@ -17,9 +17,8 @@ from rnnbench.model import States, layer_params
 from rnnbench.task import Batch
 from rnnbench_jax import threads
 from rnnbench_jax.devices import Device
-from rnnbench_jax.functions import functions
+from rnnbench_jax.functions import Training, functions
 from rnnbench_jax.state_gradients import accumulated
-
 
 MATMUL_PRECISION = "highest"
 """float32 means float32 on a GPU and a TPU too, not TF32 or bfloat16 passes."""
@@ -29,7 +28,6 @@ class JaxProgram(Program):
     """Everything jitted; every method blocks until its outputs are ready."""
 
     def __init__(self, spec: ProgramSpec, device: Device) -> None:
-        import jax
         import jax.numpy as jnp
 
         self._device = device
@@ -41,9 +39,7 @@ class JaxProgram(Program):
         with self._scope():
             self._initial = tuple(tree_map(self._placed, state) for state in spec.weights.states)
             params = {name: self._placed(array) for name, array in spec.weights.params.items()}
-            # Placed again: until it is, what the optimiser starts from is bound to no device, and that would be
-            # another signature, so another compilation, than what comes out of the first step.
-            self._training = jax.device_put(self._functions.start(_prepared(spec, params)), device)
+            self._training = Training(_prepared(spec, params))
 
     @contextmanager
     def _scope(self) -> Iterator[None]:
@@ -117,8 +113,10 @@ class JaxProgram(Program):
         return self._functions.compilations()
 
     def synchronize(self) -> None:
-        """Wait for everything that was ever put on the device's queue."""
-        self._device.synchronize_all_activity()
+        """Wait for every array there is, whoever asked for it."""
+        import jax
+
+        jax.block_until_ready(jax.live_arrays())
 
     def reset_peak_memory(self) -> None:
         """On a CPU the kernel's mark; that of a device's allocator cannot be reset, so its level now is remembered."""
@@ -147,6 +145,8 @@ class JaxProgram(Program):
         }
 
     def _trained(self, batch: Batch) -> Array:
+        if self._training.memory is None:
+            self._training = self._functions.start(self._training.params)
         self._training, loss = self._functions.train(self._training, self._initial, batch)
         return loss
 
