@@ -43,15 +43,13 @@ def by_hand(optimizer, params, gradients):
 
 def by_optax(optimizer, params, gradients):
     """The same with the parameters in two arrays, so that a norm per array instead of a global one would show."""
-    import optax
-
     update = transformation(optimizer)
     with jax.enable_x64(True):
         split = {"a": jax.numpy.asarray(params[:3]), "b": jax.numpy.asarray(params[3:])}
         memory = update.init(split)
         for g in gradients:
             change, memory = update.update({"a": g[:3], "b": g[3:]}, memory, split)
-            split = optax.apply_updates(split, change)
+            split = jax.tree.map(jax.numpy.add, split, change)
         return np.concatenate([split["a"], split["b"]])
 
 
