@@ -74,21 +74,27 @@ def _done(record: Record) -> int:
 
 
 class Forecast:
-    """Time left, from the processes that have run: proportional to T beyond the lengths seen, per probe and backend."""
+    """Time left, from the processes that have run."""
 
     def __init__(self) -> None:
         self._seen: dict[tuple[str, str], list[tuple[int, float]]] = {}
+        self._latest: dict[str, float] = {}
 
     def learn(self, case: Case, seconds: float) -> None:
         """A process of this case took this long."""
         self._seen.setdefault((case.probe, case.backend), []).append((case.seq_len, seconds))
+        self._latest[case.id] = seconds
 
     def total(self, left: Sequence[tuple[Case, int]]) -> float | None:
         """Expected seconds of so many processes of each case; None before anything is known."""
         return sum(count * self.expected(case) for case, count in left) if self._seen else None
 
     def expected(self, case: Case) -> float:
-        """The mean of the same probe and backend at the nearest length; beyond those seen, in proportion to T."""
+        """What its latest process took. For a case that has not begun, the mean of the same probe and backend at the
+        nearest length; beyond those seen, in proportion to T.
+        """
+        if case.id in self._latest:
+            return self._latest[case.id]
         everything = [point for points in self._seen.values() for point in points]
         seen = self._seen.get((case.probe, case.backend), everything)
         nearest = min((abs(T - case.seq_len), T) for T, _ in seen)[1]

@@ -1,0 +1,189 @@
+"""Several processes, one record: merged numbers against known answers, and what the interval promises."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rnnbench import rounds
+from rnnbench.case import Case
+from rnnbench.record import Record
+from rnnbench.statistics import median_interval
+
+CASE = Case("throughput", "gru", "torch", "eager", "cpu", "float32", 64, 4, 8, 8, settings={"processes": 3})
+T2 = 4.302652729911275
+"""97.5 % quantile of Student's t with 2 degrees of freedom, from a table."""
+
+
+def quantity(value: float, error: float = 0.0, samples=(), **more: Any) -> dict[str, Any]:
+    """A quantity whose own interval is `error` wide to either side, in logarithms."""
+    low, high = value * math.exp(-error), value * math.exp(error)
+    head = {"unit": "s", "better": "lower", "deterministic": False}
+    return head | {"value": value, "low": low, "high": high, "samples": list(samples), "bound": None, **more}
+
+
+def part(value: float = 1.0, *, notes=(), details=None, **more: Any) -> dict[str, Any]:
+    first_call = quantity(10 * value, low=None, high=None)
+    fields = {
+        "status": "ok",
+        "reason": "",
+        "implementation": "eager",
+        "verified": "oracle",
+        "quantities": {"forward.time": quantity(value, 0.01, (value, value * 1.5)), "forward.first_call": first_call},
+        "curves": {},
+        "notes": list(notes),
+        "details": details or {},
+    }
+    return fields | more
+
+
+def merged(*parts: dict[str, Any], asked: int = 3) -> Record:
+    return Record(CASE, **rounds.merge(parts, asked))
+
+
+def test_the_value_is_the_median_of_the_processes_and_the_interval_students_t_on_their_logarithms():
+    record = merged(*(part(math.exp(x)) for x in (0.0, 0.3, 0.6)))
+    found = record.quantities["forward.time"]
+    assert found["value"] == pytest.approx(math.exp(0.3))
+    margin = T2 * 0.3 / math.sqrt(3)
+    assert found["low"] == pytest.approx(math.exp(0.3 - margin))
+    assert found["high"] == pytest.approx(math.exp(0.3 + margin))
+
+
+def test_processes_that_agree_by_chance_promise_no_more_than_their_samples():
+    found = merged(part(2.0), part(2.0), part(2.0)).quantities["forward.time"]
+    margin = 1.96 * (0.02 / 3.92) / math.sqrt(3)
+    assert found["low"] == pytest.approx(2 * math.exp(-margin))
+    assert found["high"] == pytest.approx(2 * math.exp(margin))
+
+
+def test_one_process_keeps_its_own_interval_and_a_number_without_interval_gets_none():
+    record = merged(part(2.0))
+    assert record.quantities["forward.time"]["low"] == pytest.approx(2 * math.exp(-0.01))
+    record = merged(part(1.0), part(2.0), part(4.0))
+    first = record.quantities["forward.first_call"]
+    assert (first["value"], first["low"], first["high"]) == (20.0, None, None)
+    assert first["samples"] == [10.0, 20.0, 40.0]
+
+
+def test_numbers_that_are_not_positive_are_merged_on_a_linear_scale():
+    parts = [part(quantities={"rate": quantity(1, low=x - 0.1, high=x + 0.1) | {"value": x}}) for x in (-1.0, 0.0, 1.0)]
+    found = merged(*parts).quantities["rate"]
+    assert found["value"] == 0.0
+    assert found["high"] == pytest.approx(T2 / math.sqrt(3)) and found["low"] == pytest.approx(-T2 / math.sqrt(3))
+
+
+def test_all_samples_are_kept_and_told_apart():
+    record = merged(part(1.0), part(2.0), part(4.0))
+    assert record.quantities["forward.time"]["samples"] == [1.0, 1.5, 2.0, 3.0, 4.0, 6.0]
+    counts = [one["quantities"]["forward.time"]["count"] for one in record.details["processes"]["parts"]]
+    assert counts == [2, 2, 2]
+
+
+def test_spread_between_and_within_processes_is_told_apart():
+    rng = np.random.default_rng(0)
+    parts = []
+    for centre in (0.9, 1.0, 1.1):
+        samples = centre * np.exp(0.02 * rng.standard_normal(2000))
+        parts.append(part(quantities={"t": quantity(centre, 0.001, map(float, samples))}))
+    spread = merged(*parts).details["processes"]["spread"]["t"]
+    assert spread["between"] == pytest.approx(np.std(np.log([0.9, 1.0, 1.1]), ddof=1))
+    assert spread["within"] == pytest.approx(0.02, rel=0.1)
+
+
+def test_a_slow_process_shows_in_spread_interval_and_a_note():
+    even, odd = merged(part(1.0), part(1.001), part(1.002)), merged(part(1.0), part(2.0), part(1.002))
+    assert odd.details["processes"]["spread"]["forward.time"]["between"] > 0.3
+    assert even.details["processes"]["spread"]["forward.time"]["between"] < 0.01
+    slow, usual = odd.quantities["forward.time"], even.quantities["forward.time"]
+    assert usual["high"] / usual["low"] < 1.02
+    assert slow["low"] < 1.0 and slow["high"] > 2.0
+    assert "forward: the 3 processes differ by 100%, more than their samples do" in odd.notes
+    assert not any("differ" in note for note in even.notes)
+
+
+def test_an_incomplete_record_says_so_and_how_to_go_on():
+    record = merged(part(1.0), part(1.0))
+    assert record.ok and not record.complete
+    assert record.notes == ["2 of 3 processes are in; `--resume` goes on with the others"]
+    whole = merged(part(1.0), part(1.0), part(1.0))
+    assert whole.complete and not whole.notes
+
+
+def test_a_failed_process_is_the_status_and_the_numbers_of_the_others_stay():
+    died = {"status": "crashed", "reason": "killed by SIGSEGV", "implementation": "eager", "details": {"output": "x"}}
+    record = merged(part(1.0), died)
+    assert (record.status, record.reason) == ("crashed", "process 2 of 3: killed by SIGSEGV")
+    assert record.complete  # there is no third one: what dies once may die again
+    assert record.quantities["forward.time"]["value"] == 1.0
+    assert "the numbers are those of the 1 of 3 processes that went well" in record.notes
+    assert record.details["processes"]["parts"][1]["details"] == {"output": "x"}
+    assert merged(died).reason == "killed by SIGSEGV"
+
+
+def test_notes_are_told_once_with_the_count_of_processes():
+    wide = "forward: the interval is {} of the median wide"
+    record = merged(part(notes=[wide.format("3.1%"), "b"]), part(notes=[]), part(notes=[wide.format("4.2%")]))
+    assert record.notes == ["2 of 3 processes: " + wide.format("3.1%"), "1 of 3 processes: b"]
+
+
+def test_details_that_all_share_stand_once():
+    record = merged(*(part(details={"settings": {"threads": 1}, "number": n}) for n in (1, 2, 3)))
+    assert record.details["settings"] == {"threads": 1} and "number" not in record.details
+    assert [one["details"] for one in record.details["processes"]["parts"]] == [{"number": n} for n in (1, 2, 3)]
+
+
+def test_a_deterministic_number_that_differs_is_named():
+    parts = [part(quantities={"b": quantity(x, low=None, high=None, deterministic=True)}) for x in (1, 1, 2)]
+    assert merged(*parts).notes == ["b is declared deterministic, and differs between processes"]
+    assert not merged(parts[0], parts[0], parts[1]).notes
+
+
+def test_going_on_from_a_record_that_was_kept_gives_the_same_as_never_having_stopped():
+    harness = {"seconds": {"process": 0.1}, "steal": 0.0, "contaminated": False, "started": 1.0, "elapsed": 2.0}
+    harness["reference"] = {"before": 0.01, "after": 0.01, "slowdown": 0.0}
+    parts = [part(x, notes=[f"took {x}"], details={"a": 1, "n": x}, harness=harness) for x in (1.0, 1.1, 1.3)]
+    kept = merged(*parts[:1])
+    for more in parts[1:]:
+        again = Record.from_json(json.loads(json.dumps(kept.to_json())))
+        kept = merged(*rounds.parts_of(again), more)
+    assert kept == merged(*parts)
+    assert kept.details["seconds"] == {"process": pytest.approx(0.3)}
+
+
+def test_where_one_process_is_asked_for_the_record_is_its_own():
+    alone = part(2.0, details={"a": 1})
+    record = merged(alone, asked=1)
+    assert record == Record(CASE, **alone) and record.complete
+    assert rounds.parts_of(record) == []
+
+
+def test_processes_asked_for_are_a_setting():
+    assert rounds.asked(CASE) == 3
+    assert rounds.asked(replace(CASE, settings={})) == 1
+
+
+@pytest.mark.parametrize(
+    ("between", "within"),
+    [(0.02, 0.02), (0.05, 0.005), (0.0, 0.05), (0.002, 0.05)],
+    ids=["both", "chiefly", "no", "little"],
+)
+def test_the_interval_holds_the_truth_as_often_as_it_says(between, within):
+    """Planted: processes differ by `between`, samples of one by `within`; the truth is 1."""
+    rng = np.random.default_rng(1)
+    trials, hits = 1500, 0
+    for _ in range(trials):
+        entries = []
+        for centre in between * rng.standard_normal(3):
+            found = median_interval(sorted(np.exp(centre + within * rng.standard_normal(25))))
+            entries.append({"value": found.value, "low": found.low, "high": found.high})
+        low, high = rounds.interval(entries)
+        assert low is not None and high is not None
+        hits += low <= 1.0 <= high
+    print(f"between {between}, within {within}: {hits / trials:.3f}")
+    assert 0.935 < hits / trials < 0.995

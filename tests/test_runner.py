@@ -1,0 +1,318 @@
+"""Rounds that interleave, a machine that is watched, and runs that go on where they were killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rnnbench.backend import Backend
+from rnnbench.case import Case
+from rnnbench.cell import Cell
+from rnnbench.cli.progress import Progress
+from rnnbench.drift import Drift
+from rnnbench.executor import Job, Outcome
+from rnnbench.implementation import Implementation
+from rnnbench.probes.gradient import GRADIENT
+from rnnbench.probes.throughput import THROUGHPUT
+from rnnbench.record import Record
+from rnnbench.registry import Registry
+from rnnbench.runner import Runner, turns
+
+CASE = Case("throughput", "a", "here", "plain", "cpu", "float32", 16, 4, 8, 8, settings={"processes": 3})
+ONCE = replace(CASE, probe="gradient", settings={})
+CASES = [replace(case, cell=cell, seq_len=T) for T in (16, 64) for case in (CASE, ONCE) for cell in "abcdef"]
+
+
+def _never(*arguments: object) -> Any:
+    raise AssertionError("nothing is built here")
+
+
+class Here(Backend):
+    """A backend that is there, with nothing behind it."""
+
+    name = "here"
+
+    def missing(self) -> None:
+        return None
+
+    def devices(self) -> Mapping[str, None]:
+        return {"cpu": None}
+
+    versions = preferred = build = _never  # pyright: ignore[reportAssignmentType]
+
+
+REGISTRY = Registry(
+    cells={name: Cell(name, init=_never) for name in "abcdef"},
+    backends={"here": Here()},
+    implementations={("here", "plain"): Implementation("plain", "here", lambda *_: None, _never, stepwise=True)},
+    probes={"throughput": THROUGHPUT, "gradient": GRADIENT},
+)
+
+
+@dataclass
+class Played:
+    """A session whose jobs end as `play(case, how many it has measured)` says: a time, or an Outcome."""
+
+    play: Callable[[Case, int], float | Outcome] = lambda case, number: 1.0
+    jobs: list[tuple[str, Case]] = field(default_factory=list)
+
+    def run(self, job: Job, preload: tuple[str, ...], timeout: float) -> Outcome:
+        case = Case.from_json(job["case"])
+        self.jobs.append((job["kind"], case))
+        if job["kind"] == "verify":
+            return Outcome("ok", {"status": "ok", "verified": "oracle", "checks": [], "seconds": 0.25}, seconds=0.25)
+        found = self.play(case, self.measured.count(case) - 1)
+        return found if isinstance(found, Outcome) else Outcome("ok", answer(found), seconds=1.0)
+
+    def close(self) -> None: ...
+
+    @property
+    def measured(self) -> list[Case]:
+        return [case for kind, case in self.jobs if kind == "measure"]
+
+
+def answer(value: float) -> dict[str, Any]:
+    time = {"unit": "s", "better": "lower", "value": value, "low": 0.99 * value, "high": 1.01 * value}
+    details = {"seconds": {"build": 0.25, "samples": 0.5}, "settings": {"threads": 1}}
+    quantities = {"forward.time": {**time, "deterministic": False, "samples": [value] * 3, "bound": None}}
+    extra = {"curves": {}, "notes": [], "details": details, "seconds": 0.875}
+    return {"status": "ok", "reason": "", "quantities": quantities, **extra}
+
+
+def calm(**more: Any) -> Drift:
+    """A machine that is always the same."""
+    return Drift(**{"read": lambda: 0.01, "steal": lambda: 0.0, **more})
+
+
+def run(session: Played, cases: list[Case], drift: Drift | None = None, **more: Any) -> list[Record]:
+    kept: list[Record] = []
+    Runner(REGISTRY, session, drift=drift or calm()).run(cases, kept.append, lambda case: None, **more)
+    return kept
+
+
+def test_rounds_interleave_the_cases_of_one_length_and_shorter_lengths_come_first():
+    order = list(turns(CASES))
+    assert [case.seq_len for _, case in order] == sorted(case.seq_len for _, case in order)
+    for T in (16, 64):
+        found = [(number, case) for number, case in order if case.seq_len == T]
+        assert [number for number, _ in found] == [0] * 12 + [1] * 6 + [2] * 6
+        several = [
+            [case.cell for number, case in found if number == n and case.probe == "throughput"] for n in range(3)
+        ]
+        assert all(sorted(cells) == list("abcdef") for cells in several)
+        assert len(set(map(tuple, several))) == 3  # each round in an order of its own
+        assert [case.cell for _, case in found if case.probe == "gradient"] == list("abcdef")
+    assert list(turns(CASES)) == order  # seeded by names
+
+
+def test_every_process_is_kept_at_once_and_the_last_record_is_complete():
+    session = Played()
+    kept = run(session, CASES)
+    assert len(kept) == len(session.measured) == 2 * (3 * 6 + 6)
+    assert [record.case for record in kept] == session.measured == [case for _, case in turns(CASES)]
+    last = {record.case.id: record for record in kept}
+    assert len(last) == len(CASES) and all(record.complete for record in last.values())
+    assert sum(not record.complete for record in kept) == 2 * 2 * 6
+    assert Counter(kind for kind, _ in session.jobs)["verify"] == 2 * (6 + 6)  # once per program, not per process
+
+
+def test_a_planted_slow_process_shows_in_the_numbers():
+    record = run(Played(lambda _, number: 2.0 if number == 1 else 1.0), [CASE])[-1]
+    time = record.quantities["forward.time"]
+    assert time["value"] == 1.0 and time["high"] > 2.0
+    assert record.details["processes"]["spread"]["forward.time"]["between"] > 0.3
+    assert any("the 3 processes differ by 100%" in note for note in record.notes)
+
+
+def test_a_process_that_dies_ends_its_case_and_no_other():
+    died = Outcome("crashed", {}, "killed by SIGSEGV", output="last words", seconds=1.0)
+    session = Played(lambda case, number: died if (case.cell, number) == ("b", 1) else 1.0)
+    kept = run(session, CASES[:6])
+    last = {record.case.cell: record for record in kept}
+    assert last["b"].status == "crashed" and last["b"].reason == "process 2 of 3: killed by SIGSEGV"
+    assert last["b"].value("forward.time") == 1.0  # the first one's number is not lost, and not shown as ok either
+    assert Counter(case.cell for case in session.measured) == {**dict.fromkeys("acdef", 3), "b": 2}
+    assert all(record.ok for cell, record in last.items() if cell != "b")
+
+
+def test_an_interrupted_run_goes_on_with_the_processes_that_are_left():
+    whole = run(Played(lambda case, number: 1.0 + number), CASES)
+    for stop in (1, 5, 9, 14, 20, 40):
+        interrupted = whole[:stop]
+        latest = {record.case.id: Record.from_json(json.loads(json.dumps(record.to_json()))) for record in interrupted}
+        left = [case for case in CASES if case.id not in latest or not latest[case.id].complete]
+        earlier = {id: record for id, record in latest.items() if not record.complete}
+        before = Counter(record.case.id for record in interrupted)
+        session = Played(lambda case, number: 1.0 + number + before[case.id])  # noqa: B023
+        latest |= {record.case.id: record for record in run(session, left, earlier=earlier)}
+        assert len(session.measured) == len(whole) - stop
+        assert all(record.complete for record in latest.values())
+        numbers = {record.case.id: record.quantities for record in whole}
+        assert {id: record.quantities for id, record in latest.items()} == numbers
+
+
+def test_processes_of_another_machine_are_not_merged_with_this_ones():
+    first = run(Played(), [CASE])[0]
+    session = Played()
+    kept = run(session, [CASE], earlier={CASE.id: replace(first, environment="elsewhere")})
+    assert len(session.measured) == 3 and kept[-1].complete
+
+
+def test_seconds_are_divided_and_add_up():
+    record = run(Played(), [CASE])[-1]
+    seconds = record.details["seconds"]
+    assert sum(seconds.values()) == pytest.approx(record.seconds)
+    told = {"build": 0.75, "samples": 1.5, "process": 0.375, "probe": 0.375}  # three processes of 1 s, 0.875 s inside
+    assert {name: seconds[name] for name in told} == told
+
+
+def test_a_machine_that_slows_down_contaminates_what_ran_meanwhile():
+    readings = iter([0.010, 0.010, 0.010, 0.010, 0.015, 0.010, 0.010, 0.010])
+    record = run(Played(), [CASE], calm(read=lambda: next(readings), period=0.0))[-1]
+    assert record.ok  # flagged, never dropped
+    assert record.details["contaminated"] == 1
+    assert [one["harness"]["contaminated"] for one in record.details["processes"]["parts"]] == [False, False, True]
+    assert record.details["reference"] == {"before": 0.010, "after": 0.010, "slowdown": pytest.approx(0.5)}
+    expected = "1 of 3 processes: contaminated: the reference kernel was 50% slower than its median in this run"
+    assert expected in record.notes
+
+
+def test_the_reference_kernel_is_timed_every_few_seconds_only():
+    now, taken = [0.0], []
+    drift = calm(clock=lambda: now[0], read=lambda: taken.append(now[0]) or 0.01, period=4.0)
+    for second in range(13):
+        now[0] = float(second)
+        drift.look()
+    assert taken == [0.0, 4.0, 8.0, 12.0]
+
+
+def test_stolen_time_is_recorded():
+    stolen = iter([1.0, 1.5, 2.0, 2.0, 3.0, 3.25])
+    assert run(Played(), [CASE], calm(steal=lambda: next(stolen)))[-1].details["steal"] == 0.5 + 0.0 + 0.25
+
+
+def test_progress_counts_cases_and_expects_the_processes_that_are_left(capsys):
+    records = run(Played(), [CASE, ONCE])
+    timed = [replace(records[0], seconds=4.0), replace(records[1], seconds=1.0), replace(records[2], seconds=6.0)]
+    progress = Progress([CASE, ONCE], done=2)
+    for record in timed:
+        progress.started(record.case)
+        progress.ended(record)
+    first, second, third = capsys.readouterr().err.splitlines()
+    # two more of this case, and one of a probe not seen yet, for which the mean of all that was seen stands in
+    assert first.startswith("[2/4] ok          4.0 s") and first.endswith("1 of 3 processes  (about 12 s left)")
+    assert second.startswith("[3/4] ok          1.0 s") and second.endswith("T=16  (about 8 s left)")
+    assert third.startswith("[3/4] ok          2.0 s") and third.endswith("2 of 3 processes  (about 2 s left)")
+
+
+def test_progress_of_a_resumed_run_begins_where_it_was(capsys):
+    records = run(Played(), [CASE])
+    progress = Progress([CASE], earlier={CASE.id: replace(records[1], seconds=5.0)})
+    progress.ended(replace(records[2], seconds=8.0))
+    assert capsys.readouterr().err.startswith("[1/1] ok          3.0 s")
+
+
+PLUGIN = '''
+"""A probe that only takes its time, on a backend that builds nothing."""
+import os, time
+from dataclasses import dataclass
+from pathlib import Path
+from rnnbench import Backend, Cell, Implementation, Measurement, Probe, Quantity, Value, hookimpl
+
+@dataclass(frozen=True)
+class NapSettings:
+    processes: int = 2
+    slow: bool = False
+
+class Bed(Backend):
+    name = "bed"
+    def missing(self): return None
+    def devices(self): return {"cpu": None}
+    def versions(self): return {}
+    def preferred(self, device): return ["flat"]
+    def build(self, spec): raise NotImplementedError
+
+def nap(context):
+    started = time.perf_counter()
+    time.sleep(0.05)
+    took = time.perf_counter() - started
+    return Measurement({"nap": Value(took, took * 0.99, took * 1.01, (took,))}, details={"pid": os.getpid()})
+
+@hookimpl
+def rnnbench_cells(): return [Cell(f"sleeper{n}", init=lambda rng, D, H: ({}, None)) for n in range(4)]
+@hookimpl
+def rnnbench_backends(): return [Bed()]
+@hookimpl
+def rnnbench_implementations(): return [Implementation("flat", "bed", lambda *_: None, lambda *_: None, stepwise=True)]
+@hookimpl
+def rnnbench_probes():
+    return [Probe("nap", 1, NapSettings, (Quantity("nap", "s", "lower", "Time asleep."),), nap)]
+'''
+
+SUITE = """
+name: naps
+plugins: [naps.py]
+grid:
+  cell: [sleeper0, sleeper1, sleeper2, sleeper3]
+  backend: bed
+  seq_len: [8, 16]
+  hidden_size: 4
+  batch_size: 2
+  input_size: 2
+probes: {nap: {}}
+"""
+
+
+def lines(run: Path) -> list[dict[str, Any]]:
+    whole = (run / "records.jsonl").read_bytes().split(b"\n")[:-1]
+    return [json.loads(line) for line in whole]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="runs cases in forked processes")
+def test_kill_9_and_resume_give_every_case_once_and_complete(tmp_path):
+    (tmp_path / "naps.py").write_text(PLUGIN)
+    (tmp_path / "naps.yaml").write_text(SUITE)
+    command = [sys.executable, "-m", "rnnbench", "run", "naps.yaml"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        deadline = time.monotonic() + 60
+        while (
+            len(files := list(tmp_path.glob("results/runs/naps/*/records.jsonl"))) == 0
+            or len(lines(files[0].parent)) < 6
+        ):
+            assert process.poll() is None and time.monotonic() < deadline, process.communicate()
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+    run = files[0].parent
+    before = lines(run)
+    assert 6 <= len(before) < 16
+    with (run / "records.jsonl").open("ab") as file:
+        file.write(b'{"id":"torn')  # what the kill may have left
+    resumed = subprocess.run([*command, "--resume", run], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert resumed.returncode == 0, resumed.stderr
+    after = lines(run)
+    assert after[: len(before)] == before  # nothing that was kept is touched
+    last = {line["id"]: line for line in after}
+    assert len(last) == 8
+    for line in last.values():
+        pids = [part["details"]["pid"] for part in line["details"]["processes"]["parts"]]
+        assert line["status"] == "ok" and len(set(pids)) == line["details"]["processes"]["done"] == 2
+    table = subprocess.run(
+        [sys.executable, "-m", "rnnbench", "report", run, "--format", "json"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert table.returncode == 0, table.stderr
+    complete = {line["id"] for line in before if line["details"]["processes"]["done"] == 2}
+    assert complete and complete.isdisjoint(line["id"] for line in after[len(before) :])
