@@ -119,6 +119,12 @@ def test_overlapping_intervals_are_no_difference() -> None:
     ]
 
 
+def test_a_vague_ratio_is_told_by_its_lower_end() -> None:
+    """10 ± 20 % against 40 ± 20 %: the ratio lies between 32/12 and 48/8."""
+    records = [timing(10e-6, spread=0.2), timing(40e-6, spread=0.2, cell="gru")]
+    assert "at least 2.7 times as fast as the next, gru (torch/native)." in told(records)[0]
+
+
 @pytest.mark.parametrize(
     ("slow", "fast"),
     [

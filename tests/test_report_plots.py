@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pytest
 
 from report_records import entry, memory, record, timing, whole_run
 from rnnbench.report import write_views
-from rnnbench.report.plots import COLOURS, held_losses, write_plots
+from rnnbench.report.plots import COLOURS, curve, held_losses, write_plots
+from rnnbench.report.series import panels
 
 
 def test_a_run_gets_its_pictures_and_texts(tmp_path: Path) -> None:
@@ -77,9 +79,16 @@ def test_an_unknown_probe_gets_a_picture_of_all_its_quantities(tmp_path: Path) -
     assert [path.name for path in write_plots(records, tmp_path)] == ["energy.png"]
 
 
-def test_failed_cases_leave_a_gap_not_a_zero(tmp_path: Path) -> None:
-    records = [timing(1e-6, seq_len=T) for T in (64, 128)]
-    records += [record(status="failed", reason="x", seq_len=T) for T in (256, 512)]
+def test_a_failed_case_breaks_the_line(tmp_path: Path) -> None:
+    """Neither a zero nor a line drawn across it."""
+    records = [timing(1e-6, seq_len=T, spread=0.1) for T in (64, 256)]
+    records.append(record(status="failed", reason="x", seq_len=128))
+    ((series,),) = [panel.series for panel in panels(records)]
+    x, y, below, above = curve(series, "train.time_per_step")
+    assert x == [64, 128, 256]
+    assert y == pytest.approx([1e-6, math.nan, 1e-6], nan_ok=True)
+    assert below == pytest.approx([1e-7, 0, 1e-7])
+    assert above == pytest.approx([1e-7, 0, 1e-7])
     assert len(write_plots(records, tmp_path)) == 1
 
 

@@ -18,6 +18,8 @@ NOTHING = -16
 """Powers of ten below this are lost in double precision beside the gradient of the last step."""
 ALIKE = 0.05
 """Rates that differ by less are told in one sentence."""
+VAGUE = 1.5
+"""Where the ends of a ratio's interval differ by more than this factor, only the lower one is told."""
 SHOWN = 8
 """Names listed in one sentence."""
 
@@ -210,13 +212,15 @@ def _ranked(quantity: str, length: int, contest: Sequence[Series]) -> list[tuple
 
 
 def ratio_text(a: Entry, b: Entry) -> str:
-    """a / b for a > b > 0, `1.8` or with its interval `1.8 (1.7–1.9)`; empty where the intervals overlap or lack.
+    """a / b for a > b > 0: `1.8`, with its interval `1.8 (1.7–1.9)`, or where that is wide `at least 1.7`.
 
-    The interval is the widest both allow: [a.low / b.high, a.high / b.low].
+    The interval is the widest both allow: [a.low / b.high, a.high / b.low]. Empty where the intervals overlap or lack.
     """
     if a.low is None or a.high is None or b.low is None or b.high is None or a.low <= b.high or b.low <= 0:
         return ""
     low, high = a.low / b.high, a.high / b.low
+    if high > VAGUE * low:
+        return f"at least {units.factor(low)}"
     text = units.factor(_value(a) / _value(b))
     ends = units.factor(low), units.factor(high)
     return text if ends == (text, text) else f"{text} ({ends[0]}–{ends[1]})"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rnnbench.record import Record
-from rnnbench.report.series import Group, Panel, Series, panels
+from rnnbench.report.series import Entry, Group, Panel, Series, panels
 from rnnbench.report.units import scale_for, words
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ FAMILIES: Mapping[str, tuple[tuple[str, str], ...]] = {
 """Figures against T: probe -> (file stem, ending of the quantities). Any other probe gets one figure of everything."""
 MOST_AXES = 6
 DPI = 150
+LINE: Mapping[str, Any] = {"markersize": 4.5, "linewidth": 1.3}
 _TICKS = ((12, (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)), (1e4, (1.0, 2.0, 5.0)))
 """Marks in a decade, for a y axis whose ends differ by less than a factor."""
 
@@ -87,28 +88,40 @@ def _against_length(panel: Panel, quantities: Sequence[str], look: Look, title: 
     figure, axes = _canvas(len(quantities), title)
     for ax, quantity in zip(axes, quantities, strict=True):
         unit, _ = panel.quantities[quantity]
-        shown = [(series, list(series.points(quantity))) for series in panel.series]
-        values = [entry.value or 0.0 for _, points in shown for _, entry in points]
+        values = [_value(entry) for series in panel.series for _, entry in series.points(quantity)]
         scale = scale_for(unit, values, quantity)
-        for series, points in shown:
-            if not points:
+        for series in panel.series:
+            x, y, below, above = curve(series, quantity)
+            if not x:
                 continue
-            y = [(entry.value or 0.0) / scale.factor for _, entry in points]
-            ends = [
-                ((entry.low, entry.high) if entry.half_width else (entry.value, entry.value)) for _, entry in points
-            ]
-            error = [
-                [max(0.0, value - (low or 0.0) / scale.factor) for value, (low, _) in zip(y, ends, strict=True)],
-                [max(0.0, (high or 0.0) / scale.factor - value) for value, (_, high) in zip(y, ends, strict=True)],
-            ]
-            x = [length for length, _ in points]
-            ax.errorbar(x, y, error, markersize=4.5, linewidth=1.3, elinewidth=0.8, capsize=2, **look.of(series))
+            y, below, above = ([one / scale.factor for one in column] for column in (y, below, above))
+            ax.errorbar(x, y, (below, above), **LINE, elinewidth=0.8, capsize=2, **look.of(series))
         _length_axis(ax, panel.lengths)
         ax.set_ylabel(f"{words(quantity)}, {scale.unit}" if scale.unit else words(quantity))
         if values and min(values) > 0:
             _log_axis(ax)
     _legend(figure, [panel], look)
     return figure
+
+
+def curve(series: Series, quantity: str) -> tuple[list[int], list[float], list[float], list[float]]:
+    """(lengths, values, reach of the interval below and above) in SI units.
+
+    A length that was tried and gave no number is NaN, which breaks the line there: nothing is drawn across a failure.
+    """
+    x, y, below, above = [], [], [], []
+    for length in sorted(series.groups):
+        entry = series.groups[length].entry(quantity)
+        value = _value(entry)
+        x.append(length)
+        y.append(value)
+        below.append(0.0 if entry.low is None else max(0.0, value - entry.low))
+        above.append(0.0 if entry.high is None else max(0.0, entry.high - value))
+    return (x, y, below, above) if any(math.isfinite(value) for value in y) else ([], [], [], [])
+
+
+def _value(entry: Entry) -> float:
+    return math.nan if entry.value is None else entry.value
 
 
 def _gradient_norm(panel: Panel, look: Look, title: str) -> Figure:
@@ -122,7 +135,7 @@ def _gradient_norm(panel: Panel, look: Look, title: str) -> Figure:
             if curve is None:
                 continue
             y = [math.nan if value is None else value / math.log(10) for value in curve["y"]]
-            ax.plot(curve["x"], y, markevery=0.12, markersize=4.5, linewidth=1.3, **look.of(series))
+            ax.plot(curve["x"], y, markevery=0.12, **LINE, **look.of(series))
             break
     ax.set_xlabel("lag (steps back from the loss)")
     ax.set_ylabel("log₁₀ of the gradient norm ‖∂L/∂s‖")
@@ -153,7 +166,7 @@ def _loss_line(ax: Axes, group: Group, look: Mapping[str, Any]) -> None:
     if not steps:
         return
     middle = [statistics.median(column) for column in losses]
-    ax.plot(steps, middle, markevery=0.2, markersize=4.5, linewidth=1.3, **look)
+    ax.plot(steps, middle, markevery=0.2, **LINE, **look)
     ax.fill_between(steps, list(map(min, losses)), list(map(max, losses)), color=look["color"], alpha=0.12, linewidth=0)
 
 

@@ -220,7 +220,7 @@ def _series(
     group = _tune if tuned else lambda members: Group(tuple(members))
     telling = [axis for axis, column in zip(axes, columns, strict=True) if axis == "implementation" or _varies(column)]
     series = []
-    for key, lengths in sorted(found.items(), key=_by_appearance(columns)):
+    for key, lengths in sorted(found.items(), key=_by_appearance(axes, columns)):
         values = dict(zip(axes, key, strict=True))
         program = ", ".join(axis_text(axis, values[axis]) for axis in telling if axis != "cell")
         verified = all(record.verified != "none" for members in lengths.values() for record in members)
@@ -233,10 +233,19 @@ def _varies(column: list[Hashable]) -> bool:
     return len(set(column)) > 1
 
 
-def _by_appearance(columns: list[list[Hashable]]) -> Any:
-    """Sort key: rows stand in the order in which the suite named the values of each axis."""
-    ranks = [{value: rank for rank, value in enumerate(dict.fromkeys(column))} for column in columns]
+def _by_appearance(axes: tuple[str, ...], columns: list[list[Hashable]]) -> Any:
+    """Sort key: the values of each axis in the order in which they first came, implementations after backends."""
+    ranks: list[dict[Hashable, Any]] = [
+        {value: rank for rank, value in enumerate(dict.fromkeys(column))} for column in columns
+    ]
+    programs = ranks[axes.index("implementation")]
+    backends = {name: rank for rank, name in enumerate(dict.fromkeys(_backend(value) for value in programs))}
+    programs |= {value: (backends[_backend(value)], rank) for value, rank in programs.items()}
     return lambda item: tuple(rank[value] for rank, value in zip(ranks, item[0], strict=True))
+
+
+def _backend(program: Hashable) -> str:
+    return str(program).partition("/")[0]
 
 
 def _tune(records: Iterable[Record]) -> Group:

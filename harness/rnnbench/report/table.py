@@ -14,7 +14,7 @@ from rnnbench.report.environment import environment_lines
 from rnnbench.report.findings import findings
 from rnnbench.report.problems import problems
 from rnnbench.report.series import SHOWN_SETTINGS, Entry, Panel, Series, axis_text, panels
-from rnnbench.report.units import words
+from rnnbench.report.units import number, words
 
 HEADLINES: Mapping[str, tuple[str, ...]] = {
     "throughput": ("*.time_per_step",),
@@ -168,7 +168,7 @@ def _place(series: Series) -> tuple[Any, Any]:
 
 
 def mark_best(series: Sequence[Series], rows: Sequence[list[Entry]], better: str) -> list[list[Entry]]:
-    """Mark, per column and contest, the best entry and all whose intervals overlap it.
+    """Mark, per column and contest, the best entry and all that lie within its interval or print the same.
 
     Nothing is marked where there is no contest: no direction, fewer than two numbers, all alike, or a competitor that
     ran but has no such number (a gradient that never halves has no half-life, and is not worse for it). Unverified
@@ -200,7 +200,7 @@ def _winners(entrants: list[tuple[int, Entry]], better: str) -> list[int]:
     _, top = min(exact, key=lambda item: sign * _number(item[1]))
     if any(sign * _number(entry) < sign * _number(top) for _, entry in entrants if entry.bound == bad_side):
         return []  # a run that was cut off early might have come out better
-    winners = [index for index, entry in exact if overlap(entry, top)]
+    winners = [index for index, entry in exact if _within(entry, top)]
     return winners if len(winners) < len(entrants) else []
 
 
@@ -208,17 +208,10 @@ def _number(entry: Entry) -> float:
     return math.nan if entry.value is None else entry.value
 
 
-def overlap(a: Entry, b: Entry) -> bool:
-    """Whether the intervals of two numbers share a point (a number without interval is a point)."""
-    (a_low, a_high), (b_low, b_high) = _interval(a), _interval(b)
-    return a_low <= b_high and b_low <= a_high
-
-
-def _interval(entry: Entry) -> tuple[float, float]:
-    value = _number(entry)
-    low = value if entry.low is None else entry.low
-    high = value if entry.high is None else entry.high
-    return (-math.inf if entry.bound == "upper" else low, math.inf if entry.bound == "lower" else high)
+def _within(entry: Entry, top: Entry) -> bool:
+    """Whether a number lies in the interval of the best, or has the same three digits."""
+    low, high = (_number(top) if end is None else end for end in (top.low, top.high))
+    return low <= _number(entry) <= high or number(_number(entry)) == number(_number(top))
 
 
 def _labels(panel: Panel, series: Series) -> tuple[str, ...]:
@@ -266,7 +259,7 @@ def _legend(blocks: Sequence[Block]) -> dict[str, str]:
     entries = [entry for block in blocks for row in block.rows for entry in row.entries]
     lines = {}
     if any(entry.best for entry in entries):
-        lines["*"] = "best of its column, with those whose intervals overlap it"
+        lines["*"] = "best of its column, with those inside its interval"
     counts = sorted({entry.count for entry in entries if entry.count > 1})
     if counts:
         many = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"

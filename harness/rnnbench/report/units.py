@@ -26,8 +26,9 @@ class Scale(NamedTuple):
     unit: str
 
     def __call__(self, value: float) -> str:
-        """The number alone, three significant digits."""
-        return number(value / self.factor)
+        """The number alone, three significant digits; whole steps are whole."""
+        whole = self.unit == "steps" and value == round(value) and abs(value) < 1e6
+        return f"{value:.0f}" if whole else number(value / self.factor)
 
 
 def scale_for(unit: str, values: Iterable[float], name: str = "") -> Scale:
@@ -78,5 +79,5 @@ def words(name: str) -> str:
 
 
 def factor(value: float) -> str:
-    """A ratio for a sentence: `1.8`, `12`, `140`."""
-    return number(value, 2)
+    """A ratio for a sentence, two significant digits: `1.8`, `12`, `140`."""
+    return number(float(f"{value:.1e}"), 2)
