@@ -25,5 +25,7 @@ def asv(runs: Sequence[str], results: Path) -> None:
 
     for name in runs:
         folder = RunFolder.open(find_run(results, name))
-        path = export(list(folder.records()), folder.meta, results / "asv")
-        click.echo(f"merged {folder.path} into {path}", err=True)
+        exported = export(folder.load(), folder.meta, results / "asv")
+        for note in exported.notes:
+            click.echo(f"warning: {note}", err=True)
+        click.echo(f"merged {folder.path} into {exported.folder}", err=True)
