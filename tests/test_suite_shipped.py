@@ -1,5 +1,6 @@
 """The suites in suites/, the exported JSON Schema, and suites torn at random."""
 
+import textwrap
 from pathlib import Path
 
 import jsonschema
@@ -38,6 +39,15 @@ def test_a_shipped_suite_plans_with_the_shipped_plugins(path, installed):
     assert {case.backend for case in plan.cases} == {"torch", "jax"}
     for profile in document.data.get("profiles", {}):
         assert suite.plan(document, installed, overrides=[f"profile={profile}"]).hash != plan.hash
+
+
+def test_the_format_in_the_documentation_is_one_that_plans(tmp_path, installed):
+    text = textwrap.dedent(suite.__doc__.partition("The format:")[2].partition("In `exclude`")[0])
+    (tmp_path / "my_cell.py").touch()
+    document = suite.read(write(tmp_path, text))
+    assert schema_errors(document.data) == []
+    assert suite.plan(document, installed).cases
+    assert {case.seq_len for case in suite.plan(document, installed, overrides=["profile=quick"]).cases} == {64, 4096}
 
 
 def test_long_seq_is_the_main_job(installed):

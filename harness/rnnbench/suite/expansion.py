@@ -97,7 +97,7 @@ def plan(document: Document, registry: Registry, only: Sequence[str] = (), overr
     problems.stop()
     cases = _cases(questions, exclude, suite.seed, names, problems)
     resolved = {
-        **suite.model_dump(include={"name", "description", "seed", "executor", "timeout"}),
+        **{key: getattr(suite, key) for key in ("name", "description", "seed", "executor", "timeout")},
         "grid": {**grid, "include": include, "exclude": exclude},
         "probes": {question.probe.name: question.resolved for question in questions},
     }
@@ -136,7 +136,8 @@ def _cases(
     for order, question in enumerate(questions):
         points = _points(question, exclude)
         for settings in question.variants:
-            fitted = tasks.fitted(question.probe, settings, points) if question.probe.uses_task else points
+            trains = question.probe.uses_task and settings["task"] is not None
+            fitted = tasks.fitted(question.probe, settings, points) if trains else points
             found += [(point[_SEQ_LEN], order, _case(question.probe, point, settings, seed)) for point in fitted]
     if not found:
         problems.add(("grid", "exclude"), "no case is left; exclude less")

@@ -35,7 +35,10 @@ def variants(probe: Probe, entry: ProbeEntry, path: KeyPath, names: Names, probl
     if probe.uses_task and ("task" in choices or hasattr(probe.settings, "task")):
         if "task" not in choices:
             choices["task"] = [probe.settings.task]  # a default may be in any spelling too
-        choices["task"] = [names.task(task, (*path, "task", index)) for index, task in enumerate(choices["task"])]
+        choices["task"] = [
+            task if task is None else names.task(task, (*path, "task", index))
+            for index, task in enumerate(choices["task"])
+        ]
     _require(probe, fields, given, path, problems)
     if len(problems) > before:
         return []
