@@ -59,7 +59,7 @@ def command(
     _refuse_without_frameworks(planned.cases, registry)
     with _folder(planned, registry, results, resume) as folder:
         interrupted = _measure(planned, registry, [str(Path(file).resolve()) for file in files], folder)
-        records = list(folder.records())
+        records = folder.load()
     _show(records, planned, folder, as_json)
     if interrupted:
         left = len(planned.cases) - len(records)

@@ -34,7 +34,7 @@ def load_runs(names: Sequence[str], results: Path) -> LoadedRuns:
     from rnnbench.store import RunFolder, find_run
 
     folders = [RunFolder.open(find_run(results, name)) for name in names]
-    records = [record for folder in folders for record in folder.records()]
+    records = [record for folder in folders for record in folder.load()]
     title = ", ".join(dict.fromkeys(folder.meta["suite_name"] for folder in folders))
     environments = {key: value for folder in folders for key, value in folder.meta["environments"].items()}
     for notice in (notice for folder in folders for notice in folder.notices):
