@@ -109,6 +109,16 @@ class Program(ABC):
         """
 
     @abstractmethod
+    def state_jacobians(self, xs: Array, states: States | None = None) -> tuple[States, np.ndarray]:
+        """(states after xs_TBD, ∂s_t/∂s_{t−1} for every t and sequence as (T, B, n, n)), in the program's dtype.
+
+        s_t is the whole recurrent state of all layers as n real numbers: layer by layer, leaf by leaf, a complex entry
+        as its real part followed by its imaginary part. Row i, column j: entry i of s_t by entry j of s_{t−1}. Through
+        `model.advance`, dropout off. From the initial states unless others are given, so that a long sequence can be
+        asked for in pieces; T·B·n² numbers come back at once.
+        """
+
+    @abstractmethod
     def parameters(self) -> dict[str, np.ndarray]:
         """The current parameters as NumPy, under the names of `Weights.params`."""
 

@@ -25,7 +25,8 @@ class Probe:
     ignores: axes of the grid that do not change the answer; cases that differ only there are measured once. A probe
     that
         ignores `implementation` runs on the backend's stepwise reference.
-    uses_task: the probe trains on a task (its settings have the field `task`), which then fixes input and output sizes.
+    uses_task: the probe trains on a task (its settings have the field `task`, which then fixes input and output sizes;
+        where that is None, the case has no task).
     doc: one sentence for `rnnbench list`.
     """
 

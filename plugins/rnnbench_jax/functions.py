@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from rnnbench.backend import ProgramSpec
@@ -13,6 +14,7 @@ from rnnbench.task import Batch
 from rnnbench_jax.ops import jax_ops
 from rnnbench_jax.optimizers import transformation
 from rnnbench_jax.state_gradients import growth_factors
+from rnnbench_jax.state_jacobians import jacobians
 
 if TYPE_CHECKING:
     import jax
@@ -46,6 +48,8 @@ class Functions:
     """(params, initial, batch) -> {loss, metric}"""
     growth: jax.stages.Wrapped
     """(params, initial, xs, cotangent) -> factors_TB"""
+    jacobians: jax.stages.Wrapped
+    """(params, states, xs) -> (states, jacobians (T, B, n, n))"""
 
     def compilations(self) -> int:
         """How many programs XLA has compiled for these functions so far."""
@@ -101,6 +105,7 @@ def functions(spec: ProgramSpec) -> Functions:
         train=jax.jit(train, donate_argnums=0),
         evaluate=jax.jit(evaluate),
         growth=jax.jit(growth),
+        jacobians=jax.jit(partial(jacobians, model)),
     )
 
 

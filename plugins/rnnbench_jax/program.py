@@ -13,7 +13,7 @@ from rnnbench import process_memory
 from rnnbench.backend import Program, ProgramSpec
 from rnnbench.cell import Array, tree_map
 from rnnbench.errors import OutOfMemory
-from rnnbench.model import States, layer_params
+from rnnbench.model import States, batched, layer_params
 from rnnbench.task import Batch
 from rnnbench_jax import threads
 from rnnbench_jax.devices import Device
@@ -104,6 +104,11 @@ class JaxProgram(Program):
         growth = self._functions.growth
         return accumulated(self.get(self._ready(growth, self._training.params, self._initial, xs, cotangent)))
 
+    def state_jacobians(self, xs: Array, states: States | None = None) -> tuple[States, np.ndarray]:
+        """A scan for the trajectory, then forward mode for all steps and sequences at once."""
+        states, found = self._ready(self._jacobians, xs, states)
+        return states, self.get(found)
+
     def parameters(self) -> dict[str, np.ndarray]:
         """Copies of the current parameters."""
         return {name: self.get(array) for name, array in self._training.params.items()}
@@ -143,6 +148,12 @@ class JaxProgram(Program):
             "denormals": self._ready(self._denormals),
             "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""),
         }
+
+    def _jacobians(self, xs: Array, states: States | None) -> tuple[States, Array]:
+        import jax.numpy as jnp
+
+        states = batched(self._initial, xs.shape[1], jnp.broadcast_to) if states is None else states
+        return self._functions.jacobians(self._training.params, states, xs)
 
     def _trained(self, batch: Batch) -> Array:
         if self._training.memory is None:

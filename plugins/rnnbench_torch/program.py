@@ -16,6 +16,7 @@ from rnnbench_torch import devices, optimizers
 from rnnbench_torch.arrays import to_numpy, to_torch
 from rnnbench_torch.ops import torch_ops
 from rnnbench_torch.state_gradients import log_norms
+from rnnbench_torch.state_jacobians import jacobians
 
 if TYPE_CHECKING:
     import numpy as np
@@ -99,6 +100,15 @@ class TorchProgram(Program):
         with self._asked():
             initial = self._initial(xs.shape[1])
             return to_numpy(log_norms(lambda s, x: advance(model, ops, params, s, x), initial, xs, cotangent))
+
+    def state_jacobians(self, xs: torch.Tensor, states: States | None = None) -> tuple[States, np.ndarray]:
+        """(states after xs, ∂s_t/∂s_{t−1} over real entries as (T, B, n, n))."""
+        params = {name: param.detach() for name, param in self._params.items()}
+        model, ops = self._spec.model, torch_ops()
+        with self._asked():
+            states = self._initial(xs.shape[1]) if states is None else states
+            states, found = jacobians(lambda s, x: advance(model, ops, params, s, x)[0], states, xs)
+            return states, to_numpy(found)
 
     def parameters(self) -> dict[str, np.ndarray]:
         """Copies of the current parameters."""

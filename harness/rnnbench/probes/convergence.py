@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from rnnbench.backend import Batch, Optimizer, Program
+from rnnbench.backend import Batch, Program
 from rnnbench.clock import SYSTEM
 from rnnbench.context import Context
-from rnnbench.errors import Diverged, Skipped
+from rnnbench.errors import Diverged
 from rnnbench.probe import Probe
+from rnnbench.probes import training
 from rnnbench.quantity import Curve, Measurement, Quantity, Value
 from rnnbench.task import Task
 
@@ -55,12 +55,13 @@ class _Course:
 
 def measure(context: Context) -> Measurement:
     """Train with evaluations in between; the clock runs during training steps only."""
-    task, options, settings = _task(context), context.task_options or {}, context.settings
+    task, options, settings = training.task_of(context), context.task_options or {}, context.settings
     program = _program(context, task)
     course = _Course()
     target = task.solved(context.case.seq_len, **options)
-    validation = [program.put(batch) for batch in _validation(context, task)]
-    batches = _training(context, task)
+    count = max(1, round(settings.eval_size / context.case.batch_size))
+    validation = [program.put(batch) for batch in training.validation_batches(context, count)]
+    batches = training.training_batches(context, settings.replicate)
     _evaluate(program, validation, course, target)
     while course.steps < settings.max_steps:
         count = min(settings.eval_every, settings.max_steps - course.steps)
@@ -71,40 +72,10 @@ def measure(context: Context) -> Measurement:
     return _measurement(context, task, course, program)
 
 
-def _task(context: Context) -> Task:
-    from importlib.util import find_spec
-
-    task = context.task
-    if task is None:
-        raise ValueError("the convergence probe needs a task")
-    for module in task.requires:
-        if find_spec(module) is None:
-            raise Skipped(f'task {task.name!r} needs the package {module!r}; pip install "rnnbench[data]"')
-    return task
-
-
 def _program(context: Context, task: Task) -> Program:
-    settings = context.settings
-    optimizer = Optimizer(settings.optimizer, settings.lr, settings.momentum, settings.weight_decay, settings.clip)
-    weights = context.weights("replicate", settings.replicate)
+    weights = context.weights("replicate", context.settings.replicate)
+    optimizer = training.optimizer(context.settings)
     return context.program(weights, loss=task.loss, metric=task.metric, optimizer=optimizer)
-
-
-def _training(context: Context, task: Task) -> Iterator[Batch]:
-    """Endless training batches: the same for every cell, backend and optimiser."""
-    case = context.case
-    rng = context.rng("train", case.settings["task"], case.seq_len, context.settings.replicate)
-    while True:
-        yield task.batch(rng, case.seq_len, case.batch_size, "train", **(context.task_options or {}))
-
-
-def _validation(context: Context, task: Task) -> list[Batch]:
-    """A fixed validation set, the same for every replicate, in batches of the training size (one compiled shape)."""
-    case, settings = context.case, context.settings
-    rng = context.rng("validation", case.settings["task"], case.seq_len)
-    count = max(1, round(settings.eval_size / case.batch_size))
-    options = context.task_options or {}
-    return [task.batch(rng, case.seq_len, case.batch_size, "validation", **options) for _ in range(count)]
 
 
 def _train(program: Program, chunk: list[Batch], course: _Course) -> None:
