@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -62,13 +63,27 @@ def command(
         records = folder.load()
     _show(records, planned, folder, as_json)
     if interrupted:
-        left = len(planned.cases) - len(records)
-        click.echo(
-            f"\ninterrupted: {len(records)} cases are kept in {folder.path}, {left} are left. Go on with:", err=True
-        )
-        click.echo(f"  rnnbench run {suite} --resume {folder.path}", err=True)
+        left = len(planned.cases) - sum(record.complete for record in records)
+        click.echo(f"\ninterrupted: {len(records)} cases are kept in {folder.path}, {left} are left. Go on:", err=True)
+        click.echo(f"  {_again(suite, plugins, only, overrides, results, folder)}", err=True)
     bad = any(record.status not in ("ok", "skipped") for record in records)
     click.get_current_context().exit(130 if interrupted else int(bad))
+
+
+def _again(
+    suite: Path,
+    plugins: Sequence[Path],
+    only: Sequence[str],
+    overrides: Sequence[str],
+    results: Path,
+    folder: RunFolder,
+) -> str:
+    """The command that goes on with an interrupted run: it has to name the same cases."""
+    options = {"--plugin": plugins, "--only": only, "--set": overrides}
+    words = ["rnnbench", "run", str(suite)]
+    words += [word for option, values in options.items() for value in values for word in (option, str(value))]
+    words += [] if results == Path("results") else ["--results", str(results)]
+    return shlex.join([*words, "--resume", str(folder.path)])
 
 
 def _listing(cases: Sequence[Case], as_json: bool) -> str:
@@ -107,8 +122,10 @@ def _measure(planned: Plan, registry: Registry, plugins: list[str], folder: RunF
     from rnnbench.cli.progress import Progress
     from rnnbench.runner import Runner
 
-    done = folder.done()
-    cases = [case for case in planned.cases if case.id not in done]
+    kept = {record.case.id: record for record in folder.load()}
+    done = [record for record in kept.values() if record.complete]
+    finished = {record.case.id for record in done}
+    cases = [case for case in planned.cases if case.id not in finished]
     progress = Progress(cases, done=len(done))
     session = registry.executors[planned.executor].open()
     runner = Runner(registry, session, tuple(plugins), planned.timeout, folder.environment)
@@ -117,7 +134,7 @@ def _measure(planned: Plan, registry: Registry, plugins: list[str], folder: RunF
         progress.ended(folder.append(record))
 
     try:
-        runner.run(cases, keep, progress.started)
+        runner.run(cases, keep, progress.started, earlier=kept)
     except KeyboardInterrupt:
         return True
     finally:
