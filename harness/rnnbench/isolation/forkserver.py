@@ -15,6 +15,8 @@ import sys
 import time
 import uuid
 import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rnnbench.errors import UsageError
@@ -35,16 +37,30 @@ class LauncherLost(Exception):
     """The launcher ended or hangs; the message says what it was doing."""
 
 
+@dataclass(frozen=True)
+class Interpreter:
+    """How a launcher is started, where it is not this very Python with this very path.
+
+    command: a process that calls `rnnbench.isolation.launcher.main()`. variables: environment variables beside those of
+    this process. folder: where jobs run, None for the current one.
+    """
+
+    command: Sequence[str]
+    variables: Mapping[str, str] = field(default_factory=dict)
+    folder: Path | None = None
+
+
 class ForkServer:
     """A session with one launcher per tuple of preloaded modules, started when first needed. One job at a time."""
 
-    def __init__(self, always: tuple[str, ...] = WORKER) -> None:
+    def __init__(self, always: tuple[str, ...] = WORKER, interpreter: Interpreter | None = None) -> None:
         if not hasattr(os, "fork"):
             raise UsageError(
                 f"the executor `forkserver` needs Linux or macOS, this is {sys.platform}. "
                 "Use WSL, or the executor `inline` (no timeouts, no protection against crashes)."
             )
         self._always = always
+        self._interpreter = interpreter
         self._launchers: dict[tuple[str, ...], _Launcher] = {}
 
     def run(self, job: Job, preload: tuple[str, ...], timeout: float) -> Outcome:
@@ -69,7 +85,8 @@ class ForkServer:
 
     def _exchange(self, job: Job, preload: tuple[str, ...], timeout: float) -> tuple[bytes, bytes]:
         """Answer and output; a launcher that was lost before it began the job is replaced, once."""
-        request = json.dumps({"job": dict(job), "cwd": str(Path.cwd()), "timeout": timeout}).encode()
+        folder = Path.cwd() if self._interpreter is None else self._interpreter.folder or Path.cwd()
+        request = json.dumps({"job": dict(job), "cwd": str(folder), "timeout": timeout}).encode()
         for last_try in (False, True):
             launcher = self._launcher(preload)
             try:
@@ -85,7 +102,8 @@ class ForkServer:
 
     def _launcher(self, preload: tuple[str, ...]) -> _Launcher:
         if preload not in self._launchers:
-            launcher = _Launcher((*self._always, *preload))
+            interpreter = self._interpreter or _this_python()
+            launcher = _Launcher((*self._always, *preload), interpreter)
             if launcher.lost_threads:
                 launcher.stop()
                 warnings.warn(
@@ -94,7 +112,7 @@ class ForkServer:
                     RuntimeWarning,
                     stacklevel=2,
                 )
-                launcher = _Launcher(())
+                launcher = _Launcher((), interpreter)
             self._launchers[preload] = launcher
         return self._launchers[preload]
 
@@ -102,19 +120,23 @@ class ForkServer:
         self._launchers.pop(preload).stop()
 
 
+def _this_python() -> Interpreter:
+    return Interpreter([sys.executable, "-P", "-c", _COMMAND, json.dumps(sys.path)])
+
+
 class _Launcher:
     """The launcher process seen from the command."""
 
-    def __init__(self, modules: tuple[str, ...]) -> None:
+    def __init__(self, modules: tuple[str, ...], interpreter: Interpreter) -> None:
         self.modules = modules
         self._mark = uuid.uuid4().hex
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-c", _COMMAND, json.dumps(sys.path)],
+            list(interpreter.command),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,
             start_new_session=True,
-            env={**os.environ, orphans.MARK: self._mark},
+            env={**os.environ, **interpreter.variables, orphans.MARK: self._mark},
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
