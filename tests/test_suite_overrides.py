@@ -79,6 +79,7 @@ def test_a_profile_that_is_not_chosen_changes_nothing(tmp_path):
         ("seq_len=[64, x]", '--set seq_len=[64, x]: grid.seq_len[1]: found "x"; it should be a whole number'),
         ("seq_len=[64", "--set seq_len=[64: this is not valid YAML"),
         ("seq_len=!!int 5", "tags (tag:yaml.org,2002:int) are not allowed"),
+        ("seq_len=.nan", '--set seq_len=.nan: found ".nan"; a number must be finite'),
         ("seq_len=", "grid.seq_len: found null"),
         ("cell=lstn", '--set cell=lstn: grid.cell: unknown cell "lstn"'),
         ("grid.cel=rnn", '--set grid.cel=rnn: grid.cel: unknown key "cel"'),

@@ -42,7 +42,7 @@ def test_a_shipped_suite_plans_with_the_shipped_plugins(path, installed):
 
 
 def test_the_format_in_the_documentation_is_one_that_plans(tmp_path, installed):
-    text = textwrap.dedent(suite.__doc__.partition("The format:")[2].partition("In `exclude`")[0])
+    text = textwrap.dedent(str(suite.__doc__).partition("The format:")[2].partition("In `exclude`")[0])
     (tmp_path / "my_cell.py").touch()
     document = suite.read(write(tmp_path, text))
     assert schema_errors(document.data) == []

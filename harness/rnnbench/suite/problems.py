@@ -38,7 +38,8 @@ class Problems:
         known = path
         while known not in self._places:
             known = known[:-1]
-        name = spelled(path if len(known) >= len(path) - 1 and not isinstance(path[-1], int) else known)
+        inside = path[len(known) :]  # a missing key is named, an item of what is no list is not
+        name = spelled(path if len(inside) == 1 and isinstance(inside[0], str) else known)
         place = self._places[known]
         entry = (place, f"{place.text}: {name}: {message}" if name else f"{place.text}: {message}")
         self._found[entry] = None
