@@ -63,8 +63,9 @@ def command(
         records = folder.load()
     _show(records, planned, folder, as_json)
     if interrupted:
-        left = len(planned.cases) - sum(record.complete for record in records)
-        click.echo(f"\ninterrupted: {len(records)} cases are kept in {folder.path}, {left} are left. Go on:", err=True)
+        kept = sum(record.complete for record in records)
+        left = len(planned.cases) - kept
+        click.echo(f"\ninterrupted: {kept} cases are kept in {folder.path}, {left} are left. Go on with:", err=True)
         click.echo(f"  {_again(suite, plugins, only, overrides, results, folder)}", err=True)
     bad = any(record.status not in ("ok", "skipped") for record in records)
     click.get_current_context().exit(130 if interrupted else int(bad))
@@ -122,11 +123,9 @@ def _measure(planned: Plan, registry: Registry, plugins: list[str], folder: RunF
     from rnnbench.cli.progress import Progress
     from rnnbench.runner import Runner
 
-    kept = {record.case.id: record for record in folder.load()}
-    done = [record for record in kept.values() if record.complete]
-    finished = {record.case.id for record in done}
-    cases = [case for case in planned.cases if case.id not in finished]
-    progress = Progress(cases, done=len(done))
+    done, earlier = folder.done(), folder.incomplete()
+    cases = [case for case in planned.cases if case.id not in done]
+    progress = Progress(cases, len(done), earlier)
     session = registry.executors[planned.executor].open()
     runner = Runner(registry, session, tuple(plugins), planned.timeout, folder.environment)
 
@@ -134,7 +133,7 @@ def _measure(planned: Plan, registry: Registry, plugins: list[str], folder: RunF
         progress.ended(folder.append(record))
 
     try:
-        runner.run(cases, keep, progress.started, earlier=kept)
+        runner.run(cases, keep, progress.started, earlier)
     except KeyboardInterrupt:
         return True
     finally:

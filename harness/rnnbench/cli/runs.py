@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,7 @@ def load_runs(names: Sequence[str], results: Path) -> LoadedRuns:
 
     folders = [RunFolder.open(find_run(results, name)) for name in names]
     records = [record for folder in folders for record in folder.load()]
+    gc.freeze()  # none of it becomes garbage before the process ends
     title = ", ".join(dict.fromkeys(folder.meta["suite_name"] for folder in folders))
     environments = {key: value for folder in folders for key, value in folder.meta["environments"].items()}
     for notice in (notice for folder in folders for notice in folder.notices):
