@@ -11,7 +11,7 @@ from jax_programs import IMPLEMENTATIONS, B, H, O, T, inputs, leaky, program, wh
 from rnnbench import Weights, oracle
 from rnnbench.cell import leaves
 from rnnbench_cells import gru, lru, lstm, rnnbench_cells
-from rnnbench_jax import associative_scan, scan
+from rnnbench_jax import associative_scan
 
 CELLS = {cell.name: cell for cell in (*rnnbench_cells(), leaky(), whirl())}
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
@@ -132,14 +132,15 @@ def draw(T, kind):
 
 
 @pytest.mark.parametrize("kind", ["real", "complex"])
-@pytest.mark.parametrize("T", [1, 2, 7, 32])
+@pytest.mark.parametrize("T", [1, 2, 7, 16])
 def test_the_parallel_scan_is_the_loop(T, kind):
     a, b, h, weight = draw(T, kind)
-    hs = []
-    state = h
-    for t in range(T):
-        state = a[t] * state + b[t]
-        hs.append(state)
+
+    def loop(a, b, h):
+        def step(h, ab):
+            return (h := ab[0] * h + ab[1]), h
+
+        return jax.lax.scan(step, h, (a, b))[1]
 
     def states_and_gradients(recurrence):
         def loss(*arguments):
@@ -150,8 +151,8 @@ def test_the_parallel_scan_is_the_loop(T, kind):
 
     with jax.enable_x64(True):
         gradients, found = states_and_gradients(associative_scan.recurrence())
-        true_gradients, _ = states_and_gradients(scan._loop)
-    np.testing.assert_allclose(found, np.stack(hs), rtol=1e-11, atol=1e-11)
+        true_gradients, true = states_and_gradients(loop)
+    np.testing.assert_allclose(found, true, rtol=1e-11, atol=1e-11)
     for one, other in zip(gradients, true_gradients, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-10)
 
