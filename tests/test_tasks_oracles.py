@@ -374,11 +374,20 @@ def test_nothing_beyond_the_training_length_is_trained_and_nothing_else_tested(t
             assert masks[split].any(axis=1).sum() == len([t for t in range(L) if task is not modular or t % 2])
         assert not masks["test"][:L].any()
         assert masks["test"][-1].all()
+        if labels == "every" and task is not modular:
+            assert all(masks[split].all(axis=1).sum() == (T - L if split == "test" else L) for split in SPLITS)
         if labels == "last":
             assert all((mask.sum(0) == 1).all() for mask in masks.values())
 
 
 SPLITS = ("train", "validation", "test")
+
+
+def test_every_step_with_an_answer_counts_unless_told_otherwise():
+    assert draw(parity, 40, 8)["mask"].all()
+    assert draw(word_problem, 40, 8)["mask"].all()
+    assert (np.nonzero(draw(modular, 41, 8)["mask"].all(axis=1))[0] == np.arange(0, 41, 2)).all()
+    assert (np.nonzero(draw(modular, 40, 8)["mask"].all(axis=1))[0] == np.arange(1, 40, 2)).all()
 
 
 def test_a_sequence_is_the_same_whether_its_last_or_every_step_counts():
@@ -488,7 +497,9 @@ def test_logistic_map_is_solved_by_the_map(ahead):
         return state, y
 
     batch = draw(logistic_map, 2000, 16, ahead=ahead)
-    assert_solved(logistic_map, unroll(step, None, batch["xs"]), batch, 2000, ahead=ahead)
+    outputs = unroll(step, None, batch["xs"])
+    assert_solved(logistic_map, outputs, batch, 2000, ahead=ahead)
+    assert np.abs(outputs - batch["targets"]).max() < 4**ahead * 1e-15, "a slope of at most 4 each step"
 
 
 def test_logistic_map_the_mean_scores_one_eighth_and_no_line_does_better():

@@ -52,7 +52,7 @@ japanese_vowels = recorded(
     output_size=SPEAKERS,
     loss=cross_entropy_last,
     chance=lambda T: math.log(SPEAKERS),  # noqa: ARG005
-    solved=lambda T: 0.2,  # noqa: ARG005
+    solved=lambda T: 0.4,  # noqa: ARG005
     metric=accuracy_last,
     metric_name="accuracy",
     source="Kudo, Toyama & Shimbo 1999, Pattern Recognition Letters 20; UCI Japanese Vowels, as sktime carries it",
@@ -62,6 +62,6 @@ japanese_vowels = recorded(
 the utterance. `mask` is 1 on the frames that are there; padding is zero and at the end.
 
 The published split: 270 to train, of which a fifth, six a speaker, is the validation; 370 to test. Chance: nine
-speakers alike in number in training, ln 9 nats. Solved at 0.2: the best linear softmax readers of the last frame, or of
-the mean frame, come to 0.11 to 0.2. So it is a test of variable length, not of memory.
+speakers alike in number in training, ln 9 nats. Solved at 0.4: plain linear softmax readers of the last or the mean
+frame come to 0.8, the best tuned ones to 0.11 to 0.2. So it is a test of variable length, not of memory.
 """
