@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 
+from rnnbench.errors import UsageError
 from rnnbench.ops import numpy_ops
 from rnnbench_tasks.adding import adding
 from rnnbench_tasks.associative import induction, mqar
@@ -483,6 +484,8 @@ def test_automata_refuse_the_impossible():
     assert "prime" in refusal(modular, 10, modulus=1)
     assert "at least 2" in refusal(modular, 0)
     assert "Did you mean 'S5'?" in refusal(word_problem, 10, group="SS5")
+    with pytest.raises(UsageError, match="knows the groups"):
+        word_problem.inputs(group="S6")
 
 
 # logistic map

@@ -8,12 +8,19 @@ from itertools import permutations
 
 import numpy as np
 
-from rnnbench.errors import nearest
+from rnnbench.errors import UsageError, nearest
 from rnnbench_tasks.labelling import OPTIONS, check_labels, counted, prefixes
 from rnnbench_tasks.losses import accuracy, cross_entropy
 from rnnbench_tasks.sequences import Arrays, one_hot, synthetic
 
 ORDERS = {"S3": 6, "A4": 12, "S4": 24, "A5": 60, "S5": 120}
+
+
+def order(group: str) -> int:
+    """|G|. Raises UsageError for an unknown group."""
+    if group not in ORDERS:
+        raise UsageError(f"word_problem knows the groups {', '.join(ORDERS)}; found {group}.{nearest(group, ORDERS)}")
+    return ORDERS[group]
 
 
 @lru_cache(maxsize=2)
@@ -41,8 +48,10 @@ def _draw(rng: np.random.Generator, T: int, B: int, split: str, group: str, labe
 
 
 def _check(T: int, group: str, labels: str, train_length: int) -> str | None:
-    if group not in ORDERS:
-        return f"word_problem knows the groups {', '.join(ORDERS)}; found {group}.{nearest(group, ORDERS)}"
+    try:
+        order(group)
+    except UsageError as error:
+        return str(error)
     return check_labels("word_problem", T, labels, train_length)
 
 
@@ -51,8 +60,8 @@ word_problem = synthetic(
     _check,
     {"group": "S5"} | OPTIONS,
     name="word_problem",
-    input_size=lambda group, labels, train_length: ORDERS[group],  # noqa: ARG005
-    output_size=lambda group, labels, train_length: ORDERS[group],  # noqa: ARG005
+    input_size=lambda group, labels, train_length: order(group),  # noqa: ARG005
+    output_size=lambda group, labels, train_length: order(group),  # noqa: ARG005
     loss=cross_entropy,
     chance=lambda T, group, labels, train_length: math.log(ORDERS[group]),  # noqa: ARG005
     solved=lambda T, group, labels, train_length: math.log(ORDERS[group]) / 10,  # noqa: ARG005
