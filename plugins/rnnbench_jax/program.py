@@ -106,8 +106,8 @@ class JaxProgram(Program):
 
     def state_jacobians(self, xs: Array, states: States | None = None) -> tuple[States, np.ndarray]:
         """A scan for the trajectory, then forward mode for all steps and sequences at once."""
-        states, found = self._ready(self._jacobians, xs, states)
-        return states, self.get(found)
+        reached, found = self._ready(self._jacobians, xs, states)
+        return reached, self.get(found)
 
     def parameters(self) -> dict[str, np.ndarray]:
         """Copies of the current parameters."""

@@ -25,7 +25,7 @@ def jacobians(step: Step, states: States, xs: Any) -> tuple[States, Any]:
     states, flat = _trajectory(step, states, xs)
     T, B, n = flat.shape
     rows, inputs = flat.reshape(T * B, n), xs.reshape(T * B, -1)
-    _, pull = torch.func.vjp(lambda rows: flattened(step(unflattened(rows, states), inputs)), rows)
+    pull = torch.func.vjp(lambda rows: flattened(step(unflattened(rows, states), inputs)), rows)[1]
     units = torch.eye(n, dtype=rows.dtype, device=rows.device)
     found = torch.func.vmap(lambda unit: pull(unit.expand_as(rows))[0], out_dims=1)(units)
     return states, found.reshape(T, B, n, n)

@@ -9,6 +9,7 @@ doi:10.1103/PhysRevResearch.5.043044). Everything is NumPy float64, whichever fr
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -26,7 +27,7 @@ WARMUP = 0.2
 left of the turning afterwards shrinks exponentially with the gaps between exponents."""
 BLOCKS = 8
 """The steps after the warm-up are cut into so many blocks per trajectory; their means give the interval."""
-SWEEPS, SETTLED = 50, 1e-9
+SWEEPS, SETTLED, APART = 30, 1e-12, 0.4
 """At most so many sweeps towards singular values, or until no logarithm moves by more than SETTLED."""
 
 
@@ -156,19 +157,35 @@ def log_singular_values(factors: Sequence[np.ndarray]) -> np.ndarray:
     Q_m R_m ··· R_1 Q_0ᵀ and R_m ··· R_1 have the same singular values. So have the factors of the transposed product,
     which are triangularised in turn; each such sweep shrinks what is off the diagonal by (σ_{i+1}/σ_i)², and what is
     left on the diagonals multiplies to the singular values (Stewart 1997, "On graded QR decompositions of products of
-    matrices"). Values closer than SWEEPS can tell apart are off by no more than the distance between them.
+    matrices"). SWEEPS leave less than e^(−2·SWEEPS·APART) between values APART or more; those closer to each other form
+    blocks, which are so narrow that their products can be formed.
     """
     import numpy as np
 
     columns = factors[0].shape[1]
-    logs = None
+    logs = np.full(len(factors[-1]), np.inf)
     for _ in range(SWEEPS):
-        factors, found = _transposed(factors)
-        if logs is not None and len(found) == len(logs) and np.all(np.abs(found - logs) <= SETTLED):
+        before = logs
+        factors, logs = _transposed(factors)
+        if np.all(np.abs(logs - before) <= SETTLED):
             break
-        logs = found
-    alive = np.sort(found)[::-1]
+    else:
+        edges = [0, *(np.flatnonzero(logs[:-1] - logs[1:] > APART) + 1), len(logs)]
+        logs = np.concatenate([_of_block(factors, *edge) for edge in itertools.pairwise(edges)])
+    alive = np.sort(logs)[::-1]
     return np.concatenate([alive, np.full(columns - len(alive), -np.inf)])
+
+
+def _of_block(factors: Sequence[np.ndarray], start: int, stop: int) -> np.ndarray:
+    """ln σ of the product of the diagonal blocks start:stop, kept at unit size with its logarithm apart."""
+    import numpy as np
+
+    product, log = np.eye(stop - start), 0.0
+    for factor in factors:
+        product = factor[start:stop, start:stop] @ product
+        size = np.linalg.norm(product)
+        product, log = product / size, log + np.log(size)
+    return np.log(np.linalg.svd(product, compute_uv=False)) + log
 
 
 def _transposed(factors: Sequence[np.ndarray]) -> tuple[list[np.ndarray], np.ndarray]:
