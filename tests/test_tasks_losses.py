@@ -5,40 +5,13 @@ import math
 import numpy as np
 import pytest
 
-from rnnbench.ops import Ops, numpy_ops
+from rnnbench.ops import numpy_ops
+from rnnbench_jax.ops import jax_ops
 from rnnbench_tasks import losses
+from rnnbench_torch.ops import torch_ops
 
 OPS = numpy_ops()
 T, B, K = 7, 5, 4
-
-
-def torch_ops():
-    torch = pytest.importorskip("torch")
-    namespace = pytest.importorskip("array_api_compat.torch")
-    f = torch.nn.functional
-    return Ops(
-        namespace,
-        sigmoid=torch.sigmoid,
-        logsigmoid=f.logsigmoid,
-        softplus=f.softplus,
-        silu=f.silu,
-        relu=torch.relu,
-        logsumexp=torch.logsumexp,
-    )
-
-
-def jax_ops():
-    jax = pytest.importorskip("jax")
-    nn = jax.nn
-    return Ops(
-        jax.numpy,
-        sigmoid=nn.sigmoid,
-        logsigmoid=nn.log_sigmoid,
-        softplus=nn.softplus,
-        silu=nn.silu,
-        relu=nn.relu,
-        logsumexp=nn.logsumexp,
-    )
 
 
 def prefix_mask(rng):
@@ -66,11 +39,10 @@ with_and_without_mask = pytest.mark.parametrize("masked", [False, True], ids=["w
 @every_loss
 @with_and_without_mask
 def test_numpy_and_torch_agree(name, masked):
-    ops = torch_ops()
     torch = pytest.importorskip("torch")
     outputs, batch = example(name, masked)
     loss = getattr(losses, name)
-    got = loss(ops, torch.tensor(outputs), {key: torch.tensor(value) for key, value in batch.items()})
+    got = loss(torch_ops(), torch.tensor(outputs), {key: torch.tensor(value) for key, value in batch.items()})
     assert got.dtype == torch.float64
     assert float(got) == pytest.approx(float(loss(OPS, outputs, batch)), abs=1e-12)
 
@@ -78,12 +50,11 @@ def test_numpy_and_torch_agree(name, masked):
 @every_loss
 @with_and_without_mask
 def test_numpy_and_jax_agree_also_when_compiled(name, masked):
-    ops = jax_ops()
     jax = pytest.importorskip("jax")
     outputs, batch = example(name, masked)
     loss = getattr(losses, name)
     with jax.enable_x64(True):
-        got = jax.jit(lambda y, b: loss(ops, y, b))(outputs, batch)
+        got = jax.jit(lambda y, b: loss(jax_ops(), y, b))(outputs, batch)
         assert got.dtype == np.float64
     assert float(got) == pytest.approx(float(loss(OPS, outputs, batch)), abs=1e-12)
 
