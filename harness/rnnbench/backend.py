@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rnnbench.cell import Array
 from rnnbench.implementation import Implementation
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 Loss = Callable[[Any, Array, Batch], Array]
 """loss(ops, outputs_TBO, batch) -> scalar, written in the portable array namespace."""
+
+Pass = Literal["forward", "backward", "train"]
+"""What a program is asked to do with a batch: inference, the way back alone, or forward, backward and optimiser."""
 
 OPTIMIZERS = ("sgd", "momentum", "rmsprop", "adam", "adamw")
 DTYPES = ("float32", "float64", "bfloat16", "float16")
@@ -60,6 +63,14 @@ class ProgramSpec:
     threads: int | None = None
 
 
+@dataclass(frozen=True)
+class Workload:
+    """A call that keeps one unit of the machine busy and returns when the device is done; amount: FLOP or bytes."""
+
+    call: Callable[[], object]
+    amount: float
+
+
 class Program(ABC):
     """One model on one device.
 
@@ -85,6 +96,15 @@ class Program(ABC):
     @abstractmethod
     def loss_and_gradients(self, batch: Batch) -> tuple[Array, dict[str, Array], Array]:
         """(loss, gradient of each parameter, gradient of xs), dropout off."""
+
+    @abstractmethod
+    def backward(self, batch: Batch) -> Callable[[], object]:
+        """Run the forward pass of `loss_and_gradients` and keep what its backward needs.
+
+        Returns a call that runs the backward pass alone, from the loss to the gradients of every parameter and of xs
+        (dropout off), as often as one likes and always to the same numbers: (gradient of each parameter, gradient of
+        xs). What is kept lives as long as the call.
+        """
 
     @abstractmethod
     def train_step(self, batch: Batch) -> Array:
@@ -165,6 +185,15 @@ class Backend(ABC):
     @abstractmethod
     def preferred(self, device: str) -> Sequence[str]:
         """Names of implementations in the order `auto` tries them."""
+
+    def ceilings(self, device: str, dtype: str, threads: int | None) -> Mapping[str, Workload]:
+        """Work that shows what the device can do at best, set up in this process as `build` would set it up.
+
+        `flops_per_second`: a square product of 2n³ FLOP, large enough to fill the device. `bytes_per_second`: an array
+        larger than any cache, read and written once. Empty where the backend has nothing to offer.
+        """
+        del device, dtype, threads
+        return {}
 
     @abstractmethod
     def build(self, spec: ProgramSpec) -> Program:

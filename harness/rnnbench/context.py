@@ -38,6 +38,8 @@ class Context:
     settings: Any
     task: Task | None = None
     task_options: Mapping[str, Option] | None = None
+    ceilings: Mapping[str, float] | None = None
+    """`flops_per_second` and `bytes_per_second` of the case's device at best, None where they are not known."""
 
     @property
     def model(self) -> Model:

@@ -27,6 +27,7 @@ class Probe:
         ignores `implementation` runs on the backend's stepwise reference.
     uses_task: the probe trains on a task (its settings have the field `task`, which then fixes input and output sizes;
         where that is None, the case has no task).
+    uses_ceilings: `measure` wants to know what the machine can do at best (`Context.ceilings`).
     doc: one sentence for `rnnbench list`.
     """
 
@@ -37,4 +38,5 @@ class Probe:
     measure: Callable[[Context], Measurement]
     ignores: tuple[str, ...] = ()
     uses_task: bool = False
+    uses_ceilings: bool = False
     doc: str = ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ Job = Mapping[str, Any]
 
 
 def perform(job: Job) -> dict[str, Any]:
-    """Run one job: `{"kind": "verify" | "measure" | "kit", "case": {...}, "plugins": [files]}`.
+    """Run one job: `{"kind": "verify" | "measure" | "kit" | "ceilings", "case": {...}, "plugins": [files]}`.
 
     Returns `{"status", "reason", "seconds", ...}`; whatever the plugin raises becomes a status, never an exception.
     `seconds` is what all of it took in here.
@@ -68,9 +68,8 @@ def describe(error: BaseException) -> str:
 
 
 def _measure(context: Context, registry: Registry, job: Job) -> dict[str, Any]:
-    del job
     probe = registry.probes[context.case.probe]
-    measurement = probe.measure(context)
+    measurement = probe.measure(replace(context, ceilings=job.get("ceilings")))
     return measurement_json(measurement, {quantity.name: quantity for quantity in probe.quantities})
 
 
@@ -117,8 +116,18 @@ def _kit(context: Context, registry: Registry, job: Job) -> dict[str, Any]:
     return run_kit(context)
 
 
+def _ceilings(context: Context, registry: Registry, job: Job) -> dict[str, Any]:
+    """What the case's device can do at best, in its dtype, with its threads."""
+    from rnnbench.ceilings import measure
+
+    del registry, job
+    case = context.case
+    return {"ceilings": measure(context.backend, case.device, case.dtype, case.threads)}
+
+
 KINDS: dict[str, Callable[[Context, Registry, Job], dict[str, Any]]] = {
     "measure": _measure,
     "verify": _verify,
     "kit": _kit,
+    "ceilings": _ceilings,
 }

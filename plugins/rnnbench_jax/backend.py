@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rnnbench.backend import Backend, Program, ProgramSpec
+from rnnbench.backend import Backend, Program, ProgramSpec, Workload
 from rnnbench.cell import leaves
 from rnnbench.errors import Skipped
-from rnnbench_jax import threads
-from rnnbench_jax.devices import CUDA_PLUGINS, cuda_problem, device, installed, tpu_problem
+from rnnbench_jax import threads as pool
+from rnnbench_jax.devices import CUDA_PLUGINS, cuda_problem, installed, tpu_problem
+from rnnbench_jax.devices import device as find_device
 
 REQUIRED = ("jax", "jaxlib", "optax")
 
@@ -37,17 +38,32 @@ class JaxBackend(Backend):
         """A loop is quicker on a CPU, where the log T passes of a parallel scan find no cores to share them."""
         return ("scan", "associative_scan") if device == "cpu" else ("associative_scan", "scan")
 
+    def ceilings(self, device: str, dtype: str, threads: int | None) -> Mapping[str, Workload]:
+        """A large product and a large stream, under the settings of a program."""
+        from rnnbench_jax import ceilings
+        from rnnbench_jax.program import MATMUL_PRECISION
+
+        self._require(device)
+        return ceilings.workloads(find_device(device, pool.wanted(threads)), dtype, MATMUL_PRECISION)
+
     def build(self, spec: ProgramSpec) -> Program:
         """Compile nothing yet. Raises Skipped for an absent device or a dtype the cell's state cannot have."""
         from rnnbench_jax.program import JaxProgram
 
-        known = self.devices()
-        if spec.device not in known:
-            raise Skipped(f"backend 'jax' knows no device {spec.device!r}; it knows {', '.join(known)}")
-        problem = self.missing() or known[spec.device] or _dtype_problem(spec)
+        self._require(spec.device)
+        problem = _dtype_problem(spec)
         if problem is not None:
             raise Skipped(problem)
-        return JaxProgram(spec, device(spec.device, threads.wanted(spec.threads)))
+        return JaxProgram(spec, find_device(spec.device, pool.wanted(spec.threads)))
+
+    def _require(self, name: str) -> None:
+        """Raises Skipped where the device is not there."""
+        known = self.devices()
+        if name not in known:
+            raise Skipped(f"backend 'jax' knows no device {name!r}; it knows {', '.join(known)}")
+        problem = self.missing() or known[name]
+        if problem is not None:
+            raise Skipped(problem)
 
 
 def _dtype_problem(spec: ProgramSpec) -> str | None:

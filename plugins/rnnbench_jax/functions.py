@@ -40,6 +40,10 @@ class Functions:
     """(params, states, xs) -> (states, outputs)"""
     gradients: jax.stages.Wrapped
     """(params, initial, batch) -> (loss, gradient of each parameter, gradient of xs)"""
+    keep: jax.stages.Wrapped
+    """(params, initial, batch) -> pullback, with all that backward needs"""
+    pull: jax.stages.Wrapped
+    """pullback -> (gradient of each parameter, gradient of xs)"""
     start: jax.stages.Wrapped
     """params -> Training"""
     train: jax.stages.Wrapped
@@ -79,6 +83,13 @@ def functions(spec: ProgramSpec) -> Functions:
         value, (of_params, of_xs) = jax.value_and_grad(loss, (0, 1))(params, batch["xs"], initial, batch)
         return value, of_params, of_xs
 
+    def keep(params: Params, initial: States, batch: Batch) -> Pullback:
+        value, pullback = jax.vjp(lambda params, xs: loss(params, xs, initial, batch), params, batch["xs"])
+        return jax.tree_util.Partial(lambda pullback, one: pullback(one), pullback, jnp.ones_like(value))
+
+    def pull(pullback: Pullback) -> tuple[Params, Array]:
+        return pullback()
+
     def start(params: dict[str, Array]) -> Training:
         return Training(params, update.init(params), jnp.zeros((), jnp.int32))
 
@@ -101,6 +112,8 @@ def functions(spec: ProgramSpec) -> Functions:
         begin=jax.jit(begin),
         resume=jax.jit(resume),
         gradients=jax.jit(gradients),
+        keep=jax.jit(keep),
+        pull=jax.jit(pull),
         start=jax.jit(start),
         train=jax.jit(train, donate_argnums=0),
         evaluate=jax.jit(evaluate),
@@ -110,6 +123,8 @@ def functions(spec: ProgramSpec) -> Functions:
 
 
 Dropout = Callable[[Array], Array]
+Pullback = Callable[[], tuple[Params, Array]]
+"""The vector-Jacobian product at 1, a pytree of the arrays it keeps."""
 
 
 def dropout(rate: float, seed: int, step: Array) -> Dropout:

@@ -84,6 +84,11 @@ class JaxProgram(Program):
         """By reverse mode through the implementation, or by its own custom_vjp."""
         return self._ready(self._functions.gradients, self._training.params, self._initial, batch)
 
+    def backward(self, batch: Batch) -> Callable[[], object]:
+        """What `jax.vjp` keeps is computed by one compiled call, and pulled back by another."""
+        pullback = self._ready(self._functions.keep, self._training.params, self._initial, batch)
+        return lambda: self._ready(self._functions.pull, pullback)
+
     def train_step(self, batch: Batch) -> Array:
         """One compiled call; parameters and optimiser state are donated to it."""
         return self._ready(self._trained, batch)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-from rnnbench.backend import Backend, ProgramSpec
+from rnnbench.backend import Backend, ProgramSpec, Workload
 from rnnbench.errors import Skipped
-from rnnbench_torch import devices
+from rnnbench_torch import ceilings, devices
 from rnnbench_torch.program import TorchProgram
 
 
@@ -41,17 +41,27 @@ class TorchBackend(Backend):
         del device
         return ("native", "associative_scan", "eager")
 
+    def ceilings(self, device: str, dtype: str, threads: int | None) -> Mapping[str, Workload]:
+        """A large product and a large stream, under the settings of a program."""
+        _require(device)
+        return ceilings.workloads(device, dtype, threads)
+
     def build(self, spec: ProgramSpec) -> TorchProgram:
         """Set threads and precision for the process and put the model on its device."""
-        reason = devices.available().get(spec.device, _unknown(spec.device))
-        if reason is not None:
-            raise Skipped(reason)
-        import torch
-
-        if spec.device == "cuda" and not torch.cuda.is_available():
-            raise Skipped("no CUDA device: torch.cuda.is_available() is false here")
+        _require(spec.device)
         devices.configure(spec.threads)
         return TorchProgram(spec)
+
+
+def _require(device: str) -> None:
+    """Raises Skipped where the device is not there."""
+    reason = devices.available().get(device, _unknown(device))
+    if reason is not None:
+        raise Skipped(reason)
+    import torch
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise Skipped("no CUDA device: torch.cuda.is_available() is false here")
 
 
 def _unknown(device: str) -> str:

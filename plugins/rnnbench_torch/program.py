@@ -69,6 +69,23 @@ class TorchProgram(Program):
             *gradients, xs_gradient = _gradients(loss, [*self._params.values(), xs])
             return loss.detach(), dict(zip(self._params, gradients, strict=True)), xs_gradient
 
+    def backward(self, batch: Batch) -> Callable[[], object]:
+        """By a graph that is kept. cuDNN copies what it keeps at each call, since its backward uses it up."""
+        import torch
+
+        with self._asked(), _reusable_graphs(self.compilations()):
+            xs = batch["xs"].detach().requires_grad_()
+            loss = self._loss({**batch, "xs": xs})
+            inputs = [*self._params.values(), xs]
+            torch.autograd.grad(loss, inputs, retain_graph=True, materialize_grads=True)  # may compile
+
+        def again() -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+            with self._asked():
+                *gradients, xs_gradient = torch.autograd.grad(loss, inputs, retain_graph=True, materialize_grads=True)
+                return dict(zip(self._params, gradients, strict=True)), xs_gradient
+
+        return again
+
     def train_step(self, batch: Batch) -> torch.Tensor:
         """One optimiser step in place: the loss before it."""
         with self._asked():
@@ -192,6 +209,24 @@ def _gradients(loss: torch.Tensor, inputs: Sequence[torch.Tensor]) -> Sequence[t
     import torch
 
     return torch.autograd.grad(loss, inputs, materialize_grads=True)
+
+
+@contextmanager
+def _reusable_graphs(compiled: int) -> Iterator[None]:
+    """Graphs that dynamo compiles inside can be run backward more than once.
+
+    A compiled backward otherwise takes over the memory of what the forward kept ("donated buffers"), and writes into it
+    ("inplace buffers"; seen with torch 2.13: every further run gave other gradients). What was compiled so before is
+    compiled anew.
+    """
+    import torch._dynamo
+    import torch._functorch.config as functorch
+    import torch._inductor.config as inductor
+
+    if compiled:
+        torch._dynamo.reset()
+    with functorch.patch(donated_buffer=False), inductor.patch(inplace_buffers=False):
+        yield
 
 
 def _dropout(rate: float, seed: int, device: str) -> Callable[[torch.Tensor], torch.Tensor] | None:

@@ -5,21 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rnnbench import timing
+from rnnbench.backend import Pass
 from rnnbench.clock import SYSTEM
 from rnnbench.context import Context
 from rnnbench.probe import Probe
-from rnnbench.probes.work import MODES, Mode, unit_of_work
+from rnnbench.probes.work import MODES, PASSES, limit_quantities, share_of_limit, unit_of_work
 from rnnbench.quantity import Measurement, Quantity, Value
 from rnnbench.timing import Timing, TimingSettings
 
 
 @dataclass(frozen=True)
 class ThroughputSettings:
-    """modes: which passes to time. processes: fresh processes that each number comes from. budget: seconds of sampling
-    per mode, shared out among the processes. width: see `rnnbench.timing.TimingSettings`, per process.
+    """modes: which passes to time: forward, backward (alone, from a forward pass that was kept), train. processes:
+    fresh processes that each number comes from. budget: seconds of sampling per mode, shared out among the processes.
+    width: see `rnnbench.timing.TimingSettings`, per process.
     """
 
-    modes: tuple[Mode, ...] = MODES
+    modes: tuple[Pass, ...] = MODES
     processes: int = 3
     budget: float = 1.0
     width: float = 0.02
@@ -35,21 +37,26 @@ def measure(context: Context) -> Measurement:
     program = context.program()
     given = context.settings
     settings = TimingSettings(budget=given.budget / given.processes, width=given.width)
-    seconds = {"build": SYSTEM.now() - started, "first_call": 0.0, "warm_up": 0.0, "samples": 0.0}
+    seconds = {"build": SYSTEM.now() - started}
     values: dict[str, Value] = {}
     notes: list[str] = []
     details = {}
     for mode in context.settings.modes:
+        started = SYSTEM.now()
         call = unit_of_work(context, program, mode)
         compiled = program.compilations()
-        started = SYSTEM.now()
+        ready = SYSTEM.now()
         timed = timing.measure(call, settings)
-        for part, took in _division(timed, SYSTEM.now() - started).items():
-            seconds[part] += took
+        measured = SYSTEM.now()
         timing.check_complete(call, program.synchronize)
+        division = _division(timed, measured - ready)
+        division |= {"inputs": ready - started, "check": SYSTEM.now() - measured}
+        seconds = {part: seconds.get(part, 0.0) + division.get(part, 0.0) for part in seconds | division}
         values |= _values(mode, timed, context.case.seq_len, context.case.batch_size)
-        notes += [f"{mode}: {note}" for note in timed.notes]
-        details[mode] = timed.details() | {"compilations": program.compilations() - compiled}
+        shared = share_of_limit(context, mode, mode, timed.value())
+        values |= shared.values
+        notes += [*(f"{mode}: {note}" for note in timed.notes), *shared.notes]
+        details[mode] = timed.details() | shared.details | {"compilations": program.compilations() - compiled}
     details |= {"settings": program.settings(), "seconds": seconds}
     return Measurement(values, notes=notes, details=details)
 
@@ -73,13 +80,13 @@ def _values(mode: str, timed: Timing, T: int, B: int) -> dict[str, Value]:
     }
 
 
-def _quantities(mode: str) -> tuple[Quantity, ...]:
-    what = "a forward pass" if mode == "forward" else "a training step (forward, backward, optimiser)"
+def _quantities(mode: str, what: str) -> tuple[Quantity, ...]:
     return (
         Quantity(f"{mode}.time", "s", "lower", f"Median time of {what} over the whole sequence."),
         Quantity(f"{mode}.time_per_step", "s", "lower", f"Median time of {what}, divided by the time steps T."),
         Quantity(f"{mode}.tokens_per_second", "1/s", "higher", f"T·B over the median time of {what}."),
         Quantity(f"{mode}.first_call", "s", "lower", f"The first call of {what}: with compilation and allocation."),
+        *limit_quantities(mode, what),
     )
 
 
@@ -87,8 +94,9 @@ THROUGHPUT = Probe(
     name="throughput",
     version=1,
     settings=ThroughputSettings,
-    quantities=tuple(quantity for mode in MODES for quantity in _quantities(mode)),
+    quantities=tuple(quantity for mode, what in PASSES.items() for quantity in _quantities(mode, what)),
     measure=measure,
     ignores=("dropout",),
-    doc="time of a forward pass and of a training step: per time step and in tokens per second",
+    uses_ceilings=True,
+    doc="time of a forward, a backward, a training pass: per time step, in tokens/s, against the machine's limit",
 )

@@ -1,31 +1,79 @@
-"""One unit of the work that throughput and memory look at, so that both mean the same by `forward` and `train`."""
+"""One unit of the work that probes look at, so that all mean the same by `forward`, `backward` and `train`, and how far
+it stays below what the machine can do.
+"""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from typing import Literal
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
-from rnnbench.backend import Program
+from rnnbench.backend import Pass, Program
+from rnnbench.ceilings import limit
 from rnnbench.context import Context
+from rnnbench.errors import CaseError
+from rnnbench.quantity import Quantity, Value
+
+if TYPE_CHECKING:
+    from rnnbench.costs import Cost
 
 Mode = Literal["forward", "train"]
 MODES: tuple[Mode, ...] = ("forward", "train")
 
+PASSES: dict[Pass, str] = {
+    "forward": "a forward pass",
+    "backward": "a backward pass alone (gradients of parameters and inputs)",
+    "train": "a training step (forward, backward, optimiser)",
+}
+"""Everything that can be timed, in words."""
+
 ROTATION = 4
 """Different batches that calls take in turn, so that no cache and no shortcut can live off one input."""
 
+KEPT = 2
+"""Batches of a backward pass alone: each holds on to all that its forward pass kept."""
 
-def unit_of_work(context: Context, program: Program, mode: Mode) -> Callable[[], object]:
-    """A call that does one forward pass, or one training step (forward, backward and optimiser step).
+
+def unit_of_work(context: Context, program: Program, mode: Pass) -> Callable[[], object]:
+    """A call that does one forward pass, one backward pass, or one training step (forward, backward, optimiser step).
 
     xs_TBD and the targets of the mean-square loss are standard normal, on the device before the clock starts. The input
-    projection is always inside.
+    projection is always inside. The forward passes that a backward pass starts from are done here, before any clock.
     """
+    if mode == "backward":
+        passes = [program.backward(program.put(_batch(context, index))) for index in range(KEPT)]
+        _check_repeatable(program, passes[0], context.case.dtype)
+        rotation = itertools.cycle(passes)
+        return lambda: next(rotation)()
     batches = itertools.cycle([program.put(_batch(context, index)) for index in range(ROTATION)])
     if mode == "forward":
         return lambda: program.forward(next(batches)["xs"])
     return lambda: program.train_step(next(batches))
+
+
+def _check_repeatable(program: Program, backward: Callable[[], object], dtype: str) -> None:
+    """A backward pass that writes into what it was kept for gives other gradients the next time, and is no measurement.
+
+    Raises CaseError where two runs differ by more than the order of sums can explain.
+    """
+    import numpy as np
+
+    from rnnbench.verification import EPS
+
+    first, second = ([program.get(array).astype(float) for array in _flat(backward())] for _ in range(2))
+    for one, other in zip(first, second, strict=True):
+        if not np.abs(one - other).max() <= EPS[dtype] ** 0.5 * np.abs(one).max():
+            raise CaseError(
+                "the backward pass alone gives other gradients each time it runs, so it cannot be timed by itself; "
+                "time `train` instead"
+            )
+
+
+def _flat(gradients: Any) -> list[Any]:
+    """Every array of (gradient of each parameter, gradient of xs)."""
+    of_parameters, of_inputs = gradients
+    return [*of_parameters.values(), of_inputs]
 
 
 def _batch(context: Context, index: int) -> dict:
@@ -33,3 +81,62 @@ def _batch(context: Context, index: int) -> dict:
     shape = (case.seq_len, case.batch_size, case.hidden_size)
     targets = context.rng("targets", *shape, index).standard_normal(shape)
     return {"xs": context.inputs(index), "targets": targets}
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What is known of a pass beside its time: quantities, notes and details, for the record."""
+
+    values: dict[str, Value] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+def share_of_limit(context: Context, name: str, mode: Pass, time: Value, seq_len: int | None = None) -> Shared:
+    """`<name>.flops`, and `<name>.limit_share` where the ceilings are known, of a pass that took `time`.
+
+    details: the cost, and `limit`: ceilings, seconds at each, which of compute, bandwidth and latency binds.
+    """
+    from rnnbench.costs import count
+
+    case = context.case
+    try:
+        cost = count(context.model, seq_len or case.seq_len, case.batch_size, case.dtype, mode, context.weights())
+    except CaseError as error:
+        return Shared(notes=[f"{name}: {error}"])
+    values = {f"{name}.flops": Value(float(cost.flops), origin="counted")}
+    details: dict[str, Any] = {"cost": asdict(cost)}
+    if context.ceilings is None:
+        return Shared(values, [f"{name}: no share of the limit, for the machine's ceilings are not known"], details)
+    found = limit(cost, time.value, context.ceilings)
+    values[f"{name}.limit_share"] = _share(cost, time, context)
+    details["limit"] = asdict(found) | {"ceilings": dict(context.ceilings)}
+    notes = []
+    if found.share > 1:
+        notes.append(
+            f"{name}: {found.share:.0%} of the limit: what it works on stays in a cache, or the ceilings were measured "
+            f"while the machine was busy"
+        )
+    return Shared(values, notes, details)
+
+
+def _share(cost: Cost, time: Value, context: Context) -> Value:
+    """The share with the interval that the time's own makes; the longer the time, the lower the share."""
+    assert context.ceilings is not None
+    low, high = (
+        None if bound is None else limit(cost, bound, context.ceilings).share for bound in (time.high, time.low)
+    )
+    return Value(limit(cost, time.value, context.ceilings).share, low, high)
+
+
+def limit_quantities(name: str, what: str) -> tuple[Quantity, ...]:
+    """What `share_of_limit` may return."""
+    return (
+        Quantity(f"{name}.flops", "1", "none", f"Operations of {what}, counted from the cell.", deterministic=True),
+        Quantity(
+            f"{name}.limit_share",
+            "1",
+            "higher",
+            f"Least time of {what} by the machine's own ceilings, over its median time: 1 is the machine's limit.",
+        ),
+    )

@@ -1,0 +1,284 @@
+"""What a pass costs, whoever runs it: operations and least traffic, counted from the cell itself.
+
+The portable cell runs once on NumPy arrays that count what is done to them, so every cell is counted, a user's too, and
+no compiler's opinion is asked (XLA's `cost_analysis` counts a loop's body once, whatever its trip count). It runs at
+a few small lengths and batch sizes; the counts are c0 + c1·T + c2·B + c3·T·B, exactly, which one more size checks.
+
+What counts as an operation:
+
+- a product of (m, k) and (k, n) is 2mnk, a multiplication and an addition each (8mnk between complex numbers);
+- an elementwise operation, exp, tanh and every activation of `rnnbench.ops` among them, is 1 per element; of complex
+  numbers 6 for a multiplication and 2 for anything else. Moving, joining and selecting are nothing;
+- backward: a product again for each of its operands that needs a gradient, which is twice the forward where both do;
+  an elementwise operation again for each such operand. What needs a gradient is followed from the parameters (and,
+  for `backward`, the inputs) through the cell, as automatic differentiation does. Products are exact, the elementwise
+  part is this convention.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rnnbench.backend import Pass, mean_square
+from rnnbench.cell import Array, Cell, Params, State, leaves, tree_map
+from rnnbench.errors import CaseError
+from rnnbench.model import Model, Weights, batched, initialise, run
+from rnnbench.ops import ACTIVATIONS, Ops, numpy_ops
+
+ITEM_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
+
+ADAM = 14
+"""Operations per parameter of Adam (Kingma & Ba 2015, algorithm 1): 3 for m, 4 for v, 2 to correct their bias, 5 for
+the update."""
+
+SIZES = ((2, 2), (2, 3), (3, 2), (3, 3), (4, 5))
+"""(T, B) that are run: four fix the coefficients, the fifth checks them."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One pass over (T, B, D).
+
+    flops: all operations; matmul_flops: those of matrix products. bytes: the least that crosses memory, every array
+    once a time it must be read or written (see `least_bytes`). state_bytes: the recurrent state of one batch, all
+    layers. parameters: their number.
+    """
+
+    flops: int
+    matmul_flops: int
+    bytes: int
+    state_bytes: int
+    parameters: int
+
+
+def count(model: Model, T: int, B: int, dtype: str, mode: Pass, weights: Weights | None = None) -> Cost:
+    """The cost of a pass of `model` over T steps of B sequences with numbers of `dtype`.
+
+    forward: inference. backward: gradients of the mean-square loss with respect to parameters and inputs, without the
+    forward pass. train: forward, gradients with respect to parameters, an Adam step. Raises CaseError for a cell that
+    cannot be counted.
+    """
+    if not model.cell.portable:
+        raise CaseError(f"cell {model.cell.name!r} has no portable mathematics, so its operations cannot be counted")
+    weights = weights or initialise(model, 0)
+    counts = [np.array(_counted(model, weights, t, b, mode)) for t, b in SIZES]
+    law = np.array([[1, t, b, t * b] for t, b in SIZES], dtype=object)
+    coefficients = _solved(counts[:4])
+    if any(law[4] @ coefficients != counts[4]):
+        raise CaseError(f"the operations of cell {model.cell.name!r} do not grow as T and B do: they cannot be counted")
+    matmul, other = (int(found) for found in np.array([1, T, B, T * B], dtype=object) @ coefficients)
+    if mode == "train":
+        other += ADAM * weights.count
+    least = ITEM_BYTES[dtype] * _least_items(model, weights, T, B, mode)
+    return Cost(matmul + other, matmul, least, state_bytes(weights, B, dtype), weights.count)
+
+
+def state_bytes(weights: Weights, B: int, dtype: str) -> int:
+    """The recurrent state of all layers for B sequences."""
+    return ITEM_BYTES[dtype] * B * _state_size(weights)
+
+
+def _solved(counts: Sequence[np.ndarray]) -> np.ndarray:
+    """The four coefficients from the counts at (T, B) in {2, 3}², in whole numbers."""
+    a, b, c, d = (found.astype(object) for found in counts)
+    both = d - c - b + a
+    by_length, by_batch = c - a - 2 * both, b - a - 2 * both
+    return np.array([a - 2 * by_length - 2 * by_batch - 4 * both, by_length, by_batch, both])
+
+
+def _least_items(model: Model, weights: Weights, T: int, B: int, mode: Pass) -> int:
+    """Numbers that must be read or written, each as often as it must at the least.
+
+    forward: parameters, xs, the states before and after, outputs. backward: parameters, their gradients, xs and their
+    gradients, targets and outputs, and the states of all steps, which are kept rather than computed again. train:
+    Adam's three arrays in and out, xs, targets, and the states of all steps written and read. A cache that keeps some
+    of it between steps saves nothing of this; one that keeps it between passes does.
+    """
+    P, state = weights.count, B * _state_size(weights)
+    xs, ys = T * B * model.input_size, T * B * (model.output_size or model.hidden_size)
+    if mode == "forward":
+        return P + xs + 2 * state + ys
+    if mode == "backward":
+        return 2 * P + 2 * xs + 2 * ys + T * state
+    return 6 * P + xs + ys + 2 * T * state
+
+
+def _state_size(weights: Weights) -> int:
+    """Real numbers in the recurrent state of one sequence."""
+    flat = [leaf for state in weights.states for leaf in leaves(state)]
+    return sum(leaf.size * (2 if np.iscomplexobj(leaf) else 1) for leaf in flat)
+
+
+@dataclass
+class Tally:
+    """Operations so far: forward and backward, of products and elementwise."""
+
+    matmul: int = 0
+    other: int = 0
+    matmul_back: int = 0
+    other_back: int = 0
+
+    def product(self, flops: int, operands: Sequence[Any]) -> None:
+        """One matrix product, and what its backward takes."""
+        self.matmul += flops
+        self.matmul_back += flops * sum(map(_needs_gradient, operands))
+
+    def elementwise(self, flops: int, operands: Sequence[Any]) -> None:
+        """One elementwise operation, and what its backward takes."""
+        self.other += flops
+        self.other_back += flops * sum(map(_needs_gradient, operands))
+
+
+class Counted(np.ndarray):
+    """An array that tallies what is done to it, and knows whether it needs a gradient. Views inherit both."""
+
+    tally: Tally
+    gradient: bool
+
+    def __array_finalize__(self, obj: Any) -> None:
+        self.tally = getattr(obj, "tally", Tally())
+        self.gradient = getattr(obj, "gradient", False)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        result = getattr(ufunc, method)(*_plain(inputs), **_plain(kwargs))
+        if any(np.asarray(x).dtype.kind in "fc" for x in inputs):
+            if ufunc.signature is not None:  # matmul, vecdot, matvec, vecmat: all sum over the first's last axis
+                self.tally.product(_product_flops(inputs, result, np.shape(inputs[0])[-1]), inputs)
+            elif method == "__call__":
+                self.tally.elementwise(_size(result) * _weight(ufunc, inputs), inputs)
+            else:  # reduce and its like: an operation per element that goes in
+                self.tally.elementwise(_size(inputs[0]) * _weight(ufunc, inputs), inputs)
+        return _wrapped(result, inputs, self.tally)
+
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        """Functions made of ufuncs count through them; those that only move data count nothing."""
+        if func in (np.dot, np.inner, np.tensordot):
+            result = func(*_plain(args), **_plain(kwargs))
+            # a.size · b.size = result.size · k²; where k is 1 this is an outer product, counted as one.
+            k = math.isqrt(_size(args[0]) * _size(args[1]) // max(_size(result), 1))
+            self.tally.product(_product_flops(args[:2], result, k), args[:2])
+        elif func is np.einsum or func.__module__.startswith(("numpy.linalg", "numpy.fft")):
+            raise CaseError(f"the operations of numpy.{func.__name__} cannot be counted; write it with products")
+        else:
+            result = super().__array_function__(func, types, args, kwargs)
+        return _wrapped(result, (args, tuple(kwargs.values())), self.tally)
+
+
+def _counted(model: Model, weights: Weights, T: int, B: int, mode: Pass) -> tuple[int, int]:
+    """(operations of products, elementwise operations) of one pass, by doing it. Adam's are not in it."""
+    tally = Tally()
+
+    def counted(array: Any, gradient: bool = False) -> Counted:
+        found = np.array(array).view(Counted)
+        found.tally, found.gradient = tally, gradient
+        return found
+
+    rng = np.random.default_rng(0)
+    params = {name: counted(array, True) for name, array in weights.params.items()}
+    states = tuple(tree_map(counted, state) for state in batched(weights.states, B, np.broadcast_to))
+    xs = counted(rng.standard_normal((T, B, model.input_size)), mode == "backward")
+    with np.errstate(all="ignore"):
+        _, outputs = run(model, _unroll(model.cell), params, states, xs)
+        if not isinstance(outputs, Counted):
+            raise CaseError(f"cell {model.cell.name!r} leaves the arrays it is given, so it cannot be counted")
+        if mode != "forward":
+            mean_square(OPS, outputs, {"targets": rng.standard_normal(outputs.shape)})
+    if mode == "forward":
+        return tally.matmul, tally.other
+    if mode == "backward":
+        return tally.matmul_back, tally.other_back
+    return tally.matmul + tally.matmul_back, tally.other + tally.other_back
+
+
+def _unroll(cell: Cell) -> Callable[[Params, State, Array], tuple[State, Array]]:
+    """The cell as implementations run it: all that does not depend on the state is done once, not step by step."""
+
+    def steps(params: Params, state: State, xs: Array) -> tuple[State, Array]:
+        zs = cell.projected(OPS, params, xs)
+        ys = []
+        for t in range(len(xs)):
+            state, y = cell.advance(OPS, params, state, tree_map(lambda part, t=t: part[t], zs))
+            ys.append(y)
+        return state, np.stack(ys)
+
+    def recurrence(params: Params, h: Array, xs: Array) -> tuple[State, Array]:
+        assert cell.linear is not None
+        zs = cell.projected(OPS, params, xs)
+        a, b = (np.broadcast_to(part, (len(xs), *h.shape)) for part in cell.linear(OPS, params, zs))
+        hs = []
+        for a_t, b_t in zip(a, b, strict=True):
+            h = a_t * h + b_t
+            hs.append(h)
+        return h, cell.shown(OPS, params, np.stack(hs), zs)
+
+    return steps if cell.step is not None else recurrence
+
+
+def _activation(function: Callable[..., Any]) -> Callable[..., Any]:
+    """One operation per element, whatever NumPy makes it of."""
+
+    def counting(x: Any, *args: Any, **kwargs: Any) -> Any:
+        result = function(_plain(x), *args, **kwargs)
+        if not isinstance(x, Counted):
+            return result
+        x.tally.elementwise(x.size, [x])
+        return _wrapped(result, [x], x.tally)
+
+    return counting
+
+
+def _counting_ops() -> Ops:
+    plain = numpy_ops()
+    activations = {name: _activation(getattr(plain, name)) for name in ACTIVATIONS}
+    return Ops(np, **activations, asarray=np.asanyarray)  # asarray would take the counting away
+
+
+def _product_flops(inputs: Sequence[Any], result: Any, k: int) -> int:
+    """2mnk; twice that for one complex operand, four times for two."""
+    return 2 * _size(result) * k * 2 ** sum(map(np.iscomplexobj, inputs[:2]))
+
+
+def _weight(ufunc: Any, inputs: Sequence[Any]) -> int:
+    """Real operations in one of this kind."""
+    complex_inputs = sum(map(np.iscomplexobj, inputs))
+    if ufunc is np.multiply and complex_inputs == 2:
+        return 6
+    return 2 if complex_inputs else 1
+
+
+def _size(array: Any) -> int:
+    return sum(np.size(leaf) for leaf in leaves(array))
+
+
+def _needs_gradient(x: Any) -> bool:
+    """Whether an array, or any inside a list, tuple or dict, needs a gradient."""
+    if isinstance(x, list | tuple):
+        return any(map(_needs_gradient, x))
+    return isinstance(x, Counted) and x.gradient
+
+
+def _plain(x: Any) -> Any:
+    if isinstance(x, list | tuple):
+        return type(x)(map(_plain, x))
+    if isinstance(x, dict):
+        return {key: _plain(value) for key, value in x.items()}
+    return x.view(np.ndarray) if isinstance(x, Counted) else x
+
+
+def _wrapped(result: Any, inputs: Any, tally: Tally) -> Any:
+    """The result as a counting array; tuples and lists of them too."""
+    if isinstance(result, list | tuple):
+        return type(result)(_wrapped(part, inputs, tally) for part in result)
+    if not isinstance(result, np.ndarray | np.generic):
+        return result
+    found = np.asarray(result).view(Counted)
+    found.tally, found.gradient = tally, _needs_gradient(inputs)
+    return found
+
+
+OPS = _counting_ops()
