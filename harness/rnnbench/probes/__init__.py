@@ -5,12 +5,14 @@ from __future__ import annotations
 from rnnbench.hooks import hookimpl
 from rnnbench.probe import Probe
 from rnnbench.probes.convergence import CONVERGENCE
+from rnnbench.probes.decode import DECODE
 from rnnbench.probes.gradient import GRADIENT
 from rnnbench.probes.memory import MEMORY
+from rnnbench.probes.parallelism import PARALLELISM
 from rnnbench.probes.throughput import THROUGHPUT
 
 
 @hookimpl
 def rnnbench_probes() -> list[Probe]:
-    """Throughput, memory, gradient, convergence."""
-    return [THROUGHPUT, MEMORY, GRADIENT, CONVERGENCE]
+    """Throughput, decode, parallelism, memory, gradient, convergence."""
+    return [THROUGHPUT, DECODE, PARALLELISM, MEMORY, GRADIENT, CONVERGENCE]
