@@ -90,6 +90,7 @@ def log_log_slope(x: Sequence[float], y: Sequence[float], confidence: float = 0.
     return Slope(slope, slope - margin, slope + margin)
 
 
+@lru_cache(maxsize=1024)
 def student_t_quantile(p: float, freedom: int) -> float:
     """The p-quantile, ½ < p < 1, of Student's t with a whole number of degrees of freedom, by bisection of its CDF."""
     low, high = 0.0, 1.0

@@ -5,15 +5,25 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import combinations
 from typing import Any, NamedTuple
 
+from rnnbench.growth import (
+    MIN_LENGTHS,
+    MIN_SPAN,
+    Crossover,
+    Growth,
+    Measured,
+    beyond,
+    crossovers,
+    fit,
+)
 from rnnbench.report import units
 from rnnbench.report.series import Entry, Group, Panel, Series, value_text
+from rnnbench.statistics import Slope
 
-MIN_LENGTHS, MIN_SPAN = 3, 4
-"""A trend with T is stated for at least so many lengths, the longest at least so many times the shortest."""
-SURE = 0.15
-"""The largest standard error of an exponent that is still stated to one decimal."""
+UNSURE = 0.5
+"""The half-width of an exponent's interval beyond which it is not told: T and T² could not be told apart."""
 NOTHING = -16
 """Powers of ten below this are lost in double precision beside the gradient of the last step."""
 ALIKE = 0.05
@@ -99,18 +109,103 @@ def nonfinite(panels: Sequence[Panel]) -> Iterator[str]:
 
 
 def growth(panels: Sequence[Panel]) -> Iterator[str]:
-    """Exponents of time against T, by least squares on logarithms."""
+    """Exponents of time and memory against T with their 95 % intervals, and the overhead where it hides the slope."""
+    for panel, quantity, fits in _fitted(panels):
+        exponents: dict[str, list[str]] = defaultdict(list)
+        overheads = []
+        for series, model in fits:
+            if model.model == "overhead":
+                unit = panel.quantities[quantity][0]
+                alpha, beta = (units.quantity(value, unit) for value in (model.overhead, model.per_step))
+                overheads.append(f"{series.name} {alpha} + {beta}·T")
+            elif text := exponent_text(model.exponent):
+                exponents[text].append(series.name)
+        if exponents:
+            yield f"{_words(quantity)} grows as {_by_value(exponents)}."
+        if overheads:
+            yield f"{_words(quantity)} is no power of T but an overhead and a straight line: {_list(overheads)}."
+
+
+def exponent_text(exponent: Slope) -> str:
+    """`T^1.02 (0.97–1.07)`, or `T^1.00` where the ends are the same; empty where the interval is too wide to say."""
+    if exponent.low is None or exponent.high is None or exponent.high - exponent.low > 2 * UNSURE:
+        return ""
+    middle, low, high = (f"{value:.2f}" for value in (exponent.value, exponent.low, exponent.high))
+    return f"T^{middle}" if low == high else f"T^{middle} ({low}–{high})"
+
+
+def crossings(panels: Sequence[Panel]) -> Iterator[str]:
+    """The lengths at which two programs of one contest change places, and where there are none, that."""
     for panel in panels:
         for quantity in panel.quantities:
-            if not quantity.endswith(".time"):
+            if not _grows(quantity):
                 continue
-            exponents: dict[str, list[str]] = defaultdict(list)
-            for series in panel.series:
-                fit = power_law(_numbers(series, quantity))
-                if fit is not None and fit.error <= SURE:
-                    exponents[f"T^{fit.slope:.1f}"].append(series.name)
-            if exponents:
-                yield f"{_words(quantity)} grows as {_by_value(exponents)}."
+            pairs = list(_pairs(panel, quantity))
+            told = [
+                f"{first.name} is lower up to T≈{units.number(crossing.seq_len, 2)} "
+                f"({crossing.low:g}–{crossing.high:g}), {second.name} beyond"
+                for a, b, found in pairs
+                for crossing in found
+                for first, second in [(a, b) if crossing.a_first else (b, a)]
+            ]
+            if told:
+                yield f"{_words(quantity)}, crossovers: {_list(told, '; ')}."
+            elif pairs:
+                yield f"{_words(quantity)}: no crossover of any two programs within the measured lengths."
+
+
+def _pairs(panel: Panel, quantity: str) -> Iterator[tuple[Series, Series, list[Crossover]]]:
+    """Any two verified rows that solve the same problem at enough common lengths."""
+    contests: dict[Any, list[tuple[Series, list[Measured]]]] = defaultdict(list)
+    for series in panel.series:
+        if series.verified:
+            contests[series.contest].append((series, _measured(series, quantity)))
+    for contest in contests.values():
+        for (a, one), (b, other) in combinations(contest, 2):
+            lengths = {point.seq_len for point in one} & {point.seq_len for point in other}
+            if len(lengths) >= MIN_LENGTHS and max(lengths) >= MIN_SPAN * min(lengths):
+                yield a, b, crossovers(one, other)
+
+
+def modelled(panels: Sequence[Panel]) -> Iterator[str]:
+    """What to expect of a training step at four times the longest length that ran."""
+    for panel, quantity, fits in _fitted(panels):
+        if not quantity.startswith("train."):
+            continue
+        unit = panel.quantities[quantity][0]
+        *_, length = beyond(panel.lengths[-1])
+        told = []
+        for series, model in fits:
+            value = model.predict(length)
+            if value.low is not None and value.high is not None and 0 < value.high <= VAGUE * value.low:
+                ends = "–".join(units.quantity(end, unit) for end in (value.low, value.high))
+                told.append(f"{series.name} {units.quantity(value.value, unit)} ({ends})")
+        if told:
+            yield f"Modelled, not run: {_words(quantity).lower()} at T={length}: {_list(told, '; ')}."
+
+
+def _fitted(panels: Sequence[Panel]) -> Iterator[tuple[Panel, str, list[tuple[Series, Growth]]]]:
+    """Every quantity that grows, with the rows that have a model of it."""
+    for panel in panels:
+        for quantity in filter(_grows, panel.quantities):
+            models = [(series, fitted(series, quantity)) for series in panel.series]
+            found = [(series, model) for series, model in models if model is not None]
+            if found:
+                yield panel, quantity, found
+
+
+def fitted(series: Series, quantity: str) -> Growth | None:
+    """The model of one row's exact numbers."""
+    return fit(tuple(_numbers(series, quantity)))
+
+
+def _grows(quantity: str) -> bool:
+    return quantity.endswith(".time") or ".peak_memory." in quantity
+
+
+def _measured(series: Series, quantity: str) -> list[Measured]:
+    points = [(length, entry) for length, entry in series.points(quantity) if entry.bound is None]
+    return [Measured(float(length), _value(entry), entry.low, entry.high) for length, entry in points]
 
 
 class Fit(NamedTuple):
@@ -119,13 +214,6 @@ class Fit(NamedTuple):
     slope: float
     intercept: float
     error: float
-
-
-def power_law(points: Sequence[tuple[float, float]]) -> Fit | None:
-    """ln y against ln x; None for fewer than MIN_LENGTHS points or a span of x below MIN_SPAN."""
-    if not _enough(points) or any(y <= 0 for _, y in points):
-        return None
-    return line([(math.log(x), math.log(y)) for x, y in points])
 
 
 def line(points: Sequence[tuple[float, float]]) -> Fit:
@@ -237,9 +325,9 @@ def memory(panels: Sequence[Panel]) -> Iterator[str]:
                 points = _numbers(series, quantity)
                 if not _enough(points):
                     continue
-                fit = line(points)
-                if fit.slope > 0 and fit.error <= 0.1 * fit.slope:
-                    slopes.append((fit.slope, series.name))
+                found = line(points)
+                if found.slope > 0 and found.error <= 0.1 * found.slope:
+                    slopes.append((found.slope, series.name))
             if slopes:
                 told = [f"{units.quantity(slope, 'B')} ({name})" for slope, name in sorted(slopes)]
                 ends = told if len(told) <= 2 else [told[0], told[-1]]
@@ -312,7 +400,7 @@ def outcomes(panels: Sequence[Panel]) -> Iterator[str]:
         yield f"{statuses.total() - statuses['ok']} of {statuses.total()} cases gave no numbers: {', '.join(bad)}."
 
 
-KINDS = (learning, gradients, nonfinite, fastest, growth, memory, edges, unverified, outcomes)
+KINDS = (learning, gradients, nonfinite, fastest, crossings, growth, memory, modelled, edges, unverified, outcomes)
 
 
 def _numbers(series: Series, quantity: str) -> list[tuple[float, float]]:

@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
+from rnnbench.growth import Growth, beyond
 from rnnbench.record import Record
 from rnnbench.report.environment import environment_lines
-from rnnbench.report.findings import findings
+from rnnbench.report.findings import findings, fitted
 from rnnbench.report.problems import problems
 from rnnbench.report.series import SHOWN_SETTINGS, Entry, Panel, Series, axis_text, panels
 from rnnbench.report.units import number, words
@@ -99,7 +100,35 @@ def _blocks(panel: Panel, common: Mapping[str, Any], everything: bool) -> list[B
     names = [name for name in panel.quantities if everything or _is_shown(panel, name)]
     names.sort(key=lambda name: 0 if everything else _headline_rank(panel.probe, name))
     blocks = [_block(panel, name, common) for name in names]
-    return [block for block in blocks if block.rows] or [_block(panel, "", common)]
+    blocks = [block for block in blocks if block.rows] or [_block(panel, "", common)]
+    return blocks + _modelled(panel, everything)
+
+
+def _modelled(panel: Panel, everything: bool) -> list[Block]:
+    """What to expect at lengths that were not run; of training steps only, unless everything is asked for."""
+    names = [name for name in panel.quantities if name.endswith(".time") or ".peak_memory." in name]
+    blocks = []
+    for name in names if everything else [name for name in names if name.startswith("train.")]:
+        models = [(series, model) for series in panel.series if (model := fitted(series, name)) is not None]
+        if models:
+            columns = tuple(beyond(panel.lengths[-1]))
+            rows = tuple(
+                Row(_labels(panel, series), tuple(_expected(model, length) for length in columns))
+                for series, model in models
+            )
+            caption = f"modelled, not run: fitted to T={panel.lengths[0]} to {panel.lengths[-1]}, with 95 % intervals"
+            head = (panel.probe, panel.task, f"{name}.modelled", panel.quantities[name][0], "none", caption)
+            blocks.append(Block(*head, panel.axes, columns, rows))
+    return blocks
+
+
+def _expected(model: Growth, length: int) -> Entry:
+    """A prediction, or `unclear` where its interval leaves a factor of two open."""
+    value = model.predict(length)
+    if value.low is None or value.high is None or value.high > 2 * value.low:
+        return Entry("unclear")
+    margin = max(value.high / value.value, value.value / value.low) - 1
+    return Entry("ok", value.value, value.low, value.high, count=1, note=f"±{100 * margin:.0f} %")
 
 
 def _is_shown(panel: Panel, quantity: str) -> bool:
