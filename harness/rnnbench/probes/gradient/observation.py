@@ -80,7 +80,8 @@ def parameter_norm(program: Program, batch: Batch) -> float:
     import numpy as np
 
     _, gradients, _ = program.loss_and_gradients(batch)
-    return float(np.linalg.norm([np.linalg.norm(program.get(gradient)) for gradient in gradients.values()]))
+    with np.errstate(over="ignore", invalid="ignore"):
+        return float(np.linalg.norm([np.linalg.norm(program.get(gradient)) for gradient in gradients.values()]))
 
 
 def _spectra(
