@@ -94,15 +94,15 @@ def log_log_slope(x: Sequence[float], y: Sequence[float], confidence: float = 0.
 def student_t_quantile(p: float, freedom: int) -> float:
     """The p-quantile, ½ < p < 1, of Student's t with a whole number of degrees of freedom, by bisection of its CDF."""
     low, high = 0.0, 1.0
-    while _student_t_cdf(high, freedom) < p:
+    while student_t_cdf(high, freedom) < p:
         high *= 2
     for _ in range(80):  # halves the bracket to below a rounding error
         middle = (low + high) / 2
-        low, high = (middle, high) if _student_t_cdf(middle, freedom) < p else (low, middle)
+        low, high = (middle, high) if student_t_cdf(middle, freedom) < p else (low, middle)
     return high
 
 
-def _student_t_cdf(t: float, freedom: int) -> float:
+def student_t_cdf(t: float, freedom: int) -> float:
     """P(T ≤ t) for t ≥ 0: the finite sums of Abramowitz & Stegun (1964), 26.7.3 and 26.7.4."""
     angle = math.atan(t / math.sqrt(freedom))
     sine, cosine = math.sin(angle), math.cos(angle)

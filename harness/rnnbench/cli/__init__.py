@@ -21,6 +21,7 @@ COMMANDS = {
     "new": "Write a ready-to-edit plugin file.",
     "report": "Show runs again, in any format.",
     "compare": "Show the difference of two runs.",
+    "gate": "Find out whether a revision made something worse.",
     "export": "Hand a run to another tool.",
     "schema": "Print the JSON Schema of suites, for editors.",
 }

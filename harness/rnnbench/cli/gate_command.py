@@ -1,0 +1,225 @@
+"""`rnnbench gate`."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rnnbench.cli.plugins import plugin_option
+from rnnbench.cli.runs import load_runs, results_option
+from rnnbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from rnnbench.gate import Gate, Report, Request, Tolerances
+
+
+@click.command("gate")
+@click.argument("what", nargs=-1, required=True, metavar="SUITE | RUN_A RUN_B")
+@click.option("--base", metavar="REV", help="The revision to compare with: a branch, tag or commit.")
+@click.option("--head", metavar="REV", help="The revision to judge.  [default: the working tree]")
+@click.option("--aa", is_flag=True, help="Measure head against itself, and store the floor this machine shows.")
+@plugin_option
+@click.option("--only", multiple=True, metavar="K=V,...", help="Only cases like this: `cell=lstm|gru,backend=torch`.")
+@click.option("--set", "overrides", multiple=True, metavar="K=V", help="Change the suite: `seq_len=[64,128]`.")
+@click.option("--base-python", metavar="PYTHON", help="Interpreter of base, to compare two environments.")
+@click.option("--head-python", metavar="PYTHON", help="Interpreter of head.")
+@click.option("--source-root", "roots", multiple=True, metavar="DIR", help="Folder of packages, in the repository.")
+@click.option(
+    "--tolerance",
+    "tolerances",
+    multiple=True,
+    metavar="[QUANTITY=]X",
+    help="Relative change that does not matter, of all or of one: `0.03`, `forward.time=0.05`.",
+)
+@click.option("--budget", type=click.FloatRange(min=0), default=600.0, show_default=True, help="Seconds of measuring.")
+@click.option("--max-pairs", type=click.IntRange(8), default=32, show_default=True, help="Most pairs of a case.")
+@click.option("--resume", is_flag=True, help="Go on with the same gate where it was interrupted.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON instead of the table.")
+@click.option(
+    "--markdown", type=click.Path(path_type=Path, dir_okay=False), help="Also write a summary for the CI page."
+)
+@results_option
+def command(
+    what: Sequence[str],
+    base: str | None,
+    head: str | None,
+    aa: bool,
+    plugins: Sequence[Path],
+    only: Sequence[str],
+    overrides: Sequence[str],
+    base_python: str | None,
+    head_python: str | None,
+    roots: Sequence[str],
+    tolerances: Sequence[str],
+    budget: float,
+    max_pairs: int,
+    resume: bool,
+    as_json: bool,
+    markdown: Path | None,
+    results: Path,
+) -> None:
+    """Find out whether a revision made something worse.
+
+    SUITE is run in both revisions, in turn, one fresh process each, until every row is decided or the budget ends.
+    Both are checked out into temporary folders; your checkout is only read. Exit code 1 if, and only if, something
+    regressed. With RUN_A RUN_B, two stored runs are compared, which is weaker.
+    """
+    from rnnbench.gate import Request
+    from rnnbench.gate.report import as_json as to_json
+    from rnnbench.gate.report import as_markdown
+
+    limits = _tolerances(tolerances)
+    if len(what) == 2:
+        _refuse({"--base": base, "--head": head, "--aa": aa, "--base-python": base_python, "--resume": resume})
+        report = _stored(what[0], what[1], results, limits)
+    elif len(what) == 1:
+        if not (base or base_python or head_python or aa):
+            raise UsageError("give --base REV, the revision to compare with, or --aa to measure this machine's floor.")
+        request = Request(Path(what[0]), base, head, aa, base_python, head_python, roots, plugins, only, overrides)
+        report = _measured(request, limits, budget, max_pairs, resume)
+    else:
+        raise UsageError(f"give one suite or two runs, found {len(what)} arguments: {' '.join(what)}")
+    click.echo(to_json(report) if as_json else _text(report), nl=False)
+    if markdown:
+        _write(markdown, as_markdown(report))
+    click.get_current_context().exit(130 if not report.complete else int(report.regressed and not aa))
+
+
+def _tolerances(texts: Sequence[str]) -> Tolerances:
+    from rnnbench.gate import Tolerances
+
+    default, given = None, {}
+    for text in texts:
+        name, equals, number = text.rpartition("=")
+        try:
+            value = float(number)
+        except ValueError:
+            value = -1.0
+        if not 0 < value < 10 or (equals and not name):
+            raise UsageError(
+                f"--tolerance {text}: write a share above 0, `0.05`, or one of a quantity, `train.time=0.05`."
+            )
+        if name:
+            given[name] = value
+        else:
+            default = value
+    return Tolerances(given=given) if default is None else Tolerances(default, given)
+
+
+def _refuse(options: dict[str, object]) -> None:
+    wrong = [name for name, value in options.items() if value]
+    if wrong:
+        raise UsageError(f"{', '.join(wrong)}: two stored runs were measured already; this goes with a suite only.")
+
+
+def _stored(a: str, b: str, results: Path, tolerances: Tolerances) -> Report:
+    from rnnbench.gate import Report
+    from rnnbench.gate.stored import WEAKER, compare
+
+    base, head = load_runs([a], results), load_runs([b], results)
+    matching, rows = compare(base.records, head.records, tolerances)
+    click.echo(f"warning: {WEAKER}", err=True)
+    notes = [*matching.notes, WEAKER]
+    if set(base.environment) != set(head.environment):
+        notes.append("The runs were made in different environments: a difference need not be the code's.")
+    return Report(head.title, a, b, rows, matching.new, matching.removed, notes)
+
+
+def _measured(request: Request, tolerances: Tolerances, budget: float, max_pairs: int, resume: bool) -> Report:
+    """Measure both sides, and judge what is there even where the user had enough."""
+    from dataclasses import replace
+
+    from rnnbench.environment import environment_id, snapshot
+    from rnnbench.gate import Gate, Report, Sampler, State, Workspace, floor, plan_sides, prepare_sides, repository_of
+    from rnnbench.gate.state import cache_folder
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a CI job that is cancelled tidies up as after Ctrl-C
+    repository = repository_of(request.suite)
+    with Workspace(repository) as workspace:
+        prepared = prepare_sides(request, repository, workspace)
+        click.echo(f"base: {prepared.base.label}\nhead: {prepared.head.label}", err=True)
+        planned = plan_sides(prepared, request, repository)
+        tolerances.check(planned.raw["head"]["quantities"])
+        environment = environment_id(snapshot(planned.raw["head"]["versions"]))
+        limits = replace(tolerances, floors={} if request.same else floor.read(environment))
+        file = cache_folder() / "gate" / prepared.key / "samples.jsonl"
+        with State.open(file, resume) as state:
+            sampler = Sampler(prepared.sides, planned.plans, state)
+            silent = planned.matching.removed if prepared.same_suite else ()
+            gate = Gate(sampler, planned.matching, limits, budget, max_pairs, request.same, silent)
+            complete = _run(gate)
+            rows = gate.rows()
+    matching = planned.matching
+    removed = [] if silent else matching.removed
+    floors = floor.of(rows) if request.same else None
+    notes = [*matching.notes, *([] if complete else [f"interrupted; go on by `--resume`. Samples: {file}"])]
+    if floors and complete:
+        floor.keep(environment, floors, planned.suite)
+        notes.append(f"the floors are kept in {floor.path()}; later gates on this machine are never stricter")
+    labels = prepared.base.label, prepared.head.label
+    return Report(planned.suite, *labels, rows, matching.new, removed, notes, floors, gate.seconds, complete)
+
+
+def _run(gate: Gate) -> bool:
+    """Go through the gate; False if the user interrupted it."""
+    progress = _Progress(gate)
+    gate.sampler.tell = progress.tell
+    try:
+        gate.run()
+    except KeyboardInterrupt:
+        return False
+    finally:
+        progress.close()
+    return True
+
+
+class _Progress:
+    """One live line on a terminal; in a log, a line a minute."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self._live = sys.stderr.isatty()
+        self._told = 0.0
+
+    def tell(self, what: str) -> None:
+        """Say what is being measured now, how much is open, and how long it may take."""
+        from rnnbench.cli.progress import duration
+
+        if not self._live and time.monotonic() - self._told < 60 and self._told:
+            return
+        self._told = time.monotonic()
+        left = self._gate.seconds_left()
+        parts = [f"{self._gate.open} of {len(self._gate.matching.subjects)} cases open"]
+        parts += [f"about {duration(left)} left"] if left is not None else []
+        line = f"{what} ({', '.join(parts)})"
+        if self._live:
+            click.echo("\r\x1b[K" + line[: shutil.get_terminal_size().columns - 1], nl=False, err=True)
+        else:
+            click.echo(line, err=True)
+
+    def close(self) -> None:
+        """Leave the terminal on a fresh line."""
+        if self._live:
+            click.echo("\r\x1b[K", nl=False, err=True)
+
+
+def _text(report: Report) -> str:
+    from rnnbench.gate.report import as_text
+    from rnnbench.report import text
+
+    if not sys.stdout.isatty():
+        return as_text(report)
+    return as_text(report, text.coloured, shutil.get_terminal_size().columns)
+
+
+def _write(path: Path, content: str) -> None:
+    from rnnbench.store import write_atomically
+
+    write_atomically(path, content)

@@ -1,0 +1,64 @@
+"""What the gate asks of a revision, answered with that revision's own code.
+
+This file is copied beside a side's source roots and imported there under another name, because the revision may be
+older than the gate. All it relies on: `rnnbench.suite.read` and `plan`, `rnnbench.registry.load`,
+`rnnbench.availability.candidates`, and for the measuring itself `rnnbench.worker.perform`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+SHORT = 64  # steps over which a program is verified for probes that do not measure it; as in rnnbench.runner
+
+
+def plan(job: Mapping[str, Any]) -> dict[str, Any]:
+    """`{"suite", "plugins", "only", "overrides"}` -> the suite's cases and what it takes to run them, as JSON.
+
+    A suite or plugin that is wrong comes back as `{"problem": sentence}`.
+    """
+    import rnnbench
+    from rnnbench import suite
+    from rnnbench.errors import UsageError
+    from rnnbench.registry import load
+
+    try:
+        document = suite.read(Path(job["suite"]))
+        files = [*document.plugins, *map(Path, job["plugins"])]
+        registry = load(files)
+        planned = suite.plan(document, registry, job["only"], job["overrides"])
+        entries = [_entry(case, registry) for case in planned.cases]
+    except UsageError as error:
+        return {"problem": str(error)}
+    backends = {case.backend: registry.backends[case.backend] for case in planned.cases}
+    probes = {case.probe: registry.probes[case.probe] for case in planned.cases}
+    return {
+        "name": planned.name,
+        "hash": planned.hash,
+        "timeout": planned.timeout,
+        "entries": entries,
+        "plugins": [str(Path(file).resolve()) for file in files],
+        "preload": {name: list(backend.preload) for name, backend in backends.items()},
+        "versions": {key: text for backend in backends.values() for key, text in backend.versions().items()},
+        "quantities": sorted({quantity.name for probe in probes.values() for quantity in probe.quantities}),
+        "broken": [f"plugin {plugin.name} is left out: {plugin.problem}" for plugin in registry.broken],
+        "rnnbench": str(Path(rnnbench.__file__).parent),
+    }
+
+
+def _entry(case: Any, registry: Any) -> dict[str, Any]:
+    """A case with the implementations to try and how its program is verified."""
+    from rnnbench.availability import candidates
+
+    names, reason = candidates(case, registry)
+    stepwise = "implementation" in registry.probes[case.probe].ignores
+    options = {"dtype": "float64", "seq_len": min(case.seq_len, SHORT)} if stepwise else {}
+    data = case.to_json()
+    program = {key: value for key, value in data.items() if key not in ("probe", "probe_version", "settings", "seed")}
+    if stepwise:
+        program |= {"seq_len": None, "dtype": None, "threads": None, "dropout": None}
+    key = json.dumps([program, options, case.settings.get("task")], sort_keys=True)
+    return {"case": data, "names": names, "reason": reason, "verify": options, "program": key}

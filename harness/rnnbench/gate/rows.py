@@ -1,0 +1,269 @@
+"""From pairs of samples to the rows of a gate: one per subject and quantity, or one that says why there is none."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from statistics import median
+from typing import Any, Literal
+
+from rnnbench.errors import UsageError, nearest
+from rnnbench.gate.decision import Difference, Judgement, Schedule, judge
+from rnnbench.gate.subjects import Subject
+
+Kind = Literal["paired", "exact", "status"]
+Verdict = Literal["regressed", "improved", "equivalent", "inconclusive", "changed", "not compared"]
+"""`changed`: an exact number that has no better direction differs. `not compared`: neither side has a number."""
+
+Numbers = Mapping[str, Mapping[str, Any]]
+"""Quantity -> {value, unit, better, bound, exact}: what one process found."""
+
+TOLERANCE = 0.03
+TOLERANCES = {"*.first_call": 0.2}
+"""Wider by default: a first call compiles, loads and allocates, once a process."""
+
+SAME = 1e-9
+"""Log-ratios that differ by less are two views of one number, tokens per second and seconds say."""
+
+
+@dataclass(frozen=True)
+class Tolerances:
+    """Relative change that does not matter, by quantity.
+
+    given: patterns of names -> what the user asked for. floors: what this machine showed between equal revisions.
+    """
+
+    default: float = TOLERANCE
+    given: Mapping[str, float] = field(default_factory=dict)
+    floors: Mapping[str, float] = field(default_factory=dict)
+
+    def of(self, names: Sequence[str]) -> float:
+        """Of a quantity and its other views: the strictest one asked for, and never below the floor."""
+        asked = [limit for pattern, limit in self.given.items() if any(fnmatchcase(name, pattern) for name in names)]
+        shipped = [limit for pattern, limit in TOLERANCES.items() if fnmatchcase(names[0], pattern)]
+        wanted = min(asked, default=max([self.default, *shipped]))
+        return max([wanted, *(self.floors[name] for name in names if name in self.floors)])
+
+    def asked(self, name: str) -> float | None:
+        """What the user asked for this very quantity; exact numbers have no other tolerance."""
+        return next((limit for pattern, limit in self.given.items() if fnmatchcase(name, pattern)), None)
+
+    def check(self, quantities: Iterable[str]) -> None:
+        """Raises UsageError for a pattern that fits no quantity."""
+        names = list(quantities)
+        for pattern in self.given:
+            if not any(fnmatchcase(name, pattern) for name in names):
+                raise UsageError(
+                    f"--tolerance {pattern}=...: no probe of the suite measures that; there are "
+                    f"{', '.join(names)}.{nearest(pattern, names)}"
+                )
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the gate's table. base, head: medians over the pairs, in the quantity's unit; reason: what a number
+    does not say; also: other views of the same number; passive: no pairs are bought for its sake.
+    """
+
+    subject: str
+    case: str
+    implementation: str
+    quantity: str
+    kind: Kind
+    verdict: Verdict
+    unit: str = ""
+    better: str = ""
+    base: float | None = None
+    head: float | None = None
+    reason: str = ""
+    judgement: Judgement | None = None
+    also: tuple[str, ...] = ()
+    passive: bool = False
+    samples: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
+
+
+@dataclass
+class Series:
+    """One quantity of one subject over its pairs."""
+
+    subject: Subject
+    implementation: str
+    quantity: str
+    unit: str
+    better: str
+    base: list[float]
+    head: list[float]
+    differences: list[Difference]
+    exact: bool
+    also: list[str] = field(default_factory=list)
+
+    @property
+    def constant(self) -> bool:
+        """Whether it really is always the same number on a side."""
+        return len(set(self.base)) == len(set(self.head)) == 1
+
+    @property
+    def passive(self) -> bool:
+        """Seconds of a training run ride along: the throughput probe answers that question for a hundredth."""
+        return self.subject.replicates is not None and self.unit == "s"
+
+
+def rows(
+    evidence: Iterable[tuple[Subject, str, Sequence[tuple[Numbers, Numbers]]]],
+    tolerances: Tolerances,
+    max_pairs: int,
+    intervals: bool = True,
+) -> list[Row]:
+    """Judge everything. evidence: subject, implementation and the numbers of each pair (base, head)."""
+    found = [one for subject, name, pairs in evidence for one in series(subject, name, pairs)]
+    noisy = [one for one in found if not (one.exact and one.constant)]
+    limits = [tolerances.of([one.quantity, *one.also]) for one in noisy]
+    judgements = judge([one.differences for one in noisy], limits, Schedule(max(1, len(noisy)), max_pairs), intervals)
+    judged = {id(one): judgement for one, judgement in zip(noisy, judgements, strict=True)}
+    return [_row(one, judged.get(id(one)), tolerances) for one in found]
+
+
+def series(subject: Subject, implementation: str, pairs: Sequence[tuple[Numbers, Numbers]]) -> list[Series]:
+    """The quantities that every process of a subject reported, each number once, whatever its views."""
+    kept: list[Series] = []
+    names = [name for name in pairs[0][0] if all(name in side for pair in pairs for side in pair)] if pairs else []
+    for name in names:
+        entry = pairs[0][1][name]
+        if entry["better"] not in ("lower", "higher") and not entry["exact"]:
+            continue  # no direction, so nothing that could be worse
+        one = Series(
+            subject,
+            implementation,
+            name,
+            entry["unit"],
+            entry["better"],
+            [base[name]["value"] for base, _ in pairs],
+            [head[name]["value"] for _, head in pairs],
+            [difference(base[name], head[name]) for base, head in pairs],
+            entry["exact"],
+        )
+        twin = next((other for other in kept if _same(one, other)), None)
+        if twin is None:
+            kept.append(one)
+        else:
+            twin.also.append(name)
+    return kept
+
+
+def difference(base: Mapping[str, Any], head: Mapping[str, Any]) -> Difference:
+    """ln(head / base), turned so that positive is worse; a bound on a side leaves that end open.
+
+    Where a number is not positive: (head − base) / max(|head|, |base|), which for small changes is the same.
+    """
+    a, b = float(base["value"]), float(head["value"])
+    ratio = math.log(b / a) if a > 0 and b > 0 else (b - a) / (max(abs(a), abs(b)) or 1.0)
+    low = -math.inf if base["bound"] == "lower" or head["bound"] == "upper" else ratio
+    high = math.inf if base["bound"] == "upper" or head["bound"] == "lower" else ratio
+    return Difference(-high, -low) if head["better"] == "higher" else Difference(low, high)
+
+
+def settled(rows: Sequence[Row], max_pairs: int) -> bool:
+    """Whether no further pair would change anything about the rows of one subject."""
+    return all(
+        row.passive or row.judgement is None or row.verdict != "inconclusive" or not row.judgement.promising(max_pairs)
+        for row in rows
+    )
+
+
+def _same(one: Series, other: Series) -> bool:
+    if one.exact or other.exact:
+        return False
+    pairs = zip(one.differences, other.differences, strict=True)
+    return any(d.low for d in one.differences) and all(
+        a.exact and b.exact and abs(a.low - b.low) < SAME for a, b in pairs
+    )
+
+
+def _row(one: Series, judgement: Judgement | None, tolerances: Tolerances) -> Row:
+    base, head = median(one.base), median(one.head)
+    verdict: Verdict
+    if judgement is None:
+        kind, verdict, reason = "exact", _exact(base, head, one, tolerances.asked(one.quantity)), ""
+    else:
+        kind, verdict, reason = "paired", judgement.verdict, "; ".join(_remarks(one, judgement))
+    return Row(
+        one.subject.id,
+        one.subject.label,
+        one.implementation,
+        one.quantity,
+        kind,
+        verdict,
+        one.unit,
+        one.better,
+        base,
+        head,
+        reason,
+        judgement,
+        tuple(one.also),
+        one.passive,
+        (tuple(one.base), tuple(one.head)),
+    )
+
+
+def _exact(base: float, head: float, one: Series, tolerance: float | None) -> Verdict:
+    """Exact numbers are the same, or not; a tolerance counts only where it was given for this quantity."""
+    if base == head or (tolerance is not None and abs(head - base) <= tolerance * abs(base)):
+        return "equivalent"
+    if one.better not in ("lower", "higher"):
+        return "changed"
+    return "regressed" if (head > base) == (one.better == "lower") else "improved"
+
+
+def _remarks(one: Series, judgement: Judgement) -> Iterator[str]:
+    if one.exact:
+        yield "declared deterministic, and differs between processes"
+    if judgement.identical:
+        yield "identical in every pair"
+    censored = sum(not d.exact for d in one.differences)
+    if censored:
+        unknown = sum(math.isinf(d.low) and math.isinf(d.high) for d in one.differences)
+        yield f"{censored} of {len(one.differences)} pairs are bounds ({unknown} on both sides): judged by signs"
+    if judgement.verdict == "inconclusive" and judgement.pairs < Schedule(1, 8).looks[0]:
+        yield f"{judgement.pairs} pairs are too few to judge"
+
+
+def standing(
+    subject: Subject, base: Mapping[str, Any], head: Mapping[str, Any], failed: tuple[Mapping, Mapping] | None
+) -> Iterator[Row]:
+    """What the statuses of a subject say, before any number.
+
+    base, head: what was resolved on each side. failed: the samples of the pair in which a process failed twice.
+    """
+    name = implementations(base, head)
+    for passed, reason in head["passed_over"].items():
+        if passed not in base["passed_over"] and passed in subject.base.names:
+            yield _status(subject, passed, "verification", "regressed", f"wrong in head: {reason}")
+    sides = (base, head) if base["status"] != "ok" or head["status"] != "ok" else failed
+    if sides is None:
+        return
+    a, b = (side["status"] for side in sides)
+    told = [f"{side['status']}: {side['reason']}" if side["status"] != "ok" else "ok" for side in sides]
+    if a == "ok":
+        yield _status(subject, name, "status", "regressed", f"ok in base, in head {told[1]}")
+    elif b == "ok":
+        yield _status(subject, name, "status", "improved", f"ok in head, in base {told[0]}")
+    else:
+        yield _status(subject, name, "status", "not compared", told[1] if told[0] == told[1] else " / ".join(told))
+
+
+def missing(labels: Iterable[str]) -> list[Row]:
+    """Rows for cases that head has no longer, although its suite asks for them."""
+    reason = "in base, and missing in head, though the suite is the same"
+    return [Row("", label, "", "status", "status", "regressed", reason=reason) for label in labels]
+
+
+def implementations(base: Mapping[str, Any], head: Mapping[str, Any]) -> str:
+    """What ran: one name, or both where the sides differ."""
+    a, b = base["implementation"], head["implementation"]
+    return a if a == b else " → ".join(filter(None, (a, b)))
+
+
+def _status(subject: Subject, implementation: str, quantity: str, verdict: Verdict, reason: str) -> Row:
+    return Row(subject.id, subject.label, implementation, quantity, "status", verdict, reason=reason)

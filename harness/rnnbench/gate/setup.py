@@ -1,0 +1,199 @@
+"""From what the user asked for to two sides that can measure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rnnbench.case import digest
+from rnnbench.errors import UsageError
+from rnnbench.gate.sampling import Plan
+from rnnbench.gate.side import Name, Side, prepare, python_of
+from rnnbench.gate.subjects import Entry, Matching, match
+from rnnbench.gate.worktrees import Repository, Revision, Workspace, project_of, source_roots
+
+WORKING_TREE = "working tree"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to compare. base, head: revisions, None for the working tree; same: both sides are `head` (A/A). pythons:
+    None for this one. roots: source roots relative to the repository. only, overrides: as in `rnnbench run`.
+    """
+
+    suite: Path
+    base: str | None = None
+    head: str | None = None
+    same: bool = False
+    base_python: str | None = None
+    head_python: str | None = None
+    roots: Sequence[str] = ()
+    plugins: Sequence[Path] = ()
+    only: Sequence[str] = ()
+    overrides: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Both sides, ready. key: equal for the same comparison, so that an interrupted one can be found again."""
+
+    base: Side
+    head: Side
+    notes: tuple[str, ...]
+    key: str
+
+    @property
+    def sides(self) -> dict[Name, Side]:
+        """Both by name."""
+        return {"base": self.base, "head": self.head}
+
+    @property
+    def same_suite(self) -> bool:
+        """Whether both revisions have the very same suite file."""
+        return self.base.suite.read_bytes() == self.head.suite.read_bytes()
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What both sides plan. suite: its name; raw: both answers of `rnnbench.gate.remote.plan`."""
+
+    suite: str
+    matching: Matching
+    plans: dict[Name, Plan]
+    raw: dict[Name, dict[str, Any]]
+
+
+def repository_of(suite: Path) -> Repository | None:
+    """The repository of the suite, or of the current folder."""
+    folder = next(parent for parent in suite.resolve().parents if parent.is_dir())
+    return Repository.around(folder) or Repository.around(Path.cwd())
+
+
+def prepare_sides(request: Request, repository: Repository | None, workspace: Workspace) -> Prepared:
+    """Check both revisions out. Raises UsageError for everything that is not there."""
+    if repository is None:
+        return _in_place(request, workspace)
+    head = repository.revision(request.head) if request.head else repository.working_tree()
+    base = repository.revision(request.base) if request.base and not request.same else head
+    notes = ["both sides are the same revision"] if base.identity == head.identity and not request.same else []
+    if _inside(request.suite, repository) is None:
+        notes.append("the suite is not part of the repository: both revisions run the same file")
+    return _prepared(
+        _side("base", base, request.base_python, request, repository, workspace),
+        _side("head", head, request.head_python, request, repository, workspace),
+        notes,
+        request,
+        str(repository.top),
+    )
+
+
+def plan_sides(prepared: Prepared, request: Request, repository: Repository | None) -> Planned:
+    """Have both revisions plan the suite. Raises UsageError where one cannot, or where they share no case."""
+    raw: dict[Name, dict[str, Any]] = {}
+    for name, side in prepared.sides.items():
+        plugins = [_there(path, side, repository) for path in request.plugins]
+        raw[name] = side.plan(plugins, request.only, request.overrides)
+    base, head = ([Entry.from_json(entry) for entry in raw[name]["entries"]] for name in ("base", "head"))
+    matching = match(base, head)
+    if not matching.subjects:
+        raise UsageError(
+            f"no case is in both suites, so there is nothing to compare: base ({prepared.base.label}) has "
+            f"{len(base)} others, head ({prepared.head.label}) {len(head)}. Compare revisions with a common suite, or "
+            f"give a suite file from outside the repository."
+        )
+    plans: dict[Name, Plan] = {
+        name: Plan(answer["preload"], answer["plugins"], answer["timeout"]) for name, answer in raw.items()
+    }
+    notes = [*prepared.notes, *_differences(prepared, raw), *matching.notes]
+    return Planned(raw["head"]["name"], replace(matching, notes=tuple(notes)), plans, raw)
+
+
+def _differences(prepared: Prepared, raw: dict[Name, dict[str, Any]]) -> list[str]:
+    """What else differs between the sides, in sentences."""
+    notes = []
+    if not prepared.same_suite:
+        notes.append("the suite differs between the revisions: only the cases of both are compared")
+    if raw["base"]["versions"] != raw["head"]["versions"]:
+        told = (f"{side} {_versions(raw[side]['versions'])}" for side in ("base", "head"))
+        notes.append(f"different environments: {', '.join(told)}")
+    return notes + sorted({f"{side}: {text}" for side, answer in raw.items() for text in answer["broken"]})
+
+
+def _versions(versions: dict[str, str]) -> str:
+    return " ".join(f"{name} {text}" for name, text in sorted(versions.items())) or "without frameworks"
+
+
+def _side(
+    name: Name,
+    revision: Revision,
+    python: str | None,
+    request: Request,
+    repository: Repository,
+    workspace: Workspace,
+) -> Side:
+    folder = workspace.checkout(name, revision)
+    inside = _inside(request.suite, repository)
+    suite = folder / inside if inside else request.suite.absolute()
+    if not suite.is_file():
+        where = f"{name} ({revision.label})" if inside else "there"
+        raise UsageError(
+            f"the suite {inside or request.suite} is not in {where}. Name one that both revisions have, or a file "
+            f"outside the repository, which then both run."
+        )
+    project = project_of(suite, folder) if inside else folder
+    here = _inside(Path.cwd(), repository)
+    running = folder / here if here and (folder / here).is_dir() else folder
+    return Side(
+        name,
+        revision.label,
+        revision.identity,
+        python_of(python),
+        suite,
+        tuple(source_roots(folder, project, request.roots)),
+        running,
+        prepare(workspace.folder(f"{name}.path"), project),
+    )
+
+
+def _in_place(request: Request, workspace: Workspace) -> Prepared:
+    """Two environments, and no repository: both run the files where they are."""
+    if request.base or request.head or not (request.same or request.base_python or request.head_python):
+        raise UsageError(
+            f"{request.suite} is in no git repository with a working tree, so there are no revisions to compare. Run "
+            f"the gate inside one, compare two environments by `--base-python`, or two stored runs."
+        )
+    suite = request.suite.absolute()
+    if not suite.is_file():
+        raise UsageError(f"there is no suite {request.suite}.")
+    roots = tuple(source_roots(Path.cwd(), Path.cwd(), request.roots)) if request.roots else ()
+    identity = digest(suite.read_text(encoding="utf-8", errors="replace"))
+    pythons: list[tuple[Name, str | None]] = [("base", request.base_python), ("head", request.head_python)]
+    sides = [
+        Side(name, "files as they are", identity, python_of(python), suite, roots, Path.cwd(), prepare(folder, folder))
+        for name, python in pythons
+        for folder in [workspace.folder(f"{name}.path")]
+    ]
+    return _prepared(sides[0], sides[1], [], request, "")
+
+
+def _prepared(base: Side, head: Side, notes: Sequence[str], request: Request, top: str) -> Prepared:
+    sides = [[side.identity, side.python] for side in (base, head)]
+    options = [list(request.roots), list(map(str, request.plugins)), list(request.only), list(request.overrides)]
+    outside = digest(head.suite.read_text(encoding="utf-8", errors="replace"))
+    key = digest([top, str(request.suite.absolute()), outside, sides, options, request.same])
+    return Prepared(base, head, tuple(notes), key)
+
+
+def _inside(path: Path, repository: Repository) -> Path | None:
+    """Relative to the repository, None for what lies outside; a link counts where it stands."""
+    place = path.parent.resolve() / path.name
+    return place.relative_to(repository.top) if place.is_relative_to(repository.top) else None
+
+
+def _there(path: Path, side: Side, repository: Repository | None) -> Path:
+    """A plugin file as the revision has it; one from outside the repository is the same for both."""
+    inside = _inside(path, repository) if repository else None
+    checkout = side.support.with_name(side.name)
+    return checkout / inside if inside else path.absolute()

@@ -1,0 +1,145 @@
+"""What two revisions have in common: the cases that both plan, paired.
+
+A subject is one case, or all replicates of one: training runs that differ only in their seed are the pairs of one
+subject, so that weights and data are the same on both sides of a pair. Cases are matched by every field that both
+revisions know; a setting that only one of them has, with whatever default, does not keep them apart, and is named.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rnnbench.case import Case, digest
+from rnnbench.gate.side import Name
+
+SAMPLE_SECONDS = 0.2
+"""Longest timing budget of a process, per pass: pairs tell more than longer samples of the same process."""
+
+REPLICATE = "replicate"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A case as one side plans it. names: implementations to try, reason: why there is none. verify, program: how and
+    under which key its program is verified.
+    """
+
+    case: Case
+    names: tuple[str, ...]
+    reason: str
+    verify: Mapping[str, Any]
+    program: str
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Entry:
+        """From an entry of `rnnbench.gate.remote.plan`."""
+        case = Case.from_json(data["case"])
+        return cls(case, tuple(data["names"]), data["reason"], data["verify"], data["program"])
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One thing to compare. id: the same whenever both sides ask the same. replicates: those of the suite, None where
+    the case has none.
+    """
+
+    id: str
+    label: str
+    base: Entry
+    head: Entry
+    replicates: tuple[int, ...] | None = None
+
+    def entry(self, side: Name) -> Entry:
+        """Of `base` or of `head`."""
+        return self.base if side == "base" else self.head
+
+    def case(self, side: Name, implementation: str, pair: int) -> Case:
+        """The case a process of this pair measures: with a short timing budget, and the pair's own seed."""
+        case = self.entry(side).case
+        settings = dict(case.settings)
+        if isinstance(settings.get("budget"), int | float):
+            share = settings["budget"] / settings.get("processes", 1)
+            settings["budget"] = min(share, SAMPLE_SECONDS)
+            settings |= {"processes": 1} if "processes" in settings else {}
+        if self.replicates is not None:
+            settings[REPLICATE] = self._replicate(pair)
+        return replace(case, implementation=implementation, settings=settings)
+
+    def _replicate(self, pair: int) -> int:
+        """The suite's replicates in their order, then further ones."""
+        assert self.replicates is not None
+        further = max(self.replicates) + 1 + pair - len(self.replicates)
+        return self.replicates[pair] if pair < len(self.replicates) else further
+
+
+@dataclass(frozen=True)
+class Matching:
+    """subjects: what both have. new, removed: labels of what only head or only base has. notes: sentences."""
+
+    subjects: tuple[Subject, ...]
+    new: tuple[str, ...]
+    removed: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def match(base: Sequence[Entry], head: Sequence[Entry]) -> Matching:
+    """Pair the cases of two plans, in the order of head's."""
+    shared, notes = _shared_settings(base, head)
+    groups_base, groups_head = _groups(base, shared), _groups(head, shared)
+    subjects, new = [], []
+    for key, entries in groups_head.items():
+        if key in groups_base:
+            subjects.append(_subject(key, groups_base[key], entries))
+        else:
+            new.append(label(entries[0].case))
+    removed = tuple(label(entries[0].case) for key, entries in groups_base.items() if key not in groups_head)
+    return Matching(tuple(subjects), tuple(new), removed, tuple(notes))
+
+
+def label(case: Case) -> str:
+    """The case's own label with what tells apart cases that differ only in their settings."""
+    extras = [f"{name} {case.settings[name]}" for name in ("lr",) if name in case.settings]
+    return " ".join([case.label, *extras])
+
+
+def _shared_settings(base: Sequence[Entry], head: Sequence[Entry]) -> tuple[dict[str, frozenset[str]], list[str]]:
+    """By probe, the settings that both know, and a sentence per probe whose settings differ."""
+    names = [_setting_names(base), _setting_names(head)]
+    shared, notes = {}, []
+    for probe in names[0].keys() & names[1].keys():
+        common, either = names[0][probe] & names[1][probe], names[0][probe] | names[1][probe]
+        unique = all(
+            len(_groups(side, {probe: common})) == len(_groups(side, {probe: either})) for side in (base, head)
+        )
+        shared[probe] = frozenset(common if unique else either)
+        if unique and common != either:
+            notes.append(f"{probe}: only one side has the settings {', '.join(sorted(either - common))}")
+    return shared, notes
+
+
+def _setting_names(entries: Iterable[Entry]) -> dict[str, set[str]]:
+    names: dict[str, set[str]] = defaultdict(set)
+    for entry in entries:
+        names[entry.case.probe].update(entry.case.settings)
+    return names
+
+
+def _groups(entries: Iterable[Entry], shared: Mapping[str, Iterable[str]]) -> dict[str, list[Entry]]:
+    """Entries by the hash of what identifies their subject."""
+    groups: dict[str, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        data = entry.case.to_json()
+        known = shared.get(entry.case.probe, entry.case.settings)
+        data["settings"] = {key: data["settings"].get(key) for key in sorted(known) if key != REPLICATE}
+        groups[digest(data)].append(entry)
+    return groups
+
+
+def _subject(key: str, base: Sequence[Entry], head: Sequence[Entry]) -> Subject:
+    replicates = None
+    if REPLICATE in head[0].case.settings:
+        replicates = tuple(entry.case.settings[REPLICATE] for entry in head)
+    return Subject(key, label(head[0].case), base[0], head[0], replicates)

@@ -1,0 +1,265 @@
+"""Revisions of a repository as folders of their own; the user's checkout is only ever read.
+
+Everything lies in one workspace below the system's temporary folder and goes when the gate ends. The owner holds a lock
+on it for as long as it lives, so the next gate knows what a killed one has left, and removes it. Git notes a worktree
+in its own `.git/worktrees`; no branch, index, stash, hook or setting is touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Self
+
+from rnnbench.errors import UsageError, nearest
+
+try:
+    import fcntl
+except ImportError:  # Windows: nothing is measured there
+    fcntl = None
+
+PREFIX = "rnnbench-gate-"
+_LOCK = "owner"
+_HARMLESS = ("core.hooksPath=/dev/null", "gc.auto=0", "maintenance.auto=false", "advice.detachedHead=false")
+_FOREIGN = (
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_PREFIX",
+    "GIT_COMMON_DIR",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_NAMESPACE",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_QUARANTINE_PATH",
+)
+"""Variables that git sets for its hooks; a gate that is started by a hook must not inherit them."""
+
+
+@dataclass(frozen=True)
+class Revision:
+    """A commit, or the working tree as it is now. commit: 40 hex digits; identity: the same for the same files."""
+
+    label: str
+    commit: str
+    identity: str
+    dirty: bool = False
+
+
+class Repository:
+    """The repository a folder lies in."""
+
+    def __init__(self, top: Path) -> None:
+        self.top = top
+
+    @classmethod
+    def around(cls, folder: Path) -> Self | None:
+        """None where there is no repository with a working tree, or no git."""
+        if shutil.which("git") is None or not folder.is_dir():
+            return None
+        done = _git(folder, "rev-parse", "--show-toplevel")
+        return cls(Path(done.stdout.rstrip("\n"))) if done.returncode == 0 and done.stdout.strip() else None
+
+    def revision(self, name: str) -> Revision:
+        """What a name stands for. Raises UsageError for one that git does not know."""
+        done = _git(self.top, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+        if name.startswith("-") or done.returncode:
+            raise UsageError(self._unknown(name))
+        commit = done.stdout.strip()
+        short = self._ask("rev-parse", "--short", commit).strip()
+        return Revision(short if commit.startswith(name) else f"{name} ({short})", commit, commit)
+
+    def working_tree(self) -> Revision:
+        """The checkout with whatever has not been committed; what git ignores is no part of it."""
+        head = self.revision("HEAD")
+        if not self._ask("status", "--porcelain", "--untracked-files=normal", "--ignore-submodules=dirty"):
+            return Revision(f"working tree, clean at {head.commit[:7]}", head.commit, head.commit)
+        state = hashlib.blake2b(digest_size=20)
+        for path in self.files():
+            state.update(path.encode() + b"\0" + _content(self.top / path) + b"\0")
+        label = f"working tree, with uncommitted changes on {head.commit[:7]}"
+        return Revision(label, head.commit, state.hexdigest(), dirty=True)
+
+    def files(self) -> list[str]:
+        """Tracked files and new ones that are not ignored, as far as they are there."""
+        listed = self._ask("ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
+        there = (path for path in dict.fromkeys(listed) if path)
+        return [path for path in there if (self.top / path).is_file() or (self.top / path).is_symlink()]
+
+    def add_worktree(self, path: Path, commit: str) -> None:
+        """Check a commit out into a folder of its own."""
+        self._ask("worktree", "add", "--detach", str(path), commit)
+
+    def remove_worktree(self, path: Path) -> None:
+        """Take it away, also what git notes of one whose folder is gone."""
+        _git(self.top, "worktree", "remove", "--force", "--force", str(path))
+
+    def worktrees(self) -> list[Path]:
+        """Every folder in which git knows a worktree of this repository."""
+        lines = self._ask("worktree", "list", "--porcelain").splitlines()
+        return [Path(line.removeprefix("worktree ")) for line in lines if line.startswith("worktree ")]
+
+    def _ask(self, *arguments: str) -> str:
+        done = _git(self.top, *arguments)
+        if done.returncode:
+            said = " ".join(done.stderr.split())
+            raise UsageError(f"git {arguments[0]} failed in {self.top}: {said or done.returncode}")
+        return done.stdout
+
+    def _unknown(self, name: str) -> str:
+        if _git(self.top, "rev-parse", "--verify", "--quiet", "HEAD").returncode:
+            return f"{self.top} has no commit yet, so there is no revision {name!r} to compare with."
+        if _git(self.top, "rev-parse", "--is-shallow-repository").stdout.strip() == "true":
+            return (
+                f"revision {name!r} is not in {self.top}, which is a shallow clone. Fetch it first: "
+                f"`git fetch --unshallow`, or `fetch-depth: 0` where a workflow checks out."
+            )
+        names = self._ask("for-each-ref", "--format=%(refname:short)").split()
+        shown = f" There are {', '.join(names[:10])}." if names else ""
+        return f"{self.top} has no revision {name!r}.{nearest(name, names) or shown} Fetch it, or name another one."
+
+
+class Workspace:
+    """A temporary folder that its owner locks; a context manager."""
+
+    def __init__(self, repository: Repository | None) -> None:
+        sweep(repository)
+        self._repository = repository
+        draft = Path(tempfile.mkdtemp(prefix="rnnbench-new-"))  # not yet for others' sweeps: it is not locked
+        self._lock = (draft / _LOCK).open("wb")
+        _lock(self._lock)
+        self._lock.write(json.dumps({"repository": str(repository.top) if repository else None}).encode())
+        self._lock.flush()
+        self.path = draft.rename(draft.with_name(draft.name.replace("rnnbench-new-", PREFIX))).resolve()
+
+    def folder(self, name: str) -> Path:
+        """An empty folder in it."""
+        path = self.path / name
+        path.mkdir()
+        return path
+
+    def checkout(self, name: str, revision: Revision) -> Path:
+        """The files of a revision: a worktree, or a copy of the working tree, which may change meanwhile."""
+        assert self._repository is not None
+        path = self.path / name
+        if not revision.dirty:
+            self._repository.add_worktree(path, revision.commit)
+            return path
+        for file in self._repository.files():
+            (path / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(self._repository.top / file, path / file, follow_symlinks=False)
+        return path
+
+    def close(self) -> None:
+        """Remove everything."""
+        _remove(self.path, self._repository)
+        self._lock.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def sweep(repository: Repository | None) -> None:
+    """Remove the workspaces of gates that were killed, and what git still notes of those that are gone already."""
+    for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError, ValueError):  # just now removed by another gate
+            if path.stat().st_uid == os.getuid():
+                _remove_if_left(path.resolve())
+    if repository is not None:
+        for path in repository.worktrees():
+            if path.parent.name.startswith(PREFIX) and not path.exists():
+                repository.remove_worktree(path)
+
+
+def source_roots(folder: Path, project: Path, given: Sequence[str] = ()) -> list[Path]:
+    """Folders whose packages a revision brings, below `folder`. given: relative, instead of what pyproject.toml of
+    `project` says, or else `src` if there is one, or else the project itself. Raises UsageError for one not there.
+    """
+    if given:
+        missing = [name for name in given if not (folder / name).is_dir()]
+        if missing:
+            raise UsageError(f"--source-root {missing[0]}: there is no such folder in the revision ({folder.name}).")
+        return [(folder / name).resolve() for name in given]
+    settings = pyproject(project).get("tool", {}).get("setuptools", {})
+    found = settings.get("packages", {})
+    where = found.get("find", {}).get("where") if isinstance(found, dict) else None
+    where = where or [name for key, name in settings.get("package-dir", {}).items() if key == ""]
+    where = where or (["src"] if (project / "src").is_dir() else ["."])
+    return [(project / name).resolve() for name in where if (project / name).is_dir()]
+
+
+def pyproject(project: Path) -> dict:
+    """The project's pyproject.toml, empty where there is none. Raises UsageError where it is not TOML."""
+    import tomllib
+
+    path = project / "pyproject.toml"
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} cannot be read: {error}") from None
+
+
+def project_of(path: Path, top: Path) -> Path:
+    """The nearest folder above `path`, within `top`, that has a pyproject.toml; else `top`."""
+    return next((parent for parent in _parents(path, top) if (parent / "pyproject.toml").is_file()), top)
+
+
+def _parents(path: Path, top: Path) -> Iterator[Path]:
+    return (parent for parent in path.parents if parent.is_relative_to(top))
+
+
+def _remove_if_left(path: Path) -> None:
+    with (path / _LOCK).open("rb+") as lock:
+        if _lock(lock):
+            top = json.loads(lock.read())["repository"]
+            _remove(path, Repository(Path(top)) if top else None)
+
+
+def _remove(path: Path, repository: Repository | None) -> None:
+    for child in path.iterdir() if repository is not None else ():
+        if repository is not None and (child / ".git").is_file():
+            repository.remove_worktree(child)
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def _lock(file: BinaryIO) -> bool:
+    """Whether it is ours now; the lock goes with the process."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _content(path: Path) -> bytes:
+    if path.is_symlink():
+        return os.fsencode(path.readlink())
+    return hashlib.blake2b(path.read_bytes(), digest_size=20).digest() + bytes([path.stat().st_mode & 0o100 != 0])
+
+
+def _git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    settings = [word for setting in _HARMLESS for word in ("-c", setting)]
+    variables = {key: value for key, value in os.environ.items() if key not in _FOREIGN}
+    return subprocess.run(
+        ["git", *settings, "-C", str(folder), *arguments],
+        capture_output=True,
+        text=True,
+        errors="surrogateescape",
+        check=False,
+        stdin=subprocess.DEVNULL,
+        env={**variables, "LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"},
+    )
