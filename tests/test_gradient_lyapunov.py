@@ -48,7 +48,7 @@ def test_the_logistic_map_has_ln_2(backend):
 
 @both
 def test_a_skew_tent_map_has_its_entropy(backend):
-    """Slopes 1/a and 1/(1−a), visited with a and 1−a: λ = −a ln a − (1−a) ln(1−a) (Beck & Schlögl 1993, chapter 15).
+    """Slopes 1/a and 1/(1−a), visited with a and 1−a: λ = −a ln a − (1−a) ln(1−a) (Beck & Schlögl 1993).
 
     a = ½ would run out of bits after 52 steps; visits are independent, so the error is known.
     """
@@ -86,7 +86,7 @@ def test_arnolds_cat_map(backend):
 
 @both
 def test_the_standard_map_preserves_areas(backend):
-    """p' = p + K sin θ, θ' = θ + p' (Chirikov 1979, equation 5.11): sum 0 exactly, λ₁ ≈ ln(K/2) for large K, to 0.03
+    """p' = p + K sin θ, θ' = θ + p' (Chirikov 1979): sum 0 exactly, λ₁ ≈ ln(K/2) for large K, to 0.03
     at K = 20 (its corrections are of order 1/K², its standard error 0.012)."""
 
     def move(ops, one, p, theta):
@@ -187,7 +187,7 @@ def test_a_diagonal_complex_ring_has_each_modulus_twice(backend):
 
 @both
 def test_an_antisymmetric_network_is_on_the_edge(backend):
-    """h' = h + ε tanh((W − Wᵀ − γI)h) (Chang, Chen, Haber & Chi 2019, equation 8) at h = 0: eigenvalues
+    """h' = h + ε tanh((W − Wᵀ − γI)h) (Chang, Chen, Haber & Chi 2019, arXiv:1902.09689) at h = 0: eigenvalues
     1 − εγ ± iεω, exponents ½ ln((1 − εγ)² + (εω)²). Planes turn: 1/T again."""
     eps, gamma, n = 0.1, 0.2, 6
     weight = np.random.default_rng(2).standard_normal((n, n))

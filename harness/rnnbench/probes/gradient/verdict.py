@@ -30,21 +30,22 @@ def judge(decay: Decay, lags: int, largest: Value | None, sizes: Sequence[float]
 
     **vanishing**: the median gradient fell below FADED within the lags measured, for good. **exploding**: the mean
     gradient grew by 1/FADED or left the finite numbers. **chaotic**: the same, or a largest Lyapunov exponent whose
-    interval lies above zero, while the states (sizes: max |entry| per step) do not grow with it. Where trajectories
-    stay bounded and neighbours separate exponentially, that is chaos by definition, and no loss at a distance can be
-    learnt by following its gradient (Mikhaeil, Monfared & Durstewitz 2022, arXiv:2110.07238); where the state grows at
-    the rate of its derivative, it is instability alone. **stable**: none of these; the horizon is then the number of
+    whole interval means such growth over the lags (less may be a transient, which short sequences are full of), while
+    the states (sizes: max |entry| per step) do not grow with it. Where trajectories stay bounded and neighbours
+    separate exponentially, that is chaos by definition, and no loss at a distance can be learnt by following its
+    gradient (Mikhaeil, Monfared & Durstewitz 2022, arXiv:2110.07238); where the state grows at the rate of its
+    derivative, it is instability alone. **stable**: none of these; the horizon is then the number of
     steps measured, never an extrapolation. A factor of 1000 and not of 2: optimisers make up for constant factors of
     that order, as the learning rates in use show, and gated cells at their best lose some 1 % per step.
     """
     rate = decay.rate.value if decay.rate else 0.0
     growth = max(rate, largest.value if largest else 0.0)
-    surely_sensitive = largest is not None and largest.low is not None and largest.low > 0 and largest.value > 1e-9
+    surely_sensitive = largest is not None and largest.low is not None and largest.low * lags >= CHANGE
     if decay.broken_from is not None:
         horizon = float(decay.broken_from - 1)
         return Verdict("exploding", horizon, False, f"exploding: no finite gradient beyond {horizon:.0f} steps")
     if decay.rise >= CHANGE or (surely_sensitive and decay.reaches_all):
-        return _growing(growth if growth > 0 else decay.rise / lags, lags, sizes, surely_sensitive)
+        return _growing(growth if growth > 0 else decay.rise / lags, sizes, surely_sensitive)
     if not decay.reaches_all:
         exact = f", exactly zero from lag {decay.zero_from}" if decay.zero_from is not None else ""
         text = f"vanishing: less than {FADED:g} of the gradient is left beyond {decay.reach:.0f} steps{exact}"
@@ -53,12 +54,11 @@ def judge(decay: Decay, lags: int, largest: Value | None, sizes: Sequence[float]
     return Verdict("stable", float(lags), True, text + _trend(decay.rate, lags))
 
 
-def _growing(growth: float, lags: int, sizes: Sequence[float], surely_sensitive: bool) -> Verdict:
+def _growing(growth: float, sizes: Sequence[float], surely_sensitive: bool) -> Verdict:
     horizon = CHANGE / growth
     kind = "chaotic" if bounded(sizes, growth) else "exploding"
     how = "nearby states separate" if kind == "chaotic" and surely_sensitive else "the gradient grows"
-    beyond = f" (measured over {lags})" if horizon > lags else ""
-    text = f"{kind}: {how} {1 / FADED:.0f}-fold in {horizon:.0f} steps{beyond}"
+    text = f"{kind}: {how} {1 / FADED:.0f}-fold in {horizon:.0f} steps"
     return Verdict(kind, horizon, False, text)
 
 
