@@ -100,7 +100,7 @@ def fit(points: Points) -> Growth | None:
     lengths = {T for T, _ in points}
     if len(lengths) < MIN_LENGTHS or max(lengths) < MIN_SPAN * min(lengths) or any(y <= 0 for _, y in points):
         return None
-    exponent = log_log_slope(*zip(*points, strict=True))
+    exponent = log_log_slope([T for T, _ in points], [y for _, y in points])
     power = _line([(math.log(T), math.log(y), 1.0) for T, y in points])
     chosen = Growth("power", exponent, math.sqrt(power.variance), min(lengths), max(lengths), power)
     if chosen.misfit > POOR:

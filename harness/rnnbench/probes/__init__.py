@@ -7,6 +7,7 @@ from rnnbench.probe import Probe
 from rnnbench.probes.convergence import CONVERGENCE
 from rnnbench.probes.decode import DECODE
 from rnnbench.probes.gradient import GRADIENT
+from rnnbench.probes.longest import LONGEST
 from rnnbench.probes.memory import MEMORY
 from rnnbench.probes.parallelism import PARALLELISM
 from rnnbench.probes.throughput import THROUGHPUT
@@ -14,5 +15,5 @@ from rnnbench.probes.throughput import THROUGHPUT
 
 @hookimpl
 def rnnbench_probes() -> list[Probe]:
-    """Throughput, decode, parallelism, memory, gradient, convergence."""
-    return [THROUGHPUT, DECODE, PARALLELISM, MEMORY, GRADIENT, CONVERGENCE]
+    """Throughput, decode, parallelism, memory, longest, gradient, convergence."""
+    return [THROUGHPUT, DECODE, PARALLELISM, MEMORY, LONGEST, GRADIENT, CONVERGENCE]

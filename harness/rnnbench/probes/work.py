@@ -42,11 +42,11 @@ def unit_of_work(context: Context, program: Program, mode: Pass) -> Callable[[],
     projection is always inside. The forward passes that a backward pass starts from are done here, before any clock.
     """
     if mode == "backward":
-        passes = [program.backward(program.put(_batch(context, index))) for index in range(KEPT)]
+        passes = [program.backward(program.put(random_batch(context, index))) for index in range(KEPT)]
         _check_repeatable(program, passes[0], context.case.dtype)
         rotation = itertools.cycle(passes)
         return lambda: next(rotation)()
-    batches = itertools.cycle([program.put(_batch(context, index)) for index in range(ROTATION)])
+    batches = itertools.cycle([program.put(random_batch(context, index)) for index in range(ROTATION)])
     if mode == "forward":
         return lambda: program.forward(next(batches)["xs"])
     return lambda: program.train_step(next(batches))
@@ -76,7 +76,8 @@ def _flat(gradients: Any) -> list[Any]:
     return [*of_parameters.values(), of_inputs]
 
 
-def _batch(context: Context, index: int) -> dict:
+def random_batch(context: Context, index: int) -> dict:
+    """xs_TBD and targets_TBH, standard normal, float64; by name, not by count."""
     case = context.case
     shape = (case.seq_len, case.batch_size, case.hidden_size)
     targets = context.rng("targets", *shape, index).standard_normal(shape)
