@@ -1,0 +1,79 @@
+"""Quantities that follow from others, put beside them so that every view treats them alike.
+
+`<mode>.scan_speedup`: time of the fastest stepwise implementation over that of the parallel scan, on one framework,
+cell, device and sizes. `train_validation_gap`: last validation loss minus the training loss just before it; only where
+the probe reports no gap of its own. Their origin is `derived`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from rnnbench.case import digest
+from rnnbench.record import Record
+
+GAP = "train_validation_gap"
+SPEEDUP = ".scan_speedup"
+SCAN = "associative_scan"
+_TIME = ".time"
+
+
+def with_derived(records: Sequence[Record]) -> list[Record]:
+    """The records in their order, with the quantities of this module added where they can be known."""
+    siblings: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        if record.ok and record.case.probe == "throughput":
+            siblings[_problem(record)].append(record)
+    added = {id(scan): found for group in siblings.values() for scan, found in _speedups(group)}
+    return [_extended(record, {**added.get(id(record), {}), **_gap(record)}) for record in records]
+
+
+def _extended(record: Record, quantities: Mapping[str, Any]) -> Record:
+    return replace(record, quantities={**record.quantities, **quantities}) if quantities else record
+
+
+def _problem(record: Record) -> str:
+    """What two implementations must share to be raced."""
+    return digest({key: value for key, value in vars(record.case).items() if key != "implementation"})
+
+
+def _speedups(group: Sequence[Record]) -> list[tuple[Record, dict[str, Any]]]:
+    stepwise = [record for record in group if record.implementation != SCAN and record.verified != "none"]
+    found = []
+    for scan in (record for record in group if record.implementation == SCAN):
+        quantities = {}
+        for name, own in scan.quantities.items():
+            rivals = [record.quantities[name] for record in stepwise if name in record.quantities]
+            if name.endswith(_TIME) and rivals and own["value"] > 0:
+                best = min(rivals, key=lambda entry: entry["value"])
+                quantities[name.removesuffix(_TIME) + SPEEDUP] = _ratio(best, own)
+        found.append((scan, quantities))
+    return found
+
+
+def _ratio(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
+    """a / b with the widest interval both allow."""
+    low = high = None
+    if all(entry.get(end) is not None for entry in (a, b) for end in ("low", "high")) and b["low"] > 0:
+        low, high = a["low"] / b["high"], a["high"] / b["low"]
+    return _quantity(a["value"] / b["value"], "higher", low, high)
+
+
+def _gap(record: Record) -> dict[str, Any]:
+    curves = [record.curves.get(name) for name in ("train_loss", "validation_loss")]
+    if not record.ok or any("gap" in name for name in record.quantities) or None in curves:
+        return {}
+    train, validation = (_last(curve) for curve in curves if curve is not None)
+    return {} if train is None or validation is None else {GAP: _quantity(validation - train, "lower")}
+
+
+def _last(curve: Mapping[str, Any]) -> float | None:
+    return curve["y"][-1] if curve["y"] else None
+
+
+def _quantity(value: float, better: str, low: float | None = None, high: float | None = None) -> dict[str, Any]:
+    head = {"unit": "1", "better": better, "value": value, "low": low, "high": high}
+    return head | {"samples": [], "bound": None, "origin": "derived", "deterministic": False}

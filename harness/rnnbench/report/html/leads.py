@@ -1,0 +1,150 @@
+"""The finding of each section in one sentence: its two ends, by name and number. Empty where nothing was measured."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+from rnnbench.report import findings, units
+from rnnbench.report.html.derived import SPEEDUP
+from rnnbench.report.series import Entry, Panel, Series
+
+
+class Found(NamedTuple):
+    """A number with where it came from."""
+
+    value: float
+    entry: Entry
+    series: Series
+    length: int
+    panel: Panel
+    quantity: str
+
+    @property
+    def text(self) -> str:
+        """`>12.3 µs`."""
+        sign = {"lower": "at least ", "upper": "at most "}.get(self.entry.bound or "", "")
+        return sign + units.quantity(self.value, self.panel.quantities[self.quantity][0], self.quantity)
+
+
+def gradients(panels: Sequence[Panel]) -> str:
+    """Whose gradient vanishes fastest, and whose lasts or grows."""
+    found = ranked(panels, "gradient.decay_rate")
+    if not found:
+        return ""
+    first, last = found[0], found[-1]
+    if first.value == last.value:
+        return f"The gradient of {first.series.name} {_rate(first)} (T={first.length})."
+    return (
+        f"The gradient of {first.series.name} {_rate(first)} (T={first.length}); "
+        f"at the other end that of {last.series.name} {_rate(last)} (T={last.length})."
+    )
+
+
+def memory_span(panels: Sequence[Panel]) -> str:
+    """Who remembers furthest back, and who least: by recall where it was measured, else by the gradient's reach."""
+    for pattern in ("*recall*", "*memory_capacity*", "gradient.reach", "gradient.half_life"):
+        found = ranked(panels, pattern)
+        if found:
+            what = units.words(found[0].quantity)
+            return _ends(found[::-1], f"The longest {what}", f"the shortest is {{text}}, of {{name}} (T={{length}})")
+    return ""
+
+
+def overfitting(panels: Sequence[Panel]) -> str:
+    """The largest and the smallest gap."""
+    found = ranked(panels, "*gap*")
+    return _ends(found[::-1], _capital(found, "The largest"), "the smallest is {text}, of {name}") if found else ""
+
+
+def cost(panels: Sequence[Panel]) -> str:
+    """Which program's training step is cheapest at the longest sequence, and which dearest."""
+    for pattern in ("train.time_per_step", "*.time_per_step", "*.peak_memory.*"):
+        found = ranked(panels, pattern, longest=True)
+        if not found:
+            continue
+        first, last = found[0], found[-1]
+        what = units.words(first.quantity)
+        sentence = f"At T={first.length} {first.series.name} has the lowest {what}, {first.text}"
+        if len(found) > 1 and first.value > 0:
+            ratio = units.factor(last.value / first.value)
+            sentence += f"; {last.series.name} needs {ratio} times as much, {last.text}"
+        return f"{sentence}."
+    return ""
+
+
+def parallelism(panels: Sequence[Panel]) -> str:
+    """The largest gain of a parallel scan, and of a larger batch."""
+    told = []
+    scans = ranked(panels, f"train{SPEEDUP}") or ranked(panels, f"*{SPEEDUP}")
+    if scans:
+        best, worst = scans[-1], scans[0]
+        told.append(
+            f"a parallel scan over time makes {best.series.name} {units.factor(best.value)} times as fast at "
+            f"T={best.length}" + (f", and {worst.series.name} {units.factor(worst.value)} times" if best != worst else "")
+        )
+    batches = ranked(panels, "*.batch_speedup")
+    if batches:
+        best = batches[-1]
+        told.append(f"a larger batch gains most for {best.series.name}: {units.factor(best.value)} times the tokens/s")
+    sentence = "; ".join(told)
+    return f"{sentence[0].upper()}{sentence[1:]}." if sentence else ""
+
+
+def learning(panels: Sequence[Panel]) -> str:
+    """Who solved the task, as in every other report; else the lowest loss."""
+    for sentence in findings.learning(panels):
+        return sentence
+    found = ranked(panels, "best_validation_loss")
+    return _ends(found, _capital(found, "The lowest"), "the highest is {text}, of {name}") if found else ""
+
+
+def ranked(panels: Sequence[Panel], pattern: str, *, longest: bool = False) -> list[Found]:
+    """The number of each verified series at its longest length, ascending, of the first quantity that matches.
+
+    Numbers of different tasks are no ranking, so the first panel that has the quantity speaks. longest: only series
+    that reach the longest length of all.
+    """
+    for panel in panels:
+        for quantity in panel.quantities:
+            if fnmatchcase(quantity, pattern):
+                found = [one for series in panel.series if (one := _last(panel, series, quantity)) is not None]
+                top = max((one.length for one in found), default=0)
+                kept = [one for one in found if one.length == top or not longest]
+                if kept:
+                    return sorted(kept, key=lambda one: one.value)
+    return []
+
+
+def _last(panel: Panel, series: Series, quantity: str) -> Found | None:
+    points = list(series.points(quantity)) if series.verified else []
+    if not points:
+        return None
+    length, entry = points[-1]
+    return None if entry.value is None else Found(entry.value, entry, series, length, panel, quantity)
+
+
+def _rate(found: Found) -> str:
+    if abs(found.value) * found.length < math.log(2):
+        return f"changes by less than a factor of 2 over {found.length} steps"
+    steps = units.number(math.log(2) / abs(found.value), 2)
+    return f"{'halves' if found.value < 0 else 'doubles'} every {steps} step{'' if steps == '1' else 's'}"
+
+
+def _ends(found: Sequence[Found], head: str, tail: str) -> str:
+    """`<head> is 12 steps, of lstm (torch/native) at T=64; <tail>.`"""
+    first, last = found[0], found[-1]
+    sentence = f"{head} is {first.text}, of {first.series.name} at T={first.length}"
+    if len(found) > 1 and last.value != first.value:
+        sentence += "; " + tail.format(text=last.text, name=last.series.name, length=last.length)
+    return f"{sentence}."
+
+
+def _capital(found: Sequence[Found], adjective: str) -> str:
+    what = units.words(found[0].quantity)
+    task = f" on {found[0].panel.task}" if found[0].panel.task else ""
+    return f"{adjective} {what}{task}"
+
+

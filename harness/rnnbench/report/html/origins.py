@@ -1,0 +1,79 @@
+"""How the numbers were made: what each means, on what it rests, and what was said while measuring."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from rnnbench.quantity import Quantity
+from rnnbench.record import Record
+from rnnbench.report.html.derived import GAP, SPEEDUP
+
+_DERIVED = {
+    GAP: "Last validation loss minus the training loss just before it.",
+    SPEEDUP: "Time of the fastest stepwise implementation over that of the parallel scan, same framework and sizes.",
+}
+
+
+class Meaning(NamedTuple):
+    """One quantity: its name, unit, better direction, where its numbers come from and what it means."""
+
+    name: str
+    unit: str
+    better: str
+    origin: str
+    doc: str
+
+
+def meanings(records: Iterable[Record]) -> list[Meaning]:
+    """Every quantity in the records, by name."""
+    seen: dict[str, tuple[str, str, Counter[str]]] = {}
+    for record in records:
+        for name, entry in record.quantities.items():
+            origins = seen.setdefault(name, (entry["unit"], entry["better"], Counter()))[2]
+            origins[entry.get("origin", "measured")] += 1
+    docs = _docs()
+    return [
+        Meaning(name, unit, better, ", ".join(origins), docs.get(name) or _derived(name))
+        for name, (unit, better, origins) in sorted(seen.items())
+    ]
+
+
+def facts(records: Sequence[Record]) -> list[str]:
+    """What the records themselves say about how they were made, one sentence each."""
+    ok = [record for record in records if record.ok]
+    checked = Counter(record.verified for record in ok)
+    lines = [f"{len(ok)} of {len(records)} cases gave numbers."]
+    if checked["oracle"]:
+        lines.append(
+            f"The programs of {checked['oracle']} of them agree with a float64 NumPy oracle in outputs, final state and "
+            "gradients; they were checked before anything was timed."
+        )
+    if checked["none"]:
+        lines.append(f"{checked['none']} come from programs without portable mathematics: unverified, never marked best.")
+    processes = Counter(one.details["processes"]["done"] for one in ok if "processes" in one.details)
+    if processes:
+        told = ", ".join(f"{count} from {many}" for many, count in sorted(processes.items()))
+        lines.append(f"Fresh processes behind a number: {told}, in interleaved rounds.")
+    disturbed = sum(bool(record.details.get("contaminated")) for record in ok)
+    if disturbed:
+        lines.append(f"{disturbed} were measured while other work disturbed the machine: flagged, not dropped.")
+    return lines
+
+
+def notes(records: Iterable[Record]) -> list[tuple[Record, str]]:
+    """Every note of every record."""
+    return [(record, note) for record in records for note in record.notes]
+
+
+def _docs() -> dict[str, str]:
+    """Meanings of the shipped probes' quantities."""
+    from rnnbench.probes import rnnbench_probes
+
+    known: Iterable[Quantity] = (quantity for probe in rnnbench_probes() for quantity in probe.quantities)
+    return {quantity.name: quantity.doc for quantity in known}
+
+
+def _derived(name: str) -> str:
+    return next((doc for ending, doc in _DERIVED.items() if name.endswith(ending)), "Reported by a plugin.")

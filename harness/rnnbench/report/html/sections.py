@@ -1,0 +1,170 @@
+"""The questions a page answers, in order, and which quantities and curves answer each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+from rnnbench.report.findings import findings
+from rnnbench.report.html import leads, tables, views
+from rnnbench.report.html.derived import GAP, SPEEDUP
+from rnnbench.report.html.tables import Table
+from rnnbench.report.html.views import View
+from rnnbench.report.series import Panel
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A question. suite: the shipped suite that measures it. columns: quantities of its table, patterns in order.
+
+    more: further quantities that its plot can show. curves: measured curves that its plot shows first. losses: learning
+    curves among them. lead(panels): the finding in one sentence, empty where there are too few numbers.
+    """
+
+    id: str
+    title: str
+    question: str
+    suite: str
+    columns: tuple[str, ...]
+    lead: Callable[[Sequence[Panel]], str]
+    more: tuple[str, ...] = ()
+    curves: tuple[str, ...] = ()
+    losses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Section:
+    """A topic with what the runs say of it: finding, choices of the plot, table. All are empty where none measured it."""
+
+    topic: Topic
+    finding: str
+    views: Sequence[View]
+    table: Table | None
+
+    @property
+    def measured(self) -> bool:
+        """Whether there is anything to show."""
+        return bool(self.views) or self.table is not None
+
+    @property
+    def choices(self) -> dict[str, list[tuple[int, str]]]:
+        """group -> (index of the view, its label)."""
+        found: dict[str, list[tuple[int, str]]] = {}
+        for index, view in enumerate(self.views):
+            found.setdefault(view.group, []).append((index, view.label))
+        return found
+
+
+TOPICS = (
+    Topic(
+        "gradients",
+        "1. Vanishing and exploding gradients",
+        "How much of a loss's gradient is left after so many steps back?",
+        "gradients",
+        (
+            *("gradient.decay_rate", "gradient.half_life", "gradient.lyapunov.max", "gradient.nonfinite_share"),
+            *("gradient.saturation", "gradient.clipping_share", "gradient.end.decay_rate"),
+        ),
+        leads.gradients,
+        more=("gradient.log_norm_at_full_lag", "gradient.zero_from_lag", "gradient.l*", "gradient.s*", "gradient.p*"),
+        curves=("gradient.log_norm", "gradient.*log_norm", "gradient.training_norm", "gradient.*lyapunov"),
+    ),
+    Topic(
+        "memory-span",
+        "2. Short memory",
+        "How far back does each cell remember?",
+        "memory_span",
+        ("*recall*", "*memory_capacity*", "*span*", "gradient.reach", "gradient.input_reach", "gradient.horizon"),
+        leads.memory_span,
+        more=("gradient.*.reach", "gradient.*.input_reach", "gradient.*.horizon"),
+        curves=("*recall*", "*memory_capacity*"),
+    ),
+    Topic(
+        "overfitting",
+        "3. Overfitting",
+        "How much worse is a trained cell on data it has not seen?",
+        "overfitting",
+        (GAP, "*gap*", "*train_loss*", "*train_metric*", "final_validation_loss"),
+        leads.overfitting,
+        losses=("train_loss", "validation_loss"),
+    ),
+    Topic(
+        "cost",
+        "4. Cost of long sequences",
+        "What do time and memory cost as the sequence grows, and how far is that from what the machine can do?",
+        "long_seq",
+        (
+            *("train.time_per_step", "forward.time_per_step", "*.time_per_step", "train.peak_memory.*"),
+            *("*.peak_memory.*", "train.limit_share", "*.limit_share", "decode.latency_*", "*.first_call"),
+        ),
+        leads.cost,
+        more=("*.time", "*.flops", "*.bytes", "decode.state_bytes"),
+    ),
+    Topic(
+        "parallelism",
+        "5. Limited parallelism",
+        "What does it gain to process more at once: a larger batch, more threads, a parallel scan over time?",
+        "parallelism",
+        (
+            *(f"*{SPEEDUP}", "*.saturation_batch", "*.batch_speedup", "*.parallel_speedup"),
+            *("*.best_tokens_per_second", "*.tokens_per_second"),
+        ),
+        leads.parallelism,
+        curves=("*.tokens_per_second_by_batch", "*.tokens_per_second_by_*"),
+    ),
+    Topic(
+        "learning",
+        "Learning curves",
+        "Which cells learn the task, and how soon?",
+        "digits",
+        (
+            *("best_validation_loss", "final_validation_metric", "steps_to_target", "seconds_to_target"),
+            *("loss_over_chance", "seconds_per_training_step"),
+        ),
+        leads.learning,
+        losses=("validation_loss", "train_loss"),
+    ),
+)
+OTHER = Topic("other", "Everything else that was measured", "What do the remaining numbers say?", "", (), lambda _: "")
+
+
+def sections(panels: Sequence[Panel]) -> list[Section]:
+    """Every topic, and one of all quantities that belong to none."""
+    found = [_section(topic, panels) for topic in TOPICS]
+    told = tuple(chain.from_iterable((*topic.columns, *topic.more) for topic in TOPICS))
+    known = {(id(panel), name) for panel, name in views.matching(panels, told)}
+    rest = [name for panel in panels for name in panel.quantities if (id(panel), name) not in known]
+    curves = _untold_curves(panels)
+    if rest or curves:
+        other = _exactly(rest)
+        shown = [*views.of_quantities(panels, other), *views.of_curves(panels, _exactly(curves))]
+        found.append(Section(OTHER, "", shown, tables.of_quantities(panels, other)))
+    return found
+
+
+def further_findings(panels: Sequence[Panel], shown: Iterable[Section]) -> list[str]:
+    """The findings that all reports share, but for those that a section leads with."""
+    leading = {section.finding for section in shown}
+    return [sentence for sentence in findings(panels) if sentence not in leading]
+
+
+def _section(topic: Topic, panels: Sequence[Panel]) -> Section:
+    shown: list[View] = [
+        *views.of_curves(panels, topic.curves),
+        *views.of_losses(panels, topic.losses),
+        *views.of_quantities(panels, (*topic.columns, *topic.more)),
+    ]
+    return Section(topic, topic.lead(panels), shown, tables.of_quantities(panels, topic.columns))
+
+
+def _untold_curves(panels: Sequence[Panel]) -> list[str]:
+    names = dict.fromkeys(name for panel in panels for one in views.records_of(panel) for name in one.curves)
+    patterns = [pattern for topic in TOPICS for pattern in (*topic.curves, *topic.losses)]
+    parts = {f"{name}.{end}" for name in names for end in ("q10", "median", "q90")}
+    return [name for name in names if name not in parts and not any(views.fnmatchcase(name, p) for p in patterns)]
+
+
+def _exactly(names: Iterable[str]) -> tuple[str, ...]:
+    """Patterns that match these names and nothing else."""
+    return tuple("".join(f"[{c}]" if c in "*?[" else c for c in name) for name in dict.fromkeys(names))

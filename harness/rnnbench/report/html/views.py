@@ -1,0 +1,249 @@
+"""What a plot can show: lines of numbers against the sequence length, another axis, or along a measured curve.
+
+Nothing is thinned out: a line has every point of its records. Numbers are rounded to six digits for drawing.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple
+
+from rnnbench.record import Record
+from rnnbench.report.html.runs import AXIS
+from rnnbench.report.plots import held_losses
+from rnnbench.report.series import Entry, Group, Panel, Series, axis_text
+from rnnbench.report.units import scale_for, words
+
+WIDE = 8
+"""An axis is logarithmic where the positive numbers along it differ by more than this factor."""
+LENGTH = "seq_len"
+NUMERIC_AXES = ("batch_size", "hidden_size", "threads", "layers", "dropout", "weight_decay", "train_size", "bptt")
+"""Axes and settings that can take the place of T below a plot, where they vary."""
+_TITLES = {
+    LENGTH: "sequence length T (steps)",
+    "batch_size": "batch size",
+    "hidden_size": "hidden size",
+    "lag": "lag (steps back from the loss)",
+    "step": "training step",
+}
+
+
+class Place(NamedTuple):
+    """Where something ran; each place is one panel of a plot."""
+
+    run: str
+    device: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """x, y of one program at one place; None where a case gave no number, which breaks the line. low, high: interval."""
+
+    place: Place
+    cell: str
+    program: str
+    x: Sequence[float]
+    y: Sequence[float | None]
+    low: Sequence[float | None] = ()
+    high: Sequence[float | None] = ()
+
+
+@dataclass(frozen=True)
+class View:
+    """One choice of a plot. group, label: how it is called in the list of choices. levels: horizontal lines (name, y).
+
+    kind: `lines`; `dots` where all lines have one x in common, which then says nothing.
+    """
+
+    group: str
+    label: str
+    x_title: str
+    y_title: str
+    lines: Sequence[Line]
+    x_log: bool = False
+    y_log: bool = False
+    levels: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> str:
+        """`lines` or `dots`."""
+        return "lines" if len({x for line in self.lines for x in line.x}) > 1 else "dots"
+
+
+def place_of(panel: Panel, series: Series) -> Place:
+    """The run and device of a series; a single run is A."""
+    known = {**panel.constants, **series.axes}
+    return Place(str(known.get(AXIS, "A")), str(known.get("device", "")))
+
+
+def program_of(series: Series, without: str = "") -> str:
+    """What tells a series apart beside its cell and place: `torch/native`, `torch/native, batch 32`."""
+    hidden = ("cell", "device", AXIS, without)
+    told = [axis_text(axis, value) for axis, value in series.axes.items() if axis not in hidden and value is not None]
+    return ", ".join(told) + ("" if series.verified else " (unverified)")
+
+
+def of_quantities(panels: Sequence[Panel], patterns: Sequence[str]) -> Iterator[View]:
+    """One view per quantity that a pattern names, in the order of the patterns; against T and each axis that varies."""
+    for panel, name in matching(panels, patterns):
+        yield from filter(None, [_against_length(panel, name)])
+        for axis in NUMERIC_AXES:
+            if axis in panel.axes:
+                yield from _against_axis(panel, name, axis)
+
+
+def matching(panels: Sequence[Panel], patterns: Sequence[str]) -> Iterator[tuple[Panel, str]]:
+    """(panel, quantity) by pattern; every pair once."""
+    seen: set[tuple[int, str]] = set()
+    for pattern in patterns:
+        for index, panel in enumerate(panels):
+            for name in panel.quantities:
+                if fnmatchcase(name, pattern) and (index, name) not in seen:
+                    seen.add((index, name))
+                    yield panel, name
+
+
+def of_curves(panels: Sequence[Panel], patterns: Sequence[str]) -> Iterator[View]:
+    """One view per curve and length, the longest first; curves `<name>.q10` and `.q90` are its range."""
+    for panel in panels:
+        names = dict.fromkeys(name for record in records_of(panel) for name in record.curves)
+        for pattern in patterns:
+            for name in (name for name in names if fnmatchcase(name, pattern)):
+                for length in reversed(panel.lengths):
+                    if view := _along(panel, name, length):
+                        yield view
+
+
+def of_losses(panels: Sequence[Panel], names: Sequence[str]) -> Iterator[View]:
+    """Loss against training step, per task and length: median and range over the seeds, with chance and target."""
+    for panel in panels:
+        for length in reversed(panel.lengths):
+            for name in names:
+                if view := _losses(panel, name, length):
+                    yield view
+
+
+def records_of(panel: Panel) -> Iterator[Record]:
+    """All records of a panel that belong to a series."""
+    return (record for series in panel.series for group in series.groups.values() for record in group.records)
+
+
+def _against_length(panel: Panel, quantity: str) -> View | None:
+    lines = []
+    for series in panel.series:
+        points = [(length, series.groups[length].entry(quantity)) for length in sorted(series.groups)]
+        lines += _line(panel, series, points)
+    return _quantity_view(panel, quantity, LENGTH, lines, "")
+
+
+def _against_axis(panel: Panel, quantity: str, axis: str) -> Iterator[View]:
+    """One view per length: the other axes make the lines."""
+    for length in reversed(panel.lengths):
+        found: dict[Any, list[tuple[Series, float, Entry]]] = defaultdict(list)
+        for series in panel.series:
+            value = series.axes[axis]
+            if length in series.groups and isinstance(value, (int, float)):
+                others = tuple(item for item in series.axes.items() if item[0] != axis)
+                found[others].append((series, value, series.groups[length].entry(quantity)))
+        lines = []
+        for members in found.values():
+            members.sort(key=lambda member: member[1])
+            points = [(value, entry) for _, value, entry in members]
+            lines += _line(panel, members[0][0], points, axis)
+        if any(len(line.x) > 1 for line in lines):
+            yield from filter(None, [_quantity_view(panel, quantity, axis, lines, f"T={length}")])
+
+
+def _line(panel: Panel, series: Series, points: Sequence[tuple[float, Entry]], axis: str = "") -> list[Line]:
+    """The line through some entries, or nothing where none has a number."""
+    entries = [entry for _, entry in points]
+    if all(entry.value is None for entry in entries):
+        return []
+    columns = ([getattr(entry, name) for entry in entries] for name in ("value", "low", "high"))
+    x = [x for x, _ in points]
+    return [Line(place_of(panel, series), str(series.axes["cell"]), program_of(series, axis), x, *columns)]
+
+
+def _quantity_view(panel: Panel, quantity: str, axis: str, lines: list[Line], at: str) -> View | None:
+    if not lines:
+        return None
+    unit, better = panel.quantities[quantity]
+    values = [y for line in lines for y in line.y if y is not None]
+    scale = scale_for(unit, values, quantity)
+    scaled = [_scaled(line, scale.factor) for line in lines]
+    name = words(quantity)
+    direction = {"lower": " (lower is better)", "higher": " (higher is better)"}.get(better, "")
+    xs = [x for line in lines for x in line.x]
+    label = name + (f" against {_title(axis)}" if axis != LENGTH else "") + (f", {at}" if at else "")
+    y_title = (f"{name}, {scale.unit}" if scale.unit else name) + direction
+    return View(panel.task or panel.probe, label, _title(axis), y_title, scaled, wide(xs), wide(values))
+
+
+def _along(panel: Panel, name: str, length: int) -> View | None:
+    lines, titles = [], ("", "")
+    for series in panel.series:
+        for record in _measured(series.groups.get(length), name):
+            curve = record.curves[name]
+            titles = curve["x_name"], curve["y_name"]
+            bounds = (record.curves.get(f"{name}.{end}", {}).get("y", ()) for end in ("q10", "q90"))
+            program = program_of(series)
+            lines.append(
+                Line(place_of(panel, series), str(series.axes["cell"]), program, curve["x"], curve["y"], *bounds)
+            )
+            break
+    if not lines:
+        return None
+    x_title, y_title = titles
+    if y_title.startswith("ln "):
+        lines, y_title = [_scaled(line, math.log(10)) for line in lines], "log₁₀ " + y_title.removeprefix("ln ")
+    logs = (False, False) if x_title in ("lag", "step", "rank") else _logs(lines)
+    label = f"{words(name)}, T={length}"
+    return View(panel.task or panel.probe, label, _title(x_title), y_title, lines, *logs)
+
+
+def _losses(panel: Panel, name: str, length: int) -> View | None:
+    lines = []
+    for series in panel.series:
+        found = list(_measured(series.groups.get(length), name))
+        steps, losses = held_losses([record.curves[name] for record in found]) if found else ([], [])
+        if steps:
+            columns = ([function(column) for column in losses] for function in (statistics.median, min, max))
+            lines.append(Line(place_of(panel, series), str(series.axes["cell"]), program_of(series), steps, *columns))
+    if not lines:
+        return None
+    details = [record.details for record in records_of(panel) if record.case.seq_len == length]
+    levels = {key: one[key] for one in details for key in ("target", "chance") if one.get(key) is not None}
+    label = f"{words(name)}, T={length}"
+    return View(
+        panel.task or panel.probe, label, _title("step"), words(name), lines, False, _logs(lines)[1], levels=levels
+    )
+
+
+def _measured(group: Group | None, curve: str) -> Iterator[Record]:
+    return (record for record in (group.records if group else ()) if record.ok and curve in record.curves)
+
+
+def _logs(lines: Iterable[Line]) -> tuple[bool, bool]:
+    lines = list(lines)
+    return wide([x for line in lines for x in line.x]), wide(
+        [y for line in lines for y in line.y if y is not None]
+    )
+
+
+def wide(values: Sequence[float]) -> bool:
+    """Whether an axis through these numbers is logarithmic."""
+    return bool(values) and min(values) > 0 and max(values) > WIDE * min(values)
+
+
+def _title(axis: str) -> str:
+    return _TITLES.get(axis, axis.replace("_", " "))
+
+
+def _scaled(line: Line, factor: float) -> Line:
+    columns = ([None if y is None else y / factor for y in column] for column in (line.y, line.low, line.high))
+    return Line(line.place, line.cell, line.program, line.x, *columns)
