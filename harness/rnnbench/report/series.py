@@ -201,12 +201,13 @@ def _panel(
 
 
 def _columns(records: list[Record], resolved: Mapping[tuple[str, ...], str]) -> dict[str, list[Hashable]]:
-    """Each axis and setting as a column over the records."""
+    """Each axis and setting as a column over the records; how to train is none where nothing is trained."""
     cases = [record.case for record in records]
     columns = {axis: list(map(attrgetter(axis), cases)) for axis in _PLAIN_AXES}
     columns["implementation"] = [_program(record, resolved) for record in records]
     for name in dict.fromkeys(key for case in cases for key in case.settings):
-        if name not in ("task", *REPLICATES, *columns):
+        untrained = name in SHOWN_SETTINGS and all(case.settings.get("task", "") is None for case in cases)
+        if name not in ("task", *REPLICATES, *columns) and not untrained:
             columns[name] = [_hashable(case.settings.get(name)) for case in cases]
     return columns
 

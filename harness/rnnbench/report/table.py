@@ -269,9 +269,8 @@ def _common(grouped: Sequence[Panel]) -> dict[str, Any]:
 
 
 def _facts(constants: Mapping[str, Any]) -> list[str]:
-    """The constants worth printing, in words. How to train is none of them where nothing is trained (task null)."""
-    untrained = SHOWN_SETTINGS if constants.get("task", "") is None else ()
-    shown = {axis: value for axis, value in constants.items() if axis not in untrained and _worth_showing(axis, value)}
+    """The constants worth printing, in words."""
+    shown = {axis: value for axis, value in constants.items() if _worth_showing(axis, value)}
     return [axis_text(axis, value) if axis != "layers" else _layers(value) for axis, value in shown.items()]
 
 
