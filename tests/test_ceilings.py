@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -15,7 +16,7 @@ from rnnbench.errors import CaseError
 from rnnbench.executor import Outcome
 from rnnbench.timing import TimingSettings
 
-ROOF = {"flops_per_second": 1e9, "bytes_per_second": 1e8}
+ROOF = {"flops_per_second": 1e9, "bytes_per_second": 1e8, "disturbed": 0.0}
 CASE = Case("throughput", "rnn", "torch", "eager", "cpu", "float32", 8, 2, 4, 4)
 
 
@@ -39,7 +40,7 @@ class Sleeper(Backend):
     name = "sleeper"
     missing = devices = versions = preferred = build = lambda *_: None  # type: ignore[assignment]
 
-    def ceilings(self, device, dtype, threads):
+    def ceilings(self, device, dtype, threads) -> Mapping[str, Workload]:
         return {
             "flops_per_second": Workload(lambda: time.sleep(2e-3), 1000.0),
             "bytes_per_second": Workload(lambda: time.sleep(1e-3), 50.0),
@@ -64,12 +65,12 @@ def test_a_backend_without_ceilings_says_so():
 class Jobs:
     """Counts the jobs it is given, and answers them."""
 
-    def __init__(self, status="ok"):
-        self.status, self.asked = status, []
+    def __init__(self, status="ok", ceilings=ROOF):
+        self.status, self.ceilings, self.asked = status, ceilings, []
 
     def __call__(self, kind, case):
         self.asked.append(kind)
-        return Outcome("ok", {"status": self.status, "reason": "", "ceilings": ROOF})
+        return Outcome("ok", {"status": self.status, "reason": "", "ceilings": self.ceilings})
 
 
 @pytest.fixture
@@ -122,6 +123,13 @@ def test_a_damaged_file_is_measured_again(cache, text):
     jobs = Jobs()
     assert for_case(CASE, jobs, "env", {}) == ROOF
     assert jobs.asked
+
+
+def test_ceilings_of_a_busy_machine_serve_this_run_and_are_not_kept(cache):
+    jobs, known = Jobs(ceilings={**ROOF, "disturbed": 1.0}), {}
+    assert for_case(CASE, jobs, "env", known) == for_case(CASE, jobs, "env", known) == {**ROOF, "disturbed": 1.0}
+    assert len(jobs.asked) == 1
+    assert not cache.exists()
 
 
 def test_a_folder_that_cannot_be_written_only_costs_time(cache):

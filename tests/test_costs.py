@@ -1,11 +1,13 @@
 """Counted operations and bytes: closed forms, torch's own counter, and cells that cannot be counted."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
 import rnnbench_cells
 from rnnbench import Cell, Model
-from rnnbench.backend import mean_square
+from rnnbench.backend import Pass, mean_square
 from rnnbench.costs import ADAM, count
 from rnnbench.errors import CaseError
 from rnnbench.model import initialise
@@ -15,8 +17,8 @@ CELLS = {cell.name: cell for cell in rnnbench_cells.rnnbench_cells()}
 GATES = {"rnn": 1, "irnn": 1, "lstm": 4, "gru": 3}
 
 
-def cost(cell, mode="forward", *, dtype="float32", layers=1, outputs=None, sizes=(T, B)):
-    return count(Model(cell, D, H, layers, outputs), *sizes, dtype, mode)
+def cost(cell, mode: Pass = "forward", *, dtype="float32", layers=1, outputs=None):
+    return count(Model(cell, D, H, layers, outputs), T, B, dtype, mode)
 
 
 @pytest.mark.parametrize(("name", "gates"), GATES.items())
@@ -67,14 +69,16 @@ def test_counts_at_any_size_are_those_of_running_at_that_size():
     from rnnbench import costs
 
     model = Model(CELLS["gru"], D, H, 2)
-    for mode in ("forward", "backward"):
+    modes: tuple[Pass, ...] = ("forward", "backward")
+    for mode in modes:
         matmul, other = costs._counted(model, initialise(model, 0), 40, 9, mode)
         found = count(model, 40, 9, "float32", mode)
         assert (found.matmul_flops, found.flops) == (matmul, matmul + other)
 
 
 def test_adam_is_counted_with_training():
-    forward, backward, train = (cost(CELLS["mingru"], mode) for mode in ("forward", "backward", "train"))
+    cell = CELLS["mingru"]
+    forward, backward, train = cost(cell), cost(cell, "backward"), cost(cell, "train")
     loss = 3 * T * B * H + 1  # difference, square, sum, and one division for the mean
     saved = backward.flops - (train.flops - forward.flops - loss - ADAM * train.parameters)
     assert saved == 2 * T * B * 2 * H * D  # the gradient of the inputs
@@ -93,7 +97,7 @@ def test_least_bytes_are_the_arrays_of_the_pass():
 
 @pytest.mark.parametrize("name", ["rnn", "lstm", "gru", "mingru"])
 def test_torch_counts_the_same_products(name):
-    torch = pytest.importorskip("torch")
+    pytest.importorskip("torch")
     from torch.utils.flop_counter import FlopCounterMode
 
     from rnnbench import ProgramSpec
@@ -105,7 +109,7 @@ def test_torch_counts_the_same_products(name):
     rng = np.random.default_rng(0)
     batch = program.put({"xs": rng.standard_normal((T, B, D)), "targets": rng.standard_normal((T, B, H))})
     backward = program.backward(batch)
-    calls = {
+    calls: dict[Pass, Callable[[], object]] = {
         "forward": lambda: program.forward(batch["xs"]),
         "backward": backward,
         "train": lambda: program.train_step(batch),
@@ -114,7 +118,6 @@ def test_torch_counts_the_same_products(name):
         with FlopCounterMode(display=False) as counter:
             call()
         assert counter.get_total_flops() == count(model, T, B, "float64", mode).matmul_flops, mode
-    assert torch is not None
 
 
 def test_a_user_cell_is_counted_through_every_kind_of_product():

@@ -59,12 +59,12 @@ def test_batch_sizes_that_are_no_axis_are_refused(sizes):
 @pytest.mark.parametrize(("backend", "implementation"), [("torch", "eager"), ("jax", "scan")])
 def test_a_recurrent_program_gains_from_the_batch(plugins, backend, implementation):
     """8 units leave a core idle at batch 1: 64 sequences together take less than 64 times as long, by far."""
-    found = measure(context(plugins, backend, implementation))
+    found = measure(context(plugins, backend, implementation, threads=1))
     measurement_json(found, {quantity.name: quantity for quantity in PARALLELISM.quantities})
     assert found.values["forward.batch_speedup"].value > 3
     curve = found.curves["forward.tokens_per_second_by_batch"]
     assert list(curve.x) == [1, 8, 64]
-    assert found.values["forward.best_tokens_per_second"].value == max(curve.y)
+    assert found.values["forward.best_tokens_per_second"].value in curve.y
 
 
 def test_torch_runs_with_each_number_of_threads(plugins, monkeypatch):
@@ -111,11 +111,11 @@ def test_backward_alone_is_timed_beside_the_others(plugins, backend, implementat
     measurement_json(found, {quantity.name: quantity for quantity in THROUGHPUT.quantities})
     assert found.values["backward.time"].value < found.values["train.time"].value
     program = here.program()
-    batch = program.put(work._batch(here, 0))
+    batch = program.put(work.random_batch(here, 0))
     _, expected, of_inputs = program.loss_and_gradients(batch)
     backward = program.backward(batch)
     for _ in range(3):
-        gradients, xs_gradient = backward()  # type: ignore[misc]
+        gradients, xs_gradient = backward()
         np.testing.assert_allclose(program.get(xs_gradient), program.get(of_inputs), rtol=1e-4, atol=1e-7)
         for name, gradient in gradients.items():
             np.testing.assert_allclose(program.get(gradient), program.get(expected[name]), rtol=1e-4, atol=1e-7)

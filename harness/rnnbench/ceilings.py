@@ -3,7 +3,8 @@
 Two ceilings per backend, device, dtype and number of threads: the FLOP/s of a large square product and the B/s of
 a large array that is read and written. They are measured once per machine, in a process of their own, and kept in the
 user's cache folder: `$XDG_CACHE_HOME/rnnbench/ceilings/`, or `~/.cache/rnnbench/ceilings/`, one small JSON file each,
-named after the environment. Delete the file to measure again.
+named after the environment. Delete the file to measure again. What was measured while other work held the machine back
+serves the run at hand, which says so, and is not kept.
 
     least time = max(flops / FLOP/s, bytes / B/s)        share of the limit = least time / measured time
 """
@@ -64,11 +65,16 @@ def limit(cost: Cost, seconds: float, ceilings: Mapping[str, float]) -> Limit:
 
 
 def measure(backend: Backend, device: str, dtype: str, threads: int | None) -> dict[str, float]:
-    """Both ceilings, in this process. What disturbs can only slow down, so the fastest sample is the ceiling."""
-    found = {}
+    """Both ceilings, in this process; `disturbed`: 1 where even the best samples had other work beside them, else 0.
+
+    What disturbs can only slow down, so the fastest sample is the ceiling.
+    """
+    found = {"disturbed": 0.0}
     for name, workload in backend.ceilings(device, dtype, threads).items():
         timed = timing.measure(workload.call, SETTINGS)
-        found[name] = workload.amount / min(timed.samples)
+        fastest = min(range(len(timed.samples)), key=timed.samples.__getitem__)
+        found[name] = workload.amount / timed.samples[fastest]
+        found["disturbed"] = max(found["disturbed"], float(fastest in timed.contaminated))
     missing = [key for key in KEYS if key not in found]
     if missing:
         raise CaseError(f"backend {backend.name!r} has no way to measure {' and '.join(missing)}")
@@ -98,8 +104,8 @@ def _measured(case: Case, job: Callable[[str, Case], Outcome], key: str | None) 
     outcome = job("ceilings", case)
     if outcome.status != "ok" or outcome.result.get("status") != "ok":
         return None
-    found = {name: float(outcome.result["ceilings"][name]) for name in KEYS}
-    if key is not None:
+    found: Mapping[str, float] = outcome.result["ceilings"]
+    if key is not None and not found["disturbed"]:
         _write(key, found)
     return found
 
@@ -113,10 +119,10 @@ def _read(key: str) -> Mapping[str, float] | None:
     """What is kept under `key`; None where there is nothing, or nothing that makes sense."""
     try:
         data: Any = json.loads((folder() / f"{key}.json").read_text())
-        found = {name: float(data[name]) for name in KEYS}
+        found = {name: float(data[name]) for name in (*KEYS, "disturbed")}
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return found if all(0 < value < float("inf") for value in found.values()) else None
+    return found if all(0 < found[name] < float("inf") for name in KEYS) else None
 
 
 def _write(key: str, found: Mapping[str, float]) -> None:

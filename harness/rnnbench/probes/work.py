@@ -113,11 +113,12 @@ def share_of_limit(context: Context, name: str, mode: Pass, time: Value, seq_len
     values[f"{name}.limit_share"] = _share(cost, time, context)
     details["limit"] = asdict(found) | {"ceilings": dict(context.ceilings)}
     notes = []
-    if found.share > 1:
+    if context.ceilings.get("disturbed"):
         notes.append(
-            f"{name}: {found.share:.0%} of the limit: what it works on stays in a cache, or the ceilings were measured "
-            f"while the machine was busy"
+            f"{name}: the machine was busy when its ceilings were measured: the share of the limit is too high"
         )
+    elif found.share > 1:
+        notes.append(f"{name}: {found.share:.0%} of the limit: what it works on must have stayed in a cache")
     return Shared(values, notes, details)
 
 
