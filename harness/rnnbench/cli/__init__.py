@@ -18,10 +18,11 @@ COMMANDS = {
     "run": "Measure a suite.",
     "list": "What is there, and why something is not.",
     "verify": "Check cells and implementations against the mathematics.",
-    "new": "Write a ready-to-edit plugin file.",
+    "new": "Write a ready-to-edit plugin file, or a workflow for CI.",
     "report": "Show runs again, in any format.",
     "compare": "Show the difference of two runs.",
     "gate": "Find out whether a revision made something worse.",
+    "history": "Find when numbers changed over stored runs.",
     "export": "Hand a run to another tool.",
     "schema": "Print the JSON Schema of suites, for editors.",
 }

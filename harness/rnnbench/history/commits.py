@@ -1,0 +1,62 @@
+"""The order of commits, as git tells it."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rnnbench.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A commit of the history. position: 0 is the oldest; parents come before their children."""
+
+    hash: str
+    subject: str
+    position: int
+
+
+def commits(repository: Path, since: str | None = None) -> dict[str, Commit]:
+    """hash -> commit, oldest first: all that HEAD descends from; with `since`, that revision and what came after it.
+
+    Raises UsageError outside a repository, before the first commit, and for a revision that is none.
+    """
+    revisions = ["HEAD"]
+    first: list[str] = []
+    if since is not None:
+        first = [_resolve(repository, since)]
+        revisions += [f"^{first[0]}"]
+    listed = _git(repository, ["log", "--topo-order", "--reverse", "--format=%H%x09%s", *revisions])
+    if first:
+        listed = _git(repository, ["log", "--no-walk", "--format=%H%x09%s", *first]) + listed
+    pairs = [line.partition("\t") for line in listed.splitlines()]
+    return {name: Commit(name, subject, position) for position, (name, _, subject) in enumerate(pairs)}
+
+
+def _resolve(repository: Path, revision: str) -> str:
+    try:
+        return _git(
+            repository, ["rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"]
+        ).strip()
+    except UsageError:
+        _git(repository, ["rev-parse", "--verify", "HEAD"])  # where the repository is at fault, say that instead
+        raise UsageError(
+            f"{revision!r} is no revision of the repository around {repository}; give a commit, a tag or a branch"
+        ) from None
+
+
+def _git(repository: Path, words: Sequence[str]) -> str:
+    try:
+        done = subprocess.run(["git", "-C", str(repository), *words], capture_output=True, text=True, check=True)
+    except FileNotFoundError:
+        raise UsageError("the history needs git to order its runs, and there is no git here") from None
+    except subprocess.CalledProcessError as error:
+        reason = error.stderr.strip().splitlines()
+        raise UsageError(
+            f"git could not read the history around {repository} ({reason[0] if reason else 'no reason given'}). Run "
+            "this in a clone of the repository that was measured, with its whole history (`git fetch --unshallow`)."
+        ) from None
+    return done.stdout

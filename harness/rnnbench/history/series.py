@@ -1,0 +1,152 @@
+"""The values of one case and quantity along the commits."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from rnnbench.history.commits import Commit
+from rnnbench.history.runs import StoredRun
+from rnnbench.record import Record
+
+TIMES = frozenset({"s"})
+RATES = frozenset({"1/s", "FLOP/s", "B/s"})
+"""Units that move with the speed of the machine: times as the reference kernel's, rates against it."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One commit. value: the median over its runs, in the quantity's unit, the drift of the machine divided out."""
+
+    commit: Commit
+    value: float
+    software: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a case ended on a commit."""
+
+    commit: Commit
+    status: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Series:
+    """One quantity of one case of one version of a suite, oldest commit first.
+
+    record: the latest that has it. outcomes: of the case on every commit, numbers or not. ratios: whether changes are
+    relative (all values are positive).
+    """
+
+    suite: str
+    version: str
+    record: Record
+    quantity: str
+    points: tuple[Point, ...]
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def entry(self) -> Mapping[str, Any]:
+        """Unit, direction and kind of the quantity."""
+        return self.record.quantities[self.quantity]
+
+    @property
+    def ratios(self) -> bool:
+        """Whether all values are positive, so that a change is a factor."""
+        return all(point.value > 0 for point in self.points)
+
+    @property
+    def scaled(self) -> list[float]:
+        """What change points are looked for in: logarithms where changes are factors."""
+        return [math.log(point.value) if self.ratios else point.value for point in self.points]
+
+    @property
+    def statuses(self) -> Counter[str]:
+        """How many commits ended how."""
+        return Counter(outcome.status for outcome in self.outcomes)
+
+
+@dataclass(frozen=True)
+class Course:
+    """All that came of one case of one version of a suite."""
+
+    suite: str
+    version: str
+    seen: tuple[tuple[StoredRun, Record], ...]
+
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """One for each commit; a commit with any run that went well is ok."""
+        found: dict[Commit, Outcome] = {}
+        for run, record in self.seen:
+            if run.commit not in found or record.ok:
+                found[run.commit] = Outcome(run.commit, record.status, record.reason)
+        return tuple(found.values())
+
+
+def courses(runs: Iterable[StoredRun]) -> list[Course]:
+    """The cases. A changed suite or probe, another version of either, is another case: they are never mixed."""
+    found: dict[tuple[str, str, str], list[tuple[StoredRun, Record]]] = defaultdict(list)
+    for run in runs:
+        for record in run.records:
+            found[run.suite, run.suite_hash, record.case.id].append((run, record))
+    return [Course(suite, version, tuple(seen)) for (suite, version, _), seen in found.items()]
+
+
+def all_series(runs: Sequence[StoredRun]) -> list[Series]:
+    """Every quantity that has a better direction, in the order of the records."""
+    references = [run.reference for run in runs if run.reference is not None]
+    usual = median(references) if references else None
+    found = []
+    for course in courses(runs):
+        names = dict.fromkeys(name for _, record in course.seen if record.ok for name in record.quantities)
+        for name in names:
+            found += _series(course, name, usual)
+    return found
+
+
+def _series(course: Course, quantity: str, usual: float | None) -> list[Series]:
+    """One for each implementation that ran: what `auto` became is part of what was measured."""
+    values: dict[str, dict[Commit, list[float]]] = defaultdict(lambda: defaultdict(list))
+    latest: dict[str, Record] = {}
+    software: dict[Commit, Mapping[str, Any]] = {}
+    for run, record in course.seen:
+        entry = record.quantities.get(quantity) if record.ok else None
+        if entry is None or entry["better"] == "none" or entry.get("bound"):
+            continue  # a bound is no measurement: the run ended before the number was known
+        value = _without_drift(entry["value"], entry["unit"], record, run.reference, usual)
+        if value is not None:
+            values[record.implementation][run.commit].append(value)
+            latest[record.implementation] = record
+            software[run.commit] = run.software
+    outcomes = course.outcomes()
+    return [
+        Series(
+            course.suite,
+            course.version,
+            latest[name],
+            quantity,
+            tuple(Point(commit, median(found), software[commit]) for commit, found in by_commit.items()),
+            outcomes,
+        )
+        for name, by_commit in values.items()
+    ]
+
+
+def _without_drift(
+    value: float, unit: str, record: Record, reference: float | None, usual: float | None
+) -> float | None:
+    """The value as it would be on the machine in its usual state; None where that cannot be known.
+
+    The reference kernel runs on the processor, so only what ran there is corrected.
+    """
+    if record.case.device != "cpu" or unit not in TIMES | RATES:
+        return value
+    if reference is None or usual is None:
+        return None
+    return value * usual / reference if unit in TIMES else value * reference / usual
