@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
-from rnnbench import rounds
+from rnnbench import ceilings, rounds
 from rnnbench.availability import candidates
 from rnnbench.case import Case, digest
 from rnnbench.context import with_implementation
@@ -51,7 +51,7 @@ class Runner:
 
     plugins: files every fresh process has to load. timeout: seconds one job may take. environment: id that goes into
     each record. verdicts: what earlier cases of this run found out about a program, so that each is verified once.
-    drift: watches the machine.
+    drift: watches the machine. ceilings: this device's limits, measured once.
     """
 
     registry: Registry
@@ -61,6 +61,7 @@ class Runner:
     environment: str = ""
     verdicts: dict[str, Outcome] = field(default_factory=dict)
     drift: Drift = field(default_factory=Drift)
+    ceilings: dict[str, Any] = field(default_factory=dict)
 
     def run(
         self,
@@ -138,12 +139,21 @@ class Runner:
         if verdict.status != "ok" or verdict.result["status"] != "ok":
             return found | _failure(verdict, "while it was verified: ")
         found["verified"] = verdict.result["verified"]
-        outcome = self._job("measure", case)
+        outcome = self._job("measure", case, self._given(case))
         _add(seconds, _division(outcome))
         if outcome.status != "ok" or outcome.result["status"] != "ok":
             return found | _failure(outcome)
         details = {key: value for key, value in outcome.result["details"].items() if key != "seconds"}
-        return found | {key: value for key, value in outcome.result.items() if key != "seconds"} | {"details": details}
+        if "peak_memory" in outcome.result:
+            details["peak_memory"] = outcome.result["peak_memory"]
+        fields = {key: value for key, value in outcome.result.items() if key not in ("seconds", "peak_memory")}
+        return found | fields | {"details": details}
+
+    def _given(self, case: Case) -> dict[str, Any]:
+        """What a measurement is told besides its case: the machine's ceilings, where its probe uses them."""
+        if not self.registry.probes[case.probe].uses_ceilings:
+            return {}
+        return {"ceilings": ceilings.for_case(case, self._job, self.environment, self.ceilings)}
 
     def _verdict(self, case: Case, seconds: dict[str, float]) -> Outcome:
         """The verification of the program this case runs, done once per program."""

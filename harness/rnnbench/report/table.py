@@ -18,9 +18,11 @@ from rnnbench.report.series import SHOWN_SETTINGS, Entry, Panel, Series, axis_te
 from rnnbench.report.units import number, words
 
 HEADLINES: Mapping[str, tuple[str, ...]] = {
-    "throughput": ("*.time_per_step",),
+    "throughput": ("*.time_per_step", "train.limit_share", "train.first_call"),
     "memory": ("*.peak_memory.*",),
     "gradient": ("gradient.half_life", "gradient.decay_rate"),
+    "parallelism": ("*.saturation_batch", "*.batch_speedup", "*.best_tokens_per_second"),
+    "decode": ("decode.latency_p50", "decode.latency_p99"),
     "convergence": ("best_validation_loss", "final_validation_metric", "steps_to_target"),
 }
 """What people read first of the shipped probes. Of any other probe everything is shown."""
