@@ -6,11 +6,14 @@ import gc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from rnnbench.record import Record
+
+if TYPE_CHECKING:
+    from rnnbench.report.html import Run
 
 results_option = click.option(
     "--results",
@@ -23,22 +26,25 @@ results_option = click.option(
 
 @dataclass(frozen=True)
 class LoadedRuns:
-    """Records of one or more runs, with what a report says above its tables."""
+    """Records of one or more runs, with what a report says above its tables; runs: each one by itself."""
 
     records: list[Record]
     title: str
     environment: Mapping[str, Any]
+    runs: list[Run]
 
 
 def load_runs(names: Sequence[str], results: Path) -> LoadedRuns:
     """The records of all named runs. Raises UsageError, listing what is there, for a name that is none."""
+    from rnnbench.report.html import Run
     from rnnbench.store import RunFolder, find_run
 
     folders = [RunFolder.open(find_run(results, name)) for name in names]
-    records = [record for folder in folders for record in folder.load()]
+    runs = [Run(folder.load(), folder.meta) for folder in folders]
+    records = [record for run in runs for record in run.records]
     gc.freeze()  # none of it becomes garbage before the process ends
     title = ", ".join(dict.fromkeys(folder.meta["suite_name"] for folder in folders))
     environments = {key: value for folder in folders for key, value in folder.meta["environments"].items()}
     for notice in (notice for folder in folders for notice in folder.notices):
         click.echo(f"warning: {notice}", err=True)
-    return LoadedRuns(records, title, environments)
+    return LoadedRuns(records, title, environments, runs)

@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 from rnnbench.errors import UsageError, nearest
 from rnnbench.record import Record
 
-Format = Literal["table", "md", "csv", "json", "latex"]
+Format = Literal["table", "md", "csv", "json", "latex", "html"]
 FORMATS: tuple[str, ...] = get_args(Format)
 
 __all__ = ["FORMATS", "Format", "compare", "render", "write_views"]
@@ -27,14 +27,19 @@ def render(
     """The records in one format, as text that ends in a newline.
 
     table: for a terminal, coloured and no wider than it when stdout is one. md: GitHub's Markdown. latex: booktabs.
-    csv: long form, one row per case and quantity. json: the table, findings and records. environment: one environment
-    of `run.json`, or all of them by id. Raises UsageError for an unknown format and where there are no records.
+    csv: long form, one row per case and quantity. json: the table, findings and records. html: one page that needs
+    nothing else; `rnnbench.report.html.render` makes one of several runs. environment: one environment of `run.json`,
+    or all of them by id. Raises UsageError for an unknown format and where there are no records.
     """
     _check(records, format)
     if format == "csv":
         from rnnbench.report import delimited
 
         return delimited.render(records)
+    if format == "html":
+        from rnnbench.report import html
+
+        return html.render([html.Run(records, {"environments": environment or {}})], title)
     from rnnbench.report import json_, latex, markdown, text
     from rnnbench.report.table import build
 
@@ -77,6 +82,8 @@ def compare(
     Raises UsageError where no case is in both.
     """
     _check([*records_a[:1], *records_b[:1]], format)
+    if format == "html":
+        raise UsageError("a comparison has no html format; `rnnbench report A B --format html` shows both runs.")
     from rnnbench.report import comparison
 
     return comparison.render(comparison.compare(records_a, records_b, name_a, name_b), format, *_window(None))

@@ -83,7 +83,8 @@ def parallelism(panels: Sequence[Panel]) -> str:
         best, worst = scans[-1], scans[0]
         told.append(
             f"a parallel scan over time makes {best.series.name} {units.factor(best.value)} times as fast at "
-            f"T={best.length}" + (f", and {worst.series.name} {units.factor(worst.value)} times" if best != worst else "")
+            f"T={best.length}"
+            + (f", and {worst.series.name} {units.factor(worst.value)} times" if best != worst else "")
         )
     batches = ranked(panels, "*.batch_speedup")
     if batches:
@@ -146,5 +147,3 @@ def _capital(found: Sequence[Found], adjective: str) -> str:
     what = units.words(found[0].quantity)
     task = f" on {found[0].panel.task}" if found[0].panel.task else ""
     return f"{adjective} {what}{task}"
-
-

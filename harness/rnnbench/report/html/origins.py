@@ -51,7 +51,9 @@ def facts(records: Sequence[Record]) -> list[str]:
             "gradients; they were checked before anything was timed."
         )
     if checked["none"]:
-        lines.append(f"{checked['none']} come from programs without portable mathematics: unverified, never marked best.")
+        lines.append(
+            f"{checked['none']} come from programs without portable mathematics: unverified, never marked best."
+        )
     processes = Counter(one.details["processes"]["done"] for one in ok if "processes" in one.details)
     if processes:
         told = ", ".join(f"{count} from {many}" for many, count in sorted(processes.items()))

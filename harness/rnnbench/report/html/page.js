@@ -102,9 +102,9 @@
     const dots = view.kind === "dots", labels = new Set(lines.map((line) => `${line.cell} ${line.program}`)).size;
     const each = dots ? Math.max(220, 24 * labels + 110) : narrow.matches ? 330 : 400;
     const made = {
-      width, height: each * rows, margin: { l: 72, r: 14, t: keys.length > 1 ? 34 : 14, b: 56 },
+      width, height: each * rows, margin: { l: 48, r: 14, t: 34, b: 56 },
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { family: "system-ui, sans-serif", size: 13, color: ink() },
-      hovermode: "closest", hoverlabel: { align: "left" }, dragmode: touch.matches ? false : "zoom", annotations: [], shapes: [],
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: rule(), activecolor: ink() }, hovermode: "closest", hoverlabel: { align: "left" }, dragmode: touch.matches ? false : "zoom", annotations: [], shapes: [],
     };
     const gapX = 90 / width, gapY = 100 / made.height;
     keys.forEach((key, index) => {
@@ -115,10 +115,9 @@
       const along = { ...base, domain: x, anchor: `y${suffix}`, ...horizontal(view, lines, dots) };
       const up = { ...base, domain: [Math.max(0, top - h), Math.min(1, top)], anchor: `x${suffix}`, ...vertical(view, dots) };
       if (index) Object.assign(up, { matches: "y" }), Object.assign(along, { matches: "x" });
-      if (index % columns) delete up.title;
       made[`xaxis${suffix}`] = along;
       made[`yaxis${suffix}`] = up;
-      if (keys.length > 1) made.annotations.push({ text: escaped(places.get(key).name), x: x[0], y: Math.min(1, top), xref: "paper", yref: "paper",
+      if (data.places.length > 1) made.annotations.push({ text: escaped(places.get(key).name), x: x[0], y: Math.min(1, top), xref: "paper", yref: "paper",
         xanchor: "left", yanchor: "bottom", showarrow: false, font: { size: 13, color: ink() } });
       if (!dots) for (const [name, y] of Object.entries(view.levels)) level(made, name, y, suffix, view);
     });
@@ -134,14 +133,19 @@
 
   const horizontal = (view, lines, dots) => {
     const title = { text: escaped(dots ? view.y_title : view.x_title), standoff: 8 };
-    if (dots) return { title, type: view.y_log ? "log" : "linear", rangemode: view.y_log ? "normal" : "tozero" };
+    if (dots) return { title, ...(view.y_log ? { type: "log", ...decades(view.lines.flatMap((line) => line.y)) } : { type: "linear", rangemode: "tozero" }) };
     const values = [...new Set(lines.flatMap((line) => line.x))].sort((a, b) => a - b);
     const few = values.length <= 12 ? { tickmode: "array", tickvals: values, ticktext: values.map(String) } : {};
     return { title, type: view.x_log ? "log" : "linear", ...(view.x_log ? few : {}) };
   };
   const vertical = (view, dots) => dots
     ? { type: "category", autorange: "reversed", gridcolor: "rgba(0,0,0,0)" }
-    : { title: { text: escaped(view.y_title), standoff: 6 }, type: view.y_log ? "log" : "linear" };
+    : { type: view.y_log ? "log" : "linear", ...(view.y_log ? decades(view.lines.flatMap((line) => line.y)) : {}) };
+  /* Few decades have marks at 1, 2 and 5; all are written out, never as a bare digit. */
+  const decades = (values) => {
+    const known = values.filter((value) => value != null && value > 0);
+    return { tickformat: "~g", dtick: Math.max(...known) < 1000 * Math.min(...known) ? "D2" : undefined };
+  };
 
   const draw = (figure) => {
     const state = figures.get(figure), target = figure.querySelector(".plot"), select = figure.querySelector("select");
@@ -149,12 +153,18 @@
     const lines = view.lines.filter(shown);
     const keys = data.places.map((place) => place.key).filter((key) => lines.some((line) => line.place === key));
     const axes = keys.length ? keys : [data.places[0].key];
-    const config = { displaylogo: false, displayModeBar: touch.matches ? false : "hover", responsive: false,
+    const config = { displaylogo: false, displayModeBar: touch.matches || narrow.matches || printing ? false : "hover", responsive: false,
       modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
     const width = printing ? 680 : target.clientWidth;
+    if (width < 100) { /* no window to speak of yet; the ResizeObserver will come back to it */
+      Object.assign(state, { drawn: true, dirty: true, width });
+      return;
+    }
+    figure.querySelector(".y-title").textContent = view.kind === "dots" ? "" : view.y_title;
     Plotly.react(target, traces(view, lines, axes), layout(view, lines, axes, width), config);
     target.setAttribute("aria-label", `${select.selectedOptions[0].textContent}: ${lines.length} lines. The numbers are in the table below and in the raw data.`);
     explain(figure.querySelector(".key"), lines);
+    target.style.minHeight = 0;
     Object.assign(state, { drawn: true, dirty: false, width });
   };
 

@@ -47,7 +47,9 @@ def render(runs: Sequence[Run], title: str = "") -> str:
     grouped = panels(records)
     shown = sections(grouped)
     scripts = {"plotly": _inert(plotly), "page": _file("page.js")}
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
     return environment.from_string(_file("page.html")).render(
         title=title or ", ".join(dict.fromkeys(run.suite for run in runs if run.suite)) or "report",
         policy=_policy(scripts.values()),
@@ -66,7 +68,9 @@ def render(runs: Sequence[Run], title: str = "") -> str:
         how=origins.facts(records),
         notes=origins.notes(records),
         downloads=downloads([Run(a.records, a.meta, b.letter) for a, b in zip(stored, runs, strict=True)]),
-        bad_columns=_columns("status", "probe", "cell", "program", "device", "T", *(["run"] if len(runs) > 1 else []), "reason"),
+        bad_columns=_columns(
+            "status", "probe", "cell", "program", "device", "T", *(["run"] if len(runs) > 1 else []), "reason"
+        ),
         meaning_columns=_columns("quantity", "unit", "better", "origin", "meaning"),
         note_columns=_columns("case", "note"),
         key=key,
@@ -180,7 +184,9 @@ def _run_card(run: Run) -> Mapping[str, Any]:
 def _facts(records: Sequence[Record]) -> dict[str, str]:
     """The values of each axis over all cases."""
     columns = {name: list(dict.fromkeys(getattr(record.case, name) for record in records)) for name in FACTS}
-    columns["implementation"] = list(dict.fromkeys(record.implementation for record in records if record.implementation))
+    columns["implementation"] = list(
+        dict.fromkeys(record.implementation for record in records if record.implementation)
+    )
     columns["task"] = list(dict.fromkeys(filter(None, (record.case.settings.get("task") for record in records))))
     named = {"seq_len": "sequence length T", "dtype": "number format"}
     told = {named.get(name, name.replace("_", " ")): _values(values) for name, values in columns.items()}

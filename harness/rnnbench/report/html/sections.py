@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 from itertools import chain
 
 from rnnbench.report.findings import findings
@@ -18,8 +19,9 @@ from rnnbench.report.series import Panel
 class Topic:
     """A question. suite: the shipped suite that measures it. columns: quantities of its table, patterns in order.
 
-    more: further quantities that its plot can show. curves: measured curves that its plot shows first. losses: learning
-    curves among them. lead(panels): the finding in one sentence, empty where there are too few numbers.
+    needs: quantities of which the runs must have one, where the others alone do not answer the question.
+    more: further quantities that its plot can show. curves, losses: measured curves, and learning curves among them,
+    that it can show. opens: what of all these it shows first. lead(panels): the finding in one sentence, empty where there are too few numbers.
     """
 
     id: str
@@ -28,7 +30,9 @@ class Topic:
     suite: str
     columns: tuple[str, ...]
     lead: Callable[[Sequence[Panel]], str]
+    needs: tuple[str, ...] = ()
     more: tuple[str, ...] = ()
+    opens: Literal["curves", "losses", "columns"] = "curves"
     curves: tuple[str, ...] = ()
     losses: tuple[str, ...] = ()
 
@@ -87,6 +91,8 @@ TOPICS = (
         "overfitting",
         (GAP, "*gap*", "*train_loss*", "*train_metric*", "final_validation_loss"),
         leads.overfitting,
+        needs=("*gap*",),
+        opens="columns",
         losses=("train_loss", "validation_loss"),
     ),
     Topic(
@@ -111,6 +117,7 @@ TOPICS = (
             *("*.best_tokens_per_second", "*.tokens_per_second"),
         ),
         leads.parallelism,
+        needs=("*_speedup", "*.saturation_batch"),
         curves=("*.tokens_per_second_by_batch", "*.tokens_per_second_by_*"),
     ),
     Topic(
@@ -123,6 +130,7 @@ TOPICS = (
             *("loss_over_chance", "seconds_per_training_step"),
         ),
         leads.learning,
+        opens="losses",
         losses=("validation_loss", "train_loss"),
     ),
 )
@@ -150,12 +158,20 @@ def further_findings(panels: Sequence[Panel], shown: Iterable[Section]) -> list[
 
 
 def _section(topic: Topic, panels: Sequence[Panel]) -> Section:
-    shown: list[View] = [
-        *views.of_curves(panels, topic.curves),
-        *views.of_losses(panels, topic.losses),
-        *views.of_quantities(panels, (*topic.columns, *topic.more)),
-    ]
+    if topic.needs and not any(views.matching(panels, topic.needs)) and not _scaled(panels, topic):
+        return Section(topic, "", (), None)
+    kinds = {
+        "curves": list(views.of_curves(panels, topic.curves)),
+        "losses": list(views.of_losses(panels, topic.losses)),
+        "columns": list(views.of_quantities(panels, (*topic.columns, *topic.more))),
+    }
+    shown = [*kinds.pop(topic.opens), *chain.from_iterable(kinds.values())]
     return Section(topic, topic.lead(panels), shown, tables.of_quantities(panels, topic.columns))
+
+
+def _scaled(panels: Sequence[Panel], topic: Topic) -> bool:
+    """Whether the topic's quantities were measured along an axis of `NUMERIC_AXES`."""
+    return any(set(views.NUMERIC_AXES) & set(panel.axes) for panel, _ in views.matching(panels, topic.columns))
 
 
 def _untold_curves(panels: Sequence[Panel]) -> list[str]:

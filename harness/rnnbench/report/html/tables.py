@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rnnbench.report.html.runs import AXIS
 from rnnbench.report.html.views import Place, matching, place_of, program_of
 from rnnbench.report.series import Entry, Panel, Series
 from rnnbench.report.table import mark_best
@@ -76,16 +77,22 @@ def of_quantities(panels: Sequence[Panel], patterns: Sequence[str]) -> Table | N
             for length, entry in zip(panel.lengths, entries, strict=True):
                 if entry.status:
                     rows[_key(panel, series, length)][name] = entry, _origin(series, length, name)
-    shown = {key: found for key, found in rows.items() if any(e.status not in ("skipped",) for e, _ in found.values())}
-    if not any(entry.value is not None for found in shown.values() for entry, _ in found.values()):
+    statuses = {key: {entry.status for entry, _ in found.values()} for key, found in rows.items()}
+    shown = {key: found for key, found in rows.items() if not statuses[key] <= {"skipped", "missing"}}
+    if not any("ok" in statuses[key] for key in shown):
         return None
-    return _table(shown, units, len(rows) - len(shown))
+    skipped = sum("skipped" in found for key, found in statuses.items() if key not in shown)
+    several = any(AXIS in panel.axes or AXIS in panel.constants for panel in panels)
+    return _table(shown, units, skipped, several)
 
 
-def _table(rows: Mapping[Key, Mapping[str, tuple[Entry, str]]], units: Mapping[str, Any], skipped: int) -> Table:
+def _table(
+    rows: Mapping[Key, Mapping[str, tuple[Entry, str]]], units: Mapping[str, Any], skipped: int, several: bool
+) -> Table:
     scales = {name: _scale(rows, name, unit) for name, (unit, _) in units.items()}
-    runs, devices, tasks = ({key[0][0] for key in rows}, {key[0][1] for key in rows}, {key[3] for key in rows})
-    shown = ("cell", "program", *_if(runs, "run"), *_if(devices, "device"), *_if(tasks, "task"), "T")
+    devices, tasks = {key[0].device for key in rows}, {key[3] for key in rows}
+    axes = {"run": several, "device": len(devices) > 1, "task": len(tasks) > 1}
+    shown = ("cell", "program", *(name for name, wanted in axes.items() if wanted), "T")
     columns = [Column(name, numeric=name == "T") for name in shown]
     columns += [Column(words(name), _detail(scales[name], units[name][1]), True) for name in units]
     made = []
@@ -125,10 +132,6 @@ def _origin(series: Series, length: int, quantity: str) -> str:
 def _scale(rows: Mapping[Key, Mapping[str, tuple[Entry, str]]], name: str, unit: str) -> Scale:
     entries = (found[name][0] for found in rows.values() if name in found)
     return scale_for(unit, [entry.value for entry in entries if entry.value is not None], name)
-
-
-def _if(values: set[str], name: str) -> tuple[str, ...]:
-    return (name,) if len(values) > 1 else ()
 
 
 def _detail(scale: Scale, better: str) -> str:

@@ -160,7 +160,9 @@ def _against_axis(panel: Panel, quantity: str, axis: str) -> Iterator[View]:
 
 
 def _line(panel: Panel, series: Series, points: Sequence[tuple[float, Entry]], axis: str = "") -> list[Line]:
-    """The line through some entries, or nothing where none has a number."""
+    """The line through some entries, or nothing where none has a number. A case that is not ok makes a gap, one that
+    ran and has no such number makes none."""
+    points = [(x, entry) for x, entry in points if entry.status != "missing"]
     entries = [entry for _, entry in points]
     if all(entry.value is None for entry in entries):
         return []
@@ -230,9 +232,7 @@ def _measured(group: Group | None, curve: str) -> Iterator[Record]:
 
 def _logs(lines: Iterable[Line]) -> tuple[bool, bool]:
     lines = list(lines)
-    return wide([x for line in lines for x in line.x]), wide(
-        [y for line in lines for y in line.y if y is not None]
-    )
+    return wide([x for line in lines for x in line.x]), wide([y for line in lines for y in line.y if y is not None])
 
 
 def wide(values: Sequence[float]) -> bool:
