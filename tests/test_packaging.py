@@ -1,0 +1,71 @@
+"""The wheel: everything is in it, and it works where there is no checkout."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    """Built from a copy of what git tracks, so that nothing lying about in the checkout gets in."""
+    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+    names = ["pyproject.toml", "README.md", "LICENSE", "harness", "plugins"]
+    tracked = subprocess.run(["git", "ls-files", *names], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in tracked.splitlines():
+        if (ROOT / name).is_file():
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            (source / name).write_bytes((ROOT / name).read_bytes())
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(source)]
+    subprocess.run(build, capture_output=True, check=True)
+    [path] = out.glob("*.whl")
+    return path
+
+
+def test_the_wheel_holds_core_plugins_types_and_templates(wheel):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    for name in (
+        "rnnbench/py.typed",
+        "rnnbench/templates/cell.py.txt",
+        "rnnbench_cells/lstm.py",
+        "rnnbench_jax/scan.py",
+    ):
+        assert name in names
+    assert {name.split("/")[0] for name in names if not name.split("/")[0].endswith(".dist-info")} == {
+        "rnnbench",
+        "rnnbench_cells",
+        "rnnbench_jax",
+        "rnnbench_tasks",
+        "rnnbench_torch",
+    }
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+
+
+def test_it_works_outside_the_checkout_with_its_plugins(wheel, tmp_path):
+    site = tmp_path / "site"
+    zipfile.ZipFile(wheel).extractall(site)
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+
+    def python(*arguments: str) -> str:
+        command = [sys.executable, *arguments]
+        result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100)
+        assert result.returncode == 0, result.stderr
+        return result.stdout
+
+    assert python("-c", "import rnnbench, rnnbench_cells; print(rnnbench.__file__)").startswith(str(site))
+    found = json.loads(python("-m", "rnnbench", "list", "--json"))
+    assert {"lstm", "gru", "lru"} <= {row["name"] for row in found["cells"]}
+    python("-m", "rnnbench", "new", "cell", "mine")
+    (tmp_path / "suite.yaml").write_text(
+        "name: s\ngrid: {cell: mine, seq_len: 4}\nplugins: [mine.py]\nprobes: {memory: }\n"
+    )
+    assert python("-m", "rnnbench", "run", "suite.yaml", "--dry-run").strip().endswith("2 cases")
+    assert json.loads(python("-m", "rnnbench", "schema"))["properties"]
