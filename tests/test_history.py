@@ -300,7 +300,7 @@ def test_the_command_prints_text_or_json_and_exits_with_zero(repository, hashes,
         w[:9] for w in words
     ]
     data = json.loads(subprocess.run([*command, "--json"], cwd=repository, capture_output=True, check=True).stdout)
-    assert {one["first_bad"] for one in data["changes"]} == {hashes[18]}
+    assert hashes[18] in {one["first_bad"] for one in data["changes"]}
     assert data["changes"][0]["case"]["cell"] == "lstm"
 
 

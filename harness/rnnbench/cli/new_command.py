@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import keyword
+import re
+import tomllib
 from importlib.resources import files
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from rnnbench.errors import UsageError
 
 @click.group("new")
 def command() -> None:
-    """Write a ready-to-edit plugin file."""
+    """Write a ready-to-edit plugin file, or a workflow for CI."""
 
 
 @command.command("cell")
@@ -24,11 +26,70 @@ def cell(name: str, force: bool) -> None:
     if not name.isidentifier() or keyword.iskeyword(name):
         raise UsageError(f"{name!r} is not a name for a cell; use letters, digits and _, not beginning with a digit")
     path = Path(f"{name}.py")
-    if path.exists() and not force:
-        raise UsageError(f"{path} is already there; choose another name, or --force to overwrite it")
-    template = (files("rnnbench") / "templates" / "cell.py.txt").read_text(encoding="utf-8")
+    _write(path, _template("cell.py.txt").replace("NAME", name), force)
+    click.echo(f"wrote {path}; next: rnnbench verify --plugin {path}", err=True)
+
+
+@command.command("workflow")
+@click.argument("suite", default="suites/smoke.yaml", type=click.Path(path_type=Path))
+@click.option("--shell", is_flag=True, help="Write scripts/rnnbench-gate.sh instead, for a git hook or any other CI.")
+@click.option("--install", metavar="COMMAND", help="How the workflow installs rnnbench and what the suite needs.")
+@click.option("--force", is_flag=True, help="Overwrite the file if it exists.")
+def workflow(suite: Path, shell: bool, install: str | None, force: bool) -> None:
+    """Write .github/workflows/rnnbench.yml, which runs the gate on pull requests with SUITE and keeps a history.
+
+    To be called at the root of the repository. SUITE is by default suites/smoke.yaml.
+    """
+    name = suite.as_posix()
+    if not re.fullmatch(r"[\w.][\w./-]*", name) or ".." in suite.parts:
+        raise UsageError(
+            f"{name!r}: name the suite by its path from the root of the repository, without spaces or `..`"
+        )
+    if Path.cwd() != (_root() or Path.cwd()):
+        raise UsageError(f"this is not the root of the repository, where GitHub looks: cd {_root()}")
+    if shell:
+        path = Path("scripts/rnnbench-gate.sh")
+        _write(path, _template("gate.sh.txt").replace("@SUITE@", name), force)
+        path.chmod(0o755)
+        click.echo(f"wrote {path}; as a hook: ln -s ../../{path} .git/hooks/pre-push", err=True)
+    else:
+        path = Path(".github/workflows/rnnbench.yml")
+        text = _template("workflow.yml.txt").replace("@SUITE@", name).replace("@INSTALL@", install or _install())
+        _write(path, text, force)
+        click.echo(f"wrote {path}; next: look at its Install steps, and commit it", err=True)
+    if not suite.is_file():
+        click.echo(f"warning: there is no {name} here yet; both need one (README, Suites)", err=True)
+
+
+def _install() -> str:
+    """pip, with the project itself where there is one to install."""
+    extras = "[torch,jax,data,asv,history]"
     try:
-        path.write_text(template.replace("NAME", name), encoding="utf-8")
+        project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8")).get("project", {}).get("name")
+    except (OSError, ValueError):
+        return f"pip install 'rnnbench{extras}'"
+    return (
+        f"pip install -c constraints.txt -e '.{extras}'"
+        if project == "rnnbench"
+        else f"pip install 'rnnbench{extras}' -e ."
+    )
+
+
+def _root() -> Path | None:
+    """The root of the repository around the current folder."""
+    here = Path.cwd()
+    return next((folder for folder in (here, *here.parents) if (folder / ".git").exists()), None)
+
+
+def _template(name: str) -> str:
+    return (files("rnnbench") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _write(path: Path, text: str, force: bool) -> None:
+    if path.exists() and not force:
+        raise UsageError(f"{path} is already there; --force overwrites it")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}; change to a folder you may write to") from error
-    click.echo(f"wrote {path}; next: rnnbench verify --plugin {path}", err=True)

@@ -1,0 +1,238 @@
+"""The workflow and the script that `rnnbench new workflow` writes: every step of theirs is executed here, by bash, in a
+user's repository with its own plugin and suite. Left out are the actions (`uses:`) and the comment, which need GitHub.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from gate_repository import Project
+
+pytest.importorskip("asv")
+pytest.importorskip("ruptures")
+
+SUITE = "bench/own.yaml"
+SLOWER = {"level": 1.2e-3}
+
+
+def rnnbench(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "rnnbench", *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A user's repository with the workflow in it, and an `origin` to push to."""
+    project = Project(tmp_path)
+    project.write()
+    assert rnnbench("new", "workflow", SUITE, "--install", "rnnbench --version", cwd=project.folder).returncode == 0
+    assert rnnbench("new", "workflow", SUITE, "--shell", cwd=project.folder).returncode == 0
+    project.commit("first")
+    origin = tmp_path / "origin.git"
+    project.git("init", "--quiet", "--bare", "--initial-branch=main", str(origin))
+    project.git("remote", "add", "origin", str(origin))
+    project.git("push", "--quiet", "--set-upstream", "origin", "main")
+    return project
+
+
+def read(folder: Path) -> dict[str, Any]:
+    return yaml.safe_load((folder / ".github/workflows/rnnbench.yml").read_text())
+
+
+class Runner:
+    """What GitHub does with a job: a fresh clone, then its steps with bash, its files and variables."""
+
+    def __init__(self, project: Project, name: str) -> None:
+        self.workflow = read(project.folder)
+        self.checkout = project.folder.with_name(f"checkout-{name}")
+        self.temporary = project.folder.with_name(f"runner-{name}")
+        self.temporary.mkdir()
+        self.summary = self.temporary / "summary.md"
+        origin = project.git("remote", "get-url", "origin").strip()
+        project.git("clone", "--quiet", origin, str(self.checkout))
+        self.environment = {
+            **project.variables,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "GITHUB_STEP_SUMMARY": str(self.summary),
+            "GITHUB_SHA": self.git("rev-parse", "HEAD").strip(),
+            "RUNNER_TEMP": str(self.temporary),
+            "GIT_CONFIG_GLOBAL": os.devnull,
+        }
+
+    def git(self, *words: str) -> str:
+        command = ["git", "-c", "user.name=GitHub", "-c", "user.email=noreply@example.org", *words]
+        return subprocess.run(command, cwd=self.checkout, capture_output=True, text=True, check=True).stdout
+
+    def run(self, job: str) -> dict[str, subprocess.CompletedProcess[str]]:
+        """The result of every `run:` step. After a failure only those run that say `!cancelled()`."""
+        done: dict[str, subprocess.CompletedProcess[str]] = {}
+        for step in self.workflow["jobs"][job]["steps"]:
+            failed = any(one.returncode for one in done.values())
+            if "run" in step and (not failed or "!cancelled()" in step.get("if", "")):
+                done[step["name"]] = self.step(step)
+        return done
+
+    def step(self, step: Mapping[str, Any]) -> subprocess.CompletedProcess[str]:
+        assert self.workflow["defaults"]["run"]["shell"] == "bash"
+        command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]]
+        environment = self.environment | self.workflow["env"] | step.get("env", {})
+        return subprocess.run(
+            command, cwd=self.checkout, env=environment, capture_output=True, text=True, check=False, timeout=120
+        )
+
+
+@pytest.mark.parametrize(("change", "code", "verdict"), [(SLOWER, 1, "regressed"), ({}, 0, "🟢")])
+def test_the_gate_of_a_pull_request_is_red_when_and_only_when_it_is_slower(project, change, code, verdict):
+    project.git("switch", "--quiet", "--create", "change")
+    project.commit("a change", **change)
+    (project.folder / "notes.txt").write_text("unrelated")
+    project.commit("more", **change)
+    project.git("push", "--quiet", "origin", "change")
+    runner = Runner(project, "gate")
+    runner.git("switch", "--quiet", "--detach", "main")
+    runner.git("merge", "--quiet", "--no-ff", "origin/change")  # what actions/checkout gives for a pull request
+    done = runner.run("gate")
+    assert {name: step.returncode for name, step in done.items()} == {"Install": 0, "Gate": code}, done["Gate"].stderr
+    summary = runner.summary.read_text()
+    assert verdict in summary
+    assert summary == (runner.checkout / "gate.md").read_text()
+    assert (runner.checkout / "gate.json").read_text().startswith("{")
+
+
+def test_a_gate_that_cannot_be_run_is_red_without_a_summary(project):
+    (project.folder / SUITE).unlink()
+    project.git("commit", "--quiet", "--all", "--message", "no suite")
+    project.git("push", "--quiet")
+    runner = Runner(project, "gate")
+    done = runner.run("gate")
+    assert done["Gate"].returncode == 2
+    assert not runner.summary.exists()
+
+
+def test_the_history_of_the_default_branch_grows_on_a_branch_of_its_own(project):
+    for number in range(2):
+        runner = Runner(project, f"history-{number}")
+        done = runner.run("history")
+        codes = {name: step.returncode for name, step in done.items()}
+        assert set(codes.values()) == {0}, [step.stderr for step in done.values()]
+        assert len(codes) == 6
+        project.commit(f"commit {number}")
+        project.git("push", "--quiet")
+    kept = runner.git("ls-tree", "-r", "--name-only", "origin/rnnbench-history").splitlines()
+    assert len([path for path in kept if path.endswith("records.jsonl")]) == 2
+    assert "asv/benchmarks.json" in kept
+    assert not any("own.yaml" in path for path in kept)
+    assert len(runner.git("rev-list", "origin/rnnbench-history").splitlines()) == 2
+    assert "2 runs of 2 commits" in runner.summary.read_text()
+    assert runner.git("status", "--porcelain") == ""
+
+
+def test_a_failing_case_is_red_and_kept(project):
+    project.commit("broken", body="raise RuntimeError('broken')")
+    project.git("push", "--quiet")
+    runner = Runner(project, "history")
+    codes = {name: step.returncode for name, step in runner.run("history").items()}
+    assert (codes["Measure"], codes["Keep"], codes["What changed when"]) == (1, 0, 0)
+    assert "records.jsonl" in runner.git("ls-tree", "-r", "--name-only", "origin/rnnbench-history")
+
+
+def test_only_the_jobs_that_write_may_and_none_of_them_runs_code_of_a_fork(project):
+    workflow = read(project.folder)
+    events = workflow[True]  # YAML 1.1 reads `on` as true; GitHub does not
+    assert set(events) == {"pull_request", "push"}
+    assert workflow["permissions"] == {"contents": "read"}
+    jobs = workflow["jobs"]
+    writers = {name: job["permissions"] for name, job in jobs.items() if "permissions" in job}
+    assert writers == {"comment": {"pull-requests": "write"}, "history": {"contents": "write"}}
+    assert not any("checkout" in step.get("uses", "") for step in jobs["comment"]["steps"])
+    assert "head.repo.full_name == github.repository" in jobs["comment"]["if"]
+    checkout = jobs["gate"]["steps"][0]["with"]
+    assert checkout == {"fetch-depth": 0, "persist-credentials": False}
+
+
+def test_every_script_is_bash_and_no_expression_is_pasted_into_one(project):
+    for job in read(project.folder)["jobs"].values():
+        for step in job["steps"]:
+            assert "${{" not in step.get("run", "")
+            subprocess.run(["bash", "-n", "-c", step.get("run", ":")], check=True)
+    subprocess.run(["sh", "-n", "scripts/rnnbench-gate.sh"], cwd=project.folder, check=True)
+
+
+def test_every_command_stands_in_the_help(project):
+    """A workflow that uses an option nobody has is found without running it."""
+    texts = [(project.folder / ".github/workflows/rnnbench.yml").read_text()]
+    texts.append((project.folder / "scripts/rnnbench-gate.sh").read_text())
+    used = set(re.findall(r"^\s*(?:run: |exec |\{ .*; )?rnnbench (\w+)(.*)", "\n".join(texts), re.MULTILINE))
+    assert {verb for verb, _ in used} == {"gate", "run", "export", "history"}
+    for verb, rest in used:
+        subcommand = ["asv"] if verb == "export" else []
+        shown = rnnbench(verb, *subcommand, "--help", cwd=project.folder).stdout
+        assert all(option in shown for option in re.findall(r"--[a-z-]+", rest)), (verb, rest)
+
+
+def test_a_hook_refuses_to_push_what_is_slower_and_lets_pass_what_is_not(project):
+    hook = project.folder / ".git/hooks/pre-push"
+    hook.symlink_to("../../scripts/rnnbench-gate.sh")
+    environment = {**project.variables, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+    def push() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["git", "push"], cwd=project.folder, env=environment, capture_output=True, text=True, check=False
+        )
+
+    project.commit("as fast")
+    done = push()
+    assert done.returncode == 0, done.stderr
+    project.commit("slower", **SLOWER)
+    done = push()
+    assert done.returncode == 1, done.stderr
+    assert "regressed" in done.stdout + done.stderr
+    assert project.git("rev-parse", "origin/main") == project.git("rev-parse", "HEAD^")
+
+
+def test_a_hook_refuses_to_commit_what_is_slower(project):
+    hook = project.folder / ".git/hooks/pre-commit"
+    hook.symlink_to("../../scripts/rnnbench-gate.sh")
+    environment = {**project.variables, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    project.write(**SLOWER)
+    command = ["git", "commit", "--all", "--message", "slower"]
+    done = subprocess.run(command, cwd=project.folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    assert "regressed" in done.stdout + done.stderr
+    assert project.git("rev-list", "--count", "HEAD").strip() == "1"
+
+
+def test_nothing_is_overwritten_or_written_where_github_does_not_look(project):
+    again = rnnbench("new", "workflow", SUITE, cwd=project.folder)
+    assert (again.returncode, "already there" in again.stderr) == (2, True)
+    below = rnnbench("new", "workflow", "own.yaml", cwd=project.folder / "bench")
+    assert (below.returncode, "root of the repository" in below.stderr) == (2, True)
+    odd = rnnbench("new", "workflow", "$(id).yaml", "--force", cwd=project.folder)
+    assert (odd.returncode, "without spaces" in odd.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "install"),
+    [
+        (None, "pip install 'rnnbench[torch,jax,data,asv,history]'"),
+        ('[project]\nname = "mine"\n', "pip install 'rnnbench[torch,jax,data,asv,history]' -e ."),
+        ('[project]\nname = "rnnbench"\n', "pip install -c constraints.txt -e '.[torch,jax,data,asv,history]'"),
+    ],
+)
+def test_what_is_installed_is_read_off_the_project(tmp_path, text, install):
+    if text:
+        (tmp_path / "pyproject.toml").write_text(text)
+    done = rnnbench("new", "workflow", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "there is no suites/smoke.yaml here yet" in done.stderr
+    steps = read(tmp_path)["jobs"]["gate"]["steps"]
+    assert [step["run"].strip() for step in steps if step.get("name") == "Install"] == [install]
