@@ -127,3 +127,10 @@ def test_memory_has_a_model_and_noise_has_none() -> None:
     noisy = [timing(1e-6 * k, seq_len=T) for T, k in zip(LENGTHS, (1, 5, 0.5, 4, 1), strict=True)]
     (block,) = [block for block in build(noisy).blocks if block.quantity == "train.time.modelled"]
     assert {entry.status for entry in block.rows[0].entries} == {"unclear"}
+
+
+def test_memory_too_small_to_be_seen_is_no_crossover() -> None:
+    """Peaks of 0 bytes at the shortest lengths say nothing about who is lower."""
+    nothing = [Measured(T, 0.0 if T < 256 else 2.0 * T) for T in LENGTHS]
+    assert crossovers(nothing, measured(lambda T: 1.0 * T, None)) == []
+    assert crossovers(measured(lambda T: 1.0 * T, None), nothing) == []

@@ -152,11 +152,12 @@ class Crossover(NamedTuple):
 def crossovers(a: Sequence[Measured], b: Sequence[Measured]) -> list[Crossover]:
     """Every length at which the lower of two rows becomes the higher one, within the lengths both have measured.
 
-    Lengths at which neither is clearly lower (their intervals overlap) count for nobody. The estimate is where the
-    fitted models meet if they do so in between, else where the ratio is 1, ln ratio linear in ln T.
+    Lengths at which neither is clearly lower (their intervals overlap), or one is not positive, count for nobody. The
+    estimate is where the fitted models meet if they do so in between, else where the ratio is 1, ln ratio linear in
+    ln T.
     """
-    others = {point.seq_len: point for point in b}
-    common = [(point, others[point.seq_len]) for point in sorted(a) if point.seq_len in others]
+    others = {point.seq_len: point for point in b if point.value > 0}
+    common = [(point, others[point.seq_len]) for point in sorted(a) if point.seq_len in others and point.value > 0]
     clear = [(one, other) for one, other in common if _sign(one, other)]
     found = []
     for (a_low, b_low), (a_high, b_high) in pairwise(clear):

@@ -74,6 +74,15 @@ def peak_bytes() -> int:
     return max(mark, resident_bytes())
 
 
+def lifetime_peak_bytes() -> int:
+    """The most bytes resident at once in this process, or in the hungriest of its children that have ended.
+
+    Of this process only since the latest `reset_peak`, if there was one.
+    """
+    unit = 1 if sys.platform == "darwin" else 1024
+    return max(peak_bytes(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit)
+
+
 def _kibibytes(path: Path, key: str) -> int | None:
     """`Key:   123 kB` in a /proc file, in bytes; None where the file or the key is absent."""
     try:

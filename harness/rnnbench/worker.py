@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from rnnbench import process_memory
 from rnnbench.case import Case
 from rnnbench.context import Context, resolve
 from rnnbench.errors import CaseError
@@ -30,7 +31,7 @@ def perform(job: Job) -> dict[str, Any]:
     """
     started = time.perf_counter()
     found = _perform(job)
-    return found | {"seconds": time.perf_counter() - started}
+    return found | {"seconds": time.perf_counter() - started, "peak_memory": process_memory.lifetime_peak_bytes()}
 
 
 def preload() -> None:

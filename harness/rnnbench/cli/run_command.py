@@ -19,6 +19,7 @@ from rnnbench.registry import Registry
 
 if TYPE_CHECKING:
     from rnnbench.case import Case
+    from rnnbench.cli.estimating import Estimating
     from rnnbench.report import Format
     from rnnbench.store import RunFolder
     from rnnbench.suite import Plan
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 @click.option("--set", "overrides", multiple=True, metavar="K=V", help="Change the suite: `seq_len=[64,128]`.")
 @results_option
 @click.option("--dry-run", is_flag=True, help="Print the cases and measure nothing.")
+@click.option("--estimate", is_flag=True, help="Predict duration and memory; calibrate where nothing is known.")
 @click.option("--resume", metavar="RUN", help="Go on with an interrupted run of this suite: its folder, or `latest`.")
 @click.option("--json", "as_json", is_flag=True, help="Print the records as JSON instead of the table.")
 def command(
@@ -40,6 +42,7 @@ def command(
     overrides: Sequence[str],
     results: Path,
     dry_run: bool,
+    estimate: bool,
     resume: str | None,
     as_json: bool,
 ) -> None:
@@ -47,19 +50,28 @@ def command(
 
     Every case runs in a fresh process and is checked against the mathematics before it is measured. Records are kept in
     RESULTS/runs as they come; Ctrl-C loses nothing.
+
+    `--dry-run --estimate` predicts duration and peak memory from earlier runs in RESULTS, or from a calibration of at
+    most 20 s. A run says in the end how good its own prediction was.
     """
+    from rnnbench.cli.estimating import Estimating
     from rnnbench.suite import plan, read
 
     document = read(suite)
     files = [*document.plugins, *plugins]
     registry = load_plugins(files)
     planned = plan(document, registry, only, overrides)
+    absolute = [str(Path(file).resolve()) for file in files]
+    estimating = Estimating(planned, registry, absolute, results, calibrates=estimate)
     if dry_run:
         click.echo(_listing(planned.cases, as_json))
+        if estimate:
+            _refuse_without_frameworks(planned.cases, registry)
+            estimating.predict(planned.cases)
         return
     _refuse_without_frameworks(planned.cases, registry)
     with _folder(planned, registry, results, resume) as folder:
-        interrupted = _measure(planned, registry, [str(Path(file).resolve()) for file in files], folder)
+        interrupted = _measure(planned, registry, absolute, folder, estimating)
         records = folder.load()
     _show(records, planned, folder, as_json)
     if interrupted:
@@ -118,14 +130,15 @@ def _folder(planned: Plan, registry: Registry, results: Path, resume: str | None
     return RunFolder.resume(find_run(results, resume), planned, environment)
 
 
-def _measure(planned: Plan, registry: Registry, plugins: list[str], folder: RunFolder) -> bool:
+def _measure(planned: Plan, registry: Registry, plugins: list[str], folder: RunFolder, estimating: Estimating) -> bool:
     """Run what is not yet in the folder; True if the user interrupted it."""
     from rnnbench.cli.progress import Progress
     from rnnbench.runner import Runner
 
     done, earlier = folder.done(), folder.incomplete()
     cases = [case for case in planned.cases if case.id not in done]
-    progress = Progress(cases, len(done), earlier)
+    estimating.begin(folder, cases, earlier)
+    progress = Progress(cases, len(done), earlier, estimating.costs)
     session = registry.executors[planned.executor].open()
     runner = Runner(registry, session, tuple(plugins), planned.timeout, folder.environment)
 
@@ -139,6 +152,7 @@ def _measure(planned: Plan, registry: Registry, plugins: list[str], folder: RunF
     finally:
         progress.close()
         session.close()
+    estimating.end(folder, cases)
     return False
 
 

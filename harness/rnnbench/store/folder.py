@@ -138,6 +138,13 @@ class RunFolder:
             raise
         return cls(folder, meta, identity, writer)
 
+    def remember(self, **facts: Any) -> None:
+        """Put facts about the run itself into `run.json`. Raises UsageError for a folder opened for reading."""
+        if self._writer is None:
+            raise UsageError(f"{self.path} was opened for reading; go on with it by `--resume`.")
+        self.meta |= facts
+        _write_meta(self.path, self.meta)
+
     def append(self, record: Record) -> Record:
         """Keep a record: it is on the disk when this returns. Gives back what was kept.
 
