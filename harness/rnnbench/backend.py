@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from rnnbench.cell import Array
 from rnnbench.implementation import Implementation
 from rnnbench.model import Model, States, Weights
+from rnnbench.segments import Bptt
 from rnnbench.task import Batch
 
 if TYPE_CHECKING:
@@ -61,6 +62,9 @@ class ProgramSpec:
     optimizer: Optimizer = field(default_factory=Optimizer)
     seed: int = 0
     threads: int | None = None
+    bptt: Bptt = "full"
+    segment: int | None = None
+    """Time steps per segment where `bptt` is not full: see `rnnbench.segments`."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,7 @@ class Program(ABC):
 
     @abstractmethod
     def loss_and_gradients(self, batch: Batch) -> tuple[Array, dict[str, Array], Array]:
-        """(loss, gradient of each parameter, gradient of xs), dropout off."""
+        """(loss, gradient of each parameter, gradient of xs), dropout off; truncated where the spec says so."""
 
     @abstractmethod
     def backward(self, batch: Batch) -> Callable[[], object]:
@@ -103,12 +107,12 @@ class Program(ABC):
 
         Returns a call that runs the backward pass alone, from the loss to the gradients of every parameter and of xs
         (dropout off), as often as one likes and always to the same numbers: (gradient of each parameter, gradient of
-        xs). What is kept lives as long as the call.
+        xs). What is kept lives as long as the call. Always the full gradient, whatever the spec's `bptt`.
         """
 
     @abstractmethod
     def train_step(self, batch: Batch) -> Array:
-        """Forward, backward and one optimiser step, in place: the loss before the step."""
+        """Forward, backward as the spec's `bptt` says, and one optimiser step, in place: the loss before the step."""
 
     @abstractmethod
     def train_steps(self, batches: Sequence[Batch]) -> Array:

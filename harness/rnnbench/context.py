@@ -12,6 +12,7 @@ from rnnbench.case import Case
 from rnnbench.cell import Cell, Option
 from rnnbench.model import Model, Weights, initialise
 from rnnbench.seeds import rng_for, seed_for
+from rnnbench.segments import Bptt, chosen
 from rnnbench.task import Task
 
 if TYPE_CHECKING:
@@ -50,6 +51,11 @@ class Context:
             self.cell, case.input_size, case.hidden_size, case.layers, outputs, case.dropout, self.cell_options
         )
 
+    @property
+    def bptt(self) -> tuple[Bptt, int | None]:
+        """How gradients go back through time, and the length of a segment: `rnnbench.segments`."""
+        return chosen(self.case.settings)
+
     def weights(self, *names: object) -> Weights:
         """The initial weights of the model; `names` single out a replicate."""
         return initialise(self.model, self.case.seed, *names)
@@ -63,8 +69,9 @@ class Context:
         optimizer: Optimizer | None = None,
         dtype: str | None = None,
     ) -> Program:
-        """Build the model on the case's backend and device."""
+        """Build the model on the case's backend and device, to be trained with the `bptt` of the case's settings."""
         case = self.case
+        bptt, segment = self.bptt
         spec = ProgramSpec(
             model=self.model,
             weights=self.weights() if weights is None else weights,
@@ -76,6 +83,8 @@ class Context:
             optimizer=optimizer or Optimizer(),
             seed=seed_for(case.seed, "program") % 2**31,
             threads=case.threads,
+            bptt=bptt,
+            segment=segment,
         )
         return self.backend.build(spec)
 

@@ -24,6 +24,7 @@ from rnnbench.executor import Outcome, Session
 from rnnbench.record import Record
 from rnnbench.registry import Registry
 from rnnbench.seeds import seed_for
+from rnnbench.segments import chosen
 
 SHORT = 64
 """Steps over which a program is verified for probes that measure the portable step rather than an implementation of the
@@ -161,7 +162,7 @@ class Runner:
         if "implementation" in self.registry.probes[case.probe].ignores:
             options = {"dtype": "float64", "seq_len": min(case.seq_len, SHORT)}
         task = case.settings.get("task")
-        key = digest([case.program_id if not options else _stepwise_id(case), options, task])
+        key = digest([case.program_id if not options else _stepwise_id(case), options, task, chosen(case.settings)])
         if key not in self.verdicts:
             outcome = self.verdicts[key] = self._job("verify", case, options)
             inside = outcome.result.get("seconds", 0.0)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +19,7 @@ import numpy as np
 from rnnbench import oracle
 from rnnbench.cell import Cell, Params, State, leaves, tree_map
 from rnnbench.model import Model, States, Weights, batched, run
+from rnnbench.segments import spans
 
 if TYPE_CHECKING:
     from rnnbench.backend import Program
@@ -64,25 +65,45 @@ def projection_loss(ops: Any, outputs: Any, batch: Mapping[str, Any]) -> Any:
     return ops.sum(outputs * batch["cotangent"])
 
 
-def against_oracle(program: Program, model: Model, weights: Weights, xs: np.ndarray, dtype: str) -> list[Check]:
+def mean_projection_loss(ops: Any, outputs: Any, batch: Mapping[str, Any]) -> Any:
+    """`projection_loss` over T: a mean over time, whose truncated gradient is computed in one pass."""
+    return ops.sum(ops.mean(outputs * batch["cotangent"], axis=0))
+
+
+def against_oracle(
+    program: Program,
+    model: Model,
+    weights: Weights,
+    xs: np.ndarray,
+    dtype: str,
+    segment: int | None = None,
+    one_pass: Program | None = None,
+) -> list[Check]:
     """Outputs, final state and gradients of `program` (built with `projection_loss`) against the oracle on xs_TBD.
 
     Rows of a batch do not depend on each other (the full kit tests that), so three of them are compared: first, middle,
     last.
+
+    segment: time steps per segment where the program's gradients are truncated: the truth is then the derivative with
+    the state at the start of each segment held constant. one_pass: the same program with `mean_projection_loss`, which
+    has another way to its truncated gradients (`rnnbench.segments`): they are compared too.
     """
     from threadpoolctl import threadpool_limits
 
     rng = np.random.default_rng(0)
     rows = sorted({0, xs.shape[1] // 2, xs.shape[1] - 1})
     got = _run_forward(program, xs, rows)
-    cotangent = np.zeros((min(len(xs), LONGEST_GRADIENT), xs.shape[1], model.output_size or model.hidden_size))
+    length = min(len(xs), max(LONGEST_GRADIENT, (segment or 0) + 1))  # a border, where there is one, is among them
+    cotangent = np.zeros((length, xs.shape[1], model.output_size or model.hidden_size))
     cotangent[:, rows] = rng.standard_normal(cotangent[:, rows].shape)
-    gradients = _run_gradients(program, xs[: len(cotangent)], cotangent, rows)
+    found = [_run_gradients(program, xs[:length], cotangent, rows)]
+    if one_pass is not None:
+        found.append(_run_gradients(one_pass, xs[:length], cotangent * length, rows))
     with threadpool_limits(1, user_api="blas"):  # matrices this small only lose by being shared out
         checks = _forward_checks(got, model, weights, xs[:, rows], EPS[dtype], rng)
-        point = {**weights.params, "xs": xs[: len(cotangent), rows]}
-        truth = _Directional(model, weights, point, cotangent[:, rows], EPS[dtype], rng)
-        return checks + _gradient_checks(gradients, truth)
+        point = {**weights.params, "xs": xs[:length, rows]}
+        truth = _Directional(model, weights, point, cotangent[:, rows], EPS[dtype], rng, segment or length)
+        return checks + [check for gradients in found for check in _gradient_checks(gradients, truth)]
 
 
 def _run_forward(program: Program, xs: np.ndarray, rows: Sequence[int]) -> list[np.ndarray]:
@@ -142,7 +163,10 @@ def _gradient_checks(found: Mapping[str, np.ndarray], truth: _Directional) -> li
 
 @dataclass(frozen=True)
 class _Directional:
-    """Compares ⟨g, u⟩ of a gradient g with the oracle's derivative along a random direction u."""
+    """Compares ⟨g, u⟩ of a gradient g with the oracle's derivative along a random direction u.
+
+    segment: every so many steps the state is that of the undisturbed point, whatever the direction; T for never.
+    """
 
     model: Model
     weights: Weights
@@ -150,6 +174,8 @@ class _Directional:
     cotangent: np.ndarray
     eps: float
     rng: np.random.Generator
+    segment: int
+    starts: dict[tuple[float, int], list[States]] = field(default_factory=dict)
 
     def compare(self, what: str, found: Mapping[str, np.ndarray], names: Sequence[str]) -> Check:
         """Along one direction over the named arrays, scaled so that each array has an equal say."""
@@ -184,16 +210,37 @@ class _Directional:
         """L at a point under one fixed draw of noise, so that differences see only the point."""
 
         def loss(point: Mapping[str, np.ndarray]) -> float:
-            weights = Weights({k: v for k, v in point.items() if k != "xs"}, self.weights.states)
-            rng = np.random.default_rng(seed)
-            _, outputs = _noisy_forward(self.model, weights, point["xs"], eps, rng)
-            return float(np.sum(outputs * self.cotangent))
+            rng, cuts = np.random.default_rng(seed), spans(len(point["xs"]), self.segment)
+            parts = zip(cuts, self._starts(eps, seed), strict=True)
+            outputs = [self._forward(point, span, states, eps, rng)[1] for span, states in parts]
+            return float(np.sum(np.concatenate(outputs) * self.cotangent))
 
         return loss
 
+    def _starts(self, eps: float, seed: int) -> list[States]:
+        """The state at the start of each segment, with noise of its own: what counts is that it is constant."""
+        if (eps, seed) not in self.starts:
+            rng = np.random.default_rng((seed, 1))
+            found = [batched(self.weights.states, self.point["xs"].shape[1], np.broadcast_to)]
+            for span in spans(len(self.point["xs"]), self.segment)[:-1]:
+                found.append(self._forward(self.point, span, found[-1], eps, rng)[0])
+            self.starts[eps, seed] = found
+        return self.starts[eps, seed]
+
+    def _forward(
+        self, point: Mapping[str, np.ndarray], span: slice, states: States, eps: float, rng: np.random.Generator
+    ) -> tuple[States, np.ndarray]:
+        weights = Weights({k: v for k, v in point.items() if k != "xs"}, self.weights.states)
+        return _noisy_forward(self.model, weights, point["xs"][span], eps, rng, states)
+
 
 def _noisy_forward(
-    model: Model, weights: Weights, xs: np.ndarray, eps: float, rng: np.random.Generator
+    model: Model,
+    weights: Weights,
+    xs: np.ndarray,
+    eps: float,
+    rng: np.random.Generator,
+    states: States | None = None,
 ) -> tuple[States, np.ndarray]:
     """The oracle with relative rounding noise of size `eps` in weights, inputs, projections, states and outputs."""
 
@@ -201,7 +248,7 @@ def _noisy_forward(
         return array * (1 + eps * rng.uniform(-1, 1, array.shape)) if eps else array
 
     params = {name: rounded(array) for name, array in weights.params.items()}
-    states = batched(weights.states, xs.shape[1], np.broadcast_to)
+    states = batched(weights.states, xs.shape[1], np.broadcast_to) if states is None else states
     return run(model, _noisy_unroll(model.cell, rounded), params, states, rounded(xs))
 
 

@@ -95,7 +95,7 @@ def measurement_json(measurement: Measurement, quantities: Mapping[str, Any]) ->
 
 def _verify(context: Context, registry: Registry, job: Job) -> dict[str, Any]:
     """The check that comes before any timing, on the case's own sizes."""
-    from rnnbench.verification import against_oracle, projection_loss
+    from rnnbench.verification import against_oracle, mean_projection_loss, projection_loss
 
     del registry
     dtype = job.get("dtype") or context.case.dtype
@@ -104,7 +104,12 @@ def _verify(context: Context, registry: Registry, job: Job) -> dict[str, Any]:
     model, weights = context.model, context.weights()
     program = context.program(weights, loss=projection_loss, dtype=dtype)
     xs = context.inputs("verification", seq_len=job.get("seq_len"))
-    checks = against_oracle(program, model, weights, xs, dtype)
+    bptt, segment = context.bptt
+    if bptt == "truncated":
+        one_pass = context.program(weights, loss=mean_projection_loss, dtype=dtype)
+        checks = against_oracle(program, model, weights, xs, dtype, segment, one_pass)
+    else:
+        checks = against_oracle(program, model, weights, xs, dtype)
     failed = [check.sentence() for check in checks if not check.passed]
     found = {"verified": "oracle", "checks": [asdict(check) for check in checks]}
     return found | ({"status": "wrong", "reason": "; ".join(failed)} if failed else {})

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from rnnbench.backend import ProgramSpec
 from rnnbench.cell import Array, Params
 from rnnbench.model import States, batched, run
+from rnnbench.segments import additive
 from rnnbench.task import Batch
+from rnnbench_jax import segments
 from rnnbench_jax.ops import jax_ops
 from rnnbench_jax.optimizers import transformation
 from rnnbench_jax.state_gradients import growth_factors
@@ -79,9 +81,38 @@ def functions(spec: ProgramSpec) -> Functions:
     def loss(params: Params, xs: Array, initial: States, batch: Batch, drop: Dropout | None = None) -> Array:
         return spec.loss(ops, begin(params, initial, xs, drop)[1], {**batch, "xs": xs})
 
+    def segmented(
+        params: Params, initial: States, batch: Batch, drops: Drops, of_xs: bool
+    ) -> tuple[Array, Params, Array]:
+        """(loss, gradient of each parameter, gradient of xs if wanted) as `spec.bptt` says."""
+        assert spec.segment is not None  # as of every kind but full
+        segment, xs = spec.segment, batch["xs"]
+        states = batched(initial, xs.shape[1], jnp.broadcast_to)
+
+        def part(params: Params, states: States, xs: Array, number: Array) -> tuple[States, Array]:
+            return run(model, unroll, params, states, xs, drops(number))
+
+        def judged(outputs: Array, batch: Batch) -> Array:
+            return spec.loss(ops, outputs, batch)
+
+        if spec.bptt == "truncated":
+            cut = segments.Truncated(part, judged, segment, of_xs)
+            width = model.output_size or model.hidden_size
+            way = cut.one_pass if additive(spec.loss, batch, width, segment) else cut.two_passes
+            return way(params, states, batch)
+
+        def whole(params: Params, xs: Array) -> Array:
+            _, outputs = segments.checkpointed(part, params, states, xs, segment)
+            return judged(outputs, {**batch, "xs": xs})
+
+        return _value_and_gradients(whole, params, xs, of_xs)
+
     def gradients(params: Params, initial: States, batch: Batch) -> tuple[Array, Params, Array]:
-        value, (of_params, of_xs) = jax.value_and_grad(loss, (0, 1))(params, batch["xs"], initial, batch)
-        return value, of_params, of_xs
+        if spec.bptt != "full":
+            return segmented(params, initial, batch, lambda _: None, of_xs=True)
+        return _value_and_gradients(
+            lambda params, xs: loss(params, xs, initial, batch), params, batch["xs"], of_xs=True
+        )
 
     def keep(params: Params, initial: States, batch: Batch) -> Pullback:
         value, pullback = jax.vjp(lambda params, xs: loss(params, xs, initial, batch), params, batch["xs"])
@@ -95,8 +126,14 @@ def functions(spec: ProgramSpec) -> Functions:
 
     def train(training: Training, initial: States, batch: Batch) -> tuple[Training, Array]:
         params, memory, steps = training
-        drop = dropout(model.dropout, spec.seed, steps) if model.dropout else None
-        value, gradient = jax.value_and_grad(loss)(params, batch["xs"], initial, batch, drop)
+
+        def drops(number: Array) -> Dropout | None:
+            return dropout(model.dropout, spec.seed, steps, number) if model.dropout else None
+
+        if spec.bptt == "full":
+            value, gradient = jax.value_and_grad(loss)(params, batch["xs"], initial, batch, drops(0))
+        else:
+            value, gradient, _ = segmented(params, initial, batch, drops, of_xs=False)
         change, memory = update.update(gradient, memory, params)
         return Training(cast("Params", optax.apply_updates(params, change)), memory, steps + 1), value
 
@@ -123,19 +160,31 @@ def functions(spec: ProgramSpec) -> Functions:
 
 
 Dropout = Callable[[Array], Array]
+Drops = Callable[[Array], Dropout | None]
+"""The dropout of the segment of a number."""
 Pullback = Callable[[], tuple[Params, Array]]
 """The vector-Jacobian product at 1, a pytree of the arrays it keeps."""
 
 
-def dropout(rate: float, seed: int, step: Array) -> Dropout:
+def _value_and_gradients(
+    loss: Callable[[Params, Array], Array], params: Params, xs: Array, of_xs: bool
+) -> tuple[Array, Params, Array]:
+    """(loss, gradient of each parameter, gradient of xs; None where it is not wanted)."""
+    import jax
+
+    value, found = jax.value_and_grad(loss, (0, 1) if of_xs else (0,))(params, xs)
+    return value, found[0], found[1] if of_xs else None
+
+
+def dropout(rate: float, seed: int, step: Array, segment: Array = 0) -> Dropout:
     """Zero each feature with probability `rate` and scale the others by 1/(1−rate) (Srivastava et al. 2014).
 
-    The masks depend on the seed, the training step, and how many layers were dropped before in that step.
+    The masks depend on the seed, the training step, the number of the segment, and how many layers were dropped before.
     """
     import jax
     import jax.numpy as jnp
 
-    key = jax.random.fold_in(jax.random.key(seed), step)
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), step), segment)
     layer = 0
 
     def drop(ys: Array) -> Array:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rnnbench import process_memory
@@ -12,7 +14,9 @@ from rnnbench.backend import Program, ProgramSpec
 from rnnbench.cell import tree_map
 from rnnbench.errors import OutOfMemory
 from rnnbench.model import States, advance, batched, layer_params, run
-from rnnbench_torch import devices, optimizers
+from rnnbench.seeds import seed_for
+from rnnbench.segments import additive, spans
+from rnnbench_torch import devices, optimizers, segments
 from rnnbench_torch.arrays import to_numpy, to_torch
 from rnnbench_torch.ops import torch_ops
 from rnnbench_torch.state_gradients import log_norms
@@ -23,6 +27,9 @@ if TYPE_CHECKING:
     import torch
 
     from rnnbench.task import Batch
+
+Found = tuple["torch.Tensor", list["torch.Tensor"], list["torch.Tensor"]]
+"""(loss, gradient of each parameter, gradient of xs: one tensor, or none where it was not asked for)"""
 
 
 class TorchProgram(Program):
@@ -42,6 +49,7 @@ class TorchProgram(Program):
             self._states = tuple(tree_map(self._place, state) for state in spec.weights.states)
             self._unroll = spec.implementation.build(spec.model.cell, spec.device, spec.dtype)
             self._dropout = _dropout(spec.model.dropout, spec.seed, spec.device)
+            self._segments_masked = itertools.count()
             self._update = optimizers.build(spec.optimizer, list(self._params.values()))
 
     def put(self, batch: Mapping[str, np.ndarray]) -> Batch:
@@ -65,11 +73,10 @@ class TorchProgram(Program):
         """(loss, gradient of each parameter, gradient of xs), dropout off."""
         with self._asked():
             xs = batch["xs"].detach().requires_grad_()
-            loss = self._loss({**batch, "xs": xs})
-            *gradients, xs_gradient = _gradients(loss, [*self._params.values(), xs])
-            return loss.detach(), dict(zip(self._params, gradients, strict=True)), xs_gradient
+            loss, gradients, [xs_gradient] = self._trained({**batch, "xs": xs}, dropout=0.0)
+            return loss, dict(zip(self._params, gradients, strict=True)), xs_gradient
 
-    def backward(self, batch: Batch) -> Callable[[], object]:
+    def backward(self, batch: Batch) -> Callable[[], tuple[dict[str, torch.Tensor], torch.Tensor]]:
         """By a graph that is kept. cuDNN copies what it keeps at each call, since its backward uses it up."""
         import torch
 
@@ -189,9 +196,30 @@ class TorchProgram(Program):
         return self._spec.loss(torch_ops(), outputs, batch)
 
     def _train_step(self, batch: Batch) -> torch.Tensor:
-        loss = self._loss(batch, self._dropout)
-        self._update(_gradients(loss, list(self._params.values())))
-        return loss.detach()
+        loss, gradients, _ = self._trained(batch, self._spec.model.dropout)
+        self._update(gradients)
+        return loss
+
+    def _trained(self, batch: Batch, dropout: float) -> Found:
+        """(loss, gradients, gradients of xs if it requires one) as `bptt` says."""
+        spec, params, states = self._spec, list(self._params.values()), self._initial(batch["xs"].shape[1])
+        if spec.bptt == "full":
+            return _found(self._loss(batch, self._dropout if dropout else None), params, batch["xs"])
+        assert spec.segment is not None  # as of every other kind
+        masks = self._masks(len(spans(batch["xs"].shape[0], spec.segment)), dropout)
+        if spec.bptt == "checkpointed":
+            _, outputs = segments.checkpointed(self._run, batch["xs"], states, spec.segment, masks)
+            return _found(spec.loss(torch_ops(), outputs, batch), params, batch["xs"])
+        cut = segments.Truncated(self._run, partial(spec.loss, torch_ops()), params, spec.segment)
+        width = spec.model.output_size or spec.model.hidden_size
+        way = cut.one_pass if additive(spec.loss, batch, width, spec.segment) else cut.two_passes
+        return way(batch, states, masks)
+
+    def _masks(self, count: int, rate: float) -> list[segments.Masks]:
+        """Dropout for each segment of one sequence, which a second run of the segment can have again."""
+        names = [(self._spec.seed, "segment", next(self._segments_masked)) for _ in range(count if rate else 0)]
+        dropouts = [partial(_dropout, rate, seed_for(*name), self._spec.device) for name in names]
+        return dropouts or [lambda: None] * count
 
 
 def _place_parameters(spec: ProgramSpec) -> dict[str, torch.Tensor]:
@@ -204,11 +232,13 @@ def _place_parameters(spec: ProgramSpec) -> dict[str, torch.Tensor]:
     return {name: param.detach().requires_grad_() for name, param in params.items()}
 
 
-def _gradients(loss: torch.Tensor, inputs: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
-    """dloss/dinput for each; zeros for an input that the loss does not depend on."""
+def _found(loss: torch.Tensor, params: list[torch.Tensor], xs: torch.Tensor) -> Found:
+    """The gradients of a loss whose graph is there; zeros for an input that it does not depend on."""
     import torch
 
-    return torch.autograd.grad(loss, inputs, materialize_grads=True)
+    inputs = [*params, xs] if xs.requires_grad else params
+    gradients = torch.autograd.grad(loss, inputs, materialize_grads=True)
+    return loss.detach(), list(gradients[: len(params)]), list(gradients[len(params) :])
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from rnnbench.errors import Diverged
 from rnnbench.probe import Probe
 from rnnbench.probes import training
 from rnnbench.quantity import Curve, Measurement, Quantity, Value
+from rnnbench.segments import Bptt, settled
 from rnnbench.task import Task
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ class ConvergenceSettings:
     max_steps: training steps, the same budget for every cell. eval_every: steps between evaluations. eval_size:
     sequences of the validation set that are drawn. stop_when_solved: stop at the first evaluation that reaches the
     task's target. replicate: which of the independent repetitions (weights and data order) this is; suites write
-    `seeds: 3`.
+    `seeds: 3`. bptt, segment: how gradients go back through time (`rnnbench.segments`), and the time steps of a
+    segment.
     """
 
     task: str
@@ -39,6 +41,11 @@ class ConvergenceSettings:
     eval_size: int = 256
     stop_when_solved: bool = True
     replicate: int = 0
+    bptt: Bptt = "full"
+    segment: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "segment", settled(self.bptt, self.segment))
 
 
 @dataclass

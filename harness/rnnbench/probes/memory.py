@@ -10,6 +10,7 @@ from rnnbench.probe import Probe
 from rnnbench.probes.work import MODES, Mode, unit_of_work
 from rnnbench.quantity import Measurement, Quantity, Value
 
+from rnnbench.segments import Bptt, settled
 KINDS = {
     "process": "growth of this process's resident set, from the kernel's high-water mark",
     "allocator": "growth counted by the device's allocator",
@@ -18,11 +19,18 @@ KINDS = {
 
 @dataclass(frozen=True)
 class MemorySettings:
-    """modes: which passes to look at."""
+    """modes: which passes to look at. bptt, segment: how a training step goes back through time (`rnnbench.segments`),
+    and the time steps of a segment.
+    """
 
     modes: tuple[Mode, ...] = MODES
 
 
+    bptt: Bptt = "full"
+    segment: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "segment", settled(self.bptt, self.segment))
 def measure(context: Context) -> Measurement:
     """Peak bytes above what the program holds between calls, per mode.
 

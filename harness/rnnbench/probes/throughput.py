@@ -11,6 +11,7 @@ from rnnbench.context import Context
 from rnnbench.probe import Probe
 from rnnbench.probes.work import MODES, PASSES, limit_quantities, share_of_limit, unit_of_work
 from rnnbench.quantity import Measurement, Quantity, Value
+from rnnbench.segments import Bptt, settled
 from rnnbench.timing import Timing, TimingSettings
 
 
@@ -18,15 +19,21 @@ from rnnbench.timing import Timing, TimingSettings
 class ThroughputSettings:
     """modes: which passes to time: forward, backward (alone, from a forward pass that was kept), train. processes:
     fresh processes that each number comes from. budget: seconds of sampling per mode, shared out among the processes.
-    width: see `rnnbench.timing.TimingSettings`, per process.
+    width: see `rnnbench.timing.TimingSettings`, per process. bptt, segment: how a training step goes back through time
+    (`rnnbench.segments`), and the time steps of a segment.
     """
 
     modes: tuple[Pass, ...] = MODES
     processes: int = 3
     budget: float = 1.0
     width: float = 0.02
+    bptt: Bptt = "full"
+    segment: int | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "segment", settled(self.bptt, self.segment))
+        if self.bptt != "full" and "backward" in self.modes:
+            raise ValueError(f"bptt {self.bptt} has no backward pass alone: leave `backward` out of modes")
         if self.processes < 1:
             raise ValueError(f"processes must be at least 1, found {self.processes}")
 
