@@ -75,6 +75,22 @@ class Workload:
     amount: float
 
 
+@dataclass(frozen=True)
+class Compiled:
+    """What a compiler tells of one pass without running it.
+
+    seconds: of the compilation. peak: bytes that the pass takes above its arguments (parameters, states, batch).
+    total: bytes that have to be in the device's memory for it, arguments and code included. capacity: bytes the device
+    has, None where that is not known. sizes: as the compiler names them.
+    """
+
+    seconds: float
+    peak: int
+    total: int
+    capacity: int | None
+    sizes: Mapping[str, int]
+
+
 class Program(ABC):
     """One model on one device.
 
@@ -83,7 +99,10 @@ class Program(ABC):
     """
 
     memory_kind: str = "process"
-    """What `peak_memory` counts: `process` (resident set of this process) or `allocator` (the device's allocator)."""
+    """What `peak_memory` counts: `process` (resident set of this process) or `allocator` (the device's allocator).
+    `compiled`: the device is not here, there is nothing but what `compiled` tells, and whatever would run raises
+    Skipped.
+    """
 
     @abstractmethod
     def put(self, batch: Mapping[str, np.ndarray]) -> Batch:
@@ -102,7 +121,7 @@ class Program(ABC):
         """(loss, gradient of each parameter, gradient of xs), dropout off; truncated where the spec says so."""
 
     @abstractmethod
-    def backward(self, batch: Batch) -> Callable[[], object]:
+    def backward(self, batch: Batch) -> Callable[[], tuple[dict[str, Array], Array]]:
         """Run the forward pass of `loss_and_gradients` and keep what its backward needs.
 
         Returns a call that runs the backward pass alone, from the loss to the gradients of every parameter and of xs
@@ -162,6 +181,11 @@ class Program(ABC):
     def peak_memory(self) -> int:
         """Bytes at the high-water mark since the reset, above what was in use at the reset."""
 
+    def compiled(self, mode: str, batch: Mapping[str, np.ndarray]) -> Compiled | None:
+        """Compile a pass (`forward` or `train`) on such a batch; None where no compiler tells its sizes."""
+        del mode, batch
+        return None
+
     @abstractmethod
     def settings(self) -> dict[str, Any]:
         """What the framework was told that changes speed or numbers: threads, matmul precision, TF32, denormals, ..."""
@@ -189,6 +213,10 @@ class Backend(ABC):
     @abstractmethod
     def preferred(self, device: str) -> Sequence[str]:
         """Names of implementations in the order `auto` tries them."""
+
+    def verified_on(self, device: str) -> str:
+        """The device on which a case of `device` is verified: another one only where `device` cannot run here."""
+        return device
 
     def ceilings(self, device: str, dtype: str, threads: int | None) -> Mapping[str, Workload]:
         """Work that shows what the device can do at best, set up in this process as `build` would set it up.

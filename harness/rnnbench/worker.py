@@ -27,7 +27,7 @@ def perform(job: Job) -> dict[str, Any]:
     """Run one job: `{"kind": "verify" | "measure" | "kit" | "ceilings", "case": {...}, "plugins": [files]}`.
 
     Returns `{"status", "reason", "seconds", ...}`; whatever the plugin raises becomes a status, never an exception.
-    `seconds` is what all of it took in here.
+    `seconds` is what all of it took in here, `peak_memory` the most bytes that this process, or one it started, held.
     """
     started = time.perf_counter()
     found = _perform(job)
@@ -101,6 +101,8 @@ def _verify(context: Context, registry: Registry, job: Job) -> dict[str, Any]:
     dtype = job.get("dtype") or context.case.dtype
     if not context.cell.portable:
         return {"verified": "none", "checks": []}
+    device = context.backend.verified_on(context.case.device)
+    context = replace(context, case=replace(context.case, device=device))
     model, weights = context.model, context.weights()
     program = context.program(weights, loss=projection_loss, dtype=dtype)
     xs = context.inputs("verification", seq_len=job.get("seq_len"))

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from rnnbench.backend import Backend, Program, ProgramSpec, Workload
 from rnnbench.cell import leaves
 from rnnbench.errors import Skipped
+from rnnbench_jax import chips
 from rnnbench_jax import threads as pool
 from rnnbench_jax.devices import CUDA_PLUGINS, cuda_problem, installed, tpu_problem
 from rnnbench_jax.devices import device as find_device
@@ -26,8 +27,13 @@ class JaxBackend(Backend):
         return f'{", ".join(absent)} not installed: pip install "rnnbench[jax]"' if absent else None
 
     def devices(self) -> Mapping[str, str | None]:
-        """cpu, cuda and tpu, judged by installed packages and device files."""
-        return {"cpu": None, "cuda": cuda_problem(), "tpu": tpu_problem()}
+        """cpu, cuda and tpu, judged by installed packages and device files; `tpu:v5e` and the like to compile for."""
+        here = {"cpu": None, "cuda": cuda_problem(), "tpu": tpu_problem()}
+        return here | dict.fromkeys(chips.CHIPS, chips.problem())
+
+    def verified_on(self, device: str) -> str:
+        """The CPU for a chip that is not here."""
+        return "cpu" if device in chips.CHIPS else device
 
     def versions(self) -> dict[str, str]:
         """jax, what it computes with, and optax."""
@@ -54,6 +60,10 @@ class JaxBackend(Backend):
         problem = _dtype_problem(spec)
         if problem is not None:
             raise Skipped(problem)
+        if spec.device in chips.CHIPS:
+            from rnnbench_jax.ahead import AheadProgram
+
+            return AheadProgram(spec, chips.chip(spec.device, pool.wanted(spec.threads)))
         return JaxProgram(spec, find_device(spec.device, pool.wanted(spec.threads)))
 
     def _require(self, name: str) -> None:

@@ -5,20 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rnnbench import process_memory
-from rnnbench.backend import Program, ProgramSpec
+from rnnbench.backend import Compiled, Program, ProgramSpec
 from rnnbench.cell import Array, tree_map
 from rnnbench.errors import OutOfMemory
 from rnnbench.model import States, batched, layer_params
 from rnnbench.task import Batch
-from rnnbench_jax import threads
+from rnnbench_jax import lowered, threads
 from rnnbench_jax.devices import Device
 from rnnbench_jax.functions import Training, functions
 from rnnbench_jax.state_gradients import accumulated
+
+if TYPE_CHECKING:
+    import jax
 
 MATMUL_PRECISION = "highest"
 """float32 means float32 on a GPU and a TPU too, not TF32 or bfloat16 passes."""
@@ -26,6 +29,9 @@ MATMUL_PRECISION = "highest"
 
 class JaxProgram(Program):
     """Everything jitted; every method blocks until its outputs are ready."""
+
+    capacity: int | None = None
+    """Bytes of the device's memory, where they are known without asking it."""
 
     def __init__(self, spec: ProgramSpec, device: Device) -> None:
         import jax.numpy as jnp
@@ -84,7 +90,7 @@ class JaxProgram(Program):
         """By reverse mode through the implementation, or by its own custom_vjp."""
         return self._ready(self._functions.gradients, self._training.params, self._initial, batch)
 
-    def backward(self, batch: Batch) -> Callable[[], object]:
+    def backward(self, batch: Batch) -> Callable[[], tuple[dict[str, Array], Array]]:
         """What `jax.vjp` keeps is computed by one compiled call, and pulled back by another."""
         pullback = self._ready(self._functions.keep, self._training.params, self._initial, batch)
         return lambda: self._ready(self._functions.pull, pullback)
@@ -94,7 +100,7 @@ class JaxProgram(Program):
         return self._ready(self._trained, batch)
 
     def train_steps(self, batches: Sequence[Batch]) -> Array:
-        """Dispatched one after the other without waiting; a scan over the batches was no faster and compiles again."""
+        """Dispatched one after the other without waiting: one compilation serves any number of batches."""
         import jax.numpy as jnp
 
         return self._ready(lambda: jnp.stack([self._trained(batch) for batch in batches]))
@@ -143,6 +149,11 @@ class JaxProgram(Program):
             peak = self._device.memory_stats()["peak_bytes_in_use"]
         return max(0, peak - self._in_use_at_reset)
 
+    def compiled(self, mode: str, batch: Mapping[str, np.ndarray]) -> Compiled | None:
+        """By XLA's own count of buffers; `cost_analysis` is not asked, for it counts the body of a loop once."""
+        with self._scope():
+            return lowered.compile(self._lowered(mode, batch), self.capacity)
+
     def settings(self) -> dict[str, Any]:
         """`threads`: of XLA's pool on the CPU. `denormals`: what became of one in a compiled product just now."""
         return {
@@ -153,6 +164,25 @@ class JaxProgram(Program):
             "denormals": self._ready(self._denormals),
             "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""),
         }
+
+    def _lowered(self, mode: str, batch: Mapping[str, np.ndarray]) -> jax.stages.Lowered:
+        """A pass on abstract arrays of the shapes of its arguments."""
+        import jax
+
+        placed = {name: self._abstract(array) for name, array in batch.items()}
+        initial = jax.tree.map(self._abstract, self._initial)
+        params = jax.tree.map(self._abstract, self._training.params)
+        if mode == "forward":
+            return self._functions.begin.lower(params, initial, placed["xs"])
+        training = jax.tree.map(self._abstract, jax.eval_shape(self._functions.start, params))
+        return self._functions.train.lower(training, initial, placed)
+
+    def _abstract(self, array: Any) -> jax.ShapeDtypeStruct:
+        """An array on the device by shape and dtype alone."""
+        import jax
+
+        dtype = self._dtype if array.dtype.kind == "f" else array.dtype
+        return jax.ShapeDtypeStruct(array.shape, dtype, sharding=jax.sharding.SingleDeviceSharding(self._device))
 
     def _jacobians(self, xs: Array, states: States | None) -> tuple[States, Array]:
         import jax.numpy as jnp
