@@ -222,9 +222,15 @@ def test_a_reader_that_has_had_enough_is_no_error(tmp_path):
 
 
 WITHOUT = """
-import importlib.util, sys
-real = importlib.util.find_spec
-importlib.util.find_spec = lambda name, *a: None if name.split(".")[0] in {absent} else real(name, *a)
+import importlib.metadata, importlib.util, sys
+find, distribution = importlib.util.find_spec, importlib.metadata.distribution
+def find_spec(name, *package):
+    return None if name.split(".")[0] in {absent} else find(name, *package)
+def found(name):
+    if name in {absent}:
+        raise importlib.metadata.PackageNotFoundError(name)
+    return distribution(name)
+importlib.util.find_spec, importlib.metadata.distribution = find_spec, found
 from rnnbench.cli import main
 main()
 """

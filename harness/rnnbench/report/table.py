@@ -20,7 +20,13 @@ from rnnbench.report.units import number, words
 HEADLINES: Mapping[str, tuple[str, ...]] = {
     "throughput": ("*.time_per_step", "train.limit_share", "train.first_call"),
     "memory": ("*.peak_memory.*",),
-    "gradient": ("gradient.half_life", "gradient.decay_rate"),
+    "gradient": (
+        "gradient.half_life",
+        "gradient.decay_rate",
+        "gradient.lyapunov.max",
+        "gradient.end.half_life",
+        "gradient.clipping_share",
+    ),
     "parallelism": ("*.saturation_batch", "*.batch_speedup", "*.best_tokens_per_second"),
     "decode": ("decode.latency_p50", "decode.latency_p99"),
     "convergence": ("best_validation_loss", "final_validation_metric", "steps_to_target"),
