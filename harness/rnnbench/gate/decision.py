@@ -211,8 +211,8 @@ def _judge(
 
 
 def relative(log_ratio: float) -> float:
-    """exp(x) − 1, infinite where it cannot be told apart from that."""
-    return math.expm1(log_ratio) if log_ratio < 700 else math.inf
+    """exp(x) − 1; what is open stays open."""
+    return math.expm1(log_ratio) if abs(log_ratio) < 700 else log_ratio
 
 
 def location(row: Sequence[Difference]) -> tuple[float, float]:

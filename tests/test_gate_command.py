@@ -1,0 +1,210 @@
+"""`rnnbench gate` on real repositories, with real processes and numbers that are known."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from gate_repository import LEARN, PACE, SUITE, Project
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="isolation needs fork")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path)
+
+
+def rows(done: subprocess.CompletedProcess[str]) -> dict[str, dict]:
+    """By quantity."""
+    assert done.stdout, done.stderr
+    return {row["quantity"]: row for row in json.loads(done.stdout)["rows"]}
+
+
+def nothing_left(project: Project) -> bool:
+    return (
+        len(project.git("worktree", "list").splitlines()) == 1
+        and project.git("status", "--porcelain", "--ignored") == ""
+        and list(project.temporary.iterdir()) == []
+    )
+
+
+def test_a_slowdown_in_the_users_own_plugin_is_found_and_nothing_is_left(project):
+    """The head's numbers are 12 % above the base's, and each side reads its own revision's file."""
+    project.commit(suite=PACE)
+    project.commit(suite=PACE, level=1.12e-3)
+    done = project.gate("bench/own.yaml", "--base", "main~1", "--markdown", project.cache.with_name("page.md"))
+    assert done.returncode == 1, done.stderr
+    assert "regressed  pace one plain/auto cpu T=4" in done.stdout
+    assert "head: working tree, clean at" in done.stderr
+    page = project.cache.with_name("page.md").read_text()
+    assert page.startswith("## 🔴 own:") and "| 🔴 regressed | pace one" in page
+    assert nothing_left(project)
+
+
+def test_exact_numbers_are_compared_exactly_and_uncommitted_changes_are_seen(project):
+    project.commit()
+    project.write(memory=100.0001)
+    found = project.gate("bench/own.yaml", "--base", "HEAD", "--json")
+    assert found.returncode == 1, found.stderr
+    assert rows(found)["size.bytes"]["verdict"] == "regressed"
+    assert rows(found)["forward.compilations"]["verdict"] == "equivalent"
+    assert "with uncommitted changes" in found.stderr
+    back = project.gate("bench/own.yaml", "--base", "HEAD", "--json", "--tolerance", "size.bytes=0.01")
+    assert back.returncode == 0 and rows(back)["size.bytes"]["verdict"] == "equivalent"
+
+
+def test_statuses_new_cases_and_repairs(project):
+    broken = 'if context.case.cell == "one": raise ValueError("no more")'
+    two = SUITE.replace("[one]", "[one, two]")
+    project.commit()
+    project.commit(body=broken, cells=("one", "two"), suite=two)
+    done = project.gate(project.suite, "--base", "main~1", "--json")
+    assert done.returncode == 1, done.stderr
+    assert rows(done)["status"]["verdict"] == "regressed"
+    assert "ok in base, in head failed: ValueError: no more (plain.py" in rows(done)["status"]["reason"]
+    assert json.loads(done.stdout)["new"] == ["size two plain/auto cpu T=4"]
+    repaired = project.gate(project.suite, "--base", "main", "--head", "main~1", "--json")
+    assert repaired.returncode == 0, repaired.stderr
+    assert rows(repaired)["status"]["verdict"] == "improved"
+    assert json.loads(repaired.stdout)["removed"] == ["size two plain/auto cpu T=4"]
+    assert any("suite differs" in note for note in json.loads(repaired.stdout)["notes"])
+
+
+def test_training_is_paired_by_seed(project):
+    """Steps depend on the seed; the same seeds on both sides give the same steps, and three pairs are enough."""
+    project.commit(suite=LEARN)
+    done = project.gate(project.suite, "--base", "HEAD", "--json")
+    row = rows(done)["learn.steps"]
+    assert (row["verdict"], row["judgement"]["pairs"]) == ("equivalent", 3)
+    assert row["samples"][0] == [10, 11, 12]
+
+
+def test_an_interrupted_gate_keeps_its_samples_resumes_and_leaves_no_worktree(project):
+    slow = "import time; time.sleep(0.05)"
+    project.commit(suite=PACE, body=slow)
+    project.commit("empty", suite=PACE, body=slow)
+    arguments = (project.suite, "--base", "main~1")
+    process = subprocess.Popen(
+        project.command(*arguments), cwd=project.folder, env=project.variables, stdout=subprocess.PIPE, text=True
+    )
+    samples = wait_for_samples(project, 3)
+    process.send_signal(signal.SIGTERM)
+    printed, _ = process.communicate(timeout=60)
+    assert process.returncode == 130 and "interrupted" in printed
+    assert nothing_left(project)
+    kept = samples.read_text().splitlines()
+    process = subprocess.Popen(
+        project.command(*arguments, "--resume"), cwd=project.folder, env=project.variables, stdout=subprocess.DEVNULL
+    )
+    wait_for_samples(project, len(kept) + 2)
+    process.kill()
+    process.communicate()
+    done = project.gate(*arguments, "--resume", "--json")
+    assert done.returncode == 0, done.stderr
+    assert samples.read_text().splitlines()[: len(kept)] == kept
+    assert rows(done)["pace.time"]["judgement"]["pairs"] >= 8
+    assert nothing_left(project)
+
+
+def wait_for_samples(project: Project, count: int) -> Path:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        for path in project.cache.glob("gate/*/samples.jsonl"):
+            if len(path.read_text().splitlines()) >= count:
+                return path
+        time.sleep(0.02)
+    raise AssertionError("no samples came")
+
+
+def test_the_floor_of_equal_revisions_is_stored_and_raises_the_tolerance(project):
+    project.commit(suite=PACE)
+    done = project.gate(project.suite, "--aa", "--max-pairs", "8", "--json")
+    assert done.returncode == 0, done.stderr
+    [floors] = json.loads((project.cache / "floor.json").read_text()).values()
+    measured = abs(rows(done)["pace.time"]["judgement"]["estimate"])
+    assert floors["pace.time"]["floor"] == pytest.approx(measured) and floors["pace.rate"]["pairs"] == 8
+    floors["pace.time"]["floor"] = 0.5
+    text = (project.cache / "floor.json").read_text()
+    [environment] = json.loads(text)
+    (project.cache / "floor.json").write_text(json.dumps({environment: floors}))
+    later = project.gate(project.suite, "--base", "HEAD", "--max-pairs", "8", "--json")
+    assert rows(later)["pace.time"]["judgement"]["tolerance"] == 0.5
+
+
+def test_a_budget_that_is_spent_is_inconclusive_and_no_alarm(project):
+    project.commit(suite=PACE)
+    project.commit(suite=PACE, level=2e-3)
+    done = project.gate(project.suite, "--base", "main~1", "--budget", "0.1")
+    assert done.returncode == 0, done.stderr
+    assert "inconclusive" in done.stdout or "nothing compared" in done.stdout
+
+
+def test_another_interpreter_on_the_same_files(project):
+    """Two environments: here a second path to the same one, which needs no revision and no repository."""
+    project.commit()
+    outside = project.folder.with_name("outside")
+    outside.mkdir()
+    for path in (project.suite, project.suite.with_name("plain.py")):
+        (outside / path.name).write_text(path.read_text())
+    command = project.command("own.yaml", "--base-python", sys.executable, "--json")
+    done = subprocess.run(command, cwd=outside, env=project.variables, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert rows(done)["size.bytes"]["verdict"] == "equivalent"
+
+
+def test_packages_of_a_revision_come_before_those_installed(project):
+    """The repository carries an rnnbench plugin package by entry point, in `src`; each side imports its own."""
+    package = project.folder / "src" / "own_plain"
+    package.mkdir(parents=True)
+    (project.folder / "pyproject.toml").write_text(
+        '[project]\nname = "own-plain"\nversion = "1"\n[project.entry-points.rnnbench]\nplain = "own_plain"\n'
+    )
+    for memory in (100.0, 90.0):
+        project.write(memory=memory)
+        project.suite.with_name("plain.py").rename(package / "__init__.py")
+        project.suite.write_text(SUITE.replace("plugins: [plain.py]\n", ""))
+        project.git("add", "--all")
+        project.git("commit", "--quiet", "--message", "a change")
+    done = project.gate(project.suite, "--base", "main~1", "--head", "main", "--json")
+    assert done.returncode == 0, done.stderr
+    row = rows(done)["size.bytes"]
+    assert (row["verdict"], row["base"], row["head"]) == ("improved", 100.0, 90.0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--base", "mian"], "Did you mean 'main'"),
+        ([], "give --base REV"),
+        (["--base", "main~1"], "bench/own.yaml is not in base"),
+        (["--base", "main", "--tolerance", "0"], "write a share above 0"),
+        (["--base", "main", "--resume"], "no gate to go on with"),
+        (["--base", "main", "--only", "cell=tow"], "Did you mean 'one'"),
+        (["--base", "main", "--tolerance", "size.byte=0.1"], "Did you mean 'size.bytes'"),
+        (["--base", "main", "--head-python", "/no/python"], "no interpreter '/no/python'"),
+        (["--base", "main", "--source-root", "lib"], "--source-root lib"),
+        (["other", "third", "--base", "main"], "give one suite or two runs"),
+        (["other", "--base", "main"], "--base: two stored runs"),
+    ],
+)
+def test_bad_input_is_an_error_with_a_remedy(refusing, arguments, said):
+    done = refusing.gate(refusing.suite, *arguments)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert said in done.stderr and "Traceback" not in done.stderr
+    assert nothing_left(refusing)
+
+
+@pytest.fixture(scope="module")
+def refusing(tmp_path_factory) -> Project:
+    project = Project(tmp_path_factory.mktemp("refusing"))
+    project.git("commit", "--quiet", "--allow-empty", "--message", "empty")
+    project.commit()
+    return project
