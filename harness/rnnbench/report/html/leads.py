@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from rnnbench.report import findings, units
 from rnnbench.report.html.derived import SPEEDUP
-from rnnbench.report.series import Entry, Panel, Series
+from rnnbench.report.html.runs import AXIS
+from rnnbench.report.series import COMPETING, Entry, Panel, Series
 
 
 class Found(NamedTuple):
@@ -49,7 +50,7 @@ def memory_span(panels: Sequence[Panel]) -> str:
         found = ranked(panels, pattern)
         if found:
             what = units.words(found[0].quantity)
-            return _ends(found[::-1], f"The longest {what}", f"the shortest is {{text}}, of {{name}} (T={{length}})")
+            return _ends(found[::-1], f"The longest {what}", "the shortest is {text}, of {name} (T={length})")
     return ""
 
 
@@ -62,7 +63,7 @@ def overfitting(panels: Sequence[Panel]) -> str:
 def cost(panels: Sequence[Panel]) -> str:
     """Which program's training step is cheapest at the longest sequence, and which dearest."""
     for pattern in ("train.time_per_step", "*.time_per_step", "*.peak_memory.*"):
-        found = ranked(panels, pattern, longest=True)
+        found = ranked(panels, pattern, comparable=True)
         if not found:
             continue
         first, last = found[0], found[-1]
@@ -102,21 +103,27 @@ def learning(panels: Sequence[Panel]) -> str:
     return _ends(found, _capital(found, "The lowest"), "the highest is {text}, of {name}") if found else ""
 
 
-def ranked(panels: Sequence[Panel], pattern: str, *, longest: bool = False) -> list[Found]:
+def ranked(panels: Sequence[Panel], pattern: str, *, comparable: bool = False) -> list[Found]:
     """The number of each verified series at its longest length, ascending, of the first quantity that matches.
 
-    Numbers of different tasks are no ranking, so the first panel that has the quantity speaks. longest: only series
-    that reach the longest length of all.
+    Numbers of different tasks are no ranking, so the first panel that has the quantity speaks. comparable: only
+    series that solve one and the same problem (see `rnnbench.report.series.COMPETING`), at the longest length of all.
     """
     for panel in panels:
         for quantity in panel.quantities:
             if fnmatchcase(quantity, pattern):
                 found = [one for series in panel.series if (one := _last(panel, series, quantity)) is not None]
-                top = max((one.length for one in found), default=0)
-                kept = [one for one in found if one.length == top or not longest]
-                if kept:
-                    return sorted(kept, key=lambda one: one.value)
+                if found:
+                    return sorted(_contest(found) if comparable else found, key=lambda one: one.value)
     return []
+
+
+def _contest(found: Sequence[Found]) -> list[Found]:
+    """Those that solve the problem of the first one at the longest length; other runs are competitors."""
+    longest = max(one.length for one in found)
+    rivals = [one for one in found if one.length == longest]
+    problems = [{a: v for a, v in one.series.axes.items() if a not in COMPETING and a != AXIS} for one in rivals]
+    return [one for one, problem in zip(rivals, problems, strict=True) if problem == problems[0]]
 
 
 def _last(panel: Panel, series: Series, quantity: str) -> Found | None:
@@ -135,7 +142,7 @@ def _rate(found: Found) -> str:
 
 
 def _ends(found: Sequence[Found], head: str, tail: str) -> str:
-    """`<head> is 12 steps, of lstm (torch/native) at T=64; <tail>.`"""
+    """`<head> is 12 steps, of lstm (torch/native) at T=64; <tail>`, as a sentence."""
     first, last = found[0], found[-1]
     sentence = f"{head} is {first.text}, of {first.series.name} at T={first.length}"
     if len(found) > 1 and last.value != first.value:

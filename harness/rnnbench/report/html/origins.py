@@ -47,8 +47,8 @@ def facts(records: Sequence[Record]) -> list[str]:
     lines = [f"{len(ok)} of {len(records)} cases gave numbers."]
     if checked["oracle"]:
         lines.append(
-            f"The programs of {checked['oracle']} of them agree with a float64 NumPy oracle in outputs, final state and "
-            "gradients; they were checked before anything was timed."
+            f"The programs of {checked['oracle']} of them agree with a float64 NumPy oracle in outputs, final state "
+            "and gradients; they were checked before anything was timed."
         )
     if checked["none"]:
         lines.append(

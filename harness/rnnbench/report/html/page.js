@@ -63,6 +63,9 @@
   const interval = (line, i) => (line.low[i] == null || line.high[i] == null ? "" : ` (${short(line.low[i])} to ${short(line.high[i])})`);
   const escaped = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 
+  const hover = (line, name, axis, x_title) => `${escaped(name)}${x_title ? `<br>${escaped(x_title)}: %{x}` : ""}<br>%{${axis}:.4~g}`
+    + (line.low.some((low) => low != null) ? "%{customdata}" : "") + "<extra></extra>";
+
   const errors = (line, thickness) => {
     if (!line.low.some((low, i) => low != null && line.high[i] != null && line.high[i] > low)) return undefined;
     const reach = (end, sign) => line.y.map((y, i) => (y == null || line[end][i] == null ? 0 : Math.max(0, sign * (line[end][i] - y))));
@@ -75,17 +78,16 @@
     const name = `${line.cell} ${line.program}`;
     const shared = {
       type: "scatter", name, showlegend: false, xaxis: `x${axis === 1 ? "" : axis}`, yaxis: `y${axis === 1 ? "" : axis}`,
-      marker: { symbol: cells.get(line.cell).marker + (program.open ? "-open" : ""), color: tint, size: 8 },
-      hoverlabel: { namelength: -1 }, hovertemplate: "%{text}<extra></extra>",
+      marker: { symbol: cells.get(line.cell).marker + (program.open ? "-open" : ""), color: tint, size: 9 },
+      hoverlabel: { namelength: -1 }, hovertemplate: hover(line, name, view.kind === "dots" ? "x" : "y", view.kind === "dots" ? "" : view.x_title),
+      customdata: line.low.some((low) => low != null) ? line.y.map((_, i) => interval(line, i)) : undefined,
     };
     if (view.kind === "dots") {
       const bars = errors(line, 1.2);
-      return [{ ...shared, mode: "markers", x: line.y, y: line.y.map(() => escaped(name)), error_x: bars,
-        text: line.y.map((y, i) => `${escaped(name)}<br>${short(y ?? 0)}${interval(line, i)}`) }];
+      return [{ ...shared, mode: "markers", x: line.y, y: line.y.map(() => escaped(name)), error_x: bars }];
     }
     const many = line.x.length > 12;
-    const text = line.y.map((y, i) => `${escaped(name)}<br>${escaped(view.x_title)}: ${line.x[i]}<br>${y == null ? "" : short(y)}${interval(line, i)}`);
-    const drawn = { ...shared, mode: "lines+markers", x: line.x, y: line.y, text, connectgaps: false,
+    const drawn = { ...shared, mode: "lines+markers", x: line.x, y: line.y, connectgaps: false,
       line: { color: tint, dash: program.dash, width: 2 }, error_y: many ? undefined : errors(line, 1) };
     drawn.marker.maxdisplayed = many ? 8 : 0; /* symbols only: the line has every point */
     return many && lines.length <= 8 ? [...band(line, shared, tint), drawn] : [drawn];
@@ -147,6 +149,16 @@
     return { tickformat: "~g", dtick: Math.max(...known) < 1000 * Math.min(...known) ? "D2" : undefined };
   };
 
+  /* The library is compiled when the first plot is due: text and tables are there long before. */
+  const plotly = () => {
+    if (!window.Plotly) {
+      const script = element("script", "");
+      script.textContent = document.getElementById("plotly").textContent;
+      document.head.append(script);
+    }
+    return window.Plotly;
+  };
+
   const draw = (figure) => {
     const state = figures.get(figure), target = figure.querySelector(".plot"), select = figure.querySelector("select");
     const view = data.sections[figure.dataset.plot][Number(select.value)];
@@ -161,7 +173,7 @@
       return;
     }
     figure.querySelector(".y-title").textContent = view.kind === "dots" ? "" : view.y_title;
-    Plotly.react(target, traces(view, lines, axes), layout(view, lines, axes, width), config);
+    plotly().react(target, traces(view, lines, axes), layout(view, lines, axes, width), config);
     target.setAttribute("aria-label", `${select.selectedOptions[0].textContent}: ${lines.length} lines. The numbers are in the table below and in the raw data.`);
     explain(figure.querySelector(".key"), lines);
     target.style.minHeight = 0;
@@ -282,10 +294,9 @@
   roomy.addEventListener("change", fold);
   buildFilters();
   buildTables();
-  for (const figure of figures.keys()) {
-    figure.querySelector("select").addEventListener("change", () => draw(figure));
-    watcher.observe(figure);
-  }
+  for (const figure of figures.keys()) figure.querySelector("select").addEventListener("change", () => draw(figure));
+  const afterPaint = (action) => requestAnimationFrame(() => setTimeout(action));
+  afterPaint(() => { for (const figure of figures.keys()) watcher.observe(figure); });
   dark.addEventListener("change", recolour);
   narrow.addEventListener("change", redraw);
   new ResizeObserver(() => {

@@ -95,7 +95,7 @@ def _file(name: str) -> str:
 
 
 def _inert(script: str) -> str:
-    """A script that does not end the element it stands in; `\\/` is `/` in a JavaScript string."""
+    """A script that does not end the element it stands in; in a JavaScript string an escaped slash is a slash."""
     return script.replace("</script", "<\\/script")
 
 

@@ -56,7 +56,7 @@ def _tagged(record: Record, letter: str) -> Record:
 
 
 def _letter(index: int) -> str:
-    """A to Z, then AA, AB, …"""
+    """A to Z, then AA, AB and so on."""
     rest, last = divmod(index, 26)
     return (_letter(rest - 1) if rest else "") + chr(ord("A") + last)
 

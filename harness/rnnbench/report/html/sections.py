@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 from itertools import chain
+from typing import Literal
 
 from rnnbench.report.findings import findings
 from rnnbench.report.html import leads, tables, views
@@ -19,9 +19,10 @@ from rnnbench.report.series import Panel
 class Topic:
     """A question. suite: the shipped suite that measures it. columns: quantities of its table, patterns in order.
 
-    needs: quantities of which the runs must have one, where the others alone do not answer the question.
-    more: further quantities that its plot can show. curves, losses: measured curves, and learning curves among them,
-    that it can show. opens: what of all these it shows first. lead(panels): the finding in one sentence, empty where there are too few numbers.
+    lead(panels): the finding in one sentence, empty where there are too few numbers. needs: quantities of which the
+    runs must have one, where the others alone do not answer the question. more: further quantities that its plot can
+    show. curves, losses: measured curves, and learning curves among them, that it can show. opens: what of all these
+    it shows first.
     """
 
     id: str
@@ -39,7 +40,7 @@ class Topic:
 
 @dataclass(frozen=True)
 class Section:
-    """A topic with what the runs say of it: finding, choices of the plot, table. All are empty where none measured it."""
+    """A topic with what the runs say of it: finding, choices of the plot, table; empty where none measured it."""
 
     topic: Topic
     finding: str

@@ -24,6 +24,8 @@ WIDE = 8
 LENGTH = "seq_len"
 NUMERIC_AXES = ("batch_size", "hidden_size", "threads", "layers", "dropout", "weight_decay", "train_size", "bptt")
 """Axes and settings that can take the place of T below a plot, where they vary."""
+DOUBLED = (LENGTH, "batch_size", "hidden_size", "threads", "train_size")
+"""Axes whose values people double: always logarithmic."""
 _TITLES = {
     LENGTH: "sequence length T (steps)",
     "batch_size": "batch size",
@@ -42,7 +44,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Line:
-    """x, y of one program at one place; None where a case gave no number, which breaks the line. low, high: interval."""
+    """x, y of one program at one place; None where a case failed, which breaks the line. low, high: its interval."""
 
     place: Place
     cell: str
@@ -161,7 +163,8 @@ def _against_axis(panel: Panel, quantity: str, axis: str) -> Iterator[View]:
 
 def _line(panel: Panel, series: Series, points: Sequence[tuple[float, Entry]], axis: str = "") -> list[Line]:
     """The line through some entries, or nothing where none has a number. A case that is not ok makes a gap, one that
-    ran and has no such number makes none."""
+    ran and has no such number makes none.
+    """
     points = [(x, entry) for x, entry in points if entry.status != "missing"]
     entries = [entry for _, entry in points]
     if all(entry.value is None for entry in entries):
@@ -181,9 +184,10 @@ def _quantity_view(panel: Panel, quantity: str, axis: str, lines: list[Line], at
     name = words(quantity)
     direction = {"lower": " (lower is better)", "higher": " (higher is better)"}.get(better, "")
     xs = [x for line in lines for x in line.x]
+    logarithmic = wide(xs) or (axis in DOUBLED and min(xs) > 0)
     label = name + (f" against {_title(axis)}" if axis != LENGTH else "") + (f", {at}" if at else "")
     y_title = (f"{name}, {scale.unit}" if scale.unit else name) + direction
-    return View(panel.task or panel.probe, label, _title(axis), y_title, scaled, wide(xs), wide(values))
+    return View(panel.task or panel.probe, label, _title(axis), y_title, scaled, logarithmic, wide(values))
 
 
 def _along(panel: Panel, name: str, length: int) -> View | None:

@@ -1,0 +1,517 @@
+"""The HTML report: what its text says, and that it works in a real Chromium without a network."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import html
+import json
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("jinja2")
+pytest.importorskip("plotly")
+
+
+from report_records import entry, gradient, record, timing, training, whole_run
+from rnnbench.errors import UsageError
+from rnnbench.record import Record
+from rnnbench.report import compare
+from rnnbench.report import render as render_report
+from rnnbench.report.html import Run, leads, render, views
+from rnnbench.report.html.derived import GAP, with_derived
+from rnnbench.report.html.sections import sections
+from rnnbench.report.series import panels
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+EVIL = "</script><script>document.title = 'broken'</script><b>bold</b> & \"quotes\""
+
+
+def meta(cpu: str = "AMD EPYC", gpus: Sequence[str] = (), day: str = "2026-11-21") -> dict[str, Any]:
+    """A `run.json`, as far as a report looks at it."""
+    machine = {"cpu": cpu, "cores_allowed": 2, "gpus": [{"name": name} for name in gpus]}
+    software = {"os": "Linux", "python": "CPython 3.11.7", "versions": {"torch": "2.13.0"}}
+    environments = {"env1": {"machine": machine, "software": software}}
+    return {"suite_name": "long_seq", "created": f"{day}T10:00:00+00:00", "environments": environments}
+
+
+def on_gpu(records: Sequence[Record], factor: float) -> list[Record]:
+    """The same timings on another device, `factor` times as fast."""
+    return [
+        replace(
+            one,
+            case=replace(one.case, device="cuda"),
+            quantities={
+                name: {**value, **{key: value[key] / factor for key in ("value", "low", "high") if value[key]}}
+                for name, value in one.quantities.items()
+            },
+        )
+        for one in records
+    ]
+
+
+def overfitted(gap: float, **fields: Any) -> Record:
+    """A training whose validation loss ends `gap` above its training loss."""
+    curves = {
+        name: {"x_name": "step", "y_name": "loss", "x": [0, 10, 20], "y": [1.0, 0.5, last]}
+        for name, last in (("train_loss", 0.25), ("validation_loss", 0.25 + gap))
+    }
+    return record({"final_validation_loss": entry(0.25 + gap, "1")}, probe="convergence", curves=curves, **fields)
+
+
+def batches(**fields: Any) -> Record:
+    curve = {"x_name": "batch size", "y_name": "tokens/s", "x": [1, 2, 4, 8], "y": [1e5, 2e5, 3e5, 3.1e5]}
+    quantities = {"forward.saturation_batch": entry(4, "1", "none"), "forward.batch_speedup": entry(3.1, "1", "higher")}
+    return record(quantities, probe="parallelism", curves={"forward.tokens_per_second_by_batch": curve}, **fields)
+
+
+def everything() -> list[Record]:
+    """Data for each of the five challenges, and a case with a reason that tries to break out."""
+    records = whole_run((64, 256, 1024))
+    records += [batches(cell=cell) for cell in ("rnn", "lstm")]
+    records += [overfitted(gap, cell=cell, settings={"task": "digits"}) for cell, gap in (("rnn", 0.1), ("lstm", 0.4))]
+    reach = {"gradient.reach": entry(12, "step", "higher")}
+    records += [record(reach, probe="gradient", cell="lstm", seq_len=T, implementation="eager") for T in (64, 256)]
+    records += [record(status="failed", reason=EVIL, cell="lru")]
+    return records
+
+
+def as_stored(records: Sequence[Record]) -> list[Any]:
+    return json.loads(json.dumps([one.to_json() for one in records]))
+
+
+def titles(page: str) -> list[str]:
+    return re.findall(r"<h2[^>]*>(.*?)</h2>", page)
+
+
+# ---- what it says ----
+
+
+def test_the_page_answers_in_order() -> None:
+    page = render([Run(everything(), meta())])
+    assert titles(page) == [
+        "What was compared, on what machine",
+        "1. Vanishing and exploding gradients",
+        "2. Short memory",
+        "3. Overfitting",
+        "4. Cost of long sequences",
+        "5. Limited parallelism",
+        "Learning curves",
+        "Further findings",
+        "Cases without numbers",
+        "How each number was made",
+        "Raw data",
+    ]
+    assert "AMD EPYC, 2 cores, Linux, CPython 3.11.7, torch 2.13.0" in page
+    assert "Not measured" not in page
+
+
+def test_a_challenge_without_data_names_the_suite_that_measures_it() -> None:
+    page = render([Run([timing(1e-6, seq_len=T) for T in (64, 128)], meta())])
+    absent = re.findall(r"Not measured in this run. <code>rnnbench run suites/(\w+).yaml</code>", page)
+    assert absent == ["gradients", "memory_span", "overfitting", "parallelism", "digits"]
+
+
+def test_text_from_a_record_stays_text() -> None:
+    page = render([Run([*everything(), record(status="failed", reason="r", cell="<i>x</i>")], meta())])
+    assert EVIL not in page
+    assert "<b>bold</b>" not in page
+    assert "<i>x</i>" not in page
+    assert "&lt;/script&gt;&lt;script&gt;document.title" in page
+
+
+def test_the_raw_data_are_inside_and_whole() -> None:
+    records = everything()
+    page = render([Run(records, meta())])
+    packed = dict(re.findall(r'<script type="text/plain" id="(file-\d)">([^<]*)</script>', page))
+    lines, table, run = (gzip.decompress(base64.b64decode(text)).decode() for text in packed.values())
+    assert [json.loads(line) for line in lines.splitlines()] == as_stored(records)
+    assert table == render_report(records, "csv")
+    assert json.loads(run) == meta()
+
+
+def test_a_page_reaches_for_nothing_outside() -> None:
+    page = render([Run(everything(), meta())])
+    own = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
+    assert not re.search(r"""(src|href)\s*=\s*["'](?!#)""", own)
+    assert "default-src 'none'" in html.unescape(own)
+
+
+def test_two_runs_are_two_places_and_never_replicates_of_each_other() -> None:
+    here = [timing(10e-6, cell=cell, seq_len=T) for cell in ("rnn", "lstm") for T in (64, 128, 256)]
+    page = render([Run(here, meta()), Run(on_gpu(here, 5), meta("Xeon", ["NVIDIA H100"], "2026-11-22"))])
+    data = json.loads(re.findall(r'<script type="application/json" id="data">(.*?)</script>', page)[0])
+    assert [place["name"] for place in data["places"]] == [
+        "A: AMD EPYC, 2 cores (cpu), 2026-11-21",
+        "B: NVIDIA H100 (cuda), 2026-11-22",
+    ]
+    view = next(view for view in data["sections"]["cost"] if view["label"] == "train time per step")
+    assert {(line["place"], *line["y"]) for line in view["lines"]} == {("A/cpu", 10, 10, 10), ("B/cuda", 2, 2, 2)}
+
+
+def test_the_same_cases_run_twice_stay_apart() -> None:
+    runs = [
+        Run([timing(cost, seq_len=T) for T in (64, 128)], meta(day=day)) for cost, day in ((1e-6, "a"), (2e-6, "b"))
+    ]
+    page = render(runs)
+    assert re.search(r"At T=128 lstm \(torch/native, run A\) has the lowest train time per step, 1.00 µs", page)
+    assert "lstm (torch/native, run B) needs 2.0 times as much, 2.00 µs" in page
+
+
+# ---- derived numbers and sentences with known answers ----
+
+
+def test_what_a_parallel_scan_buys_is_the_time_of_the_best_stepwise_program_over_its_own() -> None:
+    times = {"scan": 6e-6, "eager": 9e-6, "associative_scan": 2e-6}
+    made = [timing(t, backend="jax", implementation=name, spread=None) for name, t in times.items()]
+    other_problem = timing(1e-6, backend="jax", implementation="scan", hidden_size=8)
+    *_, scan, _ = with_derived([*made, other_problem])
+    assert scan.quantities["train.scan_speedup"]["value"] == pytest.approx(3)
+    assert sum("train.scan_speedup" in one.quantities for one in with_derived([*made, other_problem])) == 1
+
+
+def test_an_unverified_program_is_no_yardstick_for_a_scan() -> None:
+    made = [timing(6e-6, implementation="eager", verified="none"), timing(2e-6, implementation="associative_scan")]
+    assert not any("train.scan_speedup" in one.quantities for one in with_derived(made))
+
+
+def test_the_gap_is_the_difference_of_the_last_losses_unless_the_probe_tells_it() -> None:
+    (derived,) = with_derived([overfitted(0.125)])
+    assert derived.quantities[GAP]["value"] == pytest.approx(0.125)
+    own = replace(overfitted(0.125), quantities={"generalisation_gap": entry(0.2, "1")})
+    assert GAP not in with_derived([own])[0].quantities
+
+
+def test_sentences_name_both_ends() -> None:
+    made = [gradient(-0.1, cell="rnn"), gradient(-0.7, cell="gru"), gradient(0.1, cell="irnn")]
+    assert leads.gradients(panels(made)) == (
+        "The gradient of gru (torch/native) halves every 0.99 steps (T=64); "
+        "at the other end that of irnn (torch/native) doubles every 6.9 steps (T=64)."
+    )
+    gaps = with_derived([overfitted(0.1, cell="rnn"), overfitted(0.4, cell="gru")])
+    assert leads.overfitting(panels(gaps)) == (
+        "The largest train validation gap is 0.400, of gru (torch/native) at T=64; "
+        "the smallest is 0.100, of rnn (torch/native)."
+    )
+    assert leads.memory_span([]) == leads.cost([]) == leads.parallelism([]) == ""
+
+
+def test_cost_ranks_only_programs_that_solve_the_same_problem() -> None:
+    made = [timing(2e-6, cell="rnn"), timing(4e-6, cell="gru"), timing(1e-7, cell="rnn", hidden_size=8)]
+    assert "rnn (torch/native, hidden 128)" in leads.cost(panels(made))
+    assert "gru (torch/native, hidden 128) needs 2.0 times as much" in leads.cost(panels(made))
+
+
+def test_a_failure_breaks_a_line_and_every_point_is_there() -> None:
+    made = [timing(1e-6, seq_len=T) for T in (64, 256)] + [record(status="oom", reason="no", seq_len=128)]
+    (view,) = views.of_quantities(panels(made), ("train.time_per_step",))
+    (line,) = view.lines
+    assert (line.x, line.y) == ([64, 128, 256], [pytest.approx(1), None, pytest.approx(1)])
+    long = gradient(-0.01, seq_len=5000)
+    (curve,) = views.of_curves(panels([long]), ("gradient.log_norm",))
+    assert len(curve.lines[0].y) == 5000
+
+
+def test_an_axis_that_varies_can_take_the_place_of_the_length() -> None:
+    made = [timing(1e-6, batch_size=B) for B in (1, 8, 64)]
+    found = list(views.of_quantities(panels(made), ("train.tokens_per_second",)))
+    (against,) = [view for view in found if view.x_title == "batch size"]
+    assert [line.x for line in against.lines] == [[1, 8, 64]]
+
+
+def test_quantities_nobody_knows_have_a_section_of_their_own() -> None:
+    made = [record({"colour.depth": entry(3, "bit", "higher")}, probe="colour", seq_len=T) for T in (8, 16)]
+    last = sections(panels(made))[-1]
+    assert last.topic.id == "other"
+    assert last.table is not None
+    assert [column.title for column in last.table.columns] == ["cell", "program", "T", "colour depth"]
+
+
+# ---- the command ----
+
+
+def stored(tmp_path: Path, records: Sequence[Record]) -> Path:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    known = {
+        "format": 1,
+        "suite_hash": "x",
+        "suite": {},
+        "total": len(records),
+        "cases": [],
+        "versions": {},
+        "git": None,
+    }
+    (folder / "run.json").write_text(json.dumps({**meta(), **known, "argv": []}))
+    (folder / "records.jsonl").write_text("".join(json.dumps(one.to_json()) + "\n" for one in records))
+    return folder
+
+
+def test_the_command_writes_a_file(tmp_path: Path) -> None:
+    folder = stored(tmp_path, everything())
+    output = tmp_path / "report.html"
+    command = [sys.executable, "-m", "rnnbench", "report", str(folder), "--format", "html"]
+    written = subprocess.run([*command, "--output", str(output)], capture_output=True, check=True)
+    assert (written.stdout, written.stderr) == (b"", f"written to {output}\n".encode())
+    text = output.read_text(encoding="utf-8")
+    assert "1. Vanishing and exploding gradients" in text
+    assert subprocess.run(command, capture_output=True, check=True).stdout.decode() == text
+
+
+def test_there_is_no_page_of_a_comparison_nor_of_nothing() -> None:
+    with pytest.raises(UsageError, match="--format html"):
+        compare(everything(), everything(), format="html")
+    with pytest.raises(UsageError, match="no records"):
+        render([Run([])])
+
+
+# ---- in a browser ----
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    selenium = pytest.importorskip("selenium.webdriver")
+    if CHROMIUM is None or DRIVER is None:
+        pytest.skip("chromium and chromedriver are not installed")
+    options = selenium.ChromeOptions()
+    options.binary_location = CHROMIUM
+    flags = ("headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking")
+    for flag in (*flags, "disable-component-update", "disable-sync", "window-size=1280,900"):
+        options.add_argument(f"--{flag}")
+    downloads = tmp_path_factory.mktemp("downloads")
+    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('profile')}")
+    options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = selenium.Chrome(options=options, service=selenium.ChromeService(DRIVER))
+    driver.downloads = downloads
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    here = everything()
+    there = on_gpu([one for one in here if one.ok and one.case.probe == "throughput"], 5)
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    path.write_text(
+        render([Run(here, meta()), Run(there, meta("Xeon", ["NVIDIA H100"], "2026-11-22"))]), encoding="utf-8"
+    )
+    return path.as_uri()
+
+
+def visit(browser: Any, page: str, width: int = 1280, scheme: str = "light") -> None:
+    """Open a page at a width and in a colour scheme, with empty logs."""
+    device = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", device)
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features, "media": ""})
+    browser.get("about:blank")
+    for kind in ("browser", "performance"):
+        browser.get_log(kind)
+    browser.get(page)
+    until(browser, "return document.getElementById('filters')?.hidden === false")
+
+
+def until(browser: Any, condition: str, *arguments: Any) -> None:
+    """Wait for what a script says; the browser may be slow on a busy machine."""
+    end = time.monotonic() + 20
+    while not browser.execute_script(condition, *arguments):
+        assert time.monotonic() < end, condition
+        time.sleep(0.02)
+
+
+def see(browser: Any, section: str) -> None:
+    """Scroll to a section and wait for its plot."""
+    browser.execute_script("document.getElementById(arguments[0]).scrollIntoView({behavior: 'instant'})", section)
+    until(browser, "return document.querySelector(`#${arguments[0]} .main-svg`) !== null", section)
+
+
+def drawn(browser: Any, section: str) -> int:
+    """Lines that can be seen in a section's plot."""
+    return browser.execute_script("return document.querySelectorAll(`#${arguments[0]} .trace`).length", section)
+
+
+def column(browser: Any, table: str, index: int) -> list[str]:
+    script = "return [...document.getElementById(arguments[0]).tBodies[0].rows].filter(r => !r.hidden)"
+    return browser.execute_script(f"{script}.map(r => r.cells[arguments[1]].textContent)", table, index)
+
+
+PLOTS = ("gradients", "memory-span", "overfitting", "cost", "parallelism", "learning")
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (390, "dark"), (1280, "light"), (1280, "dark")])
+def test_every_plot_is_drawn_without_an_error_or_a_request(browser: Any, page: str, width: int, scheme: str) -> None:
+    visit(browser, page, width, scheme)
+    for section in PLOTS:
+        see(browser, section)
+        assert drawn(browser, section) > 0, section
+    assert [line["message"] for line in browser.get_log("browser")] == []
+    events = [json.loads(line["message"])["message"] for line in browser.get_log("performance")]
+    asked = [one["params"]["request"]["url"] for one in events if one["method"] == "Network.requestWillBeSent"]
+    assert [url for url in asked if not url.startswith(("data:", "blob:"))] == [page]
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    paper = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
+    ink = browser.execute_script("return getComputedStyle(document.querySelector('#cost .xtick text')).fill")
+    assert (paper, ink) == {
+        "light": ("rgb(255, 255, 255)", "rgb(27, 31, 36)"),
+        "dark": ("rgb(19, 23, 28)", "rgb(232, 235, 238)"),
+    }[scheme]
+    assert browser.title == "rnnbench: long_seq"
+
+
+def test_runs_stand_side_by_side_and_one_below_the_other_on_a_phone(browser: Any, page: str) -> None:
+    places = {}
+    for width in (390, 1280):
+        visit(browser, page, width)
+        see(browser, "cost")
+        script = "return [...document.querySelectorAll('#cost .cartesianlayer .subplot')]"
+        boxes = browser.execute_script(f"{script}.map(e => e.getBoundingClientRect().toJSON())")
+        places[width] = [(box["left"], box["top"]) for box in boxes]
+    assert len(places[390]) == len(places[1280]) == 2
+    (a, b), (c, d) = places[390], places[1280]
+    assert abs(a[0] - b[0]) < 40 < b[1] - a[1]
+    assert abs(c[1] - d[1]) < 40 < d[0] - c[0]
+
+
+def test_a_table_is_sorted_by_number_from_the_keyboard(browser: Any, page: str) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    visit(browser, page)
+    head = browser.execute_script(
+        "return [...document.querySelectorAll('#cost th button')].find(b => b.textContent === 'train time per step')"
+    )
+    index = browser.execute_script("return arguments[0].parentElement.cellIndex", head)
+    script = "return [...document.querySelectorAll('#cost tr[data-cell]')].map(r => r.cells[arguments[0]].dataset.sort)"
+    for reverse in (False, True):
+        head.send_keys(Keys.ENTER)
+        found = browser.execute_script(script, index)
+        known = [float(one) for one in found if one is not None]
+        assert known == sorted(known, reverse=reverse)
+        assert None not in found[: len(known)], "missing numbers come last"
+    assert browser.execute_script("return arguments[0].parentElement.ariaSort", head) == "descending"
+
+
+def test_filters_reach_every_plot_and_table(browser: Any, page: str) -> None:
+    visit(browser, page)
+    see(browser, "cost")
+    before = drawn(browser, "cost")
+    assert set(column(browser, "cost-table", 0)) == {"rnn", "lstm", "gru", "mingru", "lru"}
+    browser.execute_script("document.querySelector('#filters input[value=lstm]').click()")
+    assert set(column(browser, "cost-table", 0)) == {"rnn", "gru", "mingru", "lru"}
+    assert 0 < drawn(browser, "cost") < before
+    see(browser, "learning")
+    assert "lstm" not in column(browser, "learning-table", 0)
+    browser.find_element("id", "reset").click()
+    see(browser, "cost")
+    assert drawn(browser, "cost") == before
+
+
+def test_a_table_can_be_searched(browser: Any, page: str) -> None:
+    visit(browser, page)
+    field = browser.find_element("id", "cost-find")
+    field.send_keys("gru jax 256")
+    rows = list(zip(column(browser, "cost-table", 0), column(browser, "cost-table", 4), strict=True))
+    assert set(rows) == {("gru", "256"), ("mingru", "256")}
+    assert "of" in browser.execute_script("return document.querySelector('#cost output').textContent")
+
+
+def test_another_view_of_a_plot_can_be_chosen(browser: Any, page: str) -> None:
+    from selenium.webdriver.support.select import Select
+
+    visit(browser, page)
+    see(browser, "cost")
+    Select(browser.find_element("id", "cost-view")).select_by_visible_text("train peak memory (process)")
+    title = browser.execute_script("return document.querySelector('#cost .y-title').textContent")
+    assert title.startswith("train peak memory (process), MiB")
+    assert drawn(browser, "cost") == 8
+
+
+def test_the_first_tab_skips_to_the_results(browser: Any, page: str) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    visit(browser, page)
+    browser.find_element("tag name", "body").send_keys(Keys.TAB)
+    active = browser.switch_to.active_element
+    assert active.text == "Skip to the results"
+    active.send_keys(Keys.ENTER)
+    assert browser.execute_script("return document.activeElement.id") == "main"
+
+
+def test_nothing_that_is_focused_lacks_a_name(browser: Any, page: str) -> None:
+    visit(browser, page)
+    script = """return [...document.querySelectorAll('button, select, input, [tabindex="0"]')]
+        .filter(e => !e.closest('.plot'))
+        .filter(e => !(e.textContent.trim() || e.ariaLabel || e.labels?.length)).map(e => e.outerHTML)"""
+    assert browser.execute_script(script) == []
+
+
+def test_print_shows_all_rows_and_plots_in_light_colours(browser: Any, page: str) -> None:
+    visit(browser, page, scheme="dark")
+    pdf = base64.b64decode(browser.execute_cdp_cmd("Page.printToPDF", {})["data"])
+    assert pdf.startswith(b"%PDF")
+    assert browser.execute_script("return [...document.querySelectorAll('.plot')].every(p => p.querySelector('svg'))")
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    scroll, aside = browser.execute_script(
+        "return [getComputedStyle(document.querySelector('.scroll')).maxHeight,"
+        "getComputedStyle(document.querySelector('aside')).display]"
+    )
+    assert (scroll, aside) == ("none", "none")
+    assert browser.execute_script("return getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+
+
+def test_a_download_is_the_file(browser: Any, page: str) -> None:
+    visit(browser, page)
+    browser.execute_script("document.querySelector('[data-name=\"records-A.jsonl\"]').click()")
+    path = browser.downloads / "records-A.jsonl"
+    end = time.monotonic() + 20
+    while not path.exists():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line) for line in lines] == as_stored(everything())
+
+
+def test_two_thousand_records_take_less_than_a_second(browser: Any, tmp_path: Path) -> None:
+    """The load event on the clock, and processor time of the page's main thread from nothing to the first plot."""
+    programs = {"torch": ("eager", "native", "compiled"), "jax": ("scan", "associative_scan")}
+    places = [
+        {"cell": f"cell{c}", "backend": backend, "implementation": name, "device": device, "seq_len": T}
+        for c in range(10)
+        for backend, names in programs.items()
+        for name in names
+        for device in ("cpu", "cuda")
+        for T in (64, 256, 1024, 2048)
+    ]
+    records = [
+        timing(1e-6 * (1 + index % 7), mode, **at) for index, at in enumerate(places) for mode in ("train", "forward")
+    ]
+    records += [gradient(-0.01, **at) for at in places] + [
+        training(0.1, 200, replicate=r, **at) for at in places for r in (0, 1)
+    ]
+    records = records[:2000]
+    assert len(records) == 2000
+    path = tmp_path / "many.html"
+    path.write_text(render([Run(records, meta())]), encoding="utf-8")
+    browser.execute_cdp_cmd("Performance.enable", {"timeDomain": "threadTicks"})
+    loaded, drawn = [], []
+    for _ in range(3):
+        visit(browser, path.as_uri())
+        when = "return performance.getEntriesByType('navigation')[0].loadEventEnd / 1000"
+        until(browser, "return performance.getEntriesByType('navigation')[0].loadEventEnd > 0")
+        loaded.append(browser.execute_script(when))
+        until(browser, "return document.querySelector('.main-svg') !== null")
+        metrics = browser.execute_cdp_cmd("Performance.getMetrics", {})["metrics"]
+        drawn.append(next(one["value"] for one in metrics if one["name"] == "TaskDuration"))
+    print(f"load event after {loaded} s; main thread busy to the first plot {drawn} s")
+    assert min(loaded) < 1
+    assert min(drawn) < 1
