@@ -63,9 +63,7 @@ def test_an_absent_device_is_a_sentence_and_a_skip():
     assert devices["cpu"] is None
     for name, reason in devices.items():
         if reason is not None:
-            with pytest.raises(
-                Skipped, match=r"jax has no|no NVIDIA driver|hides every GPU|no TPU is attached|compiling for a TPU"
-            ):
+            with pytest.raises(Skipped, match=reasons):
                 program(matrix(np.eye(2)), device=name)
 
 
