@@ -6,4 +6,4 @@ ruff format --check harness plugins tests
 ruff check harness plugins tests
 lint-imports
 pyright
-python -m pytest "$@"
+python -m pytest -n auto --dist loadfile "$@"
