@@ -17,7 +17,7 @@ from rnnbench.probes.memory import MemorySettings
 from rnnbench.probes.throughput import ThroughputSettings
 from rnnbench.registry import load
 from rnnbench.runner import Runner
-from rnnbench.segments import additive, spans
+from rnnbench.segments import Bptt, additive, spans
 from rnnbench.verification import against_oracle, mean_projection_loss, projection_loss
 from rnnbench_cells import lru, lstm, mingru, rnnbench_cells
 from rnnbench_tasks import losses
@@ -39,7 +39,9 @@ def coupled(ops, outputs, batch):
     return ops.mean((outputs - batch["targets"]) ** 2) ** 2 + ops.mean(batch["xs"] ** 2) * ops.mean(outputs)
 
 
-def program(backend, cell, bptt="full", segment=None, *, loss=mean_square, dropout=0.0, layers=1, implementation=None):
+def program(
+    backend, cell, bptt: Bptt = "full", segment=None, *, loss=mean_square, dropout=0.0, layers=1, implementation=None
+):
     model = Model(cell, D, H, layers, O, dropout)
     drawn = initialise(model, 0)
     states = tuple(tree_map(lambda leaf: leaf + 0.3, state) for state in drawn.states)
