@@ -482,7 +482,9 @@ def test_a_download_is_the_file(browser: Any, page: str) -> None:
 
 
 def test_two_thousand_records_take_less_than_a_second(browser: Any, tmp_path: Path) -> None:
-    """The load event on the clock, and processor time of the page's main thread from nothing to the first plot."""
+    """The load event on the clock; and processor time of the main thread from nothing to the first plot, in a browser
+    that has compiled the plotting library once.
+    """
     programs = {"torch": ("eager", "native", "compiled"), "jax": ("scan", "associative_scan")}
     places = [
         {"cell": f"cell{c}", "backend": backend, "implementation": name, "device": device, "seq_len": T}

@@ -146,7 +146,8 @@
   /* Few decades have marks at 1, 2 and 5; all are written out, never as a bare digit. */
   const decades = (values) => {
     const known = values.filter((value) => value != null && value > 0);
-    return { tickformat: "~g", dtick: Math.max(...known) < 1000 * Math.min(...known) ? "D2" : undefined };
+    const largest = known.reduce((a, b) => Math.max(a, b), 0), least = known.reduce((a, b) => Math.min(a, b), Infinity);
+    return { tickformat: largest < 1e6 ? "~g" : "~s", dtick: largest < 1000 * least ? "D2" : undefined };
   };
 
   /* The library is compiled when the first plot is due: text and tables are there long before. */

@@ -48,7 +48,11 @@ def render(runs: Sequence[Run], title: str = "") -> str:
     shown = sections(grouped)
     scripts = {"plotly": _inert(plotly), "page": _file("page.js")}
     environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+        autoescape=True,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
     )
     return environment.from_string(_file("page.html")).render(
         title=title or ", ".join(dict.fromkeys(run.suite for run in runs if run.suite)) or "report",
@@ -91,7 +95,7 @@ def _libraries() -> tuple[Any, str]:
 
 
 def _file(name: str) -> str:
-    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+    return resources.files("rnnbench.report.html").joinpath(name).read_text(encoding="utf-8")
 
 
 def _inert(script: str) -> str:
