@@ -106,8 +106,8 @@ grid: {cell: [one], backend: plain, seq_len: 4, hidden_size: 2, batch_size: 1, i
 probes:
   size:
 """
-PACE = SUITE.replace("size:", "pace:")
-LEARN = SUITE.replace("size:", "learn: {seeds: 3}")
+PACE = SUITE.replace("  size:", "  pace:")
+LEARN = SUITE.replace("  size:", "  learn: {seeds: 3}")
 
 
 class Project:

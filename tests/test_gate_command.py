@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import rnnbench
 from gate_repository import LEARN, PACE, SUITE, Project
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="isolation needs fork")
@@ -88,9 +90,8 @@ def test_training_is_paired_by_seed(project):
 
 
 def test_an_interrupted_gate_keeps_its_samples_resumes_and_leaves_no_worktree(project):
-    slow = "import time; time.sleep(0.05)"
-    project.commit(suite=PACE, body=slow)
-    project.commit("empty", suite=PACE, body=slow)
+    project.commit(suite=PACE)
+    project.commit("empty", suite=PACE)
     arguments = (project.suite, "--base", "main~1")
     process = subprocess.Popen(
         project.command(*arguments), cwd=project.folder, env=project.variables, stdout=subprocess.PIPE, text=True
@@ -179,6 +180,25 @@ def test_packages_of_a_revision_come_before_those_installed(project):
     assert (row["verdict"], row["base"], row["head"]) == ("improved", 100.0, 90.0)
 
 
+def test_rnnbench_itself_runs_from_the_revision_even_one_that_knows_no_gate(project):
+    """The base is this rnnbench without its gate; in head its core says something else, which its plugin reports."""
+    here = Path(rnnbench.__file__).parents[2]
+    for name in ("harness", "plugins"):
+        shutil.copytree(here / name, project.folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    shutil.copy(here / "pyproject.toml", project.folder)
+    shutil.rmtree(project.folder / "harness" / "rnnbench" / "gate")
+    memory = "sum(__import__(name).PLANTED for name in ('rnnbench', 'rnnbench_cells'))"
+    for number in (50.0, 51.0):
+        for package in ("harness/rnnbench", "plugins/rnnbench_cells"):
+            with (project.folder / package / "__init__.py").open("a") as file:
+                file.write(f"\nPLANTED = {number}\n")
+        project.commit(memory=memory)
+    done = project.gate(project.suite, "--base", "main~1", "--json")
+    assert done.returncode == 1, done.stderr
+    row = rows(done)["size.bytes"]
+    assert (row["base"], row["head"]) == (100.0, 102.0)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -187,7 +207,7 @@ def test_packages_of_a_revision_come_before_those_installed(project):
         (["--base", "main~1"], "bench/own.yaml is not in base"),
         (["--base", "main", "--tolerance", "0"], "write a share above 0"),
         (["--base", "main", "--resume"], "no gate to go on with"),
-        (["--base", "main", "--only", "cell=tow"], "Did you mean 'one'"),
+        (["--base", "main", "--only", "cell=tow"], "no case has it; there are: one"),
         (["--base", "main", "--tolerance", "size.byte=0.1"], "Did you mean 'size.bytes'"),
         (["--base", "main", "--head-python", "/no/python"], "no interpreter '/no/python'"),
         (["--base", "main", "--source-root", "lib"], "--source-root lib"),

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     help="Relative change that does not matter, of all or of one: `0.03`, `forward.time=0.05`.",
 )
 @click.option("--budget", type=click.FloatRange(min=0), default=600.0, show_default=True, help="Seconds of measuring.")
-@click.option("--max-pairs", type=click.IntRange(8), default=32, show_default=True, help="Most pairs of a case.")
+@click.option("--max-pairs", type=click.IntRange(8), default=64, show_default=True, help="Most pairs of a case.")
 @click.option("--resume", is_flag=True, help="Go on with the same gate where it was interrupted.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON instead of the table.")
 @click.option(

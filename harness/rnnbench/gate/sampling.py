@@ -14,13 +14,15 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from rnnbench.executor import Outcome, Session
+from rnnbench.executor import Outcome
 from rnnbench.gate.side import Name, Side
 from rnnbench.gate.state import State
 from rnnbench.gate.subjects import Subject
+from rnnbench.isolation.forkserver import ForkServer
 from rnnbench.seeds import seed_for
 
 SIDES: tuple[Name, Name] = ("base", "head")
@@ -53,7 +55,7 @@ class Sampler:
     state: State
     tell: Callable[[str], object] = str
     clock: Callable[[], float] = time.monotonic
-    _sessions: dict[Name, Session] = field(default_factory=dict)
+    _sessions: dict[Name, ForkServer] = field(default_factory=dict)
     _verdicts: dict[tuple[Name, str, str], dict[str, Any]] = field(default_factory=dict)
     _resolved: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     _samples: dict[str, dict[tuple[int, str], Sample]] = field(default_factory=lambda: defaultdict(dict))
@@ -83,9 +85,9 @@ class Sampler:
             found.append({side: samples[len(found), side] for side in SIDES})
         return found
 
-    def buy(self, subjects: Iterable[Subject], enough: Callable[[], bool]) -> None:
+    def buy(self, subjects: Sequence[Subject], enough: Callable[[], bool]) -> None:
         """One round: a pair more for each subject, until `enough`."""
-        self.close()  # new launchers, see above
+        self._renew({subject.entry("head").case.backend for subject in subjects})
         for subject in subjects:
             if enough():
                 return
@@ -95,6 +97,15 @@ class Sampler:
         """Stop the processes of both sides."""
         while self._sessions:
             self._sessions.popitem()[1].close()
+
+    def _renew(self, backends: Iterable[str]) -> None:
+        """New launchers for both sides, started at the same time, before anything is measured."""
+        self.close()
+        self._sessions = {side: self.sides[side].open() for side in SIDES}
+        with ThreadPoolExecutor() as pool:
+            for backend in sorted(backends):
+                for side, session in self._sessions.items():
+                    pool.submit(session.warm, tuple(self.plans[side].preload[backend]))
 
     def _pair(self, subject: Subject) -> None:
         number = len(self.pairs(subject))

@@ -137,7 +137,7 @@ def _side(
     inside = _inside(request.suite, repository)
     suite = folder / inside if inside else request.suite.absolute()
     if not suite.is_file():
-        where = f"{name} ({revision.label})" if inside else "there"
+        where = f"{name}, {revision.label}" if inside else "there"
         raise UsageError(
             f"the suite {inside or request.suite} is not in {where}. Name one that both revisions have, or a file "
             f"outside the repository, which then both run."

@@ -74,9 +74,10 @@ class Side:
         finally:
             session.close()
         if outcome.status != "ok":
-            raise UsageError(f"{self.name} ({self.label}) cannot plan the suite with {self.python}: {_said(outcome)}")
+            raise UsageError(f"{self.name}, {self.label}, cannot plan the suite with {self.python}: {_said(outcome)}")
         if "problem" in outcome.result:
-            raise UsageError(f"{self.name} ({self.label}): {outcome.result['problem']}")
+            checkout = f"{self.support.with_name(self.name)}/"  # will be gone when the message is read
+            raise UsageError(f"in {self.name}, {self.label}: {outcome.result['problem']}".replace(checkout, ""))
         return dict(outcome.result)
 
 

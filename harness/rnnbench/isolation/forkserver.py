@@ -7,6 +7,7 @@ that a plugin leaves behind. The loop that is needed instead is small; it lives 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -77,6 +78,11 @@ class ForkServer:
         except LauncherLost as lost:
             fields = {"status": "crashed", "reason": str(lost), "result": {}}
         return Outcome(**fields, seconds=time.perf_counter() - started)
+
+    def warm(self, preload: tuple[str, ...]) -> None:
+        """Start the launcher of later jobs now; where that fails, the first job says why."""
+        with contextlib.suppress(LauncherLost):
+            self._launcher(preload)
 
     def close(self) -> None:
         """Stop every launcher; each stops what it started."""
