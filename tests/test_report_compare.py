@@ -40,6 +40,7 @@ def test_a_comparison_to_the_letter() -> None:
         ["topic against main"],
         ["case", "quantity", "main", "topic", "ratio", "verdict"],
         [f"throughput {LSTM}", "train.time_per_step", "10.0 µs", "20.0 µs", "2.00 (1.99–2.01)", "worse"],
+        [f"throughput {LSTM}", "train.first_call", "250 ms", "250 ms", "1.00", "one number a side"],
         [
             f"convergence[adding] {LSTM} lr 0.01 replicate 0",
             "steps_to_target",
@@ -55,7 +56,7 @@ def test_a_comparison_to_the_letter() -> None:
         ["2 shared cases, 8 quantities: 3 worse, 3 one number a side, 2 only a bound."],
         ["1 cases only in main, 1 only in topic."],
     ]
-    assert len({len(one) for one in text.splitlines()[1:5]}) == 1, "columns are aligned"
+    assert len({len(one) for one in text.splitlines()[1:6]}) == 1, "columns are aligned"
 
 
 def test_markdown_csv_json_and_latex() -> None:
@@ -68,6 +69,7 @@ def test_markdown_csv_json_and_latex() -> None:
 | case | quantity | main | topic | ratio | verdict |
 | --- | --- | ---: | ---: | ---: | ---: |
 | throughput lstm torch/native cpu T=64 | train.time_per_step | 10.0 µs | 20.0 µs | 2.00 (1.99–2.01) | worse |
+| throughput lstm torch/native cpu T=64 | train.first_call | 250 ms | 250 ms | 1.00 | one number a side |
 
 - 1 shared cases, 4 quantities: 3 worse, 1 one number a side.
 """
