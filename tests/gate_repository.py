@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 PLUGIN = """
 import os
@@ -123,12 +124,12 @@ class Project:
         self.git("config", "user.name", "someone")
         self.git("config", "user.email", "someone@example.org")
 
-    def write(self, level=1e-3, memory=100.0, steps=10, body="pass", cells=("one",), suite=SUITE) -> None:
+    def write(self, suite: str = SUITE, **settings: Any) -> None:
+        known = {"level": 1e-3, "memory": 100.0, "steps": 10, "body": "pass", "cells": ["one"]}
         self.suite.write_text(suite)
-        text = PLUGIN.format(level=level, memory=memory, steps=steps, body=body, cells=list(cells))
-        self.suite.with_name("plain.py").write_text(text)
+        self.suite.with_name("plain.py").write_text(PLUGIN.format(**known | settings))
 
-    def commit(self, message: str = "a change", **settings) -> str:
+    def commit(self, message: str = "a change", **settings: Any) -> str:
         self.write(**settings)
         self.git("add", "--all")
         self.git("commit", "--quiet", "--allow-empty", "--message", message)

@@ -67,7 +67,7 @@ def test_statuses_new_cases_and_repairs(project):
     broken = 'if context.case.cell == "one": raise ValueError("no more")'
     two = SUITE.replace("[one]", "[one, two]")
     project.commit()
-    project.commit(body=broken, cells=("one", "two"), suite=two)
+    project.commit(body=broken, cells=["one", "two"], suite=two)
     done = project.gate(project.suite, "--base", "main~1", "--json")
     assert done.returncode == 1, done.stderr
     assert rows(done)["status"]["verdict"] == "regressed"

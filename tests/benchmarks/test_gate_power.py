@@ -192,8 +192,8 @@ probes: {throughput: {modes: [forward], budget: 0.2}}
 class RealProject(Project):
     """The same repository with a torch implementation that takes longer by a known share."""
 
-    def write(self, **settings: Any) -> None:
-        self.suite.write_text(REAL_SUITE)
+    def write(self, suite: str = REAL_SUITE, **settings: Any) -> None:
+        self.suite.write_text(suite)
         self.suite.with_name("plain.py").write_text(REAL.format(**settings))
 
 
