@@ -65,7 +65,7 @@ def test_a_program_seen_at_one_length_grows_as_its_kind_does() -> None:
     assert costs.seconds(replace(other, seq_len=1024)) == pytest.approx(2 * 11.24)
     alone = Costs()
     alone.learn(BASE, 1.0)
-    assert alone.seconds(replace(BASE, seq_len=256)) == 4.0
+    assert alone.seconds(replace(BASE, seq_len=256)) == 2.0
 
 
 def test_a_skipped_case_teaches_nothing() -> None:

@@ -3,7 +3,8 @@
 One model for the estimate and for the time left while a run is going: what a process of a case took is looked up among
 the processes seen so far, from the most alike to the least (same program and sizes; same probe, settings and sizes;
 same probe and backend; anything), and carried to the case's length: linear in T between and beyond two lengths, in
-proportion to a broader kind's growth where only one length was seen, in proportion to T where nothing tells better.
+proportion to a broader kind's growth where only one length was seen, with the root of T where nothing tells better:
+between start-up and sampling, which do not grow, and the work itself, which does.
 """
 
 from __future__ import annotations
@@ -133,7 +134,7 @@ class _Seen:
             known = list(islice((curve for curve in programs if len(curve) > 1), MEMBERS))
             if known:
                 return value * fmean(_at(curve, case.seq_len) / _at(curve, T) for curve in known)
-        return value * max(1.0, case.seq_len / T)
+        return value * max(1.0, case.seq_len / T) ** 0.5
 
     def _curve(self, kind: Hashable) -> Curve:
         return {T: fmean(numbers) for T, numbers in self._numbers[kind].items()}
