@@ -135,10 +135,10 @@ def exponent_text(exponent: Slope) -> str:
 
 
 def crossings(panels: Sequence[Panel]) -> Iterator[str]:
-    """The lengths at which two programs of one contest change places, and where there are none, that."""
+    """The lengths at which two programs of one contest change places in time, and where there are none, that."""
     for panel in panels:
         for quantity in panel.quantities:
-            if not _grows(quantity):
+            if not quantity.endswith(".time"):
                 continue
             pairs = list(_pairs(panel, quantity))
             told = [
@@ -200,7 +200,8 @@ def fitted(series: Series, quantity: str) -> Growth | None:
 
 
 def _grows(quantity: str) -> bool:
-    return quantity.endswith(".time") or ".peak_memory." in quantity
+    """Times and memory as measured; what a compiler says of memory is in its table and needs no second sentence."""
+    return quantity.endswith(".time") or (".peak_memory." in quantity and not quantity.endswith(".compiled"))
 
 
 def _measured(series: Series, quantity: str) -> list[Measured]:
@@ -318,7 +319,7 @@ def memory(panels: Sequence[Panel]) -> Iterator[str]:
     """Bytes per time step where memory is a straight line in T."""
     for panel in panels:
         for quantity in panel.quantities:
-            if ".peak_memory." not in quantity:
+            if ".peak_memory." not in quantity or not _grows(quantity):
                 continue
             slopes = []
             for series in panel.series:

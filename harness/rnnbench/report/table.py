@@ -18,7 +18,7 @@ from rnnbench.report.series import SHOWN_SETTINGS, Entry, Panel, Series, axis_te
 from rnnbench.report.units import number, words
 
 HEADLINES: Mapping[str, tuple[str, ...]] = {
-    "throughput": ("*.time_per_step", "train.limit_share", "train.first_call"),
+    "throughput": ("*.time_per_step", "train.first_call"),
     "memory": ("*.peak_memory.*",),
     "gradient": (
         "gradient.half_life",
@@ -118,12 +118,12 @@ def _modelled(panel: Panel, everything: bool) -> list[Block]:
     blocks = []
     for name in names if everything else [name for name in names if name.startswith("train.")]:
         models = [(series, model) for series in panel.series if (model := fitted(series, name)) is not None]
-        if models:
-            columns = tuple(beyond(panel.lengths[-1]))
-            rows = tuple(
-                Row(_labels(panel, series), tuple(_expected(model, length) for length in columns))
-                for series, model in models
-            )
+        columns = tuple(beyond(panel.lengths[-1]))
+        told = (
+            Row(_labels(panel, series), tuple(_expected(model, length) for length in columns))
+            for series, model in models
+        )
+        if rows := tuple(row for row in told if any(entry.status == "ok" for entry in row.entries)):
             caption = f"modelled, not run: fitted to T={panel.lengths[0]} to {panel.lengths[-1]}, with 95 % intervals"
             head = (panel.probe, panel.task, f"{name}.modelled", panel.quantities[name][0], "none", caption)
             blocks.append(Block(*head, panel.axes, columns, rows))
