@@ -40,7 +40,8 @@ def test_what_ran_before_is_expected_again() -> None:
     for case in CASES:
         costs.learn(case, law(case), 100.0 * case.seq_len)
     found = costs.estimate([(case, 3) for case in CASES], "one run")
-    assert found == Estimate(found.seconds if found else 0.0, 102_400.0, 12, 12, "one run")
+    assert found is not None
+    assert found == Estimate(found.seconds, 102_400.0, 12, 12, "one run")
     assert found.seconds == pytest.approx(3 * sum(map(law, CASES)))
 
 

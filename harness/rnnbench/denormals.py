@@ -24,7 +24,7 @@ def denormal_share(array: np.ndarray) -> float:
     layouts = {np.dtype(f"f{size}"): (np.dtype(f"u{size}"), bits) for size, bits in ((2, 10), (4, 23), (8, 52))}
     values = np.ascontiguousarray(array)
     if np.issubdtype(values.dtype, np.complexfloating):
-        values = values.view(values.real.dtype)
+        values = values.view(np.real(values).dtype)
     if values.dtype not in layouts:
         raise TypeError(f"denormal_share needs float16, float32, float64 or complex values, found {array.dtype}")
     if not values.size:
