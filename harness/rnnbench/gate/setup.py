@@ -14,8 +14,6 @@ from rnnbench.gate.side import Name, Side, prepare, python_of
 from rnnbench.gate.subjects import Entry, Matching, match
 from rnnbench.gate.worktrees import Repository, Revision, Workspace, project_of, source_roots
 
-WORKING_TREE = "working tree"
-
 
 @dataclass(frozen=True)
 class Request:
