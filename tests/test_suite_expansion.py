@@ -220,7 +220,7 @@ PROBE_FAULTS = {
     "too short for the task": (
         "{convergence: {task: [adding, copy], grid: {seq_len: [20, 64]}}}",
         "probes.convergence.task",
-        "copy cannot have seq_len 20: it needs at least 21 steps",
+        "copy at seq_len 20: it needs at least 21 steps",
     ),
     "seeds without replicate": ("{throughput: {seeds: 3}}", "probes.throughput.seeds", 'unknown setting "seeds"'),
     "no seeds": ("{convergence: {task: adding, seeds: 0}}", "probes.convergence.seeds", "greater than or equal to 1"),
@@ -354,6 +354,16 @@ def test_a_plugin_that_raises_is_a_suite_error_too(changes, message, tmp_path):
     text = grid("backend: torch\ndevice: cpu", "{convergence: {task: t}}")
     tasks = {"tasks": {"t": _task()}}
     assert message in refused(tmp_path, text, **(tasks | changes))
+
+
+def test_a_task_that_refuses_says_why_once_and_is_not_asked_for_its_size(tmp_path):
+    task = _task(check=lambda T: f"{T} is too short" if T < 8 else "own.txt is empty", input_size=_raise)
+    text = grid("backend: torch\ndevice: cpu", "{convergence: {task: t, grid: {seq_len: [4, 16, 32]}}}")
+    _, *lines = refused(tmp_path, text, tasks={"t": task}).split("probes.convergence.task: ")
+    assert [line.split("\n")[0] for line in lines] == [
+        "t at seq_len 4: 4 is too short",
+        "t at seq_len 16, 32: own.txt is empty",
+    ]
 
 
 def test_the_resolved_suite_is_complete_and_its_hash_stable(tmp_path):

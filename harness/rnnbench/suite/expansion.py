@@ -16,9 +16,10 @@ from rnnbench.probe import Probe
 from rnnbench.suite.document import Document
 from rnnbench.suite.names import Names, Registry
 from rnnbench.suite.overrides import matches, overridden, selected
-from rnnbench.suite.problems import Problems
+from rnnbench.suite.problems import KeyPath, Problems
 from rnnbench.suite.schema import Grid, ProbeEntry, validated
 from rnnbench.suite.settings import Settings, variants
+from rnnbench.task import Task
 
 MAX_CASES = 100_000
 Block = dict[str, tuple[Any, ...]]
@@ -180,22 +181,30 @@ class _Tasks:
     def __init__(self, registry: Registry, problems: Problems) -> None:
         self._registry, self._problems = registry, problems
         self._sizes: dict[str, int | None] = {}
-        self._checked: set[tuple[str, int]] = set()
+        self._complaints: dict[tuple[str, int], str | None] = {}
 
     def fitted(self, probe: Probe, settings: Settings, points: Iterable[Point]) -> list[Point]:
         """The points with the task's input size; notes a problem for every length the task cannot have."""
         spelled, path = settings["task"], ("probes", probe.name, "task")
         task = self._registry.tasks[spelling.parse(spelled)[0]]
         options = {**task.options, **spelling.checked(spelled, "task", task.options)}
-        if spelled not in self._sizes:
+        possible = self._possible({point[_SEQ_LEN] for point in points}, task, spelled, options, path)
+        if spelled not in self._sizes and possible:  # of what the check refuses, the size may not even be known
             self._sizes[spelled] = self._problems.ask(
                 path, f"task {spelled}: input_size", lambda: task.inputs(**options)
             )
-        size = self._sizes[spelled]
-        for length in {point[_SEQ_LEN] for point in points}:
-            if (spelled, length) not in self._checked:
-                self._checked.add((spelled, length))
-                ask = self._problems.ask(path, f"task {spelled}: check", lambda T=length: task.check(T, **options))
-                if ask is not None:
-                    self._problems.add(path, f"{spelled} cannot have seq_len {length}: {ask}")
+        size = self._sizes.get(spelled)
         return list(dict.fromkeys((*point[:_INPUT_SIZE], size, *point[_INPUT_SIZE + 1 :]) for point in points))
+
+    def _possible(self, lengths: Iterable[int], task: Task, spelled: str, options: Settings, path: KeyPath) -> bool:
+        """Whether the task can have every length; what its check says of all lengths alike is said once."""
+        refused: dict[str, list[int]] = {}
+        for T in sorted(lengths):
+            if (spelled, T) not in self._complaints:
+                what = f"task {spelled}: check"
+                self._complaints[spelled, T] = self._problems.ask(path, what, lambda T=T: task.check(T, **options))
+            if (complaint := self._complaints[spelled, T]) is not None:
+                refused.setdefault(complaint, []).append(T)
+        for complaint, found in refused.items():
+            self._problems.add(path, f"{spelled} at seq_len {', '.join(map(str, found))}: {complaint}")
+        return not refused
