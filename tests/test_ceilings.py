@@ -4,16 +4,21 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from rnnbench import ceilings, worker
 from rnnbench.backend import Backend, Workload
 from rnnbench.case import Case
-from rnnbench.ceilings import for_case, limit, measure
+from rnnbench.ceilings import for_case, measure
 from rnnbench.costs import Cost
 from rnnbench.errors import CaseError
 from rnnbench.executor import Outcome
+from rnnbench.implementation import Implementation
+from rnnbench.registry import Registry
+from rnnbench.roofline import limit
 from rnnbench.timing import TimingSettings
 
 ROOF = {"flops_per_second": 1e9, "bytes_per_second": 1e8, "disturbed": 0.0}
@@ -54,6 +59,14 @@ def test_known_work_gives_its_known_rate(monkeypatch):
     assert found["bytes_per_second"] == pytest.approx(50e3, rel=0.3)
 
 
+@pytest.mark.parametrize(("times", "disturbed"), [([1.04, 1.0, 1.03, 2.0], 0), ([1.0, 1.2, 1.1, 1.3], 1), ([1, 1], 1)])
+def test_a_ceiling_holds_where_it_was_reached_three_times(monkeypatch, times, disturbed):
+    timed = SimpleNamespace(samples=times)
+    monkeypatch.setattr(ceilings.timing, "measure", lambda *_: timed)
+    found = measure(Sleeper(), "cpu", "float32", None)
+    assert found == {"flops_per_second": 1000, "bytes_per_second": 50, "disturbed": disturbed}
+
+
 def test_a_backend_without_ceilings_says_so():
     class Bare(Sleeper):
         ceilings = Backend.ceilings
@@ -62,15 +75,41 @@ def test_a_backend_without_ceilings_says_so():
         measure(Bare(), "cpu", "float32", None)
 
 
-class Jobs:
-    """Counts the jobs it is given, and answers them."""
+class Here(Sleeper):
+    """A backend of that name with one device."""
 
-    def __init__(self, status="ok", ceilings=ROOF):
-        self.status, self.ceilings, self.asked = status, ceilings, []
+    def __init__(self, name, device="cpu"):
+        self.name, self.device = name, device
+
+    def devices(self):
+        return {self.device: None}
+
+
+def _never(*_) -> Any:
+    raise AssertionError("a ceiling needs no implementation")
+
+
+def registry(*backends):
+    some = Implementation("any", "", supports=lambda *_: None, build=_never)
+    return Registry(
+        backends={backend.name: backend for backend in backends},
+        implementations={(backend.name, "any"): replace(some, backend=backend.name) for backend in backends},
+    )
+
+
+ONE = registry(Here("torch"))
+
+
+class Jobs:
+    """Counts the jobs it is given, and answers them: all alike, or by backend."""
+
+    def __init__(self, status="ok", ceilings=ROOF, **by_backend):
+        self.status, self.ceilings, self.by_backend, self.asked = status, ceilings, by_backend, []
 
     def __call__(self, kind, case):
-        self.asked.append(kind)
-        return Outcome("ok", {"status": self.status, "reason": "", "ceilings": self.ceilings})
+        self.asked.append(case.backend)
+        found = self.by_backend.get(case.backend, self.ceilings)
+        return Outcome("ok", {"status": self.status, "reason": "", "ceilings": found})
 
 
 @pytest.fixture
@@ -81,34 +120,50 @@ def cache(monkeypatch, tmp_path):
 
 def test_ceilings_are_measured_once_per_machine(cache):
     jobs = Jobs()
-    assert for_case(CASE, jobs, "env", {}) == ROOF
-    assert for_case(CASE, jobs, "env", {}) == ROOF  # another run: from the file
-    assert jobs.asked == ["ceilings"]
+    assert for_case(CASE, ONE, jobs, "env", {}) == ROOF
+    assert for_case(CASE, ONE, jobs, "env", {}) == ROOF  # another run: from the file
+    assert jobs.asked == ["torch"]
     (file,) = cache.iterdir()
     assert file.name == "env-torch-cpu-float32-all.json"
     assert json.loads(file.read_text())["measured"] > 0
 
 
-@pytest.mark.parametrize("change", [{"backend": "jax"}, {"dtype": "float64"}, {"device": "cuda"}, {"threads": 2}])
-def test_another_backend_dtype_device_or_thread_count_is_measured_apart(cache, change):
-    jobs, known = Jobs(), {}
-    for_case(CASE, jobs, "env", known)
-    for_case(replace(CASE, seq_len=99, cell="lstm"), jobs, "env", known)
+@pytest.mark.parametrize("change", [{"dtype": "float64"}, {"device": "cuda"}, {"threads": 2}])
+def test_another_dtype_device_or_thread_count_is_measured_apart(cache, change):
+    jobs, known, both = Jobs(), {}, registry(Here("torch"), Here("gpus", "cuda"))
+    for_case(CASE, both, jobs, "env", known)
+    for_case(replace(CASE, seq_len=99, cell="lstm"), both, jobs, "env", known)
     assert len(jobs.asked) == 1
-    for_case(replace(CASE, **change), jobs, "env", known)
+    for_case(replace(CASE, **change), both, jobs, "env", known)
     assert len(jobs.asked) == 2
+
+
+def test_a_device_has_one_ceiling_whichever_backend_reaches_it(cache):
+    """The best product of one and the best stream of another: the limit of the machine, not of a framework."""
+    jobs, known = Jobs(torch={**ROOF, "flops_per_second": 3e9}, jax={**ROOF, "bytes_per_second": 3e8}), {}
+    both = registry(Here("torch"), Here("jax"))
+    for backend in ("torch", "jax"):
+        found = for_case(replace(CASE, backend=backend), both, jobs, "env", known)
+        assert found == {"flops_per_second": 3e9, "bytes_per_second": 3e8, "disturbed": 0}
+    assert jobs.asked == ["torch", "jax"]
+
+
+def test_only_what_was_disturbed_and_taken_makes_a_ceiling_doubtful(cache):
+    slow = {"flops_per_second": 1e8, "bytes_per_second": 1e7, "disturbed": 1.0}
+    both = registry(Here("torch"), Here("jax"))
+    assert for_case(CASE, both, Jobs(jax=slow), "env", {}) == ROOF
 
 
 def test_without_an_environment_nothing_is_kept(cache):
     jobs = Jobs()
-    for_case(CASE, jobs, "", {})
+    for_case(CASE, ONE, jobs, "", {})
     assert not cache.exists()
 
 
 def test_what_could_not_be_measured_is_asked_once_a_run_and_not_kept(cache):
     jobs, known = Jobs("failed"), {}
-    assert for_case(CASE, jobs, "env", known) is None
-    assert for_case(CASE, jobs, "env", known) is None
+    assert for_case(CASE, ONE, jobs, "env", known) is None
+    assert for_case(CASE, ONE, jobs, "env", known) is None
     assert len(jobs.asked) == 1
     assert not cache.exists()
 
@@ -117,17 +172,19 @@ def test_what_could_not_be_measured_is_asked_once_a_run_and_not_kept(cache):
     "text", ["", "{", "[]", '{"flops_per_second": 1}', json.dumps({**ROOF, "bytes_per_second": 0})]
 )
 def test_a_damaged_file_is_measured_again(cache, text):
-    for_case(CASE, Jobs(), "env", {})
+    for_case(CASE, ONE, Jobs(), "env", {})
     (file,) = cache.iterdir()
     file.write_text(text)
     jobs = Jobs()
-    assert for_case(CASE, jobs, "env", {}) == ROOF
+    assert for_case(CASE, ONE, jobs, "env", {}) == ROOF
     assert jobs.asked
 
 
 def test_ceilings_of_a_busy_machine_serve_this_run_and_are_not_kept(cache):
     jobs, known = Jobs(ceilings={**ROOF, "disturbed": 1.0}), {}
-    assert for_case(CASE, jobs, "env", known) == for_case(CASE, jobs, "env", known) == {**ROOF, "disturbed": 1.0}
+    assert (
+        for_case(CASE, ONE, jobs, "env", known) == for_case(CASE, ONE, jobs, "env", known) == {**ROOF, "disturbed": 1.0}
+    )
     assert len(jobs.asked) == 1
     assert not cache.exists()
 
@@ -135,7 +192,7 @@ def test_ceilings_of_a_busy_machine_serve_this_run_and_are_not_kept(cache):
 def test_a_folder_that_cannot_be_written_only_costs_time(cache):
     cache.parent.parent.mkdir(exist_ok=True)
     cache.parent.write_text("a file where the folder should be")
-    assert for_case(CASE, Jobs(), "env", {}) == ROOF
+    assert for_case(CASE, ONE, Jobs(), "env", {}) == ROOF
 
 
 @pytest.mark.parametrize("backend", ["torch", "jax"])

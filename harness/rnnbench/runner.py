@@ -154,7 +154,7 @@ class Runner:
         """What a measurement is told besides its case: the machine's ceilings, where its probe uses them."""
         if not self.registry.probes[case.probe].uses_ceilings:
             return {}
-        return {"ceilings": ceilings.for_case(case, self._job, self.environment, self.ceilings)}
+        return {"ceilings": ceilings.for_case(case, self.registry, self._job, self.environment, self.ceilings)}
 
     def _verdict(self, case: Case, seconds: dict[str, float]) -> Outcome:
         """The verification of the program this case runs, done once per program."""

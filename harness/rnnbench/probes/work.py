@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from rnnbench.backend import Pass, Program
-from rnnbench.ceilings import limit
 from rnnbench.context import Context
 from rnnbench.errors import CaseError
 from rnnbench.quantity import Quantity, Value
+from rnnbench.roofline import limit
 
 if TYPE_CHECKING:
     from rnnbench.costs import Cost
@@ -115,7 +115,7 @@ def share_of_limit(context: Context, name: str, mode: Pass, time: Value, seq_len
     notes = []
     if context.ceilings.get("disturbed"):
         notes.append(
-            f"{name}: the machine was busy when its ceilings were measured: the share of the limit is too high"
+            f"{name}: the machine was busy when its ceilings were measured: the share of the limit may be too high"
         )
     elif found.share > 1:
         notes.append(f"{name}: {found.share:.0%} of the limit: what it works on must have stayed in a cache")
