@@ -29,6 +29,10 @@ class Task:
         A validation loss at or below this counts as solved: it is the target of `steps_to_target`.
     check(T, **options) -> None | "one sentence why T or an option is impossible"
     input_size, output_size: D and O; functions of the options where they depend on them.
+    encode(text, **options) -> ids_T, and decode(ids_T, **options) -> text
+        Only for tasks over text, whose inputs are one-hot ids and whose outputs are the logits of the next id: a model
+        trained on one can write text (`rnnbench.probes.sampling`). encode raises UsageError for what has no id; it is
+        asked before anything runs.
     requires: packages beyond the core that `batch` imports (`sklearn`, ...), so that their absence is a clear skip.
     options: names and defaults of what the functions accept beyond T and B; users write `copy(symbols=8)`.
     """
@@ -46,6 +50,8 @@ class Task:
     source: str = ""
     requires: tuple[str, ...] = ()
     options: Mapping[str, Option] = field(default_factory=dict)
+    encode: Callable[..., Array] | None = None
+    decode: Callable[..., str] | None = None
     sizes: Callable[..., Mapping[str, int]] | None = None
     """sizes(**options) -> sequences per split, for tasks on fixed data; None for endless synthetic data."""
 

