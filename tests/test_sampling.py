@@ -12,10 +12,13 @@ import pytest
 from rnnbench import oracle, registry
 from rnnbench.case import Case
 from rnnbench.context import resolve
-from rnnbench.errors import Diverged
+from rnnbench.errors import Diverged, SuiteError
 from rnnbench.model import Weights
+from rnnbench.probe import Probe
 from rnnbench.probes import sampling
 from rnnbench.probes.sampling import check, draw, sample, write
+from rnnbench.quantity import Measurement
+from suite_registry import planned
 
 PROGRAMS = [("torch", "eager"), ("torch", "native"), ("jax", "scan")]
 SETTINGS = {"prompt": "abc", "temperature": 1.0, "sample_length": 30, "replicate": 0}
@@ -177,13 +180,28 @@ def test_outputs_that_are_not_finite_are_divergence(bad):
     ],
 )
 def test_a_prompt_that_cannot_be_read_is_refused_before_anything_runs(plugins, task, prompt, said):
-    found = check(SETTINGS | {"prompt": prompt}, plugins.tasks[task])
+    found = check(SETTINGS | {"prompt": prompt}, plugins.tasks[task], {})
     assert found is None if said is None else said in found
 
 
 def test_the_prompt_is_read_with_the_vocabulary_of_the_users_file(plugins, tmp_path):
     (tmp_path / "own.txt").write_text("æøå" * 500, encoding="utf-8")
     text, options = plugins.tasks["text"], {"file": str(tmp_path / "own.txt"), "train_size": 0}
-    assert check(SETTINGS | {"prompt": "øå"}, text, **options) is None
-    refused = check(SETTINGS | {"prompt": "øo"}, text, **options)
+    assert check(SETTINGS | {"prompt": "øå"}, text, options) is None
+    refused = check(SETTINGS | {"prompt": "øo"}, text, options)
     assert refused == "prompt 'øo': character 'o' is not among the 3 that the model knows: 'åæø'"
+
+
+@dataclasses.dataclass(frozen=True)
+class Prompted:
+    task: str
+    prompt: str | None = None
+
+
+def test_a_suite_with_such_a_prompt_is_refused_whole(plugins, tmp_path):
+    probe = Probe("writes", 1, Prompted, (), lambda context: Measurement(), uses_task=True, check=check)
+    asked = {"tasks": dict(plugins.tasks), "probes": {"writes": probe}}
+    suite = "name: s\ngrid: {cell: rnn, seq_len: 8}\nprobes:\n  writes: {task: english_text, prompt: [In, %s]}\n"
+    assert len(planned(tmp_path, suite % "the", **asked).cases) == 4
+    with pytest.raises(SuiteError, match=r"suite.yaml:4: probes.writes: prompt 'ŷ': character 'ŷ' is not among the 64"):
+        planned(tmp_path, suite % "ŷ", **asked)

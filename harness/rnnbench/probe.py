@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rnnbench.quantity import Measurement, Quantity
 
 if TYPE_CHECKING:
+    from rnnbench.cell import Option
     from rnnbench.context import Context
+    from rnnbench.task import Task
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,9 @@ class Probe:
         ignores `implementation` runs on the backend's stepwise reference.
     uses_task: the probe trains on a task (its settings have the field `task`, which then fixes input and output sizes;
         where that is None, the case has no task).
+    check(settings, task, options) -> None | "one sentence why these settings do not go with the task"
+        For probes that use one; asked before anything runs. settings: as in `Case.settings`, complete; options: the
+        task's, complete.
     uses_ceilings: `measure` wants to know what the machine can do at best (`Context.ceilings`).
     doc: one sentence for `rnnbench list`.
     """
@@ -38,5 +43,6 @@ class Probe:
     measure: Callable[[Context], Measurement]
     ignores: tuple[str, ...] = ()
     uses_task: bool = False
+    check: Callable[[Mapping[str, Any], Task, Mapping[str, Option]], str | None] = lambda *_: None
     uses_ceilings: bool = False
     doc: str = ""

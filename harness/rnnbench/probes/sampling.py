@@ -35,7 +35,7 @@ class Written:
     seconds: list[float]
 
 
-def check(settings: Mapping[str, Any], task: Task, **options: Option) -> str | None:
+def check(settings: Mapping[str, Any], task: Task, options: Mapping[str, Option]) -> str | None:
     """Why the settings `prompt`, `temperature` and `sample_length` are impossible on this task, or None."""
     prompt = settings["prompt"]
     if prompt is None:

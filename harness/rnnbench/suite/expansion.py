@@ -189,6 +189,8 @@ class _Tasks:
         task = self._registry.tasks[spelling.parse(spelled)[0]]
         options = {**task.options, **spelling.checked(spelled, "task", task.options)}
         possible = self._possible({point[_SEQ_LEN] for point in points}, task, spelled, options, path)
+        if possible and (said := self._problems.ask(path[:2], "check", lambda: probe.check(settings, task, options))):
+            self._problems.add(path[:2], said)
         if spelled not in self._sizes and possible:  # of what the check refuses, the size may not even be known
             self._sizes[spelled] = self._problems.ask(
                 path, f"task {spelled}: input_size", lambda: task.inputs(**options)
