@@ -32,6 +32,8 @@ class Case:
     cell, and `settings["task"]` where there is one, are in canonical spelling, `lstm(forget_bias=5)`.
     implementation may be `auto`; the record names what it became. threads None: one per physical core.
     settings: the probe's own settings, JSON values, complete with defaults. probe_version: as in the probe.
+    params: the parameter count that hidden_size was solved for, None where the suite gave a size. How a size was asked
+    for does not change what is measured, so it is no part of `id`.
     """
 
     probe: str
@@ -50,16 +52,17 @@ class Case:
     seed: int = 0
     probe_version: int = 1
     settings: Mapping[str, Any] = field(default_factory=dict)
+    params: int | None = None
 
     @property
     def id(self) -> str:
-        """12 hex digits of the hash of all fields: the same case has the same id in every run and on every machine."""
-        return digest(vars(self))
+        """12 hex digits of the hash of all fields but `params`: the same case has the same id everywhere."""
+        return digest({key: value for key, value in vars(self).items() if key != "params"})
 
     @property
     def program_id(self) -> str:
         """Hash of what fixes the program that is verified: all but the probe, its settings, and the seed."""
-        ignored = {"probe", "probe_version", "settings", "seed", "dropout"}
+        ignored = {"probe", "probe_version", "settings", "seed", "dropout", "params"}
         return digest({key: value for key, value in vars(self).items() if key not in ignored})
 
     @property

@@ -71,7 +71,10 @@ def describe(error: BaseException) -> str:
 def _measure(context: Context, registry: Registry, job: Job) -> dict[str, Any]:
     probe = registry.probes[context.case.probe]
     measurement = probe.measure(replace(context, ceilings=job.get("ceilings")))
-    return measurement_json(measurement, {quantity.name: quantity for quantity in probe.quantities})
+    found = measurement_json(measurement, {quantity.name: quantity for quantity in probe.quantities})
+    if context.case.params is not None:
+        found["details"]["parameters"] = context.weights().count
+    return found
 
 
 def measurement_json(measurement: Measurement, quantities: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from rnnbench.record import Record
 if TYPE_CHECKING:
     import pandas as pd
 
-CASE_COLUMNS = ("probe", "probe_version", *AXES, "seed")
+CASE_COLUMNS = ("probe", "probe_version", *AXES, "params", "seed")
 RECORD_COLUMNS = ("status", "reason", "verified", "environment", "started", "seconds")
 VALUE_COLUMNS = ("quantity", "unit", "better", "value", "low", "high", "half_width", "bound", "origin", "samples")
 _AXES_THEN_REQUESTED = (*CASE_COLUMNS, "requested")

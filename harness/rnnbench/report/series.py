@@ -100,18 +100,26 @@ class Series:
     """One row: its values of the panel's axes, and its groups by sequence length.
 
     program: its name without the cell, with what else tells it apart: `torch/native`, `torch/native, float16`.
-    verified: false where some record's program was never checked against the oracle.
+    verified: false where some record's program was never checked against the oracle. matched: its hidden size was
+    solved for a parameter count, which then is what rows must share to be ranked.
     """
 
     axes: Mapping[str, Any]
     groups: Mapping[int, Group]
     program: str
     verified: bool
+    matched: bool = False
 
     @property
     def contest(self) -> tuple[Any, ...]:
         """Rows with the same value may be ranked against each other."""
-        return tuple(value for axis, value in self.axes.items() if axis not in COMPETING)
+        return tuple(self.problem.values())
+
+    @property
+    def problem(self) -> dict[str, Any]:
+        """The axes that rows must share to be ranked against each other, with their values."""
+        free = COMPETING | {"hidden_size"} if self.matched else COMPETING
+        return {axis: value for axis, value in self.axes.items() if axis not in free}
 
     @property
     def name(self) -> str:
@@ -205,6 +213,8 @@ def _columns(records: list[Record], resolved: Mapping[tuple[str, ...], str]) -> 
     cases = [record.case for record in records]
     columns = {axis: list(map(attrgetter(axis), cases)) for axis in _PLAIN_AXES}
     columns["implementation"] = [_program(record, resolved) for record in records]
+    if any(case.params for case in cases):
+        columns["params"] = [case.params for case in cases]
     for name in dict.fromkeys(key for case in cases for key in case.settings):
         untrained = name in SHOWN_SETTINGS and all(case.settings.get("task", "") is None for case in cases)
         if name not in ("task", *REPLICATES, *columns) and not untrained:
@@ -219,14 +229,16 @@ def _series(
     for record, *key in zip(records, *columns, strict=True):
         found[tuple(key)][record.case.seq_len].append(record)
     group = _tune if tuned else lambda members: Group(tuple(members))
+    matched = all(record.case.params for record in records)
     telling = [axis for axis, column in zip(axes, columns, strict=True) if axis == "implementation" or _varies(column)]
+    telling = [axis for axis in telling if axis != "cell" and not (matched and axis == "hidden_size")]
     series = []
     for key, lengths in sorted(found.items(), key=_by_appearance(axes, columns)):
         values = dict(zip(axes, key, strict=True))
-        program = ", ".join(axis_text(axis, values[axis]) for axis in telling if axis != "cell")
+        program = ", ".join(axis_text(axis, values[axis]) for axis in telling)
         verified = all(record.verified != "none" for members in lengths.values() for record in members)
         groups = {length: group(members) for length, members in lengths.items()}
-        series.append(Series(values, groups, program, verified))
+        series.append(Series(values, groups, program, verified, matched))
     return tuple(series)
 
 

@@ -289,7 +289,7 @@ def _layers(count: int) -> str:
 def _worth_showing(axis: str, value: Any) -> bool:
     if axis in ("cell", "implementation", "device", "dtype", "batch_size", "hidden_size", "input_size", "layers"):
         return True
-    return bool(value) and axis in ("dropout", "threads", "environment", *SHOWN_SETTINGS)
+    return bool(value) and axis in ("dropout", "threads", "params", "environment", *SHOWN_SETTINGS)
 
 
 def _legend(blocks: Sequence[Block]) -> dict[str, str]:

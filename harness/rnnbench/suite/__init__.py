@@ -19,7 +19,7 @@ The format:
       device: [cpu, cuda]             # default cpu; absent ones are skipped with a reason
       dtype: float32
       batch_size: 16
-      hidden_size: 128
+      hidden_size: 128                # or `params: 100000`: each cell's size solved to have so many, within 2 %
       input_size: 32                  # a task sets its own
       layers: 1
       dropout: 0

@@ -14,7 +14,8 @@ from rnnbench import spelling
 from rnnbench.case import AXES, Case, digest
 from rnnbench.probe import Probe
 from rnnbench.suite.document import Document
-from rnnbench.suite.names import Names, Registry
+from rnnbench.suite.matching import Matching, Point
+from rnnbench.suite.names import Names, Params, Registry
 from rnnbench.suite.overrides import matches, overridden, selected
 from rnnbench.suite.problems import KeyPath, Problems
 from rnnbench.suite.schema import Grid, ProbeEntry, validated
@@ -24,8 +25,6 @@ from rnnbench.task import Task
 MAX_CASES = 100_000
 Block = dict[str, tuple[Any, ...]]
 """A product of cases: axis -> values, every axis there, in the order of AXES."""
-Point = tuple[Any, ...]
-"""One value per axis, in the order of AXES."""
 _SEQ_LEN, _INPUT_SIZE = AXES.index("seq_len"), AXES.index("input_size")
 
 
@@ -68,11 +67,20 @@ class _Question:
         """For the resolved suite: settings that vary as lists, all others as they are."""
         settings = {key: _distinct(variant[key] for variant in self.variants) for key in self.variants[0]}
         single = {key: values[0] if len(values) == 1 else values for key, values in settings.items()}
-        return {"version": self.probe.version, "settings": single, "grid": self.axes}
+        return {"version": self.probe.version, "settings": single, "grid": _written(self.axes)}
 
 
 def _distinct(values: Iterable[Any]) -> list[Any]:
     return list({json.dumps(value): value for value in values}.values())
+
+
+def _written(block: Block) -> Block:
+    """The axes as a suite writes them: `params` where parameters are matched."""
+    sizes = block.get("hidden_size", ())
+    if not any(isinstance(size, Params) for size in sizes):
+        return block
+    others = {axis: values for axis, values in block.items() if axis != "hidden_size"}
+    return others | {"params": tuple(size.count for size in sizes)}
 
 
 def plan(document: Document, registry: Registry, only: Sequence[str] = (), overrides: Sequence[str] = ()) -> Plan:
@@ -99,7 +107,7 @@ def plan(document: Document, registry: Registry, only: Sequence[str] = (), overr
     cases = _cases(questions, exclude, suite.seed, names, problems)
     resolved = {
         **{key: getattr(suite, key) for key in ("name", "description", "seed", "executor", "timeout")},
-        "grid": {**grid, "include": include, "exclude": exclude},
+        "grid": {**_written(grid), "include": [*map(_written, include)], "exclude": [*map(_written, exclude)]},
         "probes": {question.probe.name: question.resolved for question in questions},
     }
     return Plan(
@@ -132,23 +140,25 @@ def _cases(
     if (count := sum(question.size for question in questions)) > MAX_CASES:
         problems.add(("grid",), f"the lists multiply to {count:,} cases; at most {MAX_CASES:,} are allowed")
     problems.stop()
-    tasks = _Tasks(names.registry, problems)
+    tasks, matching = _Tasks(names.registry, problems), Matching(names.registry, problems)
     found: list[tuple[int, int, Case]] = []
     for order, question in enumerate(questions):
         points = _points(question, exclude)
         for settings in question.variants:
             trains = question.probe.uses_task and settings["task"] is not None
-            fitted = tasks.fitted(question.probe, settings, points) if trains else points
-            found += [(point[_SEQ_LEN], order, _case(question.probe, point, settings, seed)) for point in fitted]
+            fitted, outputs = tasks.fitted(question.probe, settings, points) if trains else (points, None)
+            for point, params in matching.solved(fitted, settings, outputs).items():
+                found.append((point[_SEQ_LEN], order, _case(question.probe, point, settings, seed, params)))
     if not found:
         problems.add(("grid", "exclude"), "no case is left; exclude less")
     problems.stop()
     return tuple(case for _, _, case in sorted(found, key=itemgetter(0, 1)))
 
 
-def _case(probe: Probe, point: Point, settings: Settings, seed: int) -> Case:
+def _case(probe: Probe, point: Point, settings: Settings, seed: int, params: int | None) -> Case:
     axes = dict(zip(AXES, point, strict=True))
-    return Case(probe=probe.name, **axes, seed=seed, probe_version=probe.version, settings=settings)
+    more = {"seed": seed, "probe_version": probe.version, "settings": settings, "params": params}
+    return Case(probe=probe.name, **axes, **more)
 
 
 def _points(question: _Question, exclude: Sequence[Block]) -> list[Point]:
@@ -180,23 +190,26 @@ class _Tasks:
 
     def __init__(self, registry: Registry, problems: Problems) -> None:
         self._registry, self._problems = registry, problems
-        self._sizes: dict[str, int | None] = {}
+        self._sizes: dict[tuple[str, str], int | None] = {}
         self._complaints: dict[tuple[str, int], str | None] = {}
 
-    def fitted(self, probe: Probe, settings: Settings, points: Iterable[Point]) -> list[Point]:
-        """The points with the task's input size; notes a problem for every length the task cannot have."""
+    def fitted(self, probe: Probe, settings: Settings, points: Iterable[Point]) -> tuple[list[Point], int | None]:
+        """The points with the task's input size, and its outputs; notes a problem for every length it cannot have."""
         spelled, path = settings["task"], ("probes", probe.name, "task")
         task = self._registry.tasks[spelling.parse(spelled)[0]]
         options = {**task.options, **spelling.checked(spelled, "task", task.options)}
         possible = self._possible({point[_SEQ_LEN] for point in points}, task, spelled, options, path)
         if possible and (said := self._problems.ask(path[:2], "check", lambda: probe.check(settings, task, options))):
             self._problems.add(path[:2], said)
-        if spelled not in self._sizes and possible:  # of what the check refuses, the size may not even be known
-            self._sizes[spelled] = self._problems.ask(
-                path, f"task {spelled}: input_size", lambda: task.inputs(**options)
-            )
-        size = self._sizes.get(spelled)
-        return list(dict.fromkeys((*point[:_INPUT_SIZE], size, *point[_INPUT_SIZE + 1 :]) for point in points))
+        asked = {"input_size": task.inputs, "output_size": task.outputs}
+        if (spelled, "input_size") not in self._sizes and possible:  # of what the check refuses, none may be known
+            for name, size in asked.items():
+                self._sizes[spelled, name] = self._problems.ask(
+                    path, f"task {spelled}: {name}", lambda size=size: size(**options)
+                )
+        inputs, outputs = (self._sizes.get((spelled, name)) for name in asked)
+        fitted = dict.fromkeys((*point[:_INPUT_SIZE], inputs, *point[_INPUT_SIZE + 1 :]) for point in points)
+        return list(fitted), outputs
 
     def _possible(self, lengths: Iterable[int], task: Task, spelled: str, options: Settings, path: KeyPath) -> bool:
         """Whether the task can have every length; what its check says of all lengths alike is said once."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from rnnbench import spelling
@@ -33,6 +34,14 @@ class Registry(Protocol):
     def executors(self) -> Mapping[str, Executor]: ...  # noqa: D102
     @property
     def implementations(self) -> Mapping[tuple[str, str], Implementation]: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class Params:
+    """A parameter count that stands for a hidden size until the model is known. path: where the suite says it."""
+
+    count: int
+    path: KeyPath = field(default=(), compare=False)
 
 
 class Names:
@@ -70,6 +79,11 @@ class Names:
         for axis, values in axes.given().items():
             items = [self._value(axis, value, (*path, axis, index)) for index, value in enumerate(values)]
             found[axis] = tuple(dict.fromkeys(items))
+        if axes.params:
+            if "hidden_size" in axes.model_fields_set:
+                self._problems.add((*path, "params"), "`params` and `hidden_size` both say how large; keep one of them")
+            counts = [Params(count, (*path, "params", index)) for index, count in enumerate(axes.params)]
+            found["hidden_size"] = tuple(dict.fromkeys(counts))
         return found
 
     def _value(self, axis: str, value: Any, path: KeyPath) -> Any:

@@ -18,6 +18,9 @@ from rnnbench.suite.schema import Suite
 _ABSENT = object()
 _SEPARATOR = re.compile(r"[,;](?![^(]*\))")
 _SETTABLE = [key for key in Suite.model_fields if key not in ("plugins", "profiles")]
+_GRID = (*AXES, "params")
+_RIVALS = {"params": "hidden_size", "hidden_size": "params"}
+"""Two ways to say one thing: to override the one is to drop the other."""
 
 
 def overridden(document: Document, overrides: Sequence[str]) -> tuple[dict[str, Any], Places]:
@@ -48,9 +51,9 @@ def _patch(text: str) -> tuple[dict[str, Any], Places]:
     parts = key.strip().split(".")
     if not equals or not all(parts):
         raise SuiteError(f"{place.text}: write `key=value`, for instance `seq_len=64` or `grid.cell=[lstm, gru]`.")
-    if parts[0] not in (*_SETTABLE, *AXES, "profile") or (parts[0] == "profile" and len(parts) > 1):
-        raise SuiteError(f"{place.text}: {unknown('key', key, [*_SETTABLE, *AXES, 'profile'])}")
-    path: KeyPath = ("grid", *parts) if parts[0] in AXES else tuple(parts)
+    if parts[0] not in (*_SETTABLE, *_GRID, "profile") or (parts[0] == "profile" and len(parts) > 1):
+        raise SuiteError(f"{place.text}: {unknown('key', key, [*_SETTABLE, *_GRID, 'profile'])}")
+    path: KeyPath = ("grid", *parts) if parts[0] in _GRID else tuple(parts)
     value, places = parse(value_text, place.text, lines=False)
     for part in reversed(path):
         value = {part: value}
@@ -68,6 +71,8 @@ def _overlay(
 ) -> None:
     """Merge `patch` over `data` in place; `here` and `there` are their paths in the two sets of places."""
     for key, value in patch.items():
+        if here[-1:] == ("grid",) and key in _RIVALS and _RIVALS[key] not in patch:
+            data.pop(_RIVALS[key], None)
         path, source, old = (*here, key), (*there, key), data.get(key)
         if isinstance(old, dict) and isinstance(value, dict):
             _overlay(old, places, value, patch_places, path, source)
@@ -126,7 +131,7 @@ def _kept(cases: Sequence[Case], key: str, patterns: Sequence[str]) -> set[str]:
     values = {_text(value): value for case in cases if (value := _value(case, key)) is not _ABSENT}
     if not values:
         settings = dict.fromkeys(name for case in cases for name in case.settings)
-        raise UsageError(f"--only {key}=...: {unknown('key', key, dict.fromkeys(['probe', *AXES, *settings]))}")
+        raise UsageError(f"--only {key}=...: {unknown('key', key, dict.fromkeys(['probe', *_GRID, *settings]))}")
     kept: set[str] = set()
     for pattern in patterns:
         found = {text for text, value in values.items() if matches(pattern, value)}
@@ -157,7 +162,7 @@ def _canonical(text: str) -> str | None:
 
 
 def _value(case: Case, key: str) -> Any:
-    return getattr(case, key) if key in (*AXES, "probe") else case.settings.get(key, _ABSENT)
+    return getattr(case, key) if key in (*_GRID, "probe") else case.settings.get(key, _ABSENT)
 
 
 def _text(value: Any) -> str:

@@ -28,10 +28,13 @@ def _listed(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else (value,)
 
 
+LARGEST = 2**16
+"""Of any size: features, sequences in a batch."""
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 _Dtype = Literal["float32", "float64", "bfloat16", "float16"]
 _Steps = Annotated[int, Field(ge=1, le=2**20)]
-_Size = Annotated[int, Field(ge=1, le=2**16)]
+_Size = Annotated[int, Field(ge=1, le=LARGEST)]
+_Count = Annotated[int, Field(ge=1, le=10**8)]
 _Depth = Annotated[int, Field(ge=1, le=64)]
 _Rate = Annotated[float, Field(ge=0, lt=1)]
 _Threads = Annotated[int, Field(ge=1, le=1024)] | None
@@ -54,6 +57,12 @@ _Dtypes = Annotated[tuple[_Dtype, ...], _LIST, _axis("Floating-point types."), _
 _SeqLens = Annotated[tuple[_Steps, ...], _LIST, _axis("Time steps of a sequence."), _OR_ONE]
 _Batches = Annotated[tuple[_Size, ...], _LIST, _axis("Sequences in a batch."), _OR_ONE]
 _Features = Annotated[tuple[_Size, ...], _LIST, _axis("Features; a task sets the input size itself."), _OR_ONE]
+_Counts = Annotated[
+    tuple[_Count, ...],
+    _LIST,
+    _axis("Parameters, in place of `hidden_size`: each cell's is solved to have so many, within 2 %."),
+    _OR_ONE,
+]
 _Layers = Annotated[tuple[_Depth, ...], _LIST, _axis("Stacked layers."), _OR_ONE]
 _Dropouts = Annotated[tuple[_Rate, ...], _LIST, _axis("Share dropped between layers in training."), _OR_ONE]
 _ThreadCounts = Annotated[tuple[_Threads, ...], _LIST, _axis("CPU threads; null: one per physical core."), _OR_ONE]
@@ -66,7 +75,9 @@ class _Strict(BaseModel):
 
 
 class Axes(_Strict):
-    """Some axes of the grid, each one value or a list."""
+    """Some axes of the grid, each one value or a list; `params` is another way to give `hidden_size`."""
+
+    model_config = ConfigDict(json_schema_extra={"not": {"required": ["hidden_size", "params"]}})
 
     cell: _Cells = ()
     backend: _Backends = ()
@@ -80,6 +91,7 @@ class Axes(_Strict):
     layers: _Layers = ()
     dropout: _Dropouts = ()
     threads: _ThreadCounts = ()
+    params: _Counts = ()
 
     def given(self) -> dict[str, tuple[Any, ...]]:
         """The axes that are there, in the order of AXES."""
@@ -209,6 +221,6 @@ def _unknown_key(path: KeyPath) -> str:
         top = Suite
     if parents:
         return unknown("key", key, (GridPatch if parents == ("grid",) else Axes).model_fields)
-    if key in AXES:
+    if key in Axes.model_fields:
         return f"an axis stands under `grid:`, not here; allowed: {', '.join(top.model_fields)}."
     return unknown("key", key, top.model_fields)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from rnnbench.report import findings, units
 from rnnbench.report.html.derived import SPEEDUP
 from rnnbench.report.html.runs import AXIS
-from rnnbench.report.series import COMPETING, Entry, Panel, Series
+from rnnbench.report.series import Entry, Panel, Series
 
 
 class Found(NamedTuple):
@@ -122,7 +122,7 @@ def _contest(found: Sequence[Found]) -> list[Found]:
     """Those that solve the problem of the first one at the longest length; other runs are competitors."""
     longest = max(one.length for one in found)
     rivals = [one for one in found if one.length == longest]
-    problems = [{a: v for a, v in one.series.axes.items() if a not in COMPETING and a != AXIS} for one in rivals]
+    problems = [{axis: value for axis, value in one.series.problem.items() if axis != AXIS} for one in rivals]
     return [one for one, problem in zip(rivals, problems, strict=True) if problem == problems[0]]
 
 

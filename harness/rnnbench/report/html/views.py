@@ -22,14 +22,18 @@ from rnnbench.report.units import scale_for, words
 WIDE = 8
 """An axis is logarithmic where the positive numbers along it differ by more than this factor."""
 LENGTH = "seq_len"
-NUMERIC_AXES = ("batch_size", "hidden_size", "threads", "layers", "dropout", "weight_decay", "train_size", "bptt")
+NUMERIC_AXES = (
+    *("batch_size", "hidden_size", "params", "threads", "layers"),
+    *("dropout", "weight_decay", "train_size", "bptt"),
+)
 """Axes and settings that can take the place of T below a plot, where they vary."""
-DOUBLED = (LENGTH, "batch_size", "hidden_size", "threads", "train_size")
+DOUBLED = (LENGTH, "batch_size", "hidden_size", "params", "threads", "train_size")
 """Axes whose values people double: always logarithmic."""
 _TITLES = {
     LENGTH: "sequence length T (steps)",
     "batch_size": "batch size",
     "hidden_size": "hidden size",
+    "params": "parameters",
     "lag": "lag (steps back from the loss)",
     "step": "training step",
 }
@@ -85,7 +89,7 @@ def place_of(panel: Panel, series: Series) -> Place:
 
 def program_of(series: Series, without: str = "") -> str:
     """What tells a series apart beside its cell and place: `torch/native`, `torch/native, batch 32`."""
-    hidden = ("cell", "device", AXIS, without)
+    hidden = ("cell", "device", AXIS, without, *(["hidden_size"] if series.matched else []))
     told = [axis_text(axis, value) for axis, value in series.axes.items() if axis not in hidden and value is not None]
     return ", ".join(told) + ("" if series.verified else " (unverified)")
 
@@ -150,7 +154,8 @@ def _against_axis(panel: Panel, quantity: str, axis: str) -> Iterator[View]:
         for series in panel.series:
             value = series.axes[axis]
             if length in series.groups and isinstance(value, (int, float)):
-                others = tuple(item for item in series.axes.items() if item[0] != axis)
+                follows = ("hidden_size",) if axis == "params" else ()
+                others = tuple(item for item in series.axes.items() if item[0] not in (axis, *follows))
                 found[others].append((series, value, series.groups[length].entry(quantity)))
         lines = []
         for members in found.values():
