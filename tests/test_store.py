@@ -562,13 +562,17 @@ def test_a_run_that_is_not_there(results):
 # Size
 
 
-def test_many_records_are_read_quickly_and_in_little_memory(results):
-    """A tenth of the 100,000 records that have to be read in about 2 s and 500 MB, with room for a busy machine."""
+def test_the_time_of_reading_grows_with_the_records_and_no_faster(results):
+    """How long 100,000 take is measured by tests/benchmarks/test_cost.py."""
     with create(results) as run:
         run.append(record(1))
     path = run.path / "records.jsonl"
     line = path.read_bytes()
-    path.write_bytes(b"".join(line.replace(case(1).id.encode(), b"%012x" % n, 1) for n in range(10_000)))
-    started = time.process_time()
-    assert len(RunFolder.open(run.path).load(light=True)) == 10_000
-    assert time.process_time() - started < 1.0
+
+    def seconds(count: int) -> float:
+        path.write_bytes(b"".join(line.replace(case(1).id.encode(), b"%012x" % n, 1) for n in range(count)))
+        started = time.process_time()
+        assert len(RunFolder.open(run.path).load(light=True)) == count
+        return time.process_time() - started
+
+    assert min(seconds(10_000), seconds(10_000)) < 12 * min(seconds(2_000) for _ in range(3))

@@ -160,8 +160,7 @@ def processes_in(record: Record) -> int:
 
 def peak_memory(record: Record) -> float | None:
     """The most bytes that any process of a record had resident, where that was noted."""
-    parts = record.details.get("processes", {}).get("parts", ())
-    found = [details.get("peak_memory") for details in (record.details, *(part["details"] for part in parts))]
+    found = [details.get("peak_memory") for details in (record.details, *(part["details"] for part in record.parts))]
     return max((peak for peak in found if peak is not None), default=None)
 
 

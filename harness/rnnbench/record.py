@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from rnnbench.case import Case
+from rnnbench.frozen import revive
 
 Status = Literal["ok", "skipped", "failed", "wrong", "diverged", "timeout", "oom", "crashed"]
 STATUSES: tuple[str, ...] = get_args(Status)
@@ -47,6 +48,11 @@ class Record:
         """Whether there are numbers to show."""
         return self.status == "ok"
 
+    @property
+    def parts(self) -> Sequence[Mapping[str, Any]]:
+        """What each of its processes told, where it asks for several: see `rnnbench.rounds`."""
+        return self.details.get("processes", {}).get("parts", ())
+
     def value(self, quantity: str) -> float | None:
         """The headline number of a quantity, None where it was not measured."""
         entry = self.quantities.get(quantity)
@@ -61,5 +67,4 @@ class Record:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Record:
         """The inverse of `to_json`; unknown fields, written by a newer version, are dropped."""
-        known = {key: value for key, value in data.items() if key in cls.__dataclass_fields__}
-        return cls(**{**known, "case": Case.from_json(data["case"])})
+        return revive(cls, {**data, "case": Case.from_json(data["case"])})

@@ -98,8 +98,7 @@ def _processes(subject: Subject, a: Record, b: Record) -> dict[tuple[str, str], 
 
 
 def _medians(record: Record, name: str) -> list[float]:
-    parts: Sequence[Mapping[str, Any]] = record.details.get("processes", {}).get("parts", ())
-    found = [part["quantities"][name]["value"] for part in parts if name in part.get("quantities", {})]
+    found = [part["quantities"][name]["value"] for part in record.parts if name in part.get("quantities", {})]
     return found or [record.quantities[name]["value"]]
 
 
