@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from rnnbench.report.samples import CAPTION, TITLE, Sample
 from rnnbench.report.table import Block, Entry, Table
 from rnnbench.report.text import axis_heads, block_scale, entry_text, heading
 from rnnbench.report.units import Scale
@@ -17,6 +18,7 @@ def render(table: Table) -> str:
     parts += [_block(block) for block in table.blocks]
     parts += ["  \n".join(_legend(table))] if table.legend else []
     parts += [_list("Not ok", table.problems), _list("Findings", table.findings)]
+    parts += [_samples(table.samples)] if table.samples else []
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
@@ -30,6 +32,17 @@ def escape(text: str) -> str:
     """Text that Markdown leaves as it is: no table bars, no HTML, no accidental emphasis."""
     text = re.sub(r"([\\`*|<>\[\]])", r"\\\1", " ".join(text.split()))
     return re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", text)  # GitHub leaves an underscore inside a word alone
+
+
+def code(text: str) -> str:
+    """A code span, in which Markdown and HTML mean nothing; its fence is longer than any run of backticks inside."""
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence} {text} {fence}"
+
+
+def _samples(samples: Sequence[Sample]) -> str:
+    lines = [f"- {escape(sample.by)}:\n  {code(sample.whole)}" for sample in samples]
+    return "\n".join([f"### {TITLE}\n\n{CAPTION}\n", *lines])
 
 
 def _legend(table: Table) -> list[str]:

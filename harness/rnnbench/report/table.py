@@ -14,6 +14,7 @@ from rnnbench.record import Record
 from rnnbench.report.environment import environment_lines
 from rnnbench.report.findings import findings, fitted
 from rnnbench.report.problems import problems
+from rnnbench.report.samples import Sample, samples
 from rnnbench.report.series import SHOWN_SETTINGS, Entry, Panel, Series, axis_text, panels
 from rnnbench.report.units import number, words
 
@@ -29,7 +30,7 @@ HEADLINES: Mapping[str, tuple[str, ...]] = {
     ),
     "parallelism": ("*.saturation_batch", "*.batch_speedup", "*.best_tokens_per_second"),
     "decode": ("decode.latency_p50", "decode.latency_p99"),
-    "convergence": ("best_validation_loss", "final_validation_metric", "steps_to_target"),
+    "convergence": ("best_validation_loss", "bits_per_character", "final_validation_metric", "steps_to_target"),
 }
 """What people read first of the shipped probes. Of any other probe everything is shown."""
 UNDERSTUDIES: Mapping[str, str] = {"gradient.decay_rate": "gradient.half_life"}
@@ -80,6 +81,7 @@ class Table:
     legend: Mapping[str, str]
     problems: tuple[str, ...]
     findings: tuple[str, ...]
+    samples: tuple[Sample, ...] = ()
 
 
 def build(
@@ -101,6 +103,7 @@ def build(
         legend=_legend(blocks),
         problems=tuple(problems(records)),
         findings=tuple(findings(grouped)),
+        samples=samples(grouped),
     )
 
 

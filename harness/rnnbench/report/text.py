@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable, Sequence
 
+from rnnbench.report.samples import CAPTION, TITLE, Sample
 from rnnbench.report.table import Block, Entry, Table
 from rnnbench.report.units import Scale, scale_for
 
@@ -25,6 +26,8 @@ def render(table: Table, width: int | None = None, style: Style | None = None) -
         parts.append(style("Not ok", "title") + "\n" + _items(table.problems, width))
     if table.findings:
         parts.append(style("Findings", "title") + "\n" + _items(table.findings, width))
+    if table.samples:
+        parts.append(style(TITLE, "title") + "\n" + _samples(table.samples, width, style))
     return "\n\n".join(parts) + "\n"
 
 
@@ -76,7 +79,7 @@ def grid(
     cells = [[(text, "dim") for text in head], *rows]
     widths = [max(len(row[column][0]) for row in cells) for column in range(len(head))]
     lines = []
-    for stripe in _stripes(widths, left, width):
+    for stripe in stripes(widths, left, width):
         for row in cells:
             texts = [_padded(row[column], widths[column], column < left, style) for column in stripe]
             lines.append(GAP.join(texts).rstrip())
@@ -84,7 +87,7 @@ def grid(
     return "\n".join(lines[:-1])
 
 
-def _stripes(widths: Sequence[int], left: int, width: int | None) -> list[list[int]]:
+def stripes(widths: Sequence[int], left: int, width: int | None) -> list[list[int]]:
     """Columns of each stripe: as many as fit beside the labels, at least one."""
     labels, stripes = list(range(left)), [list(range(left))]
     for column in range(left, len(widths)):
@@ -131,6 +134,11 @@ def _lines(lines: Sequence[str], width: int | None, style: Style) -> str:
 
 def _items(lines: Sequence[str], width: int | None) -> str:
     return "\n".join(_wrapped(f"- {line}", width, "  ") for line in lines)
+
+
+def _samples(samples: Sequence[Sample], width: int | None, style: Style) -> str:
+    lines = [f"- {style(sample.by, 'dim')}\n{_wrapped(f'  {sample.whole}', width, '  ')}" for sample in samples]
+    return "\n".join([_wrapped(CAPTION, width), *lines])
 
 
 def _wrapped(text: str, width: int | None, indent: str = "") -> str:

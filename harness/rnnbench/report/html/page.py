@@ -24,6 +24,7 @@ from rnnbench.report.html.tables import Column
 from rnnbench.report.html.views import Line, Place, View
 from rnnbench.report.plots import COLOURS
 from rnnbench.report.problems import problems
+from rnnbench.report.samples import CAPTION, TITLE, samples
 from rnnbench.report.series import panels, value_text
 from rnnbench.report.units import quantity
 
@@ -63,6 +64,9 @@ def render(runs: Sequence[Run], title: str = "") -> str:
         runs=[_run_card(run) for run in runs],
         facts=_facts(records),
         sections=shown,
+        samples=samples(grouped),
+        samples_title=TITLE,
+        samples_caption=CAPTION,
         further=further_findings(grouped, shown),
         problems=problems(records),
         bad=[record for record in _worst_first(records) if not record.ok],
