@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from rnnbench.report.table import Block, Entry, Table
-from rnnbench.report.text import axis_heads, block_scale, entry_text, heading
+from rnnbench.report.text import axis_heads, block_scale, entry_text, heading, stripes
 from rnnbench.report.units import Scale, number
 
 _ESCAPES = {
@@ -27,9 +29,14 @@ _ESCAPES = {
     "…": r"\dots{}",
     "“": "``",
     "”": "''",
-    '"': r"\textquotedbl{}",
+    '"': "''",
     **{char: "\\" + char for char in "&%$#_{}"},
 }
+
+PAGE = 82
+"""Characters that fit beside each other in \\footnotesize on a page of LaTeX's article, which is narrower than most."""
+_COMMAND = re.compile(r"\\[A-Za-z]+|[\\${} ]")
+"""What takes no room of its own on the page."""
 
 
 def render(table: Table) -> str:
@@ -69,27 +76,51 @@ def comment(text: str) -> str:
 
 def _block(table: Table, block: Block) -> str:
     scale = block_scale(block)
+    marks = _marks(block)
     head = [*map(escape, axis_heads(block)), *(f"$T={length}$" for length in block.columns)]
-    rows = [[*map(escape, row.labels), *(_cell(entry, scale) for entry in row.entries)] for row in block.rows]
+    rows = [[*map(escape, row.labels), *(_cell(entry, scale, marks) for entry in row.entries)] for row in block.rows]
     caption = ". ".join(filter(None, [heading(block, scale), block.caption, *table.header[-1:]]))
-    return "\n".join(
-        [
-            r"\begin{table}",
-            r"\centering",
-            rf"\caption{{{escape(caption)}.}}",
-            grid(head, rows, len(block.axes)),
-            r"\end{table}",
-        ]
-    )
+    legend = "; ".join(rf"\textsuperscript{{{mark}}} {escape(note)}" for note, mark in marks.items())
+    lines = [
+        r"\begin{table}",
+        r"\centering\footnotesize\setlength{\tabcolsep}{3pt}",
+        rf"\caption{{{escape(caption)}.}}",
+        r"\smallskip",
+        _tabulars(head, rows, len(block.axes)),
+        rf"\par\smallskip {legend}" if legend else "",
+        r"\end{table}",
+    ]
+    return "\n".join(filter(None, lines))
 
 
-def _cell(entry: Entry, scale: Scale) -> str:
+def _tabulars(head: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
+    """One tabular, or several below each other where the columns are too many for a page."""
+    widths = [max(len(_COMMAND.sub("", row[column])) for row in (head, *rows)) for column in range(len(head))]
+    parts = [
+        grid([head[column] for column in stripe], [[row[column] for column in stripe] for row in rows], left)
+        for stripe in stripes(widths, left, PAGE)
+    ]
+    return "\n\\par\\smallskip\n".join(parts)
+
+
+def _marks(block: Block) -> dict[str, str]:
+    """Notes of the numbers as letters, explained below the table: words would make the columns too wide for a page."""
+    notes = dict.fromkeys(note for row in block.rows for entry in row.entries if (note := _note(entry)))
+    return {note: chr(ord("a") + index % 26) * (1 + index // 26) for index, note in enumerate(notes)}
+
+
+def _note(entry: Entry) -> str:
+    """The entry's note, unless it is the half-width, which stands beside the number already."""
+    return "" if entry.half_width and entry.note.startswith("±") else entry.note
+
+
+def _cell(entry: Entry, scale: Scale, marks: Mapping[str, str]) -> str:
     """Value ± half-width in mathematics; replicates keep their range, which is no symmetric interval."""
+    mark = rf"\textsuperscript{{{marks[_note(entry)]}}}" if _note(entry) else ""
     if entry.value is None or entry.count > 1 or not entry.half_width:
-        text = escape(entry_text(entry, scale))
-        return rf"\textbf{{{text}}}" if entry.best else text
+        text = escape(entry_text(replace(entry, note=""), scale))
+        return (rf"\textbf{{{text}}}" if entry.best else text) + mark
     value = scale(entry.value)
     value = rf"\mathbf{{{value}}}" if entry.best else value
     sign = {"lower": "> ", "upper": "< "}.get(entry.bound or "", "")
-    note = f" {escape(entry.note)}" if entry.note else ""
-    return rf"${sign}{value} \pm {number(entry.half_width / scale.factor, 2)}${note}"
+    return rf"${sign}{value} \pm {number(entry.half_width / scale.factor, 2)}${mark}"
