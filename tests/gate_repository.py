@@ -153,5 +153,17 @@ class Project:
         return folder
 
     def gate(self, *arguments: object, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-        command, variables = self.command(*arguments), self.variables
+        return self._do(self.command(*arguments), timeout)
+
+    def run(self, results: Path) -> Path:
+        """The folder of a run of the suite as it is now."""
+        command = [sys.executable, "-m", "rnnbench", "run", str(self.suite), "--results", str(results)]
+        before = set(results.glob("runs/own/*"))
+        done = self._do(command, 120)
+        assert done.returncode == 0, done.stderr
+        [folder] = set(results.glob("runs/own/*")) - before
+        return folder
+
+    def _do(self, command: list[str], timeout: float) -> subprocess.CompletedProcess[str]:
+        variables = self.variables
         return subprocess.run(command, cwd=self.folder, env=variables, capture_output=True, text=True, timeout=timeout)

@@ -9,7 +9,9 @@ import signal
 import subprocess
 import sys
 import time
+import venv
 from pathlib import Path
+from site import getsitepackages
 
 import pytest
 
@@ -197,6 +199,69 @@ def test_rnnbench_itself_runs_from_the_revision_even_one_that_knows_no_gate(proj
     assert done.returncode == 1, done.stderr
     row = rows(done)["size.bytes"]
     assert (row["base"], row["head"]) == (100.0, 102.0)
+
+
+GONE = {"suite": SUITE.replace("[one]", "[one, two]"), "cells": ["one", "two"]}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda project: project.write(**GONE | {"cells": ["one"]}), 'unknown cell "two"'),
+        (lambda project: project.suite.with_name("plain.py").write_text("raise OSError('no disk')"), "no disk"),
+        (lambda project: project.suite.with_name("plain.py").write_text("import os; os._exit(3)"), "cannot plan"),
+    ],
+    ids=["a cell is gone", "the plugin raises", "the plugin ends the process"],
+)
+def test_head_that_cannot_plan_what_base_can_has_lost_every_case(project, change, said):
+    """Its code is broken, which is a regression of all that base has; the error is told as it came."""
+    project.commit(**GONE)
+    change(project)
+    done = project.gate(project.suite, "--base", "HEAD", "--json")
+    assert done.returncode == 1, done.stderr
+    report = json.loads(done.stdout)
+    found = report["rows"]
+    assert [(row["case"].split()[1], row["verdict"]) for row in found] == [("one", "regressed"), ("two", "regressed")]
+    assert all("missing in head" in row["reason"] for row in found)
+    assert said in report["notes"][-1] and said in done.stderr
+    back = project.gate(project.suite, "--base", "HEAD", "--head", "HEAD", "--json")
+    assert back.returncode == 0, back.stderr
+
+
+@pytest.mark.parametrize("suite", ["name: [own", SUITE.replace("[one]", "[oen]")], ids=["no YAML", "a name of no cell"])
+def test_a_suite_that_head_itself_made_invalid_is_a_usage_error(project, suite):
+    project.commit()
+    project.write(suite)
+    done = project.gate(project.suite, "--base", "HEAD")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "in head, working tree" in done.stderr and "own.yaml" in done.stderr
+
+
+def test_two_environments_are_compared_and_named(project, tmp_path):
+    """The same files, under two interpreters whose `abacus` differs; its version is the number that is reported."""
+    pythons = [environment(tmp_path / f"environment{number}", f"1.{number}") for number in (0, 1)]
+    project.commit(memory="float(__import__('importlib.metadata').metadata.version('abacus'))")
+    done = project.gate(project.suite, "--base-python", pythons[0], "--head-python", pythons[1], "--json")
+    assert done.returncode == 1, done.stderr
+    row = rows(done)["size.bytes"]
+    assert (row["verdict"], row["base"], row["head"]) == ("regressed", 1.0, 1.1)
+    report = json.loads(done.stdout)
+    assert report["base"].endswith(f" on {pythons[0]}") and report["head"].endswith(f" on {pythons[1]}")
+    [note] = [note for note in report["notes"] if note.startswith("environments:")]
+    assert note.endswith("they differ in abacus 1.0 → 1.1")
+    same = project.gate(project.suite, "--base-python", pythons[0], "--head-python", pythons[0])
+    assert same.returncode == 0, same.stderr
+
+
+def environment(folder: Path, version: str) -> Path:
+    """A virtual environment that sees what is installed here, and has a package `abacus` of its own."""
+    venv.create(folder, symlinks=True, with_pip=False)
+    [packages] = folder.glob("lib/python*/site-packages")
+    (packages / "here.pth").write_text("".join(f"import site; site.addsitedir({p!r})\n" for p in getsitepackages()))
+    metadata = packages / f"abacus-{version}.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: abacus\nVersion: {version}\n")
+    return folder / "bin" / "python"
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import shutil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from gate_repository import SUITE, Project
 from rnnbench.case import Case
 from rnnbench.errors import UsageError
 from rnnbench.gate.rows import Row, Tolerances
@@ -77,6 +83,61 @@ def test_training_runs_are_paired_by_their_seed_and_censored_ones_count():
     assert same.verdict == "equivalent" and same.judgement is not None and same.judgement.pairs == 8
     worse = row(base, [trained(1000, seed, "lower") for seed in range(8)])
     assert worse.verdict == "regressed" and "8 of 8 pairs are bounds" in worse.reason
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> tuple[Project, list[Path]]:
+    """Runs of one suite as it was, with a larger number, on another machine, and with other cells."""
+    project, results = Project(tmp_path_factory.mktemp("stored")), tmp_path_factory.mktemp("results")
+    folders = []
+    for settings in ({}, {"memory": 110.0}, {"cells": ["two"], "suite": SUITE.replace("[one]", "[two]")}):
+        project.write(**settings)
+        folders.append(project.run(results))
+    return project, [*folders[:2], elsewhere(folders[0]), folders[2]]
+
+
+def elsewhere(run: Path) -> Path:
+    """A copy of a run that says it was made on another machine."""
+    folder = run.with_name(f"{run.name}0")
+    shutil.copytree(run, folder)
+    meta = json.loads((folder / "run.json").read_text())
+    for environment in meta["environments"].values():
+        environment["machine"]["cpu"] = "Abacus 3000"
+    meta["environments"] = {f"other{key}": value for key, value in meta["environments"].items()}
+    (folder / "run.json").write_text(json.dumps(meta))
+    return folder
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="isolation needs fork")
+def test_the_command_judges_two_stored_runs_and_says_that_this_is_weaker(runs, tmp_path):
+    project, (base, larger, *_) = runs
+    done = project.gate(base, larger, "--markdown", tmp_path / "page.md")
+    assert done.returncode == 1, done.stderr
+    assert re.search(r"regressed  size one plain/auto cpu T=4 +plain +size.bytes +100 B +110 B", done.stdout), (
+        done.stdout
+    )
+    assert "not paired" in done.stdout and "warning: Stored runs are not paired" in done.stderr
+    assert "different environments" not in done.stdout
+    assert (tmp_path / "page.md").read_text().startswith("## 🔴 own:")
+    assert project.gate(larger, base).returncode == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="isolation needs fork")
+def test_runs_of_different_machines_are_compared_under_a_label(runs):
+    project, (base, _, elsewhere, _) = runs
+    done = project.gate(base, elsewhere, "--json")
+    assert done.returncode == 0, done.stderr
+    [note] = [note for note in json.loads(done.stdout)["notes"] if "different environments" in note]
+    assert "head Abacus 3000" in note and "need not be the code's" in note
+    assert f"warning: {note}" in done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="isolation needs fork")
+def test_runs_that_share_no_case_are_a_usage_error(runs):
+    project, (base, *_, others) = runs
+    done = project.gate(base, others)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "the two runs share no case" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_runs_without_a_common_case_are_refused():

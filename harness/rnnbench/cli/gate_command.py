@@ -17,6 +17,7 @@ from rnnbench.cli.runs import load_runs, results_option
 from rnnbench.errors import UsageError
 
 if TYPE_CHECKING:
+    from rnnbench.cli.runs import LoadedRuns
     from rnnbench.gate import Gate, Report, Request, Tolerances
 
 
@@ -128,8 +129,18 @@ def _stored(a: str, b: str, results: Path, tolerances: Tolerances) -> Report:
     click.echo(f"warning: {WEAKER}", err=True)
     notes = [*matching.notes, WEAKER]
     if set(base.environment) != set(head.environment):
-        notes.append("The runs were made in different environments: a difference need not be the code's.")
+        click.echo(f"warning: {_environments(base, head)}", err=True)
+        notes.append(_environments(base, head))
     return Report(head.title, a, b, rows, matching.new, matching.removed, notes)
+
+
+def _environments(base: LoadedRuns, head: LoadedRuns) -> str:
+    """What two stored runs were made on, where that is not the same."""
+    from rnnbench.report.environment import environment_lines
+
+    a, b = ("; ".join(environment_lines(run.environment)) or "not recorded" for run in (base, head))
+    where = f"base {a}; head {b}" if a != b else f"both {a}, of another kernel, memory or driver"
+    return f"The runs were made in different environments ({where}): a difference need not be the code's."
 
 
 def _measured(request: Request, tolerances: Tolerances, budget: float, max_pairs: int, resume: bool) -> Report:
@@ -138,6 +149,7 @@ def _measured(request: Request, tolerances: Tolerances, budget: float, max_pairs
 
     from rnnbench.environment import environment_id, snapshot
     from rnnbench.gate import Gate, Report, Sampler, State, Workspace, floor, plan_sides, prepare_sides, repository_of
+    from rnnbench.gate.rows import missing
     from rnnbench.gate.state import cache_folder
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a CI job that is cancelled tidies up as after Ctrl-C
@@ -146,6 +158,11 @@ def _measured(request: Request, tolerances: Tolerances, budget: float, max_pairs
         prepared = prepare_sides(request, repository, workspace)
         click.echo(f"base: {prepared.base.label}\nhead: {prepared.head.label}", err=True)
         planned = plan_sides(prepared, request, repository)
+        labels = prepared.base.label, prepared.head.label
+        if planned.problem:
+            click.echo(f"error: {planned.problem}", err=True)
+            rows = missing(planned.matching.removed, "in base, and missing in head, which cannot plan the suite")
+            return Report(planned.suite, *labels, rows, notes=[*planned.matching.notes, planned.problem])
         tolerances.check(planned.raw["head"]["quantities"])
         environment = environment_id(snapshot(planned.raw["head"]["versions"]))
         limits = replace(tolerances, floors={} if request.same else floor.read(environment))
@@ -163,7 +180,6 @@ def _measured(request: Request, tolerances: Tolerances, budget: float, max_pairs
     if floors and complete:
         floor.keep(environment, floors, planned.suite)
         notes.append(f"the floors are kept in {floor.path()}; later gates on this machine are never stricter")
-    labels = prepared.base.label, prepared.head.label
     return Report(planned.suite, *labels, rows, matching.new, removed, notes, floors, gate.seconds, complete)
 
 

@@ -8,7 +8,10 @@ older than the gate. All it relies on: `rnnbench.suite.read` and `plan`, `rnnben
 from __future__ import annotations
 
 import json
+import platform
+import sys
 from collections.abc import Mapping
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +21,24 @@ SHORT = 64  # steps over which a program is verified for probes that do not meas
 def plan(job: Mapping[str, Any]) -> dict[str, Any]:
     """`{"suite", "plugins", "only", "overrides"}` -> the suite's cases and what it takes to run them, as JSON.
 
-    A suite or plugin that is wrong comes back as `{"problem": sentence}`.
+    A suite or plugin that is wrong comes back as `{"problem": sentence, "stage": "read", "load" or "plan"}`.
     """
     import rnnbench
     from rnnbench import suite
     from rnnbench.errors import UsageError
     from rnnbench.registry import load
 
+    stage = "read"
     try:
         document = suite.read(Path(job["suite"]))
         files = [*document.plugins, *map(Path, job["plugins"])]
+        stage = "load"
         registry = load(files)
+        stage = "plan"
         planned = suite.plan(document, registry, job["only"], job["overrides"])
         entries = [_entry(case, registry) for case in planned.cases]
     except UsageError as error:
-        return {"problem": str(error)}
+        return {"problem": str(error), "stage": stage}
     backends = {case.backend: registry.backends[case.backend] for case in planned.cases}
     probes = {case.probe: registry.probes[case.probe] for case in planned.cases}
     return {
@@ -46,7 +52,16 @@ def plan(job: Mapping[str, Any]) -> dict[str, Any]:
         "quantities": sorted({quantity.name for probe in probes.values() for quantity in probe.quantities}),
         "broken": [f"plugin {plugin.name} is left out: {plugin.problem}" for plugin in registry.broken],
         "rnnbench": str(Path(rnnbench.__file__).parent),
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "packages": _packages(),
     }
+
+
+def _packages() -> dict[str, str]:
+    """What is installed, without the revision's own project, whose metadata the gate has put beside this file."""
+    path = [entry for entry in sys.path if entry != str(Path(__file__).parent)]
+    found = {distribution.name: distribution.version for distribution in distributions(path=path[::-1])}
+    return {name: version for name, version in sorted(found.items()) if name}
 
 
 def _entry(case: Any, registry: Any) -> dict[str, Any]:

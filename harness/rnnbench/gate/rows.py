@@ -253,9 +253,11 @@ def standing(
         yield _status(subject, name, "status", "not compared", told[1] if told[0] == told[1] else " / ".join(told))
 
 
-def missing(labels: Iterable[str]) -> list[Row]:
+SILENT = "in base, and missing in head, though the suite is the same"
+
+
+def missing(labels: Iterable[str], reason: str = SILENT) -> list[Row]:
     """Rows for cases that head has no longer, although its suite asks for them."""
-    reason = "in base, and missing in head, though the suite is the same"
     return [Row("", label, "", "status", "status", "regressed", reason=reason) for label in labels]
 
 

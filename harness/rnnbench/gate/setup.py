@@ -10,7 +10,7 @@ from typing import Any
 from rnnbench.case import digest
 from rnnbench.errors import UsageError
 from rnnbench.gate.sampling import Plan
-from rnnbench.gate.side import Name, Side, prepare, python_of
+from rnnbench.gate.side import Name, PlanError, Side, prepare, python_of
 from rnnbench.gate.subjects import Entry, Matching, match
 from rnnbench.gate.worktrees import Repository, Revision, Workspace, project_of, source_roots
 
@@ -55,12 +55,15 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Planned:
-    """What both sides plan. suite: its name; raw: both answers of `rnnbench.gate.remote.plan`."""
+    """What both sides plan. suite: its name; raw: both answers of `rnnbench.gate.remote.plan`. problem: why head, whose
+    code is broken, plans nothing; then every case of base is in `matching.removed`.
+    """
 
     suite: str
     matching: Matching
     plans: dict[Name, Plan]
     raw: dict[Name, dict[str, Any]]
+    problem: str = ""
 
 
 def repository_of(suite: Path) -> Repository | None:
@@ -88,12 +91,19 @@ def prepare_sides(request: Request, repository: Repository | None, workspace: Wo
 
 
 def plan_sides(prepared: Prepared, request: Request, repository: Repository | None) -> Planned:
-    """Have both revisions plan the suite. Raises UsageError where one cannot, or where they share no case."""
+    """Have both revisions plan the suite. Raises UsageError where base cannot, where head has no valid suite to plan,
+    or where they share no case.
+    """
     raw: dict[Name, dict[str, Any]] = {}
     for name, side in prepared.sides.items():
         plugins = [_there(path, side, repository) for path in request.plugins]
-        raw[name] = side.plan(plugins, request.only, request.overrides)
-    base, head = ([Entry.from_json(entry) for entry in raw[name]["entries"]] for name in ("base", "head"))
+        try:
+            raw[name] = side.plan(plugins, request.only, request.overrides)
+        except PlanError as error:
+            if name == "base" or not _broken(prepared, error):
+                raise
+            return _nothing_left(prepared, raw["base"], str(error))
+    base, head = (_entries(raw[name]) for name in ("base", "head"))
     matching = match(base, head)
     if not matching.subjects:
         raise UsageError(
@@ -108,19 +118,39 @@ def plan_sides(prepared: Prepared, request: Request, repository: Repository | No
     return Planned(raw["head"]["name"], replace(matching, notes=tuple(notes)), plans, raw)
 
 
+def _broken(prepared: Prepared, error: PlanError) -> bool:
+    """Whether head's code, and not its suite or its interpreter, is why it cannot plan what base can."""
+    if error.stage == "start":
+        return prepared.base.python == prepared.head.python
+    return error.stage == "load" or (error.stage == "plan" and prepared.same_suite)
+
+
+def _nothing_left(prepared: Prepared, base: dict[str, Any], problem: str) -> Planned:
+    matching = match(_entries(base), [])
+    return Planned(base["name"], replace(matching, notes=prepared.notes), {}, {"base": base}, problem)
+
+
+def _entries(answer: dict[str, Any]) -> list[Entry]:
+    return [Entry.from_json(entry) for entry in answer["entries"]]
+
+
 def _differences(prepared: Prepared, raw: dict[Name, dict[str, Any]]) -> list[str]:
     """What else differs between the sides, in sentences."""
     notes = []
     if not prepared.same_suite:
         notes.append("the suite differs between the revisions: only the cases of both are compared")
-    if raw["base"]["versions"] != raw["head"]["versions"]:
-        told = (f"{side} {_versions(raw[side]['versions'])}" for side in ("base", "head"))
-        notes.append(f"different environments: {', '.join(told)}")
+    if prepared.base.python != prepared.head.python:
+        notes.append(_environments(prepared, raw))
     return notes + sorted({f"{side}: {text}" for side, answer in raw.items() for text in answer["broken"]})
 
 
-def _versions(versions: dict[str, str]) -> str:
-    return " ".join(f"{name} {text}" for name, text in sorted(versions.items())) or "without frameworks"
+def _environments(prepared: Prepared, raw: dict[Name, dict[str, Any]]) -> str:
+    """`environments: base CPython 3.12.1 (/a/python), head ...; they differ in numpy 2.4.5 → 2.4.6, x 1.0 → none`."""
+    told = (f"{name} {raw[name]['python']} ({side.python})" for name, side in prepared.sides.items())
+    base, head = ({"python": raw[name]["python"], **raw[name]["packages"]} for name in ("base", "head"))
+    names = sorted(name for name in base.keys() | head.keys() if base.get(name) != head.get(name))
+    changes = ", ".join(f"{name} {base.get(name, 'none')} → {head.get(name, 'none')}" for name in names)
+    return f"environments: {', '.join(told)}; they differ in {changes or 'no installed package'}"
 
 
 def _side(
@@ -143,9 +173,10 @@ def _side(
     project = project_of(suite, folder) if inside else folder
     here = _inside(Path.cwd(), repository)
     running = folder / here if here and (folder / here).is_dir() else folder
+    on = f" on {python or python_of(None)}" if request.base_python or request.head_python else ""
     return Side(
         name,
-        revision.label,
+        revision.label + on,
         revision.identity,
         python_of(python),
         suite,
@@ -167,9 +198,12 @@ def _in_place(request: Request, workspace: Workspace) -> Prepared:
         raise UsageError(f"there is no suite {request.suite}.")
     roots = tuple(source_roots(Path.cwd(), Path.cwd(), request.roots)) if request.roots else ()
     identity = digest(suite.read_text(encoding="utf-8", errors="replace"))
-    pythons: list[tuple[Name, str | None]] = [("base", request.base_python), ("head", request.head_python)]
+    pythons: list[tuple[Name, str]] = [
+        ("base", request.base_python or python_of(None)),
+        ("head", request.head_python or python_of(None)),
+    ]
     sides = [
-        Side(name, "files as they are", identity, python_of(python), suite, roots, Path.cwd(), prepare(folder, folder))
+        Side(name, f"files on {python}", identity, python_of(python), suite, roots, Path.cwd(), prepare(folder, folder))
         for name, python in pythons
         for folder in [workspace.folder(f"{name}.path")]
     ]

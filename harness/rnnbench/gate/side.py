@@ -39,6 +39,14 @@ main()
 every `rnnbench` that a job imports is the revision's."""
 
 
+class PlanError(UsageError):
+    """A revision cannot plan the suite. stage: how far it came: `start`, `read` the file, `load` plugins, `plan`."""
+
+    def __init__(self, message: str, stage: Literal["start", "read", "load", "plan"]) -> None:
+        super().__init__(message)
+        self.stage = stage
+
+
 @dataclass(frozen=True)
 class Side:
     """name: `base` or `head`. label: for people. identity: the same for the same files. python: interpreter. roots: put
@@ -66,7 +74,7 @@ class Side:
         return ForkServer(interpreter=self.interpreter())
 
     def plan(self, plugins: Sequence[Path], only: Sequence[str], overrides: Sequence[str]) -> dict[str, Any]:
-        """The suite as this revision understands it, see `rnnbench.gate.remote.plan`. Raises UsageError."""
+        """The suite as this revision understands it, see `rnnbench.gate.remote.plan`. Raises PlanError."""
         job = {"suite": str(self.suite), "plugins": list(map(str, plugins)), "only": only, "overrides": overrides}
         session = ForkServer(always=(), interpreter=self.interpreter())
         try:
@@ -74,10 +82,12 @@ class Side:
         finally:
             session.close()
         if outcome.status != "ok":
-            raise UsageError(f"{self.name}, {self.label}, cannot plan the suite with {self.python}: {_said(outcome)}")
+            said = f"{self.name}, {self.label}, cannot plan the suite with {self.python}: {_said(outcome)}"
+            raise PlanError(said, "start")
         if "problem" in outcome.result:
             checkout = f"{self.support.with_name(self.name)}/"  # will be gone when the message is read
-            raise UsageError(f"in {self.name}, {self.label}: {outcome.result['problem']}".replace(checkout, ""))
+            said = f"in {self.name}, {self.label}: {outcome.result['problem']}".replace(checkout, "")
+            raise PlanError(said, outcome.result["stage"])
         return dict(outcome.result)
 
 
