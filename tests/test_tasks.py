@@ -166,7 +166,7 @@ def test_options_are_spelled_and_typed(task):
 
 
 def test_importing_the_tasks_imports_nothing_heavy():
-    heavy = ("sklearn", "sktime", "scipy", "mnist1d", "torch", "jax", "pandas")
+    heavy = ("numpy", "sklearn", "sktime", "scipy", "mnist1d", "torch", "jax", "pandas")
     code = f"import rnnbench_tasks, sys; print([m for m in {heavy} if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-
+from rnnbench_tasks.lazy_numpy import np
 from rnnbench_tasks.losses import mean_square_last
 from rnnbench_tasks.sequences import Arrays, synthetic
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import zipfile
 from functools import lru_cache
 
-import numpy as np
-
 from rnnbench.errors import UsageError, nearest
 from rnnbench_tasks.corpus import existing
+from rnnbench_tasks.lazy_numpy import np
 from rnnbench_tasks.sequences import Arrays
 from rnnbench_tasks.user_data import UserData, user_task, validated
 

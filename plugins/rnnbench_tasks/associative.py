@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
+from rnnbench_tasks.lazy_numpy import np
 from rnnbench_tasks.losses import accuracy, accuracy_last, cross_entropy, cross_entropy_last
 from rnnbench_tasks.sequences import Arrays, one_hot, places, synthetic
 

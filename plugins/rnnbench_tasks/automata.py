@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from rnnbench_tasks.labelling import OPTIONS, check_labels, counted, prefixes
+from rnnbench_tasks.lazy_numpy import np
 from rnnbench_tasks.losses import accuracy, cross_entropy
 from rnnbench_tasks.sequences import Arrays, one_hot, synthetic
 

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-
 from rnnbench.errors import UsageError, nearest
+from rnnbench_tasks.lazy_numpy import np
 
 MOST_CHARACTERS = 512
 BOUNDS = {"train": (0.0, 0.9), "validation": (0.9, 0.95), "test": (0.95, 1.0)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
+from rnnbench_tasks.lazy_numpy import np
 
 OPTIONS = {"labels": "every", "train_length": 0}
 """labels: `every` step or the `last` one. train_length: 0, or the length beyond which nothing is trained.

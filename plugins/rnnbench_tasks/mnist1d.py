@@ -7,8 +7,7 @@ import random
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
-
+from rnnbench_tasks.lazy_numpy import np
 from rnnbench_tasks.losses import accuracy_last, cross_entropy_last
 from rnnbench_tasks.sequences import Arrays, recorded
 from rnnbench_tasks.splits import stratified

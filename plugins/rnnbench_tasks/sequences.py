@@ -10,13 +10,12 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
-
 from rnnbench.cell import Option
 from rnnbench.seeds import rng_for
 from rnnbench.task import Task
+from rnnbench_tasks.lazy_numpy import np
 
-Arrays = dict[str, np.ndarray]
+Arrays = dict[str, "np.ndarray"]
 """A batch in NumPy: `xs` (T, B, D), `targets`, and `mask` (T, B) where not every step counts."""
 Draw = Callable[..., Arrays]
 """draw(rng, T, B, split, **options): B fresh sequences of a synthetic task."""

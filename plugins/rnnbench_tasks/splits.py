@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-
 from rnnbench.seeds import rng_for
+from rnnbench_tasks.lazy_numpy import np
 
 
 def stratified(name: str, classes: np.ndarray, shares: Mapping[str, float]) -> dict[str, np.ndarray]:

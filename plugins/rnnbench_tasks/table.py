@@ -6,10 +6,9 @@ import csv as csv_module
 from collections.abc import Sequence
 from functools import lru_cache
 
-import numpy as np
-
 from rnnbench.errors import UsageError, nearest
 from rnnbench_tasks.corpus import read_text
+from rnnbench_tasks.lazy_numpy import np
 from rnnbench_tasks.sequences import Arrays
 from rnnbench_tasks.user_data import UserData, user_task, validated
 

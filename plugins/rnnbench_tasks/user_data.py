@@ -6,12 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from rnnbench.cell import Array
 from rnnbench.errors import UsageError
 from rnnbench.task import Batch, Task
 from rnnbench_tasks import losses
+from rnnbench_tasks.lazy_numpy import np
 from rnnbench_tasks.sequences import Arrays, recorded, take
 from rnnbench_tasks.splits import stratified
 

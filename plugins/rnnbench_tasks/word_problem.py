@@ -6,10 +6,9 @@ import math
 from functools import lru_cache
 from itertools import permutations
 
-import numpy as np
-
 from rnnbench.errors import UsageError, nearest
 from rnnbench_tasks.labelling import OPTIONS, check_labels, counted, prefixes
+from rnnbench_tasks.lazy_numpy import np
 from rnnbench_tasks.losses import accuracy, cross_entropy
 from rnnbench_tasks.sequences import Arrays, one_hot, synthetic
 
