@@ -28,17 +28,17 @@ def plan(job: Mapping[str, Any]) -> dict[str, Any]:
     from rnnbench.errors import UsageError
     from rnnbench.registry import load
 
-    stage = "read"
+    stage, broken = "read", []
     try:
         document = suite.read(Path(job["suite"]))
         files = [*document.plugins, *map(Path, job["plugins"])]
         stage = "load"
         registry = load(files)
-        stage = "plan"
+        stage, broken = "plan", [f"plugin {plugin.name} is left out: {plugin.problem}" for plugin in registry.broken]
         planned = suite.plan(document, registry, job["only"], job["overrides"])
         entries = [_entry(case, registry) for case in planned.cases]
     except UsageError as error:
-        return {"problem": str(error), "stage": stage}
+        return {"problem": "\n".join([str(error), *broken]), "stage": stage}
     backends = {case.backend: registry.backends[case.backend] for case in planned.cases}
     probes = {case.probe: registry.probes[case.probe] for case in planned.cases}
     return {
@@ -50,7 +50,7 @@ def plan(job: Mapping[str, Any]) -> dict[str, Any]:
         "preload": {name: list(backend.preload) for name, backend in backends.items()},
         "versions": {key: text for backend in backends.values() for key, text in backend.versions().items()},
         "quantities": sorted({quantity.name for probe in probes.values() for quantity in probe.quantities}),
-        "broken": [f"plugin {plugin.name} is left out: {plugin.problem}" for plugin in registry.broken],
+        "broken": broken,
         "rnnbench": str(Path(rnnbench.__file__).parent),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "packages": _packages(),
