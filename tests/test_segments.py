@@ -251,7 +251,6 @@ def test_masks_change_from_step_to_step(backend):
         (mean_square, ("float64", (T, B, O)), True),
         (losses.mean_square, ("float64", (T, B, O)), True),
         (losses.cross_entropy, ("int64", (T, B)), True),
-        (losses.bits, ("int64", (T, B)), True),
         (losses.mean_square_last, ("float64", (B, O)), False),
         (losses.cross_entropy_last, ("int64", (B,)), False),
         (coupled, ("float64", (T, B, O)), False),

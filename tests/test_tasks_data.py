@@ -181,11 +181,6 @@ def test_text_chance_is_the_entropy_of_the_characters(book):
     assert Corpus.of("aaab").entropy == pytest.approx(0.75 * math.log(4 / 3) + 0.25 * math.log(4))
 
 
-def test_text_metric_is_bits_per_character(book):
-    batch = text.batch(np.random.default_rng(0), 30, 4, "test", file=book)
-    assert score(text, np.zeros((30, 4, 4)), batch) == pytest.approx(2)
-
-
 def test_text_splits_do_not_overlap(book):
     corpus = Corpus.of(Path(book).read_text(encoding="utf-8"))
     parts = [corpus.part(split) for split in SPLITS]

@@ -31,7 +31,7 @@ def example(name, masked):
     return 3 * rng.normal(size=(T, B, K)), batch
 
 
-NAMES = ("mean_square_last", "mean_square", "cross_entropy_last", "cross_entropy", "accuracy_last", "accuracy", "bits")
+NAMES = ("mean_square_last", "mean_square", "cross_entropy_last", "cross_entropy", "accuracy_last", "accuracy")
 every_loss = pytest.mark.parametrize("name", NAMES)
 with_and_without_mask = pytest.mark.parametrize("masked", [False, True], ids=["whole", "masked"])
 
@@ -78,7 +78,6 @@ def test_cross_entropy_is_that_of_scipy_style_arithmetic_written_out():
     p = np.exp(outputs) / np.exp(outputs).sum(-1, keepdims=True)
     picked = [p[t, b, batch["targets"][t, b]] for t in range(T) for b in range(B)]
     assert losses.cross_entropy(OPS, outputs, batch) == pytest.approx(-np.mean(np.log(picked)), abs=1e-13)
-    assert losses.bits(OPS, outputs, batch) == pytest.approx(-np.mean(np.log2(picked)), abs=1e-13)
 
 
 def test_cross_entropy_survives_huge_logits():

