@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ Loss = Callable[[Any, Array, Batch], Array]
 Pass = Literal["forward", "backward", "train"]
 """What a program is asked to do with a batch: inference, the way back alone, or forward, backward and optimiser."""
 
+Schedule = Literal["constant", "cosine", "linear"]
+
 OPTIMIZERS = ("sgd", "momentum", "rmsprop", "adam", "adamw")
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 
@@ -34,6 +37,17 @@ class Optimizer:
     outside the root. adam (Kingma & Ba 2015), adamw (Loshchilov & Hutter 2019, decoupled decay): betas 0.9, 0.999, eps
     1e-8. weight_decay: L2 for all but adamw: g += weight_decay·p before the update. clip: global norm of the gradient
     is scaled down to it, None for no clipping.
+
+    schedule, warmup: the learning rate of step t = 0, 1, ..., max_steps − 1, with W = warmup and
+    u = (t − W) / (max_steps − W), the share of the steps after the warm-up that is over:
+
+        lr_t = lr·(t + 1)/W             t < W, a linear warm-up (Goyal et al. 2017, arXiv:1706.02677, section 2.2)
+        lr_t = lr                       constant
+        lr_t = lr·(1 + cos πu)/2        cosine (Loshchilov & Hutter 2017, arXiv:1608.03983, equation 5, no restarts)
+        lr_t = lr·(1 − u)               linear
+
+    Raises ValueError for a schedule other than constant that is not told over how many steps, or has none left after
+    its warm-up.
     """
 
     name: str = "adam"
@@ -41,6 +55,34 @@ class Optimizer:
     momentum: float = 0.9
     weight_decay: float = 0.0
     clip: float | None = None
+    schedule: Schedule = "constant"
+    warmup: int = 0
+    max_steps: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.schedule != "constant" and (self.max_steps is None or self.max_steps <= self.warmup):
+            raise ValueError(
+                f"schedule {self.schedule} needs max_steps above warmup, found max_steps {self.max_steps} and "
+                f"warmup {self.warmup}"
+            )
+
+    def rate(self, t: int) -> float:
+        """lr_t of step t, counted from 0."""
+        if t < self.warmup:
+            return self.lr * (t + 1) / self.warmup
+        if self.schedule == "constant":
+            return self.lr
+        assert self.max_steps is not None
+        u = (t - self.warmup) / (self.max_steps - self.warmup)
+        return self.lr * (1 - u if self.schedule == "linear" else (1 + math.cos(math.pi * u)) / 2)
+
+    def rates(self) -> tuple[float, ...]:
+        """lr_0, lr_1, ... up to where it stays: one table for every backend, of which the last entry goes on for ever.
+
+        A single entry where nothing changes.
+        """
+        last = self.warmup if self.schedule == "constant" else (self.max_steps or 1) - 1
+        return tuple(self.rate(t) for t in range(last + 1))
 
 
 def mean_square(ops: Any, outputs: Array, batch: Batch) -> Array:
@@ -50,7 +92,13 @@ def mean_square(ops: Any, outputs: Array, batch: Batch) -> Array:
 
 @dataclass(frozen=True)
 class ProgramSpec:
-    """All a backend needs to build a program."""
+    """All a backend needs to build a program.
+
+    model.recurrent_dropout is p of DropConnect on the recurrent matrices (Merity, Keskar & Socher 2018,
+    arXiv:1708.02182, section 2, after Wan et al. 2013): in a training step each entry is multiplied by 0 with
+    probability p and by 1/(1−p) otherwise. One mask per optimiser step, the same at every time step, in every segment
+    and every micro-batch. It acts on parameters before they are used, so every implementation can be trained with it.
+    """
 
     model: Model
     weights: Weights
@@ -65,6 +113,8 @@ class ProgramSpec:
     bptt: Bptt = "full"
     segment: int | None = None
     """Time steps per segment where `bptt` is not full: see `rnnbench.segments`."""
+    micro_batches: int = 1
+    """Parts of a batch whose gradients are taken one after the other before one step: see `rnnbench.micro_batches`."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +181,10 @@ class Program(ABC):
 
     @abstractmethod
     def train_step(self, batch: Batch) -> Array:
-        """Forward, backward as the spec's `bptt` says, and one optimiser step, in place: the loss before the step."""
+        """Forward, backward as the spec's `bptt` says, and one optimiser step, in place: the loss before the step.
+
+        The gradient is that of the whole batch, in as many parts as the spec's `micro_batches` says.
+        """
 
     @abstractmethod
     def train_steps(self, batches: Sequence[Batch]) -> Array:

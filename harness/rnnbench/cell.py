@@ -37,6 +37,8 @@ class Cell:
 
     options: names and defaults of what `init` accepts beyond D and H; users write `lstm(forget_bias=5)`.
     source: where the equations come from (paper, year, equation).
+    recurrent: names of the parameters that multiply the state, hidden to hidden, which recurrent dropout thins out;
+        empty where there are none.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Cell:
     output: Callable[[Any, Params, Array, Array], Array] | None = None
     source: str = ""
     options: Mapping[str, Option] = field(default_factory=dict)
+    recurrent: tuple[str, ...] = ()
 
     @property
     def portable(self) -> bool:

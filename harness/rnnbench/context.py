@@ -44,11 +44,22 @@ class Context:
 
     @property
     def model(self) -> Model:
-        """The model of this case: with a head where there is a task, without one elsewhere."""
+        """The model of this case: with a head where there is a task, without one elsewhere.
+
+        The probe's settings may ask for an `embedding` and a `recurrent_dropout`.
+        """
         case = self.case
         outputs = None if self.task is None else self.task.outputs(**(self.task_options or {}))
         return Model(
-            self.cell, case.input_size, case.hidden_size, case.layers, outputs, case.dropout, self.cell_options
+            cell=self.cell,
+            input_size=case.input_size,
+            hidden_size=case.hidden_size,
+            layers=case.layers,
+            output_size=outputs,
+            dropout=case.dropout,
+            cell_options=self.cell_options,
+            recurrent_dropout=case.settings.get("recurrent_dropout", 0.0),
+            embedding=case.settings.get("embedding"),
         )
 
     @property
@@ -85,6 +96,7 @@ class Context:
             threads=case.threads,
             bptt=bptt,
             segment=segment,
+            micro_batches=case.settings.get("micro_batches", 1),
         )
         return self.backend.build(spec)
 

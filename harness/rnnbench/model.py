@@ -1,4 +1,4 @@
-"""Stacked layers of one cell with dropout between them and an optional linear head.
+"""Stacked layers of one cell with dropout between them, an optional embedding below and a linear head above.
 
 The composition is written once for every framework: backends hand in their own unroll and dropout.
 """
@@ -21,7 +21,13 @@ States = tuple[State, ...]
 
 @dataclass(frozen=True)
 class Model:
-    """The shape of a model. `output_size` None means no head: the outputs are the top layer's ys (T, B, H)."""
+    """The shape of a model.
+
+    output_size: None means no head: the outputs are the top layer's ys (T, B, H). dropout: between layers.
+    recurrent_dropout: share of the entries of the recurrent matrices (`Cell.recurrent`) that are zero in a training
+    step (see `rnnbench.backend.ProgramSpec`). embedding: E features that a learnt table makes of the inputs, which the
+    first layer sees instead of them; None for no table.
+    """
 
     cell: Cell
     input_size: int
@@ -30,6 +36,13 @@ class Model:
     output_size: int | None = None
     dropout: float = 0.0
     cell_options: Mapping[str, Option] = field(default_factory=dict)
+    recurrent_dropout: float = 0.0
+    embedding: int | None = None
+
+    @property
+    def recurrent(self) -> tuple[str, ...]:
+        """The recurrent matrices of all layers, under the names of `Weights.params`."""
+        return tuple(f"layers.{layer}.{name}" for layer in range(self.layers) for name in self.cell.recurrent)
 
 
 @dataclass(frozen=True)
@@ -49,15 +62,22 @@ def initialise(model: Model, *seed_names: object) -> Weights:
     """Draw the weights of `model`. They depend on the names alone, never on backend, implementation or device."""
     params: dict[str, Array] = {}
     states: list[State] = []
+    if model.embedding is not None:
+        params.update(_embedding(rng_for(*seed_names, "embedding"), model.input_size, model.embedding))
     for layer in range(model.layers):
         rng = rng_for(*seed_names, "weights", model.cell.name, layer)
-        features = model.input_size if layer == 0 else model.hidden_size
+        features = (model.embedding or model.input_size) if layer == 0 else model.hidden_size
         layer_params, state = model.cell.init(rng, features, model.hidden_size, **model.cell_options)
         params.update({f"layers.{layer}.{name}": array for name, array in layer_params.items()})
         states.append(state)
     if model.output_size is not None:
         params.update(_head(rng_for(*seed_names, "head"), model.hidden_size, model.output_size))
     return Weights(params, tuple(states))
+
+
+def _embedding(rng: Any, D: int, E: int) -> dict[str, Array]:
+    """A table weight_DE of standard normal rows, as torch.nn.Embedding draws it: features of variance 1."""
+    return {"embedding.weight": rng.standard_normal((D, E))}
 
 
 def _head(rng: Any, H: int, O: int) -> dict[str, Array]:
@@ -92,12 +112,21 @@ def run(
     inference.
     """
     finals: list[State] = []
+    xs = embedded(params, xs)
     for layer in range(model.layers):
         final, xs = unroll(layer_params(params, layer), states[layer], xs)
         finals.append(final)
         if dropout is not None and layer < model.layers - 1:
             xs = dropout(xs)
     return tuple(finals), head(params, xs)
+
+
+def embedded(params: Params, xs: Array) -> Array:
+    """xs_..D @ weight_DE, or `xs` itself for a model without a table.
+
+    For one-hot xs the product is the row of the table: exactly the lookup. For other inputs it is a linear layer.
+    """
+    return xs @ params["embedding.weight"] if "embedding.weight" in params else xs
 
 
 def head(params: Params, ys: Array) -> Array:
@@ -110,6 +139,7 @@ def head(params: Params, ys: Array) -> Array:
 def advance(model: Model, ops: Any, params: Params, states: States, x: Array) -> tuple[States, Array]:
     """One time step of all layers, no dropout, no head: (states, x_BD) -> (states, top y_BH)."""
     finals: list[State] = []
+    x = embedded(params, x)
     for layer in range(model.layers):
         own = layer_params(params, layer)
         z = tree_map(lambda part: part[0], model.cell.projected(ops, own, x[None]))

@@ -23,6 +23,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from rnnbench.backend import Loss
     from rnnbench.task import Batch
 
@@ -61,8 +63,17 @@ def additive(loss: Loss, batch: Batch, outputs: int, segment: int) -> bool:
     are 0): the two sides agree there only if they agree everywhere. Only shapes are looked at, so the answer holds for
     whatever the batch holds, and can be had while a framework traces.
     """
-    shapes = tuple((name, tuple(array.shape), str(array.dtype)) for name, array in sorted(batch.items()))
-    return _additive(loss, shapes, outputs, segment)
+    return _additive(loss, shapes_of(batch), outputs, segment)
+
+
+def shapes_of(batch: Batch) -> Shapes:
+    """All that a trial on random numbers has to know of a batch."""
+    return tuple((name, tuple(array.shape), str(array.dtype)) for name, array in sorted(batch.items()))
+
+
+def random_batch(rng: np.random.Generator, shapes: Shapes) -> Batch:
+    """Numbers and masks drawn at random in the shapes of a batch; integers, which name classes, are 0."""
+    return {name: _random(rng, shape, dtype) for name, shape, dtype in shapes}
 
 
 @cache
@@ -72,7 +83,7 @@ def _additive(loss: Loss, shapes: Shapes, outputs: int, segment: int) -> bool:
     from rnnbench.ops import numpy_ops
 
     ops, rng = numpy_ops(), np.random.default_rng(0)
-    batch = {name: _random(rng, shape, dtype) for name, shape, dtype in shapes}
+    batch = random_batch(rng, shapes)
     T, B = batch["xs"].shape[:2]
     ys = rng.standard_normal((T, B, outputs))
     with np.errstate(all="ignore"):

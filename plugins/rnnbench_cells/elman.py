@@ -74,6 +74,7 @@ rnn = Cell(
     project=project,
     source="Elman 1990, doi:10.1207/s15516709cog1402_1; layout of torch.nn.RNN",
     options={"recurrent": "uniform", "gain": 1.0},
+    recurrent=("weight_hh",),
 )
 """h_t = tanh(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh),  y_t = h_t.
 
@@ -90,6 +91,7 @@ irnn = Cell(
     project=project,
     source="Le, Jaitly & Hinton 2015, arXiv:1504.00941",
     options={"gain": 1.0},
+    recurrent=("weight_hh",),
 )
 """h_t = max(0, W_ih x_t + b_ih + W_hh h_{t-1} + b_hh),  y_t = h_t, started at W_hh = I.
 

@@ -44,6 +44,7 @@ gru = Cell(
     step=step,
     project=project,
     source="Cho et al. 2014, arXiv:1406.1078, equations 5-8, reset after the product; layout of torch.nn.GRU",
+    recurrent=("weight_hh",),
 )
 """r = σ(W_r x_t + b_ir + U_r h_{t-1} + b_hr),  z = σ(W_z x_t + b_iz + U_z h_{t-1} + b_hz),
 

@@ -52,6 +52,7 @@ lstm = Cell(
     project=project,
     source="Hochreiter & Schmidhuber 1997; forget gate: Gers, Schmidhuber & Cummins 2000; layout of torch.nn.LSTM",
     options={"forget_bias": 0.0},
+    recurrent=("weight_hh",),
 )
 """i, f, o = σ(W x_t + b_ih + U h_{t-1} + b_hh),  g = tanh(W x_t + b_ih + U h_{t-1} + b_hh), each with its own rows,
 

@@ -7,12 +7,14 @@ from dataclasses import dataclass, fields
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from rnnbench import micro_batches
 from rnnbench.backend import ProgramSpec
 from rnnbench.cell import Array, Params
 from rnnbench.model import States, batched, run
 from rnnbench.segments import additive
 from rnnbench.task import Batch
-from rnnbench_jax import segments
+from rnnbench_jax import segments, weight_drop
+from rnnbench_jax.accumulation import accumulated
 from rnnbench_jax.ops import jax_ops
 from rnnbench_jax.optimizers import transformation
 from rnnbench_jax.state_gradients import growth_factors
@@ -71,6 +73,7 @@ def functions(spec: ProgramSpec) -> Functions:
     model, ops = spec.model, jax_ops()
     unroll = spec.implementation.build(model.cell, spec.device, spec.dtype)
     update = transformation(spec.optimizer)
+    width = model.output_size or model.hidden_size
 
     def begin(params: Params, initial: States, xs: Array, drop: Dropout | None = None) -> tuple[States, Array]:
         return run(model, unroll, params, batched(initial, xs.shape[1], jnp.broadcast_to), xs, drop)
@@ -97,7 +100,6 @@ def functions(spec: ProgramSpec) -> Functions:
 
         if spec.bptt == "truncated":
             cut = segments.Truncated(part, judged, segment, of_xs)
-            width = model.output_size or model.hidden_size
             way = cut.one_pass if additive(spec.loss, batch, width, segment) else cut.two_passes
             return way(params, states, batch)
 
@@ -124,17 +126,30 @@ def functions(spec: ProgramSpec) -> Functions:
     def start(params: dict[str, Array]) -> Training:
         return Training(params, update.init(params), jnp.zeros((), jnp.int32))
 
-    def train(training: Training, initial: States, batch: Batch) -> tuple[Training, Array]:
-        params, memory, steps = training
+    def part_gradient(params: Params, initial: States, batch: Batch, steps: Array, part: Array) -> tuple[Array, Params]:
+        """(loss, gradient of each parameter) of one micro-batch, with dropout."""
 
         def drops(number: Array) -> Dropout | None:
-            return dropout(model.dropout, spec.seed, steps, number) if model.dropout else None
+            return dropout(model.dropout, spec.seed, steps, number, part) if model.dropout else None
 
         if spec.bptt == "full":
-            value, gradient = jax.value_and_grad(loss)(params, batch["xs"], initial, batch, drops(0))
+            return jax.value_and_grad(loss)(params, batch["xs"], initial, batch, drops(0))
+        return segmented(params, initial, batch, drops, of_xs=False)[:2]
+
+    def train(training: Training, initial: States, batch: Batch) -> tuple[Training, Array]:
+        params, memory, steps = training
+        masks = weight_drop.masks(model, params, spec.seed, steps)
+        thinned = weight_drop.masked(params, masks)
+
+        def gradient_of(part: Batch, number: Array) -> tuple[Array, Params]:
+            return part_gradient(thinned, initial, part, steps, number)
+
+        if spec.micro_batches == 1:
+            value, gradient = gradient_of(batch, 0)
         else:
-            value, gradient, _ = segmented(params, initial, batch, drops, of_xs=False)
-        change, memory = update.update(gradient, memory, params)
+            weighing = micro_batches.required(spec.loss, batch, width)
+            value, gradient = accumulated(gradient_of, batch, spec.micro_batches, weighing)
+        change, memory = update.update(weight_drop.masked(gradient, masks), memory, params)
         return Training(cast("Params", optax.apply_updates(params, change)), memory, steps + 1), value
 
     def evaluate(params: Params, initial: States, batch: Batch) -> Mapping[str, Array]:
@@ -176,15 +191,18 @@ def _value_and_gradients(
     return value, found[0], found[1] if of_xs else None
 
 
-def dropout(rate: float, seed: int, step: Array, segment: Array = 0) -> Dropout:
+def dropout(rate: float, seed: int, step: Array, segment: Array = 0, part: Array = 0) -> Dropout:
     """Zero each feature with probability `rate` and scale the others by 1/(1−rate) (Srivastava et al. 2014).
 
-    The masks depend on the seed, the training step, the number of the segment, and how many layers were dropped before.
+    The masks depend on the seed, the training step, the numbers of segment and micro-batch, and how many layers were
+    dropped before.
     """
     import jax
     import jax.numpy as jnp
 
-    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), step), segment)
+    key = jax.random.key(seed)
+    for number in (step, segment, part):
+        key = jax.random.fold_in(key, number)
     layer = 0
 
     def drop(ys: Array) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rnnbench.backend import Optimizer
 from rnnbench.errors import UsageError, nearest
@@ -32,35 +32,49 @@ def transformation(optimizer: Optimizer) -> optax.GradientTransformation:
     return optax.chain(*parts)
 
 
+def _rate(optimizer: Optimizer) -> float | optax.Schedule:
+    """The learning rate as optax takes it: a number, or a function of the step, which looks it up in the table."""
+    rates = optimizer.rates()
+    if len(rates) == 1:
+        return rates[0]
+
+    def rate(step: Any) -> Any:
+        import jax.numpy as jnp
+
+        return jnp.asarray(rates)[jnp.minimum(step, len(rates) - 1)]  # as wide as the numbers of the program
+
+    return rate
+
+
 def _sgd(optimizer: Optimizer) -> optax.GradientTransformation:
     import optax
 
-    return optax.sgd(optimizer.lr)
+    return optax.sgd(_rate(optimizer))
 
 
 def _momentum(optimizer: Optimizer) -> optax.GradientTransformation:
     import optax
 
-    return optax.sgd(optimizer.lr, momentum=optimizer.momentum)
+    return optax.sgd(_rate(optimizer), momentum=optimizer.momentum)
 
 
 def _rmsprop(optimizer: Optimizer) -> optax.GradientTransformation:
     """optax's own defaults, decay 0.9 and eps inside the root, are not torch's."""
     import optax
 
-    return optax.rmsprop(optimizer.lr, decay=0.99, eps=1e-8, eps_in_sqrt=False)
+    return optax.rmsprop(_rate(optimizer), decay=0.99, eps=1e-8, eps_in_sqrt=False)
 
 
 def _adam(optimizer: Optimizer) -> optax.GradientTransformation:
     import optax
 
-    return optax.adam(optimizer.lr, b1=0.9, b2=0.999, eps=1e-8)
+    return optax.adam(_rate(optimizer), b1=0.9, b2=0.999, eps=1e-8)
 
 
 def _adamw(optimizer: Optimizer) -> optax.GradientTransformation:
     import optax
 
-    return optax.adamw(optimizer.lr, b1=0.9, b2=0.999, eps=1e-8, weight_decay=optimizer.weight_decay)
+    return optax.adamw(_rate(optimizer), b1=0.9, b2=0.999, eps=1e-8, weight_decay=optimizer.weight_decay)
 
 
 _BUILDERS: Mapping[str, Callable[[Optimizer], optax.GradientTransformation]] = {

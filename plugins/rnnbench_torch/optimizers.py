@@ -17,8 +17,11 @@ Update = Callable[[Sequence["torch.Tensor"]], None]
 def build(optimizer: Optimizer, params: Sequence[torch.Tensor]) -> Update:
     """The update of `params`. Raises ValueError for a name that is not in `rnnbench.backend.OPTIMIZERS`."""
     optim = _torch_optimizer(optimizer, params)
+    rates = iter(optimizer.rates())
 
     def update(gradients: Sequence[torch.Tensor]) -> None:
+        for group in optim.param_groups:
+            group["lr"] = next(rates, group["lr"])
         if optimizer.clip is not None:
             gradients = clipped(gradients, optimizer.clip)
         for param, gradient in zip(params, gradients, strict=True):

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from rnnbench import process_memory
+from rnnbench import micro_batches, process_memory
 from rnnbench.backend import Program, ProgramSpec
 from rnnbench.cell import tree_map
 from rnnbench.errors import OutOfMemory
@@ -21,6 +21,7 @@ from rnnbench_torch.arrays import to_numpy, to_torch
 from rnnbench_torch.ops import torch_ops
 from rnnbench_torch.state_gradients import log_norms
 from rnnbench_torch.state_jacobians import jacobians
+from rnnbench_torch.weight_drop import WeightDrop
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,6 +50,7 @@ class TorchProgram(Program):
             self._states = tuple(tree_map(self._place, state) for state in spec.weights.states)
             self._unroll = spec.implementation.build(spec.model.cell, spec.device, spec.dtype)
             self._dropout = _dropout(spec.model.dropout, spec.seed, spec.device)
+            self._weight_drop = _weight_drop(spec, self._params)
             self._segments_masked = itertools.count()
             self._update = optimizers.build(spec.optimizer, list(self._params.values()))
 
@@ -196,9 +198,33 @@ class TorchProgram(Program):
         return self._spec.loss(torch_ops(), outputs, batch)
 
     def _train_step(self, batch: Batch) -> torch.Tensor:
-        loss, gradients, _ = self._trained(batch, self._spec.model.dropout)
-        self._update(gradients)
+        with self._weight_drop.drawn() as masks:
+            loss, gradients = self._accumulated(batch)
+        named = zip(self._params, gradients, strict=True)
+        self._update([gradient * masks[name] if name in masks else gradient for name, gradient in named])
         return loss
+
+    def _accumulated(self, batch: Batch) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """(loss, gradients) of the whole batch, one micro-batch after the other."""
+        spec, rate = self._spec, self._spec.model.dropout
+        if spec.micro_batches == 1:
+            loss, gradients, _ = self._trained(batch, rate)
+            return loss, gradients
+        weighing = micro_batches.required(spec.loss, batch, self._width)
+        parts = micro_batches.split(batch, batch["xs"].shape[1] // spec.micro_batches)
+        weights = micro_batches.shares(torch_ops(), parts, weighing)
+        total, gradients = None, None
+        for part, weight in zip(parts, weights, strict=True):
+            loss, found, _ = self._trained(part, rate)
+            total = loss * weight if total is None else total + loss * weight
+            if gradients is None:
+                gradients = [gradient * weight for gradient in found]
+            else:
+                for one, more in zip(gradients, found, strict=True):
+                    one += more * weight
+        assert total is not None
+        assert gradients is not None
+        return total, gradients
 
     def _trained(self, batch: Batch, dropout: float) -> Found:
         """(loss, gradients, gradients of xs if it requires one) as `bptt` says."""
@@ -211,9 +237,13 @@ class TorchProgram(Program):
             _, outputs = segments.checkpointed(self._run, batch["xs"], states, spec.segment, masks)
             return _found(spec.loss(torch_ops(), outputs, batch), params, batch["xs"])
         cut = segments.Truncated(self._run, partial(spec.loss, torch_ops()), params, spec.segment)
-        width = spec.model.output_size or spec.model.hidden_size
-        way = cut.one_pass if additive(spec.loss, batch, width, spec.segment) else cut.two_passes
+        way = cut.one_pass if additive(spec.loss, batch, self._width, spec.segment) else cut.two_passes
         return way(batch, states, masks)
+
+    @property
+    def _width(self) -> int:
+        """Outputs at each step."""
+        return self._spec.model.output_size or self._spec.model.hidden_size
 
     def _masks(self, count: int, rate: float) -> list[segments.Masks]:
         """Dropout for each segment of one sequence, which a second run of the segment can have again."""
@@ -271,6 +301,11 @@ def _dropout(rate: float, seed: int, device: str) -> Callable[[torch.Tensor], to
         return ys * torch.empty_like(ys).bernoulli_(1 - rate, generator=generator).div_(1 - rate)
 
     return dropout
+
+
+def _weight_drop(spec: ProgramSpec, params: Mapping[str, torch.Tensor]) -> WeightDrop:
+    model, seed = spec.model, seed_for(spec.seed, "recurrent dropout")
+    return WeightDrop(params, model.recurrent, model.recurrent_dropout, seed, spec.device)
 
 
 def _compilations() -> int:

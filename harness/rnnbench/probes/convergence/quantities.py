@@ -1,0 +1,33 @@
+"""What the convergence probe reports."""
+
+from __future__ import annotations
+
+from rnnbench.quantity import Quantity
+
+QUANTITIES = (
+    Quantity("steps_to_target", "step", "lower", "Training steps to the first evaluation at or below the target."),
+    Quantity("tokens_to_target", "1", "lower", "Time steps of all sequences trained on to target: steps · T · B."),
+    Quantity("seconds_to_target", "s", "lower", "Seconds of training steps (evaluation and data excluded) to target."),
+    Quantity("final_validation_loss", "1", "lower", "Validation loss after the last training step."),
+    Quantity("best_validation_loss", "1", "lower", "Lowest validation loss of any evaluation."),
+    Quantity("loss_over_chance", "1", "lower", "Best validation loss over the loss of a predictor without memory."),
+    Quantity("final_validation_metric", "1", "higher", "The task's metric (its accuracy, say) after the last step."),
+    Quantity(
+        "generalisation_gap",
+        "1",
+        "lower",
+        "Validation loss minus the loss on training data, dropout off for both, after the last step.",
+    ),
+    Quantity("gap_at_best", "1", "lower", "The same gap at the evaluation with the lowest validation loss."),
+    Quantity("test_loss", "1", "lower", "Loss of the final weights on the test split."),
+    Quantity("test_metric", "1", "higher", "The task's metric of the final weights on the test split."),
+    Quantity("longest_test_loss", "1", "lower", "Test loss at the longest of `test_seq_lens`."),
+    Quantity("longest_test_metric", "1", "higher", "Test metric at the longest of `test_seq_lens`."),
+    Quantity("seconds_per_training_step", "s", "lower", "Mean time of a training step on this task."),
+    Quantity(
+        "train_share",
+        "1",
+        "higher",
+        "Share of the time from the second training step to the last evaluation that was spent in training steps.",
+    ),
+)
