@@ -16,6 +16,7 @@ from rnnbench.clock import SYSTEM, Clock
 from rnnbench.context import Context
 from rnnbench.errors import CaseError
 from rnnbench.probe import Probe
+from rnnbench.probes.ranges import Count, Positive
 from rnnbench.probes.work import limit_quantities, share_of_limit
 from rnnbench.quantity import Measurement, Quantity, Value
 from rnnbench.statistics import quantile_interval
@@ -47,12 +48,8 @@ AGREEMENT = 0.01
 class DecodeSettings:
     """processes: fresh processes that each number comes from. budget: seconds of sampling, shared out among them."""
 
-    processes: int = 3
-    budget: float = 1.5
-
-    def __post_init__(self) -> None:
-        if self.processes < 1:
-            raise ValueError(f"processes must be at least 1, found {self.processes}")
+    processes: Count = 3
+    budget: Positive = 1.5
 
 
 class Stream:

@@ -15,6 +15,7 @@ from typing import Any
 from rnnbench.context import Context
 from rnnbench.errors import CaseError, OutOfMemory
 from rnnbench.probe import Probe
+from rnnbench.probes.ranges import Count, Positive
 from rnnbench.probes.work import random_batch
 from rnnbench.quantity import Curve, Measurement, Quantity, Value
 
@@ -32,12 +33,12 @@ class LongestSettings:
     `timeout`.
     """
 
-    memory_budget: int | None = 2**30
-    time_budget: float | None = None
-    resolution: float = 0.05
-    first_seq_len: int = 16
-    max_seq_len: int = 2**17
-    search_seconds: float = 60.0
+    memory_budget: Count | None = 2**30
+    time_budget: Positive | None = None
+    resolution: Positive = 0.05
+    first_seq_len: Count = 16
+    max_seq_len: Count = 2**17
+    search_seconds: Positive = 60.0
 
     def __post_init__(self) -> None:
         if self.memory_budget is None and self.time_budget is None:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from rnnbench.backend import Program
 from rnnbench.context import Context
 from rnnbench.probe import Probe
+from rnnbench.probes.ranges import Count
 from rnnbench.probes.work import MODES, Mode, random_batch, unit_of_work
 from rnnbench.quantity import Measurement, Quantity, Value
 from rnnbench.segments import Bptt, settled
@@ -27,7 +28,7 @@ class MemorySettings:
 
     modes: tuple[Mode, ...] = MODES
     bptt: Bptt = "full"
-    segment: int | None = None
+    segment: Count | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "segment", settled(self.bptt, self.segment))

@@ -12,6 +12,7 @@ from rnnbench.backend import Pass, Program
 from rnnbench.context import Context
 from rnnbench.errors import OutOfMemory
 from rnnbench.probe import Probe
+from rnnbench.probes.ranges import Count, NotNegative, Positive
 from rnnbench.probes.work import PASSES, unit_of_work
 from rnnbench.quantity import Curve, Measurement, Quantity, Value
 from rnnbench.timing import TimingSettings
@@ -27,10 +28,10 @@ class ParallelismSettings:
     """
 
     modes: tuple[Pass, ...] = ("forward",)
-    batch_sizes: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-    threads: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
-    budget: float = 0.2
-    width: float = 0.05
+    batch_sizes: tuple[Count, ...] = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+    threads: tuple[Count, ...] = (1, 2, 4, 8, 16, 32, 64)
+    budget: Positive = 0.2
+    width: NotNegative = 0.05
 
     def __post_init__(self) -> None:
         for name, values, least in (("batch_sizes", self.batch_sizes, 2), ("threads", self.threads, 0)):

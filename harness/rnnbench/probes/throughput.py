@@ -9,6 +9,7 @@ from rnnbench.backend import Pass
 from rnnbench.clock import SYSTEM
 from rnnbench.context import Context
 from rnnbench.probe import Probe
+from rnnbench.probes.ranges import Count, NotNegative, Positive
 from rnnbench.probes.work import MODES, PASSES, limit_quantities, share_of_limit, unit_of_work
 from rnnbench.quantity import Measurement, Quantity, Value
 from rnnbench.segments import Bptt, settled
@@ -24,18 +25,16 @@ class ThroughputSettings:
     """
 
     modes: tuple[Pass, ...] = MODES
-    processes: int = 3
-    budget: float = 1.0
-    width: float = 0.02
+    processes: Count = 3
+    budget: Positive = 1.0
+    width: NotNegative = 0.02
     bptt: Bptt = "full"
-    segment: int | None = None
+    segment: Count | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "segment", settled(self.bptt, self.segment))
         if self.bptt != "full" and "backward" in self.modes:
             raise ValueError(f"bptt {self.bptt} has no backward pass alone: leave `backward` out of modes")
-        if self.processes < 1:
-            raise ValueError(f"processes must be at least 1, found {self.processes}")
 
 
 def measure(context: Context) -> Measurement:

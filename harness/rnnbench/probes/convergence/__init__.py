@@ -5,7 +5,7 @@ from __future__ import annotations
 from rnnbench.probe import Probe
 from rnnbench.probes.convergence.measuring import measure
 from rnnbench.probes.convergence.quantities import QUANTITIES
-from rnnbench.probes.convergence.settings import ConvergenceSettings
+from rnnbench.probes.convergence.settings import ConvergenceSettings, check
 
 __all__ = ["CONVERGENCE", "ConvergenceSettings"]
 
@@ -16,5 +16,6 @@ CONVERGENCE = Probe(
     quantities=QUANTITIES,
     measure=measure,
     uses_task=True,
+    check=check,
     doc="training on a task: steps, tokens and seconds to target, validation and test loss, gap, learning curves",
 )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 
 from rnnbench.backend import Program
 from rnnbench.clock import SYSTEM
 from rnnbench.context import Context
 from rnnbench.errors import CaseError, Skipped
-from rnnbench.probes import training
+from rnnbench.probes import sampling, training
 from rnnbench.probes.convergence.course import Course
 from rnnbench.probes.convergence.sample import Sample, draw
 from rnnbench.quantity import Curve, Measurement, Value
@@ -37,7 +38,9 @@ def measure(context: Context) -> Measurement:
     started = SYSTEM.now()
     _test(context, program, found)
     found.seconds["test"] = SYSTEM.now() - started
-    # Whatever else is asked of the trained program comes here.
+    started = SYSTEM.now()
+    _write(context, program, found)
+    found.seconds["write"] = SYSTEM.now() - started
     counts = {"parameters": sum(array.size for array in program.parameters().values())}
     found.details |= counts | {"settings": program.settings(), "seconds": found.seconds}
     return Measurement(found.values, found.curves, found.notes, found.details)
@@ -53,11 +56,6 @@ def _check(context: Context) -> None:
         )
     if case.batch_size % settings.micro_batches:
         raise CaseError(f"micro_batches {settings.micro_batches} must divide the batch size {case.batch_size}")
-    task = training.task_of(context)
-    for length in settings.test_seq_lens:
-        problem = task.check(length, **(context.task_options or {}))
-        if problem is not None:
-            raise CaseError(f"test_seq_lens: {case.settings['task']} cannot have length {length}: {problem}")
 
 
 def _program(context: Context) -> Program:
@@ -141,6 +139,17 @@ def _curves(course: Course) -> dict[str, Curve]:
         metrics = [one.metric for one in course.evaluations]
         curves["validation_metric"] = Curve("step", "metric", steps, metrics)
     return curves
+
+
+def _write(context: Context, program: Program, found: _Findings) -> None:
+    """Of a task over text: bits per character of the test split, and what the model writes after the prompt."""
+    if training.task_of(context).encode is None:
+        return
+    found.values["bits_per_character"] = Value(found.values["test_loss"].value / math.log(2))
+    if context.settings.prompt is not None:
+        written = sampling.sample(context, program)
+        found.values |= written.values
+        found.details |= written.details
 
 
 def _test(context: Context, program: Program, found: _Findings) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rnnbench.probes.sampling import SECONDS
 from rnnbench.quantity import Quantity
 
 QUANTITIES = (
@@ -23,6 +24,8 @@ QUANTITIES = (
     Quantity("test_metric", "1", "higher", "The task's metric of the final weights on the test split."),
     Quantity("longest_test_loss", "1", "lower", "Test loss at the longest of `test_seq_lens`."),
     Quantity("longest_test_metric", "1", "higher", "Test metric at the longest of `test_seq_lens`."),
+    Quantity("bits_per_character", "1", "lower", "Test loss over ln 2, of tasks over text."),
+    SECONDS,
     Quantity("seconds_per_training_step", "s", "lower", "Mean time of a training step on this task."),
     Quantity(
         "train_share",

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rnnbench.backend import Schedule
 from rnnbench.probes.ranges import Count, Index, NotNegative, Positive, Share
 from rnnbench.segments import Bptt, settled
+
+if TYPE_CHECKING:
+    from rnnbench.cell import Option
+    from rnnbench.task import Task
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,12 @@ class ConvergenceSettings:
     table between the inputs and the first layer; null for none. bptt, segment: how gradients go back through time
     (`rnnbench.segments`), and the time steps of a segment.
 
-    test_seq_lens: lengths at which the trained model is tested, beside the one it was trained at. replicate: which of
+    test_seq_lens: lengths at which the trained model is tested, beside the one it was trained at. prompt: text that the
+    trained model goes on from for sample_length characters, on tasks over text (`rnnbench.probes.sampling`); null for
+    no text. temperature: what its outputs are divided by before the softmax that characters are drawn from; 0 takes the
+    likeliest.
+
+    replicate: which of
     the independent repetitions (weights and data order) this is; suites write `seeds: 3`.
     """
 
@@ -49,6 +59,9 @@ class ConvergenceSettings:
     recurrent_dropout: Share = 0.0
     embedding: Count | None = None
     test_seq_lens: tuple[Count, ...] = ()
+    prompt: str | None = None
+    temperature: NotNegative = 0.8
+    sample_length: Count = 200
     replicate: Index = 0
     bptt: Bptt = "full"
     segment: Count | None = None
@@ -57,3 +70,12 @@ class ConvergenceSettings:
         object.__setattr__(self, "segment", settled(self.bptt, self.segment))
         if self.warmup >= self.max_steps:
             raise ValueError(f"warmup {self.warmup} must be below max_steps {self.max_steps}")
+
+
+def check(settings: Mapping[str, Any], task: Task, options: Mapping[str, Option]) -> str | None:
+    """Why these settings do not go with the task, or None."""
+    for length in settings["test_seq_lens"]:
+        problem = task.check(length, **options)
+        if problem is not None:
+            return f"test_seq_lens: {task.name} cannot be tested on {length} time steps: {problem}"
+    return None

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from annotated_types import Ge
+
+from rnnbench.probes.ranges import Count, NotNegative, Positive, Share
 
 Moment = Literal["start", "middle", "end"]
 
@@ -19,17 +23,17 @@ class GradientSettings:
     optimizer, lr, momentum, weight_decay, clip as in `rnnbench.backend.Optimizer`.
     """
 
-    lyapunov: int = 0
-    trajectories: int = 1
-    draws: int = 1
+    lyapunov: Annotated[int, Ge(-1)] = 0
+    trajectories: Count = 1
+    draws: Count = 1
     at: tuple[Moment, ...] = ("start",)
     task: str | None = None
     optimizer: Literal["sgd", "momentum", "rmsprop", "adam", "adamw"] = "adam"
-    lr: float = 1e-3
-    momentum: float = 0.9
-    weight_decay: float = 0.0
-    clip: float | None = None
-    steps: int = 200
+    lr: Positive = 1e-3
+    momentum: Share = 0.9
+    weight_decay: NotNegative = 0.0
+    clip: Positive | None = None
+    steps: Annotated[int, Ge(2)] = 200
 
     def __post_init__(self) -> None:
         if self.lyapunov < -1:
