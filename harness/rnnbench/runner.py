@@ -140,7 +140,7 @@ class Runner:
         if verdict.status != "ok" or verdict.result["status"] != "ok":
             return found | _failure(verdict, "while it was verified: ")
         found["verified"] = verdict.result["verified"]
-        outcome = self._job("measure", case, self._given(case))
+        outcome = self._job("measure", case, self._given(case, seconds))
         _add(seconds, _division(outcome))
         if outcome.status != "ok" or outcome.result["status"] != "ok":
             return found | _failure(outcome)
@@ -150,11 +150,14 @@ class Runner:
         fields = {key: value for key, value in outcome.result.items() if key not in ("seconds", "peak_memory")}
         return found | fields | {"details": details}
 
-    def _given(self, case: Case) -> dict[str, Any]:
+    def _given(self, case: Case, seconds: dict[str, float]) -> dict[str, Any]:
         """What a measurement is told besides its case: the machine's ceilings, where its probe uses them."""
         if not self.registry.probes[case.probe].uses_ceilings:
             return {}
-        return {"ceilings": ceilings.for_case(case, self.registry, self._job, self.environment, self.ceilings)}
+        started = time.perf_counter()
+        found = ceilings.for_case(case, self.registry, self._job, self.environment, self.ceilings)
+        _add(seconds, {"ceilings": time.perf_counter() - started})
+        return {"ceilings": found}
 
     def _verdict(self, case: Case, seconds: dict[str, float]) -> Outcome:
         """The verification of the program this case runs, done once per program."""

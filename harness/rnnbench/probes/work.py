@@ -46,9 +46,10 @@ def unit_of_work(context: Context, program: Program, mode: Pass) -> Callable[[],
         _check_repeatable(program, passes[0], context.case.dtype)
         rotation = itertools.cycle(passes)
         return lambda: next(rotation)()
-    batches = itertools.cycle([program.put(random_batch(context, index)) for index in range(ROTATION)])
     if mode == "forward":
-        return lambda: program.forward(next(batches)["xs"])
+        inputs = itertools.cycle([program.put({"xs": context.inputs(index)})["xs"] for index in range(ROTATION)])
+        return lambda: program.forward(next(inputs))
+    batches = itertools.cycle([program.put(random_batch(context, index)) for index in range(ROTATION)])
     return lambda: program.train_step(next(batches))
 
 
