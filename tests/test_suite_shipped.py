@@ -29,7 +29,7 @@ def installed():
 
 
 def test_these_suites_are_shipped():
-    learning = ["digits", "gradients", "memory_span", "overfitting", "tbptt"]
+    learning = ["digits", "gradients", "memory_span", "optimizers", "overfitting", "tbptt"]
     assert [path.stem for path in SUITES] == sorted([*learning, "long_seq", "parallelism", "smoke"])
 
 
