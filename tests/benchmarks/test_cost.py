@@ -92,7 +92,7 @@ def division(records: list[Record]) -> dict[str, float]:
 
 
 def test_a_suite_takes_little_longer_than_what_it_measures(suite_run):
-    """Measured: warm-up, samples and the machine's ceilings; with it first calls, which compile, and what is verified."""
+    """Measured: warm-up, samples and ceilings; with it first calls, which compile, and all that is verified."""
     wall, records = suite_run
     seconds = division(records)
     useful = sum(seconds[name] for name in USEFUL if name in seconds)
