@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from rnnbench.backend import Schedule
+from rnnbench.probes import sampling
 from rnnbench.probes.ranges import Count, Index, NotNegative, Positive, Share
 from rnnbench.segments import Bptt, settled
 
@@ -38,8 +39,7 @@ class ConvergenceSettings:
     no text. temperature: what its outputs are divided by before the softmax that characters are drawn from; 0 takes the
     likeliest.
 
-    replicate: which of
-    the independent repetitions (weights and data order) this is; suites write `seeds: 3`.
+    replicate: which of the independent repetitions (weights and data order) this is; suites write `seeds: 3`.
     """
 
     task: str
@@ -74,6 +74,9 @@ class ConvergenceSettings:
 
 def check(settings: Mapping[str, Any], task: Task, options: Mapping[str, Option]) -> str | None:
     """Why these settings do not go with the task, or None."""
+    problem = sampling.check(settings, task, options)
+    if problem is not None:
+        return problem
     for length in settings["test_seq_lens"]:
         problem = task.check(length, **options)
         if problem is not None:
