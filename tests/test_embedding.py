@@ -1,0 +1,69 @@
+"""A learnt table between the inputs and the first layer."""
+
+import numpy as np
+import pytest
+
+from rnnbench import Model, oracle
+from rnnbench.model import advance, batched, initialise, run
+from rnnbench.ops import numpy_ops
+from rnnbench.verification import against_oracle, projection_loss
+from rnnbench_cells import gru, lru
+from training_programs import BACKENDS, SIZES, B, D, H, O, T, build, stepped
+
+E = 3
+OPS = numpy_ops()
+
+
+def one_hot(seed=0):
+    ids = np.random.default_rng(seed).integers(0, D, (T, B))
+    return ids, np.eye(D)[ids]
+
+
+def test_the_product_with_one_hot_inputs_is_the_lookup():
+    model = Model(gru, **SIZES, embedding=E)
+    weights = initialise(model, 0)
+    ids, xs = one_hot()
+    looked_up = weights.params["embedding.weight"][ids]
+    below = {name: array for name, array in weights.params.items() if name != "embedding.weight"}
+    states = batched(weights.states, B, np.broadcast_to)
+    unroll = oracle.unroll(gru)
+    found, expected = run(model, unroll, weights.params, states, xs), run(model, unroll, below, states, looked_up)
+    np.testing.assert_array_equal(found[1], expected[1])
+
+
+def test_the_first_layer_sees_its_features_and_others_are_drawn_as_before():
+    weights, plain = initialise(Model(gru, **SIZES, embedding=E), 0), initialise(Model(gru, E, H, output_size=O), 0)
+    assert weights.params["embedding.weight"].shape == (D, E)
+    assert weights.count == plain.count + D * E
+    for name, array in plain.params.items():
+        np.testing.assert_array_equal(weights.params[name], array)
+
+
+def test_its_rows_are_standard_normal():
+    table = initialise(Model(gru, 400, 2, embedding=100), 0).params["embedding.weight"]
+    assert (table.mean(), table.std()) == (pytest.approx(0, abs=0.02), pytest.approx(1, abs=0.02))
+
+
+@pytest.mark.parametrize("cell", [gru, lru])
+def test_single_steps_see_it_too(cell):
+    model = Model(cell, **SIZES, layers=2, embedding=E)
+    weights, (_, xs) = initialise(model, 0), one_hot()
+    states = batched(weights.states, B, np.broadcast_to)
+    _, truth = oracle.forward(model, weights, xs)
+    for x, outputs in zip(xs, truth, strict=True):
+        states, y = advance(model, OPS, weights.params, states, x)
+        head = y @ weights.params["head.weight"].T + weights.params["head.bias"]
+        np.testing.assert_allclose(head, outputs, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_programs_with_one_compute_what_the_oracle_does_and_train_it(backend):
+    sizes = {"embedding": E}
+    model = Model(gru, **SIZES, embedding=E)
+    program = build(backend, gru, sizes=sizes, loss=projection_loss)
+    checks = against_oracle(program, model, initialise(model, 0), one_hot()[1], "float64")
+    assert [check.sentence() for check in checks if not check.passed] == []
+    ids = np.minimum(one_hot()[0], D - 2)  # the last row is never looked up
+    gradient = stepped(program, {"xs": np.eye(D)[ids], "cotangent": np.ones((T, B, O))})[1]["embedding.weight"]
+    assert (gradient[: D - 1] != 0).all()
+    assert (gradient[D - 1] == 0).all()

@@ -1,0 +1,49 @@
+"""Small programs on either backend that are trained, and what one step did to them."""
+
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+
+from rnnbench import Model, Optimizer, ProgramSpec
+from rnnbench.backend import mean_square
+from rnnbench.model import initialise
+
+BACKENDS = [
+    pytest.param(name, marks=pytest.mark.skipif(find_spec(name) is None, reason=f"{name} is not installed"))
+    for name in ("torch", "jax")
+]
+T, B, D, H, O = 6, 8, 4, 5, 2
+SIZES = {"input_size": D, "hidden_size": H, "output_size": O}
+
+
+def build(backend, cell, *, implementation=None, dtype="float64", sizes=None, **spec):
+    """A program on the backend's stepwise implementation, with one thread; `sizes`: fields of Model."""
+    if backend == "torch":
+        import rnnbench_torch as plugin
+
+        made = plugin.TorchBackend()
+    else:
+        import rnnbench_jax as plugin
+
+        made = plugin.JaxBackend()
+    chosen = next(
+        one for one in plugin.rnnbench_implementations()
+        if (one.name == implementation if implementation else one.stepwise)
+    )  # fmt: skip
+    model = Model(cell, **{**SIZES, **(sizes or {})})
+    given = {"optimizer": Optimizer("sgd", lr=1.0), "loss": mean_square, "threads": 1, "device": "cpu", **spec}
+    return made.build(ProgramSpec(model, initialise(model, 0), chosen, dtype=dtype, **given))
+
+
+def batch(seed=1, T=T, B=B, D=D, O=O):
+    rng = np.random.default_rng(seed)
+    return {"xs": rng.standard_normal((T, B, D)), "targets": rng.standard_normal((T, B, O))}
+
+
+def stepped(program, data):
+    """(loss, minus the change of each parameter): the gradient that a step of SGD with lr 1 went by."""
+    before = program.parameters()
+    loss = float(program.get(program.train_step(program.put(data))))
+    after = program.parameters()
+    return loss, {name: before[name] - after[name] for name in before}
