@@ -29,7 +29,7 @@ def installed():
 
 
 def test_these_suites_are_shipped():
-    learning = ["digits", "gradients", "memory_span", "optimizers", "overfitting", "tbptt"]
+    learning = ["digits", "gradients", "memory_span", "optimizers", "overfitting", "tbptt", "text"]
     assert [path.stem for path in SUITES] == sorted([*learning, "long_seq", "parallelism", "smoke"])
 
 
