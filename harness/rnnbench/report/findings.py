@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any, NamedTuple
 
@@ -19,7 +19,9 @@ from rnnbench.growth import (
     fit,
 )
 from rnnbench.report import units
+from rnnbench.report.learning_findings import LEARNING
 from rnnbench.report.series import Entry, Group, Panel, Series, value_text
+from rnnbench.report.wording import listed, steps_text
 from rnnbench.statistics import Slope
 
 UNSURE = 0.5
@@ -30,8 +32,6 @@ ALIKE = 0.05
 """Rates that differ by less are told in one sentence."""
 VAGUE = 1.5
 """Where the ends of a ratio's interval differ by more than this factor, only the lower one is told."""
-SHOWN = 8
-"""Names listed in one sentence."""
 
 
 def findings(panels: Sequence[Panel]) -> list[str]:
@@ -77,8 +77,8 @@ def _gradient_sentence(alike: list[tuple[Series, int, Entry]]) -> str:
         return f"{name}: whether the gradient vanishes or grows is not clear from T={length}."
     steps = units.number(math.log(2) / abs(rate), 2)
     if rate > 0:
-        return f"{name}: the gradient doubles every {_steps(steps)}: it grows with the lag (T={length})."
-    return f"{name}: the gradient halves every {_steps(steps)}: {_survivors(series.groups[length], length)}."
+        return f"{name}: the gradient doubles every {steps_text(steps)}: it grows with the lag (T={length})."
+    return f"{name}: the gradient halves every {steps_text(steps)}: {_survivors(series.groups[length], length)}."
 
 
 def _survivors(group: Group, length: int) -> str:
@@ -105,7 +105,7 @@ def nonfinite(panels: Sequence[Panel]) -> Iterator[str]:
             if shares and max(shares) > 0:
                 bad.append(f"{series.name} {units.number(100 * max(shares), 2)} %")
     if bad:
-        yield f"Gradients that are infinite or not a number, at the worst length: {_list(bad)}."
+        yield f"Gradients that are infinite or not a number, at the worst length: {listed(bad)}."
 
 
 def growth(panels: Sequence[Panel]) -> Iterator[str]:
@@ -123,7 +123,7 @@ def growth(panels: Sequence[Panel]) -> Iterator[str]:
         if exponents:
             yield f"{_words(quantity)} grows as {_by_value(exponents)}."
         if overheads:
-            yield f"{_words(quantity)} is no power of T but an overhead and a straight line: {_list(overheads)}."
+            yield f"{_words(quantity)} is no power of T but an overhead and a straight line: {listed(overheads)}."
 
 
 def exponent_text(exponent: Slope) -> str:
@@ -149,7 +149,7 @@ def crossings(panels: Sequence[Panel]) -> Iterator[str]:
                 for first, second in [(a, b) if crossing.a_first else (b, a)]
             ]
             if told:
-                yield f"{_words(quantity)}, crossovers: {_list(told, '; ')}."
+                yield f"{_words(quantity)}, crossovers: {listed(told, '; ')}."
             elif pairs:
                 yield f"{_words(quantity)}: no crossover of any two programs within the measured lengths."
 
@@ -181,7 +181,7 @@ def modelled(panels: Sequence[Panel]) -> Iterator[str]:
                 ends = "–".join(units.quantity(end, unit) for end in (value.low, value.high))
                 told.append(f"{series.name} {units.quantity(value.value, unit)} ({ends})")
         if told:
-            yield f"Modelled, not run: {_words(quantity).lower()} at T={length}: {_list(told, '; ')}."
+            yield f"Modelled, not run: {_words(quantity).lower()} at T={length}: {listed(told, '; ')}."
 
 
 def _fitted(panels: Sequence[Panel]) -> Iterator[tuple[Panel, str, list[tuple[Series, Growth]]]]:
@@ -280,7 +280,7 @@ def _backends(quantity: str, lengths: Sequence[int], contest: Sequence[Series]) 
             )
             told.append(f"{first.axes['cell']} at T={length}: {how}")
     if told:
-        yield f"{_words(quantity)}, best against best of each framework: {_list(told, '; ')}."
+        yield f"{_words(quantity)}, best against best of each framework: {listed(told, '; ')}."
 
 
 def _best_of_two_backends(
@@ -356,16 +356,16 @@ def _learned(panel: Panel, length: int) -> Iterator[str]:
         reached, count = group.reached("steps_to_target")
         rate = f", lr {value_text(group.tuned)}" if group.tuned is not None else ""
         if entry.bound is None:
-            steps = _steps(units.number(entry.value))
+            steps = steps_text(units.number(entry.value))
             solved.append((entry.value, f"{series.name} in {steps} ({reached}/{count}{rate})"))
         else:
             unsolved[series.axes["cell"]].append(f"{series.program} {reached}/{count}")
     what = f"{panel.task or panel.probe}, T={length}"
     if solved:
-        yield f"{what}: solved by {_list([text for _, text in sorted(solved)])}; in brackets the seeds that did."
+        yield f"{what}: solved by {listed([text for _, text in sorted(solved)])}; in brackets the seeds that did."
     if unsolved:
         told = [f"{cell} ({', '.join(programs)})" for cell, programs in unsolved.items()]
-        yield f"{what}: not solved within the budget by the median seed of {_list(told)}."
+        yield f"{what}: not solved within the budget by the median seed of {listed(told)}."
 
 
 def edges(panels: Sequence[Panel]) -> Iterator[str]:
@@ -381,14 +381,14 @@ def edges(panels: Sequence[Panel]) -> Iterator[str]:
                 elif group.tuned == panel.tried[0]:
                     ends[f"{value_text(group.tuned)}, the smallest tried"].append(series.name)
     for value, names in ends.items():
-        yield f"The best lr is {value}, for {_list(list(dict.fromkeys(names)))}: a better one may lie beyond."
+        yield f"The best lr is {value}, for {listed(list(dict.fromkeys(names)))}: a better one may lie beyond."
 
 
 def unverified(panels: Sequence[Panel]) -> Iterator[str]:
     """Programs nobody checked."""
     names = dict.fromkeys(series.name for panel in panels for series in panel.series if not series.verified)
     if names:
-        yield f"Not verified against any mathematics, so not ranked: {_list(list(names))}."
+        yield f"Not verified against any mathematics, so not ranked: {listed(list(names))}."
 
 
 def outcomes(panels: Sequence[Panel]) -> Iterator[str]:
@@ -401,7 +401,10 @@ def outcomes(panels: Sequence[Panel]) -> Iterator[str]:
         yield f"{statuses.total() - statuses['ok']} of {statuses.total()} cases gave no numbers: {', '.join(bad)}."
 
 
-KINDS = (learning, gradients, nonfinite, fastest, crossings, growth, memory, modelled, edges, unverified, outcomes)
+KINDS = (
+    *(learning, *LEARNING, gradients, nonfinite, fastest, crossings, growth),
+    *(memory, modelled, edges, unverified, outcomes),
+)
 
 
 def _numbers(series: Series, quantity: str) -> list[tuple[float, float]]:
@@ -425,18 +428,8 @@ def _words(quantity: str) -> str:
     return words[0].upper() + words[1:]
 
 
-def _steps(count: str) -> str:
-    return f"{count} step" if count == "1" else f"{count} steps"
-
-
 def _by_value(groups: Mapping[str, list[str]]) -> str:
     if len(groups) == 1 and len(next(iter(groups.values()))) > 2:
         ((value, names),) = groups.items()
         return f"{value} for all {len(names)} programs"
-    return "; ".join(f"{value} for {_list(names)}" for value, names in sorted(groups.items()))
-
-
-def _list(names: Iterable[str], separator: str = ", ") -> str:
-    names = list(names)
-    shown = separator.join(names[:SHOWN])
-    return shown if len(names) <= SHOWN else f"{shown}{separator}and {len(names) - SHOWN} more"
+    return "; ".join(f"{value} for {listed(names)}" for value, names in sorted(groups.items()))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rnnbench.record import Record
+from rnnbench.report.profiles import Profile, farthest, profiles, stairs
 from rnnbench.report.series import Entry, Group, Panel, Series, panels
 from rnnbench.report.units import scale_for, words
 
@@ -29,6 +30,7 @@ FAMILIES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("memory_compiled", ".peak_memory.compiled"),
     ),
     "gradient": (),
+    "capacity": (),
     "convergence": (),
 }
 """Figures against T: probe -> (file stem, ending of the quantities). Any other probe gets one figure of everything."""
@@ -66,14 +68,19 @@ def _figures(
     grouped: Sequence[Panel], cells: Mapping[str, tuple[str, str]], title: str
 ) -> Iterator[tuple[str, Figure]]:
     for panel in grouped:
-        look = _look(cells, [panel])
+        look = _look(cells, panel.series)
         for stem, names in _families(panel):
             yield stem, _against_length(panel, names, look, title)
         if any("gradient.log_norm" in record.curves for record in _records(panel)):
             yield "gradient_norm", _gradient_norm(panel, look, title)
+        if any("memory_capacity" in record.curves for record in _records(panel)):
+            yield "memory_capacity", _memory_capacity(panel, look, title)
     learned = [panel for panel in grouped if any("validation_loss" in record.curves for record in _records(panel))]
     if learned:
-        yield "validation_loss", _losses(learned, _look(cells, learned), title)
+        shown = [series for panel in learned for series in panel.series]
+        yield "validation_loss", _losses(learned, _look(cells, shown), title)
+    if found := profiles(grouped):
+        yield "performance_profile", _performance_profile(found, cells, title)
 
 
 def _families(panel: Panel) -> list[tuple[str, list[str]]]:
@@ -100,7 +107,7 @@ def _against_length(panel: Panel, quantities: Sequence[str], look: Look, title: 
         ax.set_ylabel(f"{words(quantity)}, {scale.unit}" if scale.unit else words(quantity))
         if values and min(values) > 0:
             _log_axis(ax)
-    _legend(figure, [panel], look)
+    _legend(figure, panel.series, look)
     return figure
 
 
@@ -139,7 +146,37 @@ def _gradient_norm(panel: Panel, look: Look, title: str) -> Figure:
             break
     ax.set_xlabel("lag (steps back from the loss)")
     ax.set_ylabel("log₁₀ of the gradient norm ‖∂L/∂s‖")
-    _legend(figure, [panel], look)
+    _legend(figure, panel.series, look)
+    return figure
+
+
+def _memory_capacity(panel: Panel, look: Look, title: str) -> Figure:
+    """r² against delay at the longest length, median over the seeds."""
+    figure, (ax,) = _canvas(1, title)
+    for series in panel.series:
+        records = series.groups[max(series.groups)].records
+        curves = [record.curves["memory_capacity"] for record in records if "memory_capacity" in record.curves]
+        if curves:
+            middle = [statistics.median(column) for column in zip(*(curve["y"] for curve in curves), strict=True)]
+            ax.plot(curves[0]["x"], middle, markevery=0.12, **LINE, **look.of(series))
+    ax.set_xlabel("delay k (steps)")
+    ax.set_ylabel("r² of u(t − k) and its linear read-out")
+    _legend(figure, panel.series, look)
+    return figure
+
+
+def _performance_profile(found: Sequence[Profile], cells: Mapping[str, tuple[str, str]], title: str) -> Figure:
+    """ρ(τ) as steps, each up to the largest ratio of all."""
+    figure, (ax,) = _canvas(1, title)
+    series = [profile.series for profile in found]
+    look, last = _look(cells, series), farthest(found)
+    for profile in found:
+        ax.plot(*stairs(profile, last), drawstyle="steps-post", markevery=0.12, **LINE, **look.of(profile.series))
+    ax.set_xscale("log", base=2)
+    ax.set_ylim(-0.03, 1.03)
+    ax.set_xlabel("τ: steps to target over those of the best")
+    ax.set_ylabel(f"share of {found[0].problems} problems solved within τ")
+    _legend(figure, series, look)
     return figure
 
 
@@ -156,7 +193,7 @@ def _losses(learned: Sequence[Panel], look: Look, title: str) -> Figure:
         ax.set_title(f"{panel.task or panel.probe}, T={length}", fontsize=9)
         ax.set_xlabel("training step")
         ax.set_ylabel("validation loss")
-    _legend(figure, learned, look)
+    _legend(figure, [series for panel in learned for series in panel.series], look)
     return figure
 
 
@@ -244,12 +281,12 @@ def _length_axis(ax: Axes, lengths: Sequence[int]) -> None:
     ax.set_xlabel("sequence length T (steps)")
 
 
-def _legend(figure: Figure, shown: Sequence[Panel], look: Look) -> None:
+def _legend(figure: Figure, shown: Sequence[Series], look: Look) -> None:
     """Two lists beside the axes: cells by colour and marker, implementations by line style."""
     from matplotlib.lines import Line2D
 
-    cells = dict.fromkeys(series.axes["cell"] for panel in shown for series in panel.series)
-    programs = dict.fromkeys(series.program for panel in shown for series in panel.series)
+    cells = dict.fromkeys(series.axes["cell"] for series in shown)
+    programs = dict.fromkeys(series.program for series in shown)
     lines = [
         Line2D([], [], color=look.cells[c][0], marker=look.cells[c][1], markersize=4.5, label=str(c)) for c in cells
     ]
@@ -264,8 +301,8 @@ def _cell_looks(grouped: Sequence[Panel]) -> dict[str, tuple[str, str]]:
     return dict(zip(cells, zip(cycle(COLOURS), cycle(MARKERS), strict=False), strict=False))
 
 
-def _look(cells: Mapping[str, tuple[str, str]], shown: Sequence[Panel]) -> Look:
-    programs = dict.fromkeys(series.program for panel in shown for series in panel.series)
+def _look(cells: Mapping[str, tuple[str, str]], shown: Sequence[Series]) -> Look:
+    programs = dict.fromkeys(series.program for series in shown)
     return Look(cells, dict(zip(programs, cycle(DASHES), strict=False)))
 
 

@@ -10,7 +10,7 @@ import math
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Any
 
@@ -60,10 +60,13 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The records of one program at one length. tuned: the chosen value of `TUNED`, where there was a choice."""
+    """The records of one program at one length. tuned: the chosen value of `TUNED`, where there was a choice; tried: a
+    group for each value that was.
+    """
 
     records: tuple[Record, ...]
     tuned: float | None = None
+    tried: tuple[Group, ...] = ()
     _entries: dict[str, Entry] = field(default_factory=dict, repr=False, compare=False)
 
     def entry(self, quantity: str) -> Entry:
@@ -81,6 +84,20 @@ class Group:
             (only,) = found
             return Entry("ok", only["value"], only.get("low"), only.get("high"), only.get("bound"), 1)
         return _median(found, diverged)
+
+    def over_grid(self, quantity: str) -> Entry:
+        """Median and range over all values of the tuned setting, each by the median of its replicates."""
+        entries = [group.entry(quantity) for group in self.tried]
+        known = [entry for entry in entries if entry.value is not None]
+        if not known:
+            return Entry(self.status)
+        betters = (record.quantities[quantity]["better"] for record in self._all() if quantity in record.quantities)
+        better = next(betters)
+        found = [{"value": entry.value, "bound": entry.bound, "better": better} for entry in known]
+        return _median(found, sum(entry.status == "diverged" for entry in entries))
+
+    def _all(self) -> Iterator[Record]:
+        return (record for group in self.tried for record in group.records)
 
     @property
     def status(self) -> str:
@@ -125,6 +142,11 @@ class Series:
     def name(self) -> str:
         """For sentences: `lstm (torch/native)`."""
         return f"{self.axes['cell']} ({self.program})"
+
+    def name_without(self, axis: str) -> str:
+        """The name less what one axis adds to it."""
+        gone = axis_text(axis, self.axes[axis])
+        return f"{self.axes['cell']} ({', '.join(part for part in self.program.split(', ') if part != gone)})"
 
     def points(self, quantity: str) -> Iterator[tuple[int, Entry]]:
         """(seq_len, entry) where there is a number, by length."""
@@ -266,11 +288,11 @@ def _tune(records: Iterable[Record]) -> Group:
     by_value: dict[Any, list[Record]] = defaultdict(list)
     for record in records:
         by_value[record.case.settings.get(TUNED)].append(record)
-    groups = [Group(tuple(members), value) for value, members in by_value.items()]
+    groups = tuple(Group(tuple(members), value) for value, members in by_value.items())
     scored = [(entry.value, group) for group in groups if (entry := group.entry(CRITERION)).value is not None]
     if not scored:
-        return Group(tuple(record for group in groups for record in group.records))
-    return min(scored, key=lambda item: item[0])[1]
+        return Group(tuple(record for group in groups for record in group.records), tried=groups)
+    return replace(min(scored, key=lambda item: item[0])[1], tried=groups)
 
 
 def _median(found: Sequence[Mapping[str, Any]], diverged: int) -> Entry:

@@ -13,6 +13,7 @@ from rnnbench.growth import Growth, beyond
 from rnnbench.record import Record
 from rnnbench.report.environment import environment_lines
 from rnnbench.report.findings import findings, fitted
+from rnnbench.report.learned import Derived, derived
 from rnnbench.report.problems import problems
 from rnnbench.report.samples import Sample, samples
 from rnnbench.report.series import SHOWN_SETTINGS, Entry, Panel, Series, axis_text, panels
@@ -30,11 +31,22 @@ HEADLINES: Mapping[str, tuple[str, ...]] = {
     ),
     "parallelism": ("*.saturation_batch", "*.batch_speedup", "*.best_tokens_per_second"),
     "decode": ("decode.latency_p50", "decode.latency_p99"),
-    "convergence": ("best_validation_loss", "bits_per_character", "final_validation_metric", "steps_to_target"),
+    "capacity": ("memory_capacity", "longest_delay"),
+    "convergence": (
+        "best_validation_loss",
+        "bits_per_character",
+        "final_validation_metric",
+        "generalisation_gap",
+        "test_metric",
+        "longest_test_metric",
+        "steps_to_target",
+    ),
 }
 """What people read first of the shipped probes. Of any other probe everything is shown."""
 UNDERSTUDIES: Mapping[str, str] = {"gradient.decay_rate": "gradient.half_life"}
 """The same fact told in another way: shown only where some row has no number for the other."""
+TELLING_GAP = 0.1
+"""Share of the validation loss from which on a gap is worth a block: on endless fresh data there is none."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +124,14 @@ def _blocks(panel: Panel, common: Mapping[str, Any], everything: bool) -> list[B
     names.sort(key=lambda name: 0 if everything else _headline_rank(panel.probe, name))
     blocks = [_block(panel, name, common) for name in names]
     blocks = [block for block in blocks if block.rows] or [_block(panel, "", common)]
-    return blocks + _modelled(panel, everything)
+    return blocks + [_derived(panel, one) for one in derived(panel)] + _modelled(panel, everything)
+
+
+def _derived(panel: Panel, found: Derived) -> Block:
+    entries = mark_best([series for series, _ in found.rows], [entries for _, entries in found.rows], found.better)
+    rows = (Row(_labels(panel, series), tuple(row)) for (series, _), row in zip(found.rows, entries, strict=True))
+    head = (panel.probe, panel.task, found.quantity, found.unit, found.better, found.caption)
+    return Block(*head, panel.axes, found.columns, tuple(rows))
 
 
 def _modelled(panel: Panel, everything: bool) -> list[Block]:
@@ -144,11 +163,19 @@ def _expected(model: Growth, length: int) -> Entry:
 
 def _is_shown(panel: Panel, quantity: str) -> bool:
     """Whether a headline, and needed: an understudy comes on where its principal is missing somewhere."""
+    if quantity == "generalisation_gap":
+        return _has_gap(panel)
     principal = UNDERSTUDIES.get(quantity)
     if principal is None:
         return is_headline(panel.probe, quantity)
     entries = [group.entry(principal) for series in panel.series for group in series.groups.values()]
     return any(entry.status == "missing" for entry in entries)
+
+
+def _has_gap(panel: Panel) -> bool:
+    groups = [group for series in panel.series for group in series.groups.values()]
+    pairs = [(group.entry("generalisation_gap").value, group.entry("final_validation_loss").value) for group in groups]
+    return any(gap is not None and loss is not None and abs(gap) > TELLING_GAP * abs(loss) for gap, loss in pairs)
 
 
 def is_headline(probe: str, quantity: str) -> bool:
@@ -304,8 +331,10 @@ def _legend(blocks: Sequence[Block]) -> dict[str, str]:
     if counts:
         many = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
         lines["m (a–b)"] = f"median and range of {many} repetitions"
-    if any(entry.bound for entry in entries):
+    if any(entry.bound == "lower" for entry in entries):
         lines[">"] = "at least: the run ended before the true number was known"
+    if any(entry.bound == "upper" for entry in entries):
+        lines["<"] = "less than: not even the least that was tried"
     if any(entry.status == "missing" for entry in entries):
         lines["–"] = "ran, but has no such number"
     return lines

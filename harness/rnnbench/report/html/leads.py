@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
-from rnnbench.report import findings, units
+from rnnbench.report import findings, learning_findings, units
 from rnnbench.report.html.derived import SPEEDUP
 from rnnbench.report.html.runs import AXIS
 from rnnbench.report.series import Entry, Panel, Series
@@ -46,7 +46,9 @@ def gradients(panels: Sequence[Panel]) -> str:
 
 def memory_span(panels: Sequence[Panel]) -> str:
     """Who remembers furthest back, and who least: by recall where it was measured, else by the gradient's reach."""
-    for pattern in ("*recall*", "*memory_capacity*", "gradient.reach", "gradient.half_life"):
+    for sentence in (*learning_findings.recall(panels), *learning_findings.capacity(panels)):
+        return sentence
+    for pattern in ("gradient.reach", "gradient.half_life"):
         found = ranked(panels, pattern)
         if found:
             what = units.words(found[0].quantity)
@@ -55,7 +57,9 @@ def memory_span(panels: Sequence[Panel]) -> str:
 
 
 def overfitting(panels: Sequence[Panel]) -> str:
-    """The largest and the smallest gap."""
+    """What a remedy does to the gap where that is clear, else the largest and the smallest gap."""
+    for sentence in learning_findings.gaps(panels):
+        return sentence
     found = ranked(panels, "*gap*")
     return _ends(found[::-1], _capital(found, "The largest"), "the smallest is {text}, of {name}") if found else ""
 

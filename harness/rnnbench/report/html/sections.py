@@ -166,7 +166,8 @@ def _section(topic: Topic, panels: Sequence[Panel]) -> Section:
         "losses": list(views.of_losses(panels, topic.losses)),
         "columns": list(views.of_quantities(panels, (*topic.columns, *topic.more))),
     }
-    shown = [*kinds.pop(topic.opens), *chain.from_iterable(kinds.values())]
+    profiles = views.of_profiles(panels) if topic.id == "learning" else ()
+    shown = [*kinds.pop(topic.opens), *chain.from_iterable(kinds.values()), *profiles]
     return Section(topic, topic.lead(panels), shown, tables.of_quantities(panels, topic.columns))
 
 

@@ -11,11 +11,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from rnnbench.record import Record
 from rnnbench.report.html.runs import AXIS
+from rnnbench.report.learned import STEPS
 from rnnbench.report.plots import held_losses
+from rnnbench.report.profiles import farthest, profiles, stairs
 from rnnbench.report.series import Entry, Group, Panel, Series, axis_text
 from rnnbench.report.units import scale_for, words
 
@@ -132,6 +135,22 @@ def of_losses(panels: Sequence[Panel], names: Sequence[str]) -> Iterator[View]:
             for name in names:
                 if view := _losses(panel, name, length):
                     yield view
+
+
+def of_profiles(panels: Sequence[Panel]) -> Iterator[View]:
+    """The performance profile of one run: share of all problems solved within τ times the steps of the best."""
+    found = [] if any(AXIS in panel.axes for panel in panels) else profiles(panels)
+    lines = []
+    for profile in found:
+        factors, shares = stairs(profile, farthest(found))
+        x = [x for one, after in pairwise(factors) for x in (one, after)]
+        y = [share for share in shares[:-1] for _ in range(2)]  # flat up to the next factor, then straight up
+        place = next(place_of(panel, profile.series) for panel in panels if STEPS in panel.quantities)
+        lines.append(Line(place, str(profile.series.axes["cell"]), profile.series.program, x, y))
+    if lines:
+        x_title = "τ: steps to target over those of the best"
+        y_title = f"share of {found[0].problems} problems solved within τ"
+        yield View("all tasks", "performance profile", x_title, y_title, lines, x_log=True)
 
 
 def records_of(panel: Panel) -> Iterator[Record]:

@@ -1,0 +1,74 @@
+"""What training says beyond one number per length: how far back a cell learnt to recall, and a whole grid of rates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from rnnbench.report.series import CRITERION, TUNED, Entry, Panel, Series, value_text
+
+STEPS = "steps_to_target"
+
+
+@dataclass(frozen=True)
+class Derived:
+    """Numbers that follow from those of a panel. columns: sequence lengths; rows: an entry for each, by series."""
+
+    quantity: str
+    unit: str
+    better: str
+    caption: str
+    columns: tuple[int, ...]
+    rows: Sequence[tuple[Series, list[Entry]]]
+
+
+def derived(panel: Panel) -> Iterator[Derived]:
+    """The longest length solved, where several were tried; medians over the grid, where something was tuned."""
+    if STEPS in panel.quantities and len(panel.lengths) > 1:
+        rows = [(series, [longest_solved(series)]) for series in panel.series]
+        if any(entry.value is not None for _, (entry,) in rows):
+            tried = ", ".join(map(str, panel.lengths))
+            caption = f"the longest T whose target the median seed reached; tried: {tried}"
+            yield Derived("longest_length_solved", "step", "higher", caption, panel.lengths[-1:], rows)
+    for quantity in (CRITERION, STEPS) if panel.tried else ():
+        if quantity in panel.quantities:
+            yield _over_grid(panel, quantity)
+
+
+def longest_solved(series: Series) -> Entry:
+    """The largest T whose target the median replicate reached.
+
+    A lower bound where it is the longest that ran; where none was reached, the shortest that ran is an upper bound.
+    """
+    found = {length: series.groups[length].entry(STEPS) for length in sorted(series.groups)}
+    ran = [length for length, entry in found.items() if entry.value is not None or entry.status == "diverged"]
+    if not ran:
+        return next(iter(found.values()))
+    solved = [length for length in ran if found[length].value is not None and found[length].bound is None]
+    if not solved:
+        return Entry("ok", ran[0], bound="upper", count=1)
+    return Entry("ok", solved[-1], bound="lower" if solved[-1] == ran[-1] else None, count=1)
+
+
+def _over_grid(panel: Panel, quantity: str) -> Derived:
+    """The median over all rates tried stands for what one gets without tuning; the main table shows the best."""
+    unit, better = panel.quantities[quantity]
+    rows = [(series, [_grid_entry(series, length, quantity) for length in panel.lengths]) for series in panel.series]
+    name = f"{quantity}.median_over_{TUNED}"
+    return Derived(name, unit, better, _budget(panel), panel.lengths, rows)
+
+
+def _grid_entry(series: Series, length: int, quantity: str) -> Entry:
+    group = series.groups.get(length)
+    return Entry("") if group is None else group.over_grid(quantity)
+
+
+def _budget(panel: Panel) -> str:
+    """`median over lr 0.001, 0.01: 2 tries of 3 seeds, 1000 steps at most each`: the same for every row."""
+    tries = f"median over {TUNED} {', '.join(map(value_text, panel.tried))}: {len(panel.tried)} tries"
+    groups = [tried for series in panel.series for group in series.groups.values() for tried in group.tried]
+    seeds = max((len(group.records) for group in groups), default=1)
+    steps = panel.constants.get("max_steps")
+    return f"{tries} of {seeds} {'seed' if seeds == 1 else 'seeds'}" + (
+        f", {steps} steps at most each" if steps else ""
+    )
