@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 from functools import partial
 from types import SimpleNamespace
 
@@ -205,3 +207,32 @@ def test_a_suite_with_such_a_prompt_is_refused_whole(plugins, tmp_path):
     assert len(planned(tmp_path, suite % "the", **asked).cases) == 4
     with pytest.raises(SuiteError, match=r"suite.yaml:4: probes.writes: prompt 'ŷ': character 'ŷ' is not among the 64"):
         planned(tmp_path, suite % "ŷ", **asked)
+
+
+@pytest.mark.parametrize(("backend", "implementation"), [("torch", "native"), ("jax", "scan")])
+def test_a_trained_model_writes_what_it_has_learnt(plugins, book, backend, implementation):
+    """Of a text that repeats there is nothing left to ask: no bits per character, and the text itself."""
+    pytest.importorskip(backend)
+    probe = plugins.probes["convergence"]
+    asked = {"lr": 0.03, "max_steps": 80, "eval_every": 80, "eval_size": 8, "embedding": 8, "stop_when_solved": False}
+    asked |= {"task": book, "prompt": "cdef", "temperature": 0.5, "sample_length": 24}
+    settings = dataclasses.asdict(probe.settings(**asked))
+    case = Case(
+        *("convergence", "gru", backend, implementation, "cpu", "float32", 12, 8, 16, 6), threads=1, settings=settings
+    )
+    found = probe.measure(resolve(case, plugins))
+    assert found.details["sample"] == {"prompt": "cdef", "temperature": 0.5, "text": "abcdef" * 4}
+    loss, bits = found.values["test_loss"].value, found.values["bits_per_character"].value
+    assert bits == pytest.approx(loss / np.log(2)) and 0 < bits < 0.3
+    assert 0 < found.values["seconds_per_sampled_token"].value < 1
+
+
+def test_the_command_refuses_a_prompt_with_a_foreign_character(tmp_path):
+    probe = "convergence: {task: english_text, prompt: né}"
+    suite = f"name: s\ngrid: {{cell: gru, backend: jax, seq_len: 8}}\nprobes:\n  {probe}\n"
+    (tmp_path / "s.yaml").write_text(suite, encoding="utf-8")
+    command = [sys.executable, "-m", "rnnbench", "run", "s.yaml"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False, timeout=120)
+    said = "error: s.yaml:4: probes.convergence: prompt 'né': character 'é' is not among the 64"
+    assert done.returncode == 2 and done.stdout == b"" and done.stderr.decode("utf-8").startswith(said)
+    assert not (tmp_path / "results").exists()
