@@ -127,8 +127,8 @@ TOPICS = (
         "Which cells learn the task, and how soon?",
         "digits",
         (
-            *("best_validation_loss", "final_validation_metric", "steps_to_target", "seconds_to_target"),
-            *("loss_over_chance", "seconds_per_training_step"),
+            *("best_validation_loss", "bits_per_character", "final_validation_metric", "steps_to_target"),
+            *("seconds_to_target", "loss_over_chance", "seconds_per_training_step", "seconds_per_sampled_token"),
         ),
         leads.learning,
         opens="losses",
