@@ -41,5 +41,5 @@ def test_rnn_and_gru_solve_parity_at_ten_times_the_training_length_and_mingru_an
         assert min(values(cells[cell], "longest_test_metric")) > 0.99
     for cell in ("mingru", "lru"):
         assert solved(cells[cell]) == 0
-        assert 0.45 < min(values(cells[cell], "longest_test_metric"))
+        assert min(values(cells[cell], "longest_test_metric")) > 0.45
         assert max(values(cells[cell], "longest_test_metric")) < 0.55
