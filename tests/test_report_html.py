@@ -90,6 +90,12 @@ def as_stored(records: Sequence[Record]) -> list[Any]:
     return json.loads(json.dumps([one.to_json() for one in records]))
 
 
+def unpacked(page: str) -> dict[str, str]:
+    """What the browser unpacks, by its id."""
+    packed = re.findall(r'<script type="text/plain" id="([\w-]+)">([^<]*)</script>', page)
+    return {name: gzip.decompress(base64.b64decode(text)).decode() for name, text in packed}
+
+
 def titles(page: str) -> list[str]:
     return re.findall(r"<h2[^>]*>(.*?)</h2>", page)
 
@@ -123,7 +129,8 @@ def test_a_challenge_without_data_names_the_suite_that_measures_it() -> None:
 
 
 def test_text_from_a_record_stays_text() -> None:
-    page = render([Run([*everything(), record(status="failed", reason="r", cell="<i>x</i>")], meta())])
+    odd = [gradient(-0.1, cell=cell) for cell in ("<i>x</i>", "$\\nothing$", "$")]
+    page = render([Run([*everything(), *odd, record(status="failed", reason="r", cell="<i>x</i>")], meta())])
     assert EVIL not in page
     assert "<b>bold</b>" not in page
     assert "<i>x</i>" not in page
@@ -133,8 +140,7 @@ def test_text_from_a_record_stays_text() -> None:
 def test_the_raw_data_are_inside_and_whole() -> None:
     records = everything()
     page = render([Run(records, meta())])
-    packed = dict(re.findall(r'<script type="text/plain" id="(file-\d)">([^<]*)</script>', page))
-    lines, table, run = (gzip.decompress(base64.b64decode(text)).decode() for text in packed.values())
+    lines, table, run = (text for name, text in unpacked(page).items() if name.startswith("file-"))
     assert [json.loads(line) for line in lines.splitlines()] == as_stored(records)
     assert table == render_report(records, "csv")
     assert json.loads(run) == meta()
@@ -151,11 +157,12 @@ def test_two_runs_are_two_places_and_never_replicates_of_each_other() -> None:
     here = [timing(10e-6, cell=cell, seq_len=T) for cell in ("rnn", "lstm") for T in (64, 128, 256)]
     page = render([Run(here, meta()), Run(on_gpu(here, 5), meta("Xeon", ["NVIDIA H100"], "2026-11-22"))])
     data = json.loads(re.findall(r'<script type="application/json" id="data">(.*?)</script>', page)[0])
+    cost = json.loads(unpacked(page)["numbers-cost"])
     assert [place["name"] for place in data["places"]] == [
         "A: AMD EPYC, 2 cores (cpu), 2026-11-21",
         "B: NVIDIA H100 (cuda), 2026-11-22",
     ]
-    view = next(view for view in data["sections"]["cost"] if view["label"] == "train time per step")
+    view = next(view for view in cost if view["label"] == "train time per step")
     assert {(line["place"], *line["y"]) for line in view["lines"]} == {("A/cpu", 10, 10, 10), ("B/cuda", 2, 2, 2)}
 
 
@@ -235,6 +242,22 @@ def test_quantities_nobody_knows_have_a_section_of_their_own() -> None:
     assert last.topic.id == "other"
     assert last.table is not None
     assert [column.title for column in last.table.columns] == ["cell", "program", "T", "colour depth"]
+
+
+def test_the_first_plot_has_a_preview_in_the_colours_of_the_page() -> None:
+    """Two cells, a failure in the middle of one: two paths in their colours, the broken one with a second start."""
+    made = [timing(1e-6, cell=cell, seq_len=T) for cell in ("rnn", "lstm") for T in (64, 256)]
+    made += [record(status="oom", reason="no", cell="lstm", seq_len=128), timing(1e-6, cell="rnn", seq_len=128)]
+    page = render([Run(made, meta())])
+    wide, narrow = re.findall(r'<div class="preview \w+" role="img"[^>]*>(.*?)</div>', page, re.DOTALL)
+    for picture in (wide, narrow):
+        rnn, lstm = (re.findall(rf'<path d="([^"]*)"[^>]*stroke: {colour}', picture) for colour in BLUE_AND_ORANGE)
+        assert [path.count("M") for path in (*rnn, *lstm)] == [1, 2]
+        assert "#0" not in picture and "<style" not in picture and ' id="figure' not in picture
+        assert all(f">{T}</text>" in picture for T in (64, 128, 256))
+
+
+BLUE_AND_ORANGE = (r"var\(--blue\)", "#d55e00")
 
 
 # ---- the command ----
@@ -369,6 +392,22 @@ def test_every_plot_is_drawn_without_an_error_or_a_request(browser: Any, page: s
     assert browser.title == "rnnbench: long_seq"
 
 
+def test_a_preview_stands_in_until_the_library_is_there(browser: Any, page: str) -> None:
+    """With the library held back, the first plot is a picture with its key; let go, it is interactive."""
+    held = "window.requestIdleCallback = (go) => (window.release = [...(window.release ?? []), go])"
+    script = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": held})["identifier"]
+    visit(browser, page)
+    browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", {"identifier": script})
+    shown = "return [...document.querySelectorAll('.preview')].filter(e => e.checkVisibility()).map(e => e.className)"
+    assert browser.execute_script(shown) == ["preview wide"]
+    assert "lstm" in browser.execute_script("return document.querySelector('#gradients .key').textContent")
+    assert set(column(browser, "cost-table", 0)) == {"rnn", "lstm", "gru", "mingru", "lru"}
+    until(
+        browser, "while (window.release?.length) release.pop()(); return document.querySelector('.main-svg') !== null"
+    )
+    assert browser.execute_script(shown) == []
+
+
 def test_runs_stand_side_by_side_and_one_below_the_other_on_a_phone(browser: Any, page: str) -> None:
     places = {}
     for width in (390, 1280):
@@ -481,10 +520,9 @@ def test_a_download_is_the_file(browser: Any, page: str) -> None:
     assert [json.loads(line) for line in lines] == as_stored(everything())
 
 
+@pytest.mark.long
 def test_two_thousand_records_take_less_than_a_second(browser: Any, tmp_path: Path) -> None:
-    """The load event on the clock; and processor time of the main thread from nothing to the first plot, in a browser
-    that has compiled the plotting library once.
-    """
+    """On the clock: load event, tables that can be filtered, and the first painting with a plot in it."""
     programs = {"torch": ("eager", "native", "compiled"), "jax": ("scan", "associative_scan")}
     places = [
         {"cell": f"cell{c}", "backend": backend, "implementation": name, "device": device, "seq_len": T}
@@ -504,16 +542,26 @@ def test_two_thousand_records_take_less_than_a_second(browser: Any, tmp_path: Pa
     assert len(records) == 2000
     path = tmp_path / "many.html"
     path.write_text(render([Run(records, meta())]), encoding="utf-8")
-    browser.execute_cdp_cmd("Performance.enable", {"timeDomain": "threadTicks"})
-    loaded, drawn = [], []
+    seen = {"load": "navigation[0].loadEventEnd", "filters": "window.filtersAt", "plot": "window.plotAt"}
+    script = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": WATCH})["identifier"]
+    times: dict[str, list[float]] = {name: [] for name in seen}
     for _ in range(3):
         visit(browser, path.as_uri())
-        when = "return performance.getEntriesByType('navigation')[0].loadEventEnd / 1000"
-        until(browser, "return performance.getEntriesByType('navigation')[0].loadEventEnd > 0")
-        loaded.append(browser.execute_script(when))
-        until(browser, "return document.querySelector('.main-svg') !== null")
-        metrics = browser.execute_cdp_cmd("Performance.getMetrics", {})["metrics"]
-        drawn.append(next(one["value"] for one in metrics if one["name"] == "TaskDuration"))
-    print(f"load event after {loaded} s; main thread busy to the first plot {drawn} s")
-    assert min(loaded) < 1
-    assert min(drawn) < 1
+        for name, when in seen.items():
+            value = f"const navigation = performance.getEntriesByType('navigation'); return {when}"
+            until(browser, f"{value} > 0")
+            times[name].append(round(browser.execute_script(value) / 1000, 3))
+    browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", {"identifier": script})
+    print(f"seconds after the navigation: {times}")
+    assert all(min(column) < 1 for column in times.values()), times
+
+
+WATCH = """new MutationObserver(() => {
+  if (!window.filtersAt && document.getElementById("filters")?.hidden === false) window.filtersAt = performance.now();
+  const plot = document.querySelector("figure svg");
+  if (plot && !window.plotSeen) {
+    window.plotSeen = true;
+    requestAnimationFrame(() => setTimeout(() => { window.plotAt = performance.now(); }));
+  }
+}).observe(document, { childList: true, subtree: true, attributes: true });"""
+"""Notes when the page has got so far; a frame is painted between its request and the timeout that follows."""

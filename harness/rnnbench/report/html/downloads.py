@@ -1,14 +1,13 @@
-"""The raw data inside the page: gzip in base64, unpacked by the browser when asked for."""
+"""The raw data inside the page."""
 
 from __future__ import annotations
 
-import base64
-import gzip
 import json
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from rnnbench.report import delimited
+from rnnbench.report.html.packing import packed
 from rnnbench.report.html.runs import Run
 
 
@@ -36,5 +35,4 @@ def _of(run: Run, mark: str) -> Iterable[Download]:
 
 
 def _packed(name: str, doc: str, text: str) -> Download:
-    data = text.encode()
-    return Download(name, doc, len(data), base64.b64encode(gzip.compress(data, 6, mtime=0)).decode("ascii"))
+    return Download(name, doc, len(text.encode()), packed(text))

@@ -150,19 +150,40 @@
     return { tickformat: largest < 1e6 ? "~g" : "~s", dtick: largest < 1000 * least ? "D2" : undefined };
   };
 
-  /* The library is compiled when the first plot is due: text and tables are there long before. */
-  const plotly = () => {
-    if (!window.Plotly) {
-      const script = element("script", "");
-      script.textContent = document.getElementById("plotly").textContent;
-      document.head.append(script);
-    }
-    return window.Plotly;
+  /* ---- what is packed: gzip in base64 ---- */
+  const unpack = (id) => {
+    const letters = atob(document.getElementById(id).textContent), bytes = new Uint8Array(letters.length);
+    for (let i = 0; i < letters.length; i++) bytes[i] = letters.charCodeAt(i);
+    return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip")));
   };
 
-  const draw = (figure) => {
+  /* The library is compiled when the browser has nothing else to do: until then there is a preview of the first plot. */
+  const idle = () => new Promise((go) => (window.requestIdleCallback ?? setTimeout)(go));
+  let loading;
+  const plotly = () => (loading ??= unpack("plotly").text().then(async (text) => {
+    await idle();
+    const script = element("script", ""), limit = Error.stackTraceLimit;
+    script.textContent = text;
+    Error.stackTraceLimit = 0; /* it makes errors as it starts, and for each trace V8 would read all of it again: half a second */
+    document.head.append(script);
+    Error.stackTraceLimit = limit;
+    await idle();
+  }));
+
+  /* All that it takes is there, at once or later: many calls while it is awaited make one plot. */
+  const draw = async (figure) => {
+    const state = figures.get(figure);
+    if (state.views && window.Plotly) return paint(figure);
+    if (state.awaited) return;
+    state.awaited = true;
+    const [views] = await Promise.all([unpack(`numbers-${figure.dataset.plot}`).json(), plotly()]);
+    state.views = views;
+    paint(figure);
+  };
+
+  const paint = (figure) => {
     const state = figures.get(figure), target = figure.querySelector(".plot"), select = figure.querySelector("select");
-    const view = data.sections[figure.dataset.plot][Number(select.value)];
+    const view = state.views[Number(select.value)];
     const lines = view.lines.filter(shown);
     const keys = data.places.map((place) => place.key).filter((key) => lines.some((line) => line.place === key));
     const axes = keys.length ? keys : [data.places[0].key];
@@ -174,20 +195,23 @@
       return;
     }
     figure.querySelector(".y-title").textContent = view.kind === "dots" ? "" : view.y_title;
-    plotly().react(target, traces(view, lines, axes), layout(view, lines, axes, width), config);
+    for (const preview of figure.querySelectorAll(".preview")) preview.remove();
+    Plotly.react(target, traces(view, lines, axes), layout(view, lines, axes, width), config);
+    target.setAttribute("role", "img");
     target.setAttribute("aria-label", `${select.selectedOptions[0].textContent}: ${lines.length} lines. The numbers are in the table below and in the raw data.`);
-    explain(figure.querySelector(".key"), lines);
+    explain(figure.querySelector(".key"), lines, view.kind);
     target.style.minHeight = 0;
     Object.assign(state, { drawn: true, dirty: false, width });
   };
 
-  const explain = (caption, lines) => {
+  /* The rows of a plot of dots have their names beside them. */
+  const explain = (caption, lines, kind) => {
     const items = (kind) => data[`${kind}s`].filter((item) => lines.some((line) => line[kind] === item.name)).map((item) => {
       const made = element("span", "");
       made.append(swatch(kind, item.name), item.name);
       return made;
     });
-    caption.replaceChildren(...items("cell"), element("span", "", { class: "break" }), ...items("program"));
+    caption.replaceChildren(...(kind === "dots" ? [] : [...items("cell"), element("span", "", { class: "break" }), ...items("program")]));
     if (!lines.length) caption.textContent = "Everything is hidden by the filters.";
   };
 
@@ -279,10 +303,8 @@
 
   /* ---- downloads ---- */
   const download = async (button) => {
-    const bytes = Uint8Array.from(atob(document.getElementById(button.dataset.download).textContent), (c) => c.charCodeAt(0));
-    const packed = new Blob([bytes]), canUnpack = "DecompressionStream" in window;
-    const blob = canUnpack ? await new Response(packed.stream().pipeThrough(new DecompressionStream("gzip"))).blob() : packed;
-    const link = element("a", "", { href: URL.createObjectURL(blob), download: button.dataset.name + (canUnpack ? "" : ".gz") });
+    const blob = await unpack(button.dataset.download).blob();
+    const link = element("a", "", { href: URL.createObjectURL(blob), download: button.dataset.name });
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60000);
   };
@@ -295,6 +317,7 @@
   roomy.addEventListener("change", fold);
   buildFilters();
   buildTables();
+  for (const figure of figures.keys()) if (figure.querySelector(".preview")) explain(figure.querySelector(".key"), data.opens.lines, data.opens.kind);
   for (const figure of figures.keys()) figure.querySelector("select").addEventListener("change", () => draw(figure));
   const afterPaint = (action) => requestAnimationFrame(() => setTimeout(action));
   afterPaint(() => { for (const figure of figures.keys()) watcher.observe(figure); });
@@ -303,6 +326,8 @@
   new ResizeObserver(() => {
     for (const [figure, state] of figures) if (state.drawn && !printing && figure.querySelector(".plot").clientWidth !== state.width) near.has(figure) ? draw(figure) : (state.dirty = true);
   }).observe(document.getElementById("main"));
-  addEventListener("beforeprint", () => { printing = true; for (const figure of figures.keys()) draw(figure); });
-  addEventListener("afterprint", () => { printing = false; for (const figure of figures.keys()) draw(figure); });
+  for (const event of ["beforeprint", "afterprint"]) addEventListener(event, () => {
+    printing = event === "beforeprint";
+    for (const figure of figures.keys()) draw(figure);
+  });
 })();

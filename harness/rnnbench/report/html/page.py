@@ -8,7 +8,6 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
-from itertools import cycle, islice
 from typing import Any
 
 from rnnbench.case import AXES
@@ -18,18 +17,18 @@ from rnnbench.report.environment import environment_line
 from rnnbench.report.html import origins
 from rnnbench.report.html.derived import with_derived
 from rnnbench.report.html.downloads import downloads
+from rnnbench.report.html.looks import Looks, key
+from rnnbench.report.html.packing import packed
+from rnnbench.report.html.preview import preview
 from rnnbench.report.html.runs import AXIS, Run, lettered
 from rnnbench.report.html.sections import Section, further_findings, sections
 from rnnbench.report.html.tables import Column
-from rnnbench.report.html.views import Line, Place, View
-from rnnbench.report.plots import COLOURS
+from rnnbench.report.html.views import Line, View
 from rnnbench.report.problems import problems
 from rnnbench.report.samples import CAPTION, TITLE, samples
 from rnnbench.report.series import panels, value_text
 from rnnbench.report.units import quantity
 
-MARKERS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x", "star", "pentagon", "hexagram")
-DASHES = ("solid", "dash", "dot", "dashdot", "9px,3px,2px,3px,2px,3px", "14px,3px", "2px,6px", "18px,5px,5px,5px")
 DIGITS = 6
 """Significant digits of numbers that are only drawn; the raw data keep all."""
 FACTS = ("cell", "backend", "device", "dtype", *AXES[5:10])
@@ -47,7 +46,7 @@ def render(runs: Sequence[Run], title: str = "") -> str:
     records = with_derived([record for run in runs for record in run.records])
     grouped = panels(records)
     shown = sections(grouped)
-    scripts = {"plotly": _inert(plotly), "page": _file("page.js")}
+    page, looks = _file("page.js"), Looks.of(shown, runs)
     environment = jinja2.Environment(
         autoescape=True,
         trim_blocks=True,
@@ -57,10 +56,13 @@ def render(runs: Sequence[Run], title: str = "") -> str:
     )
     return environment.from_string(_file("page.html")).render(
         title=title or ", ".join(dict.fromkeys(run.suite for run in runs if run.suite)) or "report",
-        policy=_policy(scripts.values()),
+        policy=_policy([plotly, page]),
         style=_file("page.css"),
-        scripts=scripts,
-        data=_script_json(_data(shown, runs)),
+        script=page,
+        data=_script_json(looks.to_json() | {"opens": _opening(shown)}),
+        numbers={section.topic.id: packed(_json([_view(view) for view in section.views])) for section in shown},
+        plotly=packed(plotly),
+        previews=_previews(shown, looks),
         runs=[_run_card(run) for run in runs],
         facts=_facts(records),
         sections=shown,
@@ -102,11 +104,6 @@ def _file(name: str) -> str:
     return resources.files("rnnbench.report.html").joinpath(name).read_text(encoding="utf-8")
 
 
-def _inert(script: str) -> str:
-    """A script that does not end the element it stands in; in a JavaScript string an escaped slash is a slash."""
-    return script.replace("</script", "<\\/script")
-
-
 def _policy(scripts: Iterable[str]) -> str:
     """The page may run its own scripts and nothing else, and may not reach for anything outside."""
     digests = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
@@ -119,40 +116,31 @@ def _policy(scripts: Iterable[str]) -> str:
 
 def _script_json(data: Any) -> str:
     """JSON that is safe inside a script element."""
-    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    return _json(data).replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
-def _data(shown: Sequence[Section], runs: Sequence[Run]) -> dict[str, Any]:
-    """What the script needs: looks of cells and programs, names of places, and the views of every section."""
-    lines = [line for section in shown for view in section.views for line in view.lines]
-    rows = [row for section in shown if section.table for row in section.table.rows]
-    cells = list(dict.fromkeys(item.cell for item in (*lines, *rows)))
-    programs = list(dict.fromkeys(item.program for item in (*lines, *rows)))
-    places = sorted(dict.fromkeys(item.place for item in (*lines, *rows)))
-    looks = zip(cells, cycle(COLOURS), cycle(MARKERS), strict=False)
+def _json(data: Any) -> str:
+    return json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _opening(shown: Sequence[Section]) -> dict[str, Any]:
+    """What the first plot shows, for the key below its preview."""
+    for _, view in _first(shown):
+        return {"kind": view.kind, "lines": [{"cell": line.cell, "program": line.program} for line in view.lines]}
+    return {}
+
+
+def _previews(shown: Sequence[Section], looks: Looks) -> dict[str, dict[str, str]]:
+    """section -> class -> picture, of the first plot only: by the time a reader is at the next, all can be drawn."""
     return {
-        "cells": [{"name": name, "colour": colour, "marker": marker} for name, colour, marker in looks],
-        "programs": [
-            {"name": name, "dash": dash, "open": index >= len(DASHES)}
-            for index, (name, dash) in enumerate(zip(programs, islice(cycle(DASHES), len(programs)), strict=True))
-        ],
-        "places": [{"key": key(place), "name": _place_name(place, runs)} for place in places],
-        "sections": {section.topic.id: [_view(view) for view in section.views] for section in shown},
+        section: {name: preview(view, looks, name == "wide") for name in ("wide", "narrow")}
+        for section, view in _first(shown)
     }
 
 
-def key(place: Place) -> str:
-    """A place in one word."""
-    return f"{place.run}/{place.device}"
-
-
-def _place_name(place: Place, runs: Sequence[Run]) -> str:
-    """`A: AMD EPYC, 2 cores (cpu), 2026-11-21`; letter and date only where there are several runs."""
-    run = next(run for run in runs if run.letter == place.run)
-    hardware = run.hardware(place.device)
-    name = hardware if hardware == place.device else f"{hardware} ({place.device})"
-    return f"{run.letter}: {name}, {run.date}".rstrip(", ") if len(runs) > 1 else name
+def _first(shown: Sequence[Section]) -> list[tuple[str, View]]:
+    """The first plot of the page and its section's id; empty where nothing is drawn."""
+    return [(section.topic.id, section.views[0]) for section in shown if section.views][:1]
 
 
 def _view(view: View) -> dict[str, Any]:

@@ -1,0 +1,61 @@
+"""How the lines of a page look, the same in every plot, its preview and its key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import cycle
+from typing import Any, Self
+
+from rnnbench.report.html.runs import Run
+from rnnbench.report.html.sections import Section
+from rnnbench.report.html.views import Place
+from rnnbench.report.plots import COLOURS
+
+MARKERS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x", "star", "pentagon", "hexagram")
+DASHES = ("solid", "dash", "dot", "dashdot", "9px,3px,2px,3px,2px,3px", "14px,3px", "2px,6px", "18px,5px,5px,5px")
+
+
+@dataclass(frozen=True)
+class Looks:
+    """How everything drawn looks, in the order of its first use. cells: colours; places: names."""
+
+    cells: Mapping[str, str]
+    programs: Sequence[str]
+    places: Mapping[Place, str]
+
+    @classmethod
+    def of(cls, shown: Sequence[Section], runs: Sequence[Run]) -> Self:
+        """Of all that sections show."""
+        lines = [line for section in shown for view in section.views for line in view.lines]
+        items = [*lines, *(row for section in shown if section.table for row in section.table.rows)]
+        cells = dict.fromkeys(item.cell for item in items)
+        places = sorted(dict.fromkeys(item.place for item in items))
+        return cls(
+            dict(zip(cells, cycle(COLOURS), strict=False)),
+            list(dict.fromkeys(item.program for item in items)),
+            {place: _place_name(place, runs) for place in places},
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """For the script, with the marker of each cell and the dashes of each program."""
+        cells = zip(self.cells.items(), cycle(MARKERS), strict=False)
+        programs = enumerate(zip(self.programs, cycle(DASHES), strict=False))
+        return {
+            "cells": [{"name": name, "colour": colour, "marker": marker} for (name, colour), marker in cells],
+            "programs": [{"name": name, "dash": d, "open": index >= len(DASHES)} for index, (name, d) in programs],
+            "places": [{"key": key(place), "name": name} for place, name in self.places.items()],
+        }
+
+
+def key(place: Place) -> str:
+    """A place in one word."""
+    return f"{place.run}/{place.device}"
+
+
+def _place_name(place: Place, runs: Sequence[Run]) -> str:
+    """`A: AMD EPYC, 2 cores (cpu), 2026-11-21`; letter and date only where there are several runs."""
+    run = next(run for run in runs if run.letter == place.run)
+    hardware = run.hardware(place.device)
+    name = hardware if hardware == place.device else f"{hardware} ({place.device})"
+    return f"{run.letter}: {name}, {run.date}".rstrip(", ") if len(runs) > 1 else name
