@@ -90,7 +90,9 @@ def runs(tmp_path_factory) -> tuple[Project, list[Path]]:
     """Runs of one suite as it was, with a larger number, on another machine, and with other cells."""
     project, results = Project(tmp_path_factory.mktemp("stored")), tmp_path_factory.mktemp("results")
     folders = []
-    for settings in ({}, {"memory": 110.0}, {"cells": ["two"], "suite": SUITE.replace("[one]", "[two]")}):
+    other: dict[str, Any] = {"cells": ["two"], "suite": SUITE.replace("[one]", "[two]")}
+    changes: list[dict[str, Any]] = [{}, {"memory": 110.0}, other]
+    for settings in changes:
         project.write(**settings)
         folders.append(project.run(results))
     return project, [*folders[:2], elsewhere(folders[0]), folders[2]]
