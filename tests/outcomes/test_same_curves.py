@@ -46,10 +46,10 @@ def deviations(one, other) -> np.ndarray:
 
 
 def test_every_cell_but_irnn_learns_the_same_on_both_and_irnn_amplifies_its_rounding(tmp_path):
-    """As expected but for irnn: at this rate its training is chaotic, and a difference grows by ten each seven steps.
+    """As expected but for irnn: its training is chaotic, any difference grows tenfold in about eight steps.
 
-    The factor is the same in float64 and float32, 1e5 to 1e6 over 50 steps; what float32 rounds at first is all of the
-    loss in the end. So irnn is held to a wider bound, in float32 over its first 20 steps.
+    So it does in float64 as in float32, where what was rounding becomes as large as the loss within 50 steps. irnn is
+    therefore held to wider bounds, and in float32 over its first 20 steps.
 
     Measured, largest relative difference over 50 steps:
 
