@@ -177,6 +177,18 @@ def test_an_impossible_count_of_a_task_names_its_head(tmp_path: Path) -> None:
     assert "lstm with input size 2, 1 layer and a head of 1 output has no hidden size within 2% of 20" in found
 
 
+def test_an_embedding_is_counted_where_the_probe_has_one(tmp_path: Path) -> None:
+    """D·E of the table, and the first layer sees E features: 9·64 + 4H(64 + H + 2) + 8(H + 1)."""
+    probes = "{{convergence: {{task: delayed_recall, embedding: {}}}}}"
+    (plain,) = plan(tmp_path, "params: 20000", probes=probes.format("null")).cases
+    (embedded,) = plan(tmp_path, "params: 20000", probes=probes.format(64)).cases
+    size = embedded.hidden_size
+    assert 9 * 64 + 4 * size * (64 + size + 2) + 8 * (size + 1) == pytest.approx(20_000, rel=0.02)
+    assert size < plain.hidden_size
+    found = refused(tmp_path, "params: 500", probes=probes.format(64))
+    assert "lstm with input size 9, embedding 64, 1 layer and a head of 8 outputs has no hidden size" in found
+
+
 def cell_of(count: Any) -> Cell:
     """A cell of count(D, H) parameters."""
     return Cell("own", init=lambda rng, D, H: ({"w": np.zeros(count(D, H))}, np.zeros(H)), step=lambda *_: (0, 0))

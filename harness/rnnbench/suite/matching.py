@@ -101,7 +101,7 @@ class Matching:
         def count(size: int) -> int:
             return initialise(replace(model, hidden_size=size)).count
 
-        what = f"{cell} with {_described(inputs, layers, outputs)}"
+        what = f"{cell} with {_described(inputs, layers, outputs, shaping)}"
         size = self.problems.ask(
             asked.path, f"counting the parameters of {what}", lambda: nearest_size(count, asked.count)
         )
@@ -110,12 +110,13 @@ class Matching:
         self.problems.add(
             asked.path,
             f"{what} has no hidden size within {TOLERANCE:.0%} of {asked.count:,} parameters: "
-            f"the nearest, {size}, has {count(size):,}; ask for about as many",
+            f"the nearest, {size}, has {count(size):,}; ask for that count or a larger one",
         )
         return None
 
 
-def _described(inputs: int, layers: int, outputs: int | None) -> str:
-    """`input size 32, 1 layer and a head of 2 outputs`."""
-    sizes = f"input size {inputs}, {layers} {'layer' if layers == 1 else 'layers'}"
+def _described(inputs: int, layers: int, outputs: int | None, shaping: Mapping[str, Any]) -> str:
+    """`input size 32, embedding 8, 1 layer and a head of 2 outputs`."""
+    more = "".join(f", {name.replace('_', ' ')} {value}" for name, value in shaping.items() if value)
+    sizes = f"input size {inputs}{more}, {layers} {'layer' if layers == 1 else 'layers'}"
     return sizes if outputs is None else f"{sizes} and a head of {outputs} {'output' if outputs == 1 else 'outputs'}"
