@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from gradient_programs import BACKENDS
-from rnnbench import registry
+from rnnbench import registry, suite
 from rnnbench.case import Case
 from rnnbench.cell import Cell
 from rnnbench.context import resolve
-from rnnbench.errors import CaseError, Diverged
+from rnnbench.errors import CaseError, Diverged, SuiteError
 from rnnbench.probes.capacity import CAPACITY, CapacitySettings, squared_correlations
 from rnnbench.quantity import Measurement
 
@@ -172,8 +173,19 @@ def test_outputs_that_explode_are_a_divergence_with_its_step(plugins: Any) -> No
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"), [({"max_delay": -1}, "found -1"), ({"amplitude": 0.0}, "must be positive, found 0")]
+    ("setting", "message"),
+    [
+        ("max_delay: -1", "found -1; it should be greater than or equal to 0"),
+        ("max_delay: 2.5", "found 2.5; it should be a"),
+        ("amplitude: 0", "found 0; it should be greater than 0"),
+        ("amplitude: big", 'found "big"; it should be'),
+        ("delays: 5", 'unknown setting "delays"; allowed: max_delay'),
+    ],
 )
-def test_bad_settings(settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        CapacitySettings(**settings)
+def test_bad_settings_are_refused_at_their_line(setting: str, message: str, tmp_path: Path, plugins: Any) -> None:
+    path = tmp_path / "suite.yaml"
+    path.write_text(f"name: x\ngrid: {{cell: gru, seq_len: 8}}\nprobes:\n  capacity:\n    {setting}\n")
+    with pytest.raises(SuiteError) as caught:
+        suite.plan(suite.read(path), plugins)
+    assert f"suite.yaml:5: probes.capacity.{setting.split(':')[0]}" in str(caught.value)
+    assert message in str(caught.value)

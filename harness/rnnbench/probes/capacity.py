@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rnnbench.context import Context
 from rnnbench.errors import CaseError, Diverged
 from rnnbench.probe import Probe
+from rnnbench.probes.ranges import Index, Positive
 from rnnbench.quantity import Curve, Measurement, Quantity, Value
 
 if TYPE_CHECKING:
@@ -29,15 +30,9 @@ class CapacitySettings:
     replicate: which draw of weights and inputs this is; suites write `seeds: 3`.
     """
 
-    max_delay: int = 128
-    amplitude: float = 1.0
-    replicate: int = 0
-
-    def __post_init__(self) -> None:
-        if self.max_delay < 0:
-            raise ValueError(f"`max_delay` is a number of steps, 0 or more; found {self.max_delay}")
-        if self.amplitude <= 0:
-            raise ValueError(f"`amplitude` must be positive, found {self.amplitude:g}")
+    max_delay: Index = 128
+    amplitude: Positive = 1.0
+    replicate: Index = 0
 
 
 def measure(context: Context) -> Measurement:
