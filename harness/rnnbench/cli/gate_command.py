@@ -177,6 +177,8 @@ def _measured(request: Request, tolerances: Tolerances, budget: float, max_pairs
     removed = [] if silent else matching.removed
     floors = floor.of(rows) if request.same else None
     notes = [*matching.notes, *([] if complete else [f"interrupted; go on by `--resume`. Samples: {file}"])]
+    if complete and not rows:
+        notes.append(f"no pair was measured in {budget:g} seconds, verification included: give more by `--budget`")
     if floors and complete:
         floor.keep(environment, floors, planned.suite)
         notes.append(f"the floors are kept in {floor.path()}; later gates on this machine are never stricter")
