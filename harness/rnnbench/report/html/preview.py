@@ -77,7 +77,7 @@ def _draw(ax: Axes, view: View, lines: Sequence[Line], looks: Looks) -> None:
             ax.plot(line.x, y, linestyle=dash, linewidth=1.5, markevery=every, **cell)
     if view.kind == "dots":
         ax.invert_yaxis()
-        ax.set_xlabel(view.y_title)
+        ax.set_xlabel(view.y_title, loc="right")
         _scale(ax, "x", view.y_log)
         return
     ax.set_xlabel(view.x_title)
