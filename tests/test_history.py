@@ -265,6 +265,8 @@ def test_runs_without_a_place_are_named_and_left_out(repository, hashes, tmp_pat
 
 def test_since_looks_at_a_revision_and_what_came_after(repository, hashes, slow_at_18):
     assert len(history(repository, slow_at_18, since="main~20").commits) == 21
+    (cause,) = by_cause(history(repository, slow_at_18, since="main~20").changes)
+    assert (cause[0].last_good.hash, cause[0].first_bad.hash) == (hashes[PLANTED - 1], hashes[PLANTED])
     late = history(repository, slow_at_18, since=hashes[PLANTED])
     assert [one.hash for one in late.commits] == hashes[PLANTED:]
     assert late.changes == ()
