@@ -73,6 +73,7 @@ def test_what_is_reported_is_what_was_trained(plugins, backend):
     assert found.details["evaluated"] == N  # eval_size is more than there is
     assert 0 < found.values["train_share"].value < 1
     last = found.curves["evaluated_train_loss"].y[-1]
+    assert last is not None
     assert values(found)["generalisation_gap"] == values(found)["final_validation_loss"] - last
     assert set(found.values) <= {quantity.name for quantity in CONVERGENCE.quantities}
 

@@ -8,10 +8,14 @@ from rnnbench.model import advance, batched, initialise, run
 from rnnbench.ops import numpy_ops
 from rnnbench.verification import against_oracle, projection_loss
 from rnnbench_cells import gru, lru
-from training_programs import BACKENDS, SIZES, B, D, H, O, T, build, stepped
+from training_programs import BACKENDS, B, D, H, O, T, build, stepped
 
 E = 3
 OPS = numpy_ops()
+
+
+def model_of(cell, layers=1):
+    return Model(cell, D, H, layers, O, embedding=E)
 
 
 def one_hot(seed=0):
@@ -20,7 +24,7 @@ def one_hot(seed=0):
 
 
 def test_the_product_with_one_hot_inputs_is_the_lookup():
-    model = Model(gru, **SIZES, embedding=E)
+    model = model_of(gru)
     weights = initialise(model, 0)
     ids, xs = one_hot()
     looked_up = weights.params["embedding.weight"][ids]
@@ -32,7 +36,7 @@ def test_the_product_with_one_hot_inputs_is_the_lookup():
 
 
 def test_the_first_layer_sees_its_features_and_others_are_drawn_as_before():
-    weights, plain = initialise(Model(gru, **SIZES, embedding=E), 0), initialise(Model(gru, E, H, output_size=O), 0)
+    weights, plain = initialise(model_of(gru), 0), initialise(Model(gru, E, H, output_size=O), 0)
     assert weights.params["embedding.weight"].shape == (D, E)
     assert weights.count == plain.count + D * E
     for name, array in plain.params.items():
@@ -46,7 +50,7 @@ def test_its_rows_are_standard_normal():
 
 @pytest.mark.parametrize("cell", [gru, lru])
 def test_single_steps_see_it_too(cell):
-    model = Model(cell, **SIZES, layers=2, embedding=E)
+    model = model_of(cell, layers=2)
     weights, (_, xs) = initialise(model, 0), one_hot()
     states = batched(weights.states, B, np.broadcast_to)
     _, truth = oracle.forward(model, weights, xs)
@@ -59,7 +63,7 @@ def test_single_steps_see_it_too(cell):
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_programs_with_one_compute_what_the_oracle_does_and_train_it(backend):
     sizes = {"embedding": E}
-    model = Model(gru, **SIZES, embedding=E)
+    model = model_of(gru)
     program = build(backend, gru, sizes=sizes, loss=projection_loss)
     checks = against_oracle(program, model, initialise(model, 0), one_hot()[1], "float64")
     assert [check.sentence() for check in checks if not check.passed] == []

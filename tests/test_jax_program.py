@@ -232,3 +232,19 @@ def test_prepare_may_lay_weights_out_anew():
     outputs = prog.forward(prog.put({"xs": inputs()})["xs"])[1]
     np.testing.assert_allclose(outputs, oracle.forward(model, weights, inputs())[1], rtol=0, atol=1e-12)
     assert prog.parameters()["layers.1.weight_hh"].shape == (H, H)
+
+
+def test_batches_put_together_train_like_each_put_alone():
+    """More than one group of them, the last one not full; cut out inside the step, which is compiled once."""
+    rng = np.random.default_rng(0)
+    batches = [{"xs": inputs(seed=i), "cotangent": rng.standard_normal((T, B, O))} for i in range(11)]
+    (_, _, alone), (_, _, together) = program(rnn), program(rnn)
+    expected = alone.get(alone.train_steps([alone.put(batch) for batch in batches]))
+    placed = together.put_all(batches)
+    compiled = together.compilations()
+    found = [together.get(together.train_steps(part)) for part in (placed[:1], placed[1:])]
+    np.testing.assert_allclose(np.concatenate(found), expected, rtol=1e-12)
+    assert together.compilations() - compiled == 2  # the optimiser's start, and the step
+    np.testing.assert_array_equal(placed[9]["xs"], batches[9]["xs"])
+    for name, array in alone.parameters().items():
+        np.testing.assert_allclose(together.parameters()[name], array, rtol=1e-12)

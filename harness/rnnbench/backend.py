@@ -158,6 +158,10 @@ class Program(ABC):
     def put(self, batch: Mapping[str, np.ndarray]) -> Batch:
         """NumPy arrays onto the device: floating ones in the program's dtype, integers and booleans as they are."""
 
+    def put_all(self, batches: Sequence[Mapping[str, np.ndarray]]) -> list[Batch]:
+        """`put` for many batches, waiting for the device only at the end where a backend can."""
+        return [self.put(batch) for batch in batches]
+
     @abstractmethod
     def get(self, array: Array) -> np.ndarray:
         """A device array as NumPy (bfloat16 comes back as float32)."""

@@ -77,10 +77,11 @@ def _weighing(loss: Loss, shapes: Shapes, outputs: int) -> Weighing | None:
         return "sequences"
     ys = rng.standard_normal((T, B, outputs))
     parts = [(span, _cut(whole, span)) for span in (slice(0, 1), slice(1, B))]
+    kinds: tuple[Weighing, ...] = ("sequences", "mask") if "mask" in whole else ("sequences",)
     with np.errstate(all="ignore"):
         truth = float(loss(ops, ys, whole))
         found = [float(loss(ops, ys[:, span], part)) for span, part in parts]
-        for kind in ("sequences", "mask") if "mask" in whole else ("sequences",):
+        for kind in kinds:
             weights = shares(ops, [part for _, part in parts], kind)
             total = sum(weight * one for weight, one in zip(weights, found, strict=True))
             if abs(total - truth) <= 1e-9 * abs(truth):

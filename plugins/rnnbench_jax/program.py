@@ -18,6 +18,7 @@ from rnnbench.task import Batch
 from rnnbench_jax import lowered, threads
 from rnnbench_jax.devices import Device
 from rnnbench_jax.functions import Training, functions
+from rnnbench_jax.stacked import TOGETHER, Stacked, register, stack
 from rnnbench_jax.state_gradients import accumulated
 
 if TYPE_CHECKING:
@@ -74,6 +75,14 @@ class JaxProgram(Program):
     def put(self, batch: Mapping[str, np.ndarray]) -> Batch:
         """Copies on the device; 64-bit integers become 32-bit ones unless the program is float64, as ever in jax."""
         return self._ready(lambda: {name: self._placed(array) for name, array in batch.items()})
+
+    def put_all(self, batches: Sequence[Mapping[str, np.ndarray]]) -> list[Batch]:
+        """Several by one call: to place an array takes as long as a short training step, whatever its size."""
+        register()
+        groups = [batches[start : start + TOGETHER] for start in range(0, len(batches), TOGETHER)]
+        placed = self._ready(lambda: [{name: self._placed(a) for name, a in stack(one).items()} for one in groups])
+        together = zip(placed, groups, strict=True)
+        return [Stacked(arrays, np.int32(index)) for arrays, group in together for index in range(len(group))]
 
     def get(self, array: Array) -> np.ndarray:
         """A copy: memory of jax seen through NumPy could not be used up by the next training step."""

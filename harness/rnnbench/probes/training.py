@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from rnnbench import micro_batches
 from rnnbench.backend import Batch, Optimizer
 from rnnbench.context import Context
 from rnnbench.errors import Skipped
 from rnnbench.task import Task
+
+AHEAD = 8
+"""Batches drawn by one call, most of whose cost is the same for any number of sequences."""
 
 
 def task_of(context: Context) -> Task:
@@ -30,11 +34,15 @@ def optimizer(settings: Any) -> Optimizer:
 
 
 def training_batches(context: Context, replicate: int) -> Iterator[Batch]:
-    """Endless training batches: the same for every cell, backend and optimiser."""
+    """Endless training batches: the same for every cell, backend and optimiser.
+
+    AHEAD of them are drawn at once: of a fixed train set, no sequence comes twice among them while there are others.
+    """
     case, task = context.case, task_of(context)
     rng = context.rng("train", case.settings["task"], case.seq_len, replicate)
     while True:
-        yield task.batch(rng, case.seq_len, case.batch_size, "train", **(context.task_options or {}))
+        drawn = task.batch(rng, case.seq_len, AHEAD * case.batch_size, "train", **(context.task_options or {}))
+        yield from micro_batches.split(drawn, case.batch_size)
 
 
 def validation_batches(context: Context, count: int) -> list[Batch]:

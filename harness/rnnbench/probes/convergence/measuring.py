@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Any
 
 from rnnbench.backend import Program
 from rnnbench.clock import SYSTEM
@@ -22,7 +24,7 @@ class _Findings:
     values: dict[str, Value] = field(default_factory=dict)
     curves: dict[str, Curve] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    details: dict[str, object] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -83,7 +85,7 @@ def _trained(context: Context, program: Program, found: _Findings) -> Course:
     while course.stopped(settings) is None:
         count = min(settings.eval_every, settings.max_steps - course.steps)
         drawing = SYSTEM.now()
-        chunk = [program.put(next(batches)) for _ in range(count)]
+        chunk = program.put_all(list(islice(batches, count)))
         data += SYSTEM.now() - drawing
         course.train(program, chunk)
         course.evaluate(program, *samples)
