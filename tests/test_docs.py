@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,25 @@ def test_the_plugin_guide_does_what_it_says(tmp_path):
             assert result.returncode == 0, result.stdout + result.stderr
             commands += 1
     assert commands == 5
+
+
+@pytest.mark.parametrize("measured", [False, pytest.param(True, marks=pytest.mark.long)])
+def test_the_front_page_does_what_it_says(tmp_path, measured):
+    """Its console examples, the long one in full or planned only. Its two commands install and run all this."""
+    pytest.importorskip("torch")
+    pytest.importorskip("jax")
+    shutil.copytree(ROOT / "suites", tmp_path / "suites")
+    commands = 0
+    for language, text in blocks(ROOT / "README.md"):
+        if language in ("python", "yaml"):
+            (tmp_path / NAMED.match(text)[1]).write_text(text)  # type: ignore[index]
+        elif language == "console":
+            for line in text.strip().splitlines():
+                planned = line.startswith("$ rnnbench run") and not measured and "--dry-run" not in line
+                result = rnnbench(line.removeprefix("$ ") + " --dry-run" * planned, tmp_path)
+                assert result.returncode == 0, result.stdout + result.stderr
+                commands += 1
+    assert commands == 4
 
 
 def test_a_new_cell_passes_verify_as_it_is(tmp_path):
