@@ -167,12 +167,15 @@ def _memory_capacity(panel: Panel, look: Look, title: str) -> Figure:
 
 def _performance_profile(found: Sequence[Profile], cells: Mapping[str, tuple[str, str]], title: str) -> Figure:
     """ρ(τ) as steps, each up to the largest ratio of all."""
+    from matplotlib.ticker import FuncFormatter
+
     figure, (ax,) = _canvas(1, title)
     series = [profile.series for profile in found]
     look, last = _look(cells, series), farthest(found)
     for profile in found:
         ax.plot(*stairs(profile, last), drawstyle="steps-post", markevery=0.12, **LINE, **look.of(profile.series))
     ax.set_xscale("log", base=2)
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda factor, _: f"{factor:g}"))
     ax.set_ylim(-0.03, 1.03)
     ax.set_xlabel("τ: steps to target over those of the best")
     ax.set_ylabel(f"share of {found[0].problems} problems solved within τ")

@@ -80,7 +80,10 @@ TOPICS = (
         "2. Short memory",
         "How far back does each cell remember?",
         "memory_span",
-        ("*recall*", "*memory_capacity*", "*span*", "gradient.reach", "gradient.input_reach", "gradient.horizon"),
+        (
+            *("*recall*", "*memory_capacity*", "longest_delay", "*span*"),
+            *("gradient.reach", "gradient.input_reach", "gradient.horizon"),
+        ),
         leads.memory_span,
         more=("gradient.*.reach", "gradient.*.input_reach", "gradient.*.horizon"),
         curves=("*recall*", "*memory_capacity*"),
