@@ -215,12 +215,12 @@ def test_false_alarms_and_power_on_this_machine(tmp_path):
     finally:
         head = ["", "false rows", "false gates", *(f"rows found at {effect:+.0%}" for effect in EFFECTS[1:])]
         show("this machine, real cells; the others on the samples that the gate bought", head, summary(found))
-    mine = {effect: np.array(gates) for effect, gates in found["rnnbench gate"].items()}
-    assert all(gates.size for gates in mine.values()), "there was no time for a gate of each"
-    assert mine[0.0].mean() <= 0.02
-    assert mine[0.0].any(axis=1).mean() <= 0.05
-    assert mine[0.05].mean() >= 0.95
-    assert mine[0.10].mean() >= 0.95
+    mine = {effect: [said for gate in gates for said in gate] for effect, gates in found["rnnbench gate"].items()}
+    assert all(mine.values()), "there was no time for a gate of each"
+    assert np.mean(mine[0.0]) <= 0.02
+    assert np.mean([any(gate) for gate in found["rnnbench gate"][0.0]]) <= 0.05
+    assert np.mean(mine[0.05]) >= 0.95
+    assert np.mean(mine[0.10]) >= 0.95
 
 
 Tally = dict[str, dict[float, list[list[bool]]]]

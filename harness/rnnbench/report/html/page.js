@@ -158,7 +158,7 @@
   };
 
   /* The library is compiled when the browser has nothing else to do: until then there is a preview of the first plot. */
-  const idle = () => new Promise((go) => (window.requestIdleCallback ?? setTimeout)(go));
+  const idle = () => new Promise((go) => (window.requestIdleCallback ? requestIdleCallback(go, { timeout: 500 }) : setTimeout(go)));
   let loading;
   const plotly = () => (loading ??= unpack("plotly").text().then(async (text) => {
     await idle();
