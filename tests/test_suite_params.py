@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -233,11 +232,9 @@ def test_a_suite_of_ten_thousand_matched_cases_counts_each_model_once(tmp_path: 
     registry = with_cell(Cell("own", init=init, step=lambda *_: (0, 0)))
     lengths = str(list(range(1, 101)))
     sizes = f"params: [10000, 100000]\n  batch_size: {list(range(1, 51))}"
-    started = time.perf_counter()
     found = plan(tmp_path, sizes, "own", lengths=lengths, registry=registry)
     assert len(found.cases) == 10_000
     assert len(calls) <= 2 * 6
-    assert time.perf_counter() - started < 5  # a second here; the bound is for slow machines
 
 
 def test_matched_rows_of_unlike_sizes_compete_and_show_both(tmp_path: Path) -> None:
