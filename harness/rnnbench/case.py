@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from rnnbench.frozen import revive
 
 AXES = (
     "cell",
@@ -79,8 +81,7 @@ class Case:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Case:
         """The inverse of `to_json`; unknown fields, written by a newer version, are dropped."""
-        known = {f.name for f in fields(cls)}
-        return cls(**{key: value for key, value in data.items() if key in known})
+        return revive(cls, data)
 
 
 def digest(data: Any) -> str:

@@ -20,7 +20,7 @@ from rnnbench.report.series import SHOWN_SETTINGS, Entry, Panel, Series, axis_te
 from rnnbench.report.units import number, words
 
 HEADLINES: Mapping[str, tuple[str, ...]] = {
-    "throughput": ("*.time_per_step", "train.first_call"),
+    "throughput": ("*.time_per_step", "train.limit_share", "train.first_call"),
     "memory": ("*.peak_memory.*",),
     "gradient": (
         "gradient.half_life",
@@ -224,7 +224,18 @@ def _note(panel: Panel, quantity: str, group: Any) -> str:
     if panel.probe == "convergence" and quantity.endswith("_to_target"):
         reached, count = group.reached(quantity)
         return f"{reached}/{count} reached"
-    return ""
+    mode, _, what = quantity.partition(".")
+    return _binding(mode, group) if what == "limit_share" else ""
+
+
+def _binding(mode: str, group: Any) -> str:
+    """What most of the time is due to where all processes of the group agree, `latency` say; else empty."""
+    told = {
+        details.get(mode, {}).get("limit", {}).get("binds")
+        for record in group.records
+        for details in (record.details, *(part["details"] for part in record.parts))
+    } - {None}
+    return told.pop() if len(told) == 1 else ""
 
 
 def _without_other_kinds(shown: list[tuple[Series, list[Entry]]]) -> list[tuple[Series, list[Entry]]]:
