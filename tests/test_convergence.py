@@ -9,11 +9,12 @@ import pytest
 from rnnbench import Task
 from rnnbench.case import Case
 from rnnbench.context import Context
-from rnnbench.errors import CaseError, Skipped
+from rnnbench.errors import CaseError, Skipped, SuiteError
 from rnnbench.probes.convergence import CONVERGENCE, ConvergenceSettings
 from rnnbench.probes.convergence.course import Course, Evaluation
 from rnnbench.probes.convergence.settings import check
 from rnnbench.registry import load
+from rnnbench.suite import plan, read
 from rnnbench_cells import gru, mingru
 from rnnbench_tasks.adding import adding
 from rnnbench_tasks.automata import parity
@@ -147,7 +148,14 @@ def test_recurrent_dropout_of_a_cell_without_recurrent_matrix_is_skipped(plugins
         CONVERGENCE.measure(context(plugins, cell=mingru, recurrent_dropout=0.1))
 
 
-def test_micro_batches_must_divide_the_batch(plugins):
+def test_micro_batches_must_divide_the_batch(plugins, tmp_path):
+    suite = tmp_path / "suite.yaml"
+    suite.write_text(
+        "name: s\ngrid: {cell: gru, seq_len: 8, batch_size: [12, 16]}\nprobes:\n"
+        "  convergence: {task: adding, micro_batches: [4, 3]}\n"
+    )
+    with pytest.raises(SuiteError, match=r"yaml:4: .*micro_batches: found 3; it should divide the batch size, 16"):
+        plan(read(suite), plugins)
     with pytest.raises(CaseError, match="micro_batches 3 must divide the batch size 10"):
         CONVERGENCE.measure(context(plugins, micro_batches=3))
 

@@ -237,7 +237,7 @@ def test_prepare_may_lay_weights_out_anew():
 def test_batches_put_together_train_like_each_put_alone():
     """More than one group of them, the last one not full; cut out inside the step, which is compiled once."""
     rng = np.random.default_rng(0)
-    batches = [{"xs": inputs(seed=i), "cotangent": rng.standard_normal((T, B, O))} for i in range(11)]
+    batches = [{"xs": inputs(seed=i), "cotangent": rng.standard_normal((T, B, O))} for i in range(13)]
     (_, _, alone), (_, _, together) = program(rnn), program(rnn)
     expected = alone.get(alone.train_steps([alone.put(batch) for batch in batches]))
     placed = together.put_all(batches)

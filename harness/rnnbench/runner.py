@@ -165,7 +165,8 @@ class Runner:
         if "implementation" in self.registry.probes[case.probe].ignores:
             options = {"dtype": "float64", "seq_len": min(case.seq_len, SHORT)}
         task = case.settings.get("task")
-        key = digest([case.program_id if not options else _stepwise_id(case), options, task, chosen(case.settings)])
+        model = [task, case.settings.get("embedding"), chosen(case.settings)]
+        key = digest([case.program_id if not options else _stepwise_id(case), options, model])
         if key not in self.verdicts:
             outcome = self.verdicts[key] = self._job("verify", case, options)
             inside = outcome.result.get("seconds", 0.0)

@@ -65,12 +65,13 @@ class JaxProgram(Program):
         """On the device in the program's dtype (complex: of the same precision; others as they are), never aliased."""
         import jax
 
-        array = np.asarray(array)
+        return jax.device_put(np.array(array, self._dtype_of(np.asarray(array))), self._device)
+
+    def _dtype_of(self, array: np.ndarray) -> np.dtype:
+        """What an array becomes on the device."""
         if array.dtype.kind == "c":
-            dtype = np.complex128 if self._wide else np.complex64
-        else:
-            dtype = self._dtype if array.dtype.kind == "f" else array.dtype
-        return jax.device_put(np.array(array, dtype), self._device)
+            return np.dtype(np.complex128 if self._wide else np.complex64)
+        return self._dtype if array.dtype.kind == "f" else array.dtype
 
     def put(self, batch: Mapping[str, np.ndarray]) -> Batch:
         """Copies on the device; 64-bit integers become 32-bit ones unless the program is float64, as ever in jax."""
@@ -78,10 +79,18 @@ class JaxProgram(Program):
 
     def put_all(self, batches: Sequence[Mapping[str, np.ndarray]]) -> list[Batch]:
         """Several by one call: to place an array takes as long as a short training step, whatever its size."""
+        import jax
+
+        def placed(group: Sequence[Mapping[str, np.ndarray]]) -> dict[str, Array]:
+            own = stack(group).items()  # copies already, which nobody else will write into
+            return {
+                name: jax.device_put(array.astype(self._dtype_of(array), copy=False), self._device)
+                for name, array in own
+            }
+
         register()
         groups = [batches[start : start + TOGETHER] for start in range(0, len(batches), TOGETHER)]
-        placed = self._ready(lambda: [{name: self._placed(a) for name, a in stack(one).items()} for one in groups])
-        together = zip(placed, groups, strict=True)
+        together = zip(self._ready(lambda: [placed(group) for group in groups]), groups, strict=True)
         return [Stacked(arrays, np.int32(index)) for arrays, group in together for index in range(len(group))]
 
     def get(self, array: Array) -> np.ndarray:

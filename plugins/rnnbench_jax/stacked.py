@@ -11,7 +11,7 @@ from rnnbench.cell import Array
 if TYPE_CHECKING:
     import numpy as np
 
-TOGETHER = 8
+TOGETHER = 10
 """Batches that are placed by one call, most of whose cost is the same for any number."""
 
 

@@ -25,7 +25,7 @@ from rnnbench.task import Task
 MAX_CASES = 100_000
 Block = dict[str, tuple[Any, ...]]
 """A product of cases: axis -> values, every axis there, in the order of AXES."""
-_SEQ_LEN, _INPUT_SIZE = AXES.index("seq_len"), AXES.index("input_size")
+_SEQ_LEN, _BATCH_SIZE, _INPUT_SIZE = (AXES.index(axis) for axis in ("seq_len", "batch_size", "input_size"))
 
 
 @dataclass(frozen=True)
@@ -147,12 +147,21 @@ def _cases(
         for settings in question.variants:
             trains = question.probe.uses_task and settings["task"] is not None
             fitted, outputs = tasks.fitted(question.probe, settings, points) if trains else (points, None)
+            _check_micro_batches(question.probe, settings, fitted, problems)
             for point, params in matching.solved(fitted, settings, outputs).items():
                 found.append((point[_SEQ_LEN], order, _case(question.probe, point, settings, seed, params)))
     if not found:
         problems.add(("grid", "exclude"), "no case is left; exclude less")
     problems.stop()
     return tuple(case for _, _, case in sorted(found, key=itemgetter(0, 1)))
+
+
+def _check_micro_batches(probe: Probe, settings: Settings, points: Iterable[Point], problems: Problems) -> None:
+    """Note a problem for every batch size that cannot be had in equal parts."""
+    parts = settings.get("micro_batches", 1)
+    for size in sorted({point[_BATCH_SIZE] for point in points if point[_BATCH_SIZE] % parts}):
+        path = ("probes", probe.name, "micro_batches")
+        problems.add(path, f"found {parts}; it should divide the batch size, {size}")
 
 
 def _case(probe: Probe, point: Point, settings: Settings, seed: int, params: int | None) -> Case:
