@@ -557,3 +557,14 @@ def test_the_share_of_the_limit_says_what_binds_where_all_processes_agree() -> N
 
     assert "0.250, latency" in shares("latency", "latency")
     assert "latency" not in shares("latency", "compute")
+
+
+def test_an_axis_that_a_probe_ignores_is_not_told() -> None:
+    """`parallelism` tries every batch size: that of the case says nothing about it."""
+
+    def told(*ignored: str) -> str:
+        quantity = {"train.saturation_batch": entry(64, "1", "lower")}
+        return render([record(quantity, probe="parallelism", details={"ignored": list(ignored)})], "table")
+
+    assert "batch 16" in told()
+    assert "batch 16" not in told("batch_size") and "hidden 128" in told("batch_size")

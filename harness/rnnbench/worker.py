@@ -72,6 +72,7 @@ def _measure(context: Context, registry: Registry, job: Job) -> dict[str, Any]:
     probe = registry.probes[context.case.probe]
     measurement = probe.measure(replace(context, ceilings=job.get("ceilings")))
     found = measurement_json(measurement, {quantity.name: quantity for quantity in probe.quantities})
+    found["details"]["ignored"] = list(probe.ignores)
     if context.case.params is not None:
         found["details"]["parameters"] = context.weights().count
     return found

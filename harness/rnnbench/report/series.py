@@ -221,13 +221,20 @@ def _panel(
     if _needs_environment(present, [columns[axis] for axis in columns]):
         columns["environment"] = [record.environment for record in present]
         axes += ("environment",)
-    constants = {axis: values[0] for axis, values in columns.items() if values and axis not in axes}
+    ignored = _ignored(present)
+    constants = {axis: values[0] for axis, values in columns.items() if values and axis not in (*axes, *ignored)}
     if tuned:
         constants[TUNED] = f"best of {', '.join(map(value_text, tried))}"
     series = _series(present, [columns[axis] for axis in axes], axes, tuned)
     statuses = Counter(record.status for record in records)
     lengths = tuple(sorted({length for one in series for length in one.groups}))
     return Panel(probe, task, axes, constants, series, quantities, gone, lengths, tried if tuned else (), statuses)
+
+
+def _ignored(records: Sequence[Record]) -> set[str]:
+    """Axes that play no part in any of the records, whose value says nothing about them."""
+    told = [record.details.get("ignored", ()) for record in records if record.ok]
+    return set(told[0]).intersection(*told) if told else set()
 
 
 def _columns(records: list[Record], resolved: Mapping[tuple[str, ...], str]) -> dict[str, list[Hashable]]:
