@@ -170,3 +170,18 @@ def test_unverified_programs_and_failures_are_named() -> None:
         "Not verified against any mathematics, so not ranked: mine (torch/native).",
         "1 of 3 cases gave no numbers: 1 oom.",
     ]
+
+
+def test_disturbed_and_missing_processes_are_counted() -> None:
+    def with_processes(done: int, contaminated: int, **fields: object) -> Record:
+        parts = [{"details": {}, "quantities": {}}] * done
+        details = {"contaminated": contaminated, "processes": {"asked": 3, "done": done, "parts": parts}}
+        return replace(timing(1e-5, **fields), details=details)
+
+    calm, slow, cut = with_processes(3, 0), with_processes(3, 2, seq_len=128), with_processes(1, 0, seq_len=256)
+    assert not [line for line in told([calm]) if "reference kernel" in line or "--resume" in line]
+    found = told([calm, slow, cut])
+    assert [line.split(" ran")[0] for line in found if "reference kernel" in line] == ["2 of 7 processes"]
+    assert [line.split(";")[0] for line in found if "--resume" in line] == [
+        "Cases with fewer processes than they ask for: 1"
+    ]

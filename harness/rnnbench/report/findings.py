@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any, NamedTuple
 
+from rnnbench.drift import SLOWER
 from rnnbench.growth import (
     MIN_LENGTHS,
     MIN_SPAN,
@@ -391,6 +392,27 @@ def unverified(panels: Sequence[Panel]) -> Iterator[str]:
         yield f"Not verified against any mathematics, so not ranked: {listed(list(names))}."
 
 
+def disturbed(panels: Sequence[Panel]) -> Iterator[str]:
+    """How many processes ran while the machine was slow, and how many numbers wait for further processes."""
+    records = [
+        record
+        for panel in panels
+        for series in panel.series
+        for group in series.groups.values()
+        for record in group.records
+    ]
+    slow = sum(int(record.details.get("contaminated", 0)) for record in records)
+    if slow:
+        ran = sum(len(record.parts) or 1 for record in records if "contaminated" in record.details)
+        yield (
+            f"{slow} of {ran} processes ran while the reference kernel was over {SLOWER:.0%} slower than its median: "
+            f"flagged in their records, not left out."
+        )
+    waiting = sum(not record.complete for record in records)
+    if waiting:
+        yield f"Cases with fewer processes than they ask for: {waiting}; `rnnbench run --resume` goes on with them."
+
+
 def outcomes(panels: Sequence[Panel]) -> Iterator[str]:
     """How many cases are not ok."""
     statuses: Counter[str] = Counter()
@@ -403,7 +425,7 @@ def outcomes(panels: Sequence[Panel]) -> Iterator[str]:
 
 KINDS = (
     *(learning, *LEARNING, gradients, nonfinite, fastest, crossings, growth),
-    *(memory, modelled, edges, unverified, outcomes),
+    *(memory, modelled, edges, unverified, disturbed, outcomes),
 )
 
 
