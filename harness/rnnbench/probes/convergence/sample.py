@@ -55,7 +55,10 @@ def draw(context: Context, program: Program, split: str, most: int | None, seq_l
     size = min(limits) if limits else context.settings.eval_size
     batch = task.batch(context.rng("sample", split, context.case.settings["task"], T), T, size, split, **options)
     asked: dict[str, Loss] = {"loss": task.loss} | ({"metric": task.metric} if task.metric else {})
-    weighings = {name: micro_batches.weighing(one, batch, task.outputs(**options)) for name, one in asked.items()}
+    width = task.outputs(**options)
+    weighings: dict[str, micro_batches.Weighing | None] = {
+        name: micro_batches.weighing(one, batch, width) for name, one in asked.items()
+    }
     together = size if None in weighings.values() else AT_ONCE * context.case.batch_size
     parts = micro_batches.split(batch, together)
     weights = {name: _weights(parts, weighing) for name, weighing in weighings.items()}
