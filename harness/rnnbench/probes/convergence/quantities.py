@@ -16,10 +16,10 @@ QUANTITIES = (
     Quantity(
         "generalisation_gap",
         "1",
-        "lower",
+        "none",  # a model that has learnt nothing has no gap, and is not better for it
         "Validation loss minus the loss on training data, dropout off for both, after the last step.",
     ),
-    Quantity("gap_at_best", "1", "lower", "The same gap at the evaluation with the lowest validation loss."),
+    Quantity("gap_at_best", "1", "none", "The same gap at the evaluation with the lowest validation loss."),
     Quantity("test_loss", "1", "lower", "Loss of the final weights on the test split."),
     Quantity("test_metric", "1", "higher", "The task's metric of the final weights on the test split."),
     Quantity("longest_test_loss", "1", "lower", "Test loss at the longest of `test_seq_lens`."),
