@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -173,7 +174,7 @@ def test_unverified_programs_and_failures_are_named() -> None:
 
 
 def test_disturbed_and_missing_processes_are_counted() -> None:
-    def with_processes(done: int, contaminated: int, **fields: object) -> Record:
+    def with_processes(done: int, contaminated: int, **fields: Any) -> Record:
         parts = [{"details": {}, "quantities": {}}] * done
         details = {"contaminated": contaminated, "processes": {"asked": 3, "done": done, "parts": parts}}
         return replace(timing(1e-5, **fields), details=details)

@@ -34,7 +34,7 @@ def by(records: list[Record], *keys: str) -> dict:
     """Records grouped by axes or settings: one key gives its values, several give tuples."""
     groups = defaultdict(list)
     for record in records:
-        axes = record.case.to_json() | record.case.settings
+        axes = record.case.to_json() | dict(record.case.settings)
         values = tuple(axes[key] for key in keys)
         groups[values[0] if len(values) == 1 else values].append(record)
     return dict(groups)
