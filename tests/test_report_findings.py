@@ -186,3 +186,9 @@ def test_disturbed_and_missing_processes_are_counted() -> None:
     assert [line.split(";")[0] for line in found if "--resume" in line] == [
         "Cases with fewer processes than they ask for: 1"
     ]
+
+
+def test_gradients_at_initialisation_are_told_once_whatever_training_would_clip() -> None:
+    records = [gradient(-math.log(2), settings={"clip": clip}) for clip in (None, 1.0)]
+    found = [line for line in told(records) if "the gradient halves" in line]
+    assert len(found) == 1 and "clip" not in found[0]

@@ -33,6 +33,8 @@ ALIKE = 0.05
 """Rates that differ by less are told in one sentence."""
 VAGUE = 1.5
 """Where the ends of a ratio's interval differ by more than this factor, only the lower one is told."""
+OF_TRAINING = ("optimizer", "lr", "momentum", "weight_decay", "clip", "steps")
+"""Settings that nothing depends on before the first training step."""
 
 
 def findings(panels: Sequence[Panel]) -> list[str]:
@@ -41,16 +43,18 @@ def findings(panels: Sequence[Panel]) -> list[str]:
 
 
 def gradients(panels: Sequence[Panel]) -> Iterator[str]:
-    """How fast the gradient halves or grows, by cell; equal rates of several programs make one sentence."""
+    """How fast the gradient halves or grows at initialisation, by cell; equal rates make one sentence."""
     for panel in panels:
         if "gradient.decay_rate" not in panel.quantities:
             continue
-        by_cell: dict[tuple[Any, ...], list[tuple[Series, int, Entry]]] = defaultdict(list)
+        by_cell: dict[tuple[Any, ...], dict[str, tuple[Series, int, Entry]]] = defaultdict(dict)
         for series in panel.series:
             if points := list(series.points("gradient.decay_rate")):
-                by_cell[series.axes["cell"], *series.contest].append((series, *points[-1]))
+                before = [value for axis, value in series.problem.items() if axis not in OF_TRAINING]
+                row = series.without(OF_TRAINING)
+                by_cell[series.axes["cell"], *before].setdefault(row.program, (row, *points[-1]))
         for measured in by_cell.values():
-            for alike in _alike(measured):
+            for alike in _alike(list(measured.values())):
                 yield _gradient_sentence(alike)
 
 

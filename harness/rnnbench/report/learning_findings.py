@@ -64,7 +64,7 @@ def _first(rows: Sequence[Series], length: int) -> str:
     """
     if len(rows) < 2:
         return ""
-    name = rows[0].name_without("optimizer")
+    name = rows[0].without(["optimizer"]).name
     exact = [(row, row.groups[length].entry(STEPS)) for row in rows]
     exact = sorted(
         ((r, e) for r, e in exact if e.value is not None and e.bound is None), key=lambda item: _value(item[1])
@@ -120,7 +120,7 @@ def _narrowed(rows: Sequence[Series], remedy: str, length: int) -> str:
     row, after = min(clear, key=lambda item: _value(item[1]))
     does = "narrows" if _value(after) < _value(before) else "widens"
     change = f"from {_ranged(before)} to {_ranged(after)}"
-    text = f"{axis_text(remedy, row.axes[remedy])} {does} the gap of {base.name_without(remedy)} {change}"
+    text = f"{axis_text(remedy, row.axes[remedy])} {does} the gap of {base.without([remedy]).name} {change}"
     losses = [one.groups[length].entry(VALIDATION) for one in (base, row)]
     if any(entry.value is None for entry in losses):
         return text

@@ -10,11 +10,11 @@ import math
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from rnnbench.report.learned import STEPS
-from rnnbench.report.series import COMPETING, Entry, Panel, Series, axis_text
+from rnnbench.report.series import COMPETING, Entry, Panel, Series
 
 
 @dataclass(frozen=True)
@@ -92,5 +92,4 @@ def _steps(entry: Entry) -> float:
 
 def _plain(series: Series) -> Series:
     """The row under the name of its solver alone: what differs between problems is no part of it."""
-    gone = {axis_text(axis, value) for axis, value in series.problem.items()}
-    return replace(series, program=", ".join(part for part in series.program.split(", ") if part not in gone))
+    return series.without(series.problem)

@@ -143,10 +143,10 @@ class Series:
         """For sentences: `lstm (torch/native)`."""
         return f"{self.axes['cell']} ({self.program})"
 
-    def name_without(self, axis: str) -> str:
-        """The name less what one axis adds to it."""
-        gone = axis_text(axis, self.axes[axis])
-        return f"{self.axes['cell']} ({', '.join(part for part in self.program.split(', ') if part != gone)})"
+    def without(self, axes: Iterable[str]) -> Series:
+        """The row under a name that leaves out what these axes add to it."""
+        gone = {axis_text(axis, self.axes[axis]) for axis in axes if axis in self.axes}
+        return replace(self, program=", ".join(part for part in self.program.split(", ") if part not in gone))
 
     def points(self, quantity: str) -> Iterator[tuple[int, Entry]]:
         """(seq_len, entry) where there is a number, by length."""
@@ -188,10 +188,11 @@ def panels(records: Sequence[Record]) -> list[Panel]:
 
 
 def axis_text(axis: str, value: Any) -> str:
-    """`hidden 128`, `lr 0.01`; device, dtype and the like speak for themselves."""
+    """`hidden 128`, `lr 0.01`, `no clip`; device, dtype and the like speak for themselves."""
     if axis in ("cell", "implementation", "device", "dtype"):
         return str(value)
-    return f"{axis.removesuffix('_size')} {value_text(value)}"
+    name = axis.removesuffix("_size")
+    return f"no {name}" if value is None else f"{name} {value_text(value)}"
 
 
 def value_text(value: Any) -> str:
