@@ -496,6 +496,7 @@ def test_nothing_that_is_focused_lacks_a_name(browser: Any, page: str) -> None:
 
 def test_print_shows_all_rows_and_plots_in_light_colours(browser: Any, page: str) -> None:
     visit(browser, page, scheme="dark")
+    until(browser, "return document.documentElement.dataset.printable === 'yes'")
     pdf = base64.b64decode(browser.execute_cdp_cmd("Page.printToPDF", {})["data"])
     assert pdf.startswith(b"%PDF")
     assert browser.execute_script("return [...document.querySelectorAll('.plot')].every(p => p.querySelector('svg'))")

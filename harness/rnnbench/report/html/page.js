@@ -170,15 +170,28 @@
     await idle();
   }));
 
+  const load = (figure) => {
+    const state = figures.get(figure);
+    return (state.loading ??= Promise.all([unpack(`numbers-${figure.dataset.plot}`).json(), plotly()]).then(([views]) => { state.views = views; }));
+  };
+
   /* All that it takes is there, at once or later: many calls while it is awaited make one plot. */
   const draw = async (figure) => {
     const state = figures.get(figure);
-    if (state.views && window.Plotly) return paint(figure);
+    if (state.views) return paint(figure);
     if (state.awaited) return;
     state.awaited = true;
-    const [views] = await Promise.all([unpack(`numbers-${figure.dataset.plot}`).json(), plotly()]);
-    state.views = views;
+    await load(figure);
     paint(figure);
+  };
+
+  /* Printing does not wait: what it takes to draw plots that nobody has scrolled to has to be there before. */
+  const loadAll = async () => {
+    for (const figure of figures.keys()) {
+      await idle();
+      await load(figure);
+    }
+    document.documentElement.dataset.printable = "yes";
   };
 
   const paint = (figure) => {
@@ -320,7 +333,10 @@
   for (const figure of figures.keys()) if (figure.querySelector(".preview")) explain(figure.querySelector(".key"), data.opens.lines, data.opens.kind);
   for (const figure of figures.keys()) figure.querySelector("select").addEventListener("change", () => draw(figure));
   const afterPaint = (action) => requestAnimationFrame(() => setTimeout(action));
-  afterPaint(() => { for (const figure of figures.keys()) watcher.observe(figure); });
+  afterPaint(() => {
+    for (const figure of figures.keys()) watcher.observe(figure);
+    loadAll();
+  });
   dark.addEventListener("change", recolour);
   narrow.addEventListener("change", redraw);
   new ResizeObserver(() => {
