@@ -18,13 +18,14 @@ def revive(cls: type[T], data: Mapping[str, Any]) -> T:
     no default.
     """
     names, required, makers = _shape(cls)
-    found = {name: value for name, value in data.items() if name in names}
-    if not required <= found.keys():
-        raise TypeError(f"{cls.__name__} lacks {', '.join(sorted(required - found.keys()))}")
-    if len(found) < len(names):
+    found = dict(data)
+    if found.keys() != names:
+        found = {name: value for name, value in data.items() if name in names}
+        if not required <= found.keys():
+            raise TypeError(f"{cls.__name__} lacks {', '.join(sorted(required - found.keys()))}")
         found |= {name: make() for name, make in makers.items() if name not in found}
     instance = object.__new__(cls)
-    vars(instance).update(found)
+    object.__setattr__(instance, "__dict__", found)
     return instance
 
 

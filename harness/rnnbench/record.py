@@ -67,4 +67,6 @@ class Record:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Record:
         """The inverse of `to_json`; unknown fields, written by a newer version, are dropped."""
-        return revive(cls, {**data, "case": Case.from_json(data["case"])})
+        found = {**data, "case": Case.from_json(data["case"])}
+        found.pop("id", None)  # of the case, which knows it
+        return revive(cls, found)

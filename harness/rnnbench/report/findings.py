@@ -403,7 +403,8 @@ def disturbed(panels: Sequence[Panel]) -> Iterator[str]:
         for panel in panels
         for series in panel.series
         for group in series.groups.values()
-        for record in group.records
+        for record in group.good
+        if record.details
     ]
     slow = sum(int(record.details.get("contaminated", 0)) for record in records)
     if slow:

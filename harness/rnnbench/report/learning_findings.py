@@ -150,7 +150,7 @@ def lengths(panels: Sequence[Panel]) -> Iterator[str]:
 def _far(series: Series, length: int, name: str) -> tuple[int, float, float] | None:
     """(longest length tested, the curve's median at the training length, and there)."""
     group = series.groups.get(length)
-    records = [record for record in (group.records if group else ()) if record.ok and name in record.curves]
+    records = [record for record in (group.good if group else ()) if name in record.curves]
     points = [dict(zip(record.curves[name]["x"], record.curves[name]["y"], strict=True)) for record in records]
     points = [one for one in points if length in one and max(one) > length]
     if not points:

@@ -45,7 +45,7 @@ def visible(text: str) -> str:
 
 
 def _best(group: Group) -> Record | None:
-    writers = [record for record in group.records if record.ok and "sample" in record.details]
+    writers = [record for record in group.good if "sample" in record.details]
     return min(writers, key=_loss) if writers else None
 
 

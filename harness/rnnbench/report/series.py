@@ -68,6 +68,14 @@ class Group:
     tuned: float | None = None
     tried: tuple[Group, ...] = ()
     _entries: dict[str, Entry] = field(default_factory=dict, repr=False, compare=False)
+    _good: list[Record] = field(default_factory=list, repr=False, compare=False)
+
+    @property
+    def good(self) -> Sequence[Record]:
+        """The records that have numbers; looked up once, for a group may hold thousands."""
+        if not self._good:
+            self._good.extend(record for record in self.records if record.ok)
+        return self._good
 
     def entry(self, quantity: str) -> Entry:
         """Median over the replicates. One that diverged counts as the worst possible; other failures are left out."""
@@ -76,10 +84,10 @@ class Group:
         return self._entries[quantity]
 
     def _entry(self, quantity: str) -> Entry:
-        found = [record.quantities[quantity] for record in self.records if record.ok and quantity in record.quantities]
+        found = [record.quantities[quantity] for record in self.good if quantity in record.quantities]
         if not found:
             return Entry(self.status)
-        diverged = sum(record.status == "diverged" for record in self.records)
+        diverged = self.diverged
         if len(found) == 1 and not diverged:
             (only,) = found
             return Entry("ok", only["value"], only.get("low"), only.get("high"), only.get("bound"), 1)
@@ -100,6 +108,13 @@ class Group:
         return (record for group in self.tried for record in group.records)
 
     @property
+    def diverged(self) -> int:
+        """How many records diverged."""
+        if len(self.good) == len(self.records):
+            return 0
+        return sum(record.status == "diverged" for record in self.records)
+
+    @property
     def status(self) -> str:
         """The commonest status that is not ok, or `missing` if all went well."""
         bad = Counter(record.status for record in self.records if not record.ok)
@@ -107,8 +122,8 @@ class Group:
 
     def reached(self, quantity: str) -> tuple[int, int]:
         """(records whose value is exact, records with an outcome), for quantities that can be censored."""
-        found = [record.quantities[quantity] for record in self.records if record.ok and quantity in record.quantities]
-        diverged = sum(record.status == "diverged" for record in self.records)
+        found = [record.quantities[quantity] for record in self.good if quantity in record.quantities]
+        diverged = self.diverged
         return sum(entry.get("bound") is None for entry in found), len(found) + diverged
 
 
