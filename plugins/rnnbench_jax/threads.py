@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import psutil
-
 _TASKS = Path("/proc/self/task")
 
 
 def wanted(threads: int | None) -> int:
     """`threads`, or one per physical core; never more than the CPUs this process may use."""
+    import psutil
+
     usable = len(_usable())
     return min(threads or psutil.cpu_count(logical=False) or usable, usable)
 
