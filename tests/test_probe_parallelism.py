@@ -111,7 +111,7 @@ def test_backward_alone_is_timed_beside_the_others(plugins, backend, implementat
     measurement_json(found, {quantity.name: quantity for quantity in THROUGHPUT.quantities})
     assert found.values["backward.time"].value < 1.25 * found.values["train.time"].value, "with room for other work"
     program = here.program()
-    batch = program.put(work.random_batch(here, 0))
+    batch = program.put(work.random_batch(here))
     _, expected, of_inputs = program.loss_and_gradients(batch)
     backward = program.backward(batch)
     for _ in range(3):
@@ -156,3 +156,14 @@ def test_the_share_of_the_limit_is_in_the_record_where_ceilings_are_known(plugin
     assert share.low is not None
     assert share.low <= share.value
     assert found.details["forward"]["limit"]["binds"] == "latency"  # six dispatched steps of eight units
+
+
+def test_inputs_that_take_turns_are_the_same_numbers_in_other_places():
+    import numpy as np
+
+    xs = np.random.default_rng(0).standard_normal((5, 3, 2))
+    first, *others = [batch["xs"] for batch in work._turned({"xs": xs}, 3)]
+    np.testing.assert_array_equal(first, xs)
+    for other in others:
+        assert not (other == xs).all(axis=-1).any(), "no step of any sequence stays where it was"
+        np.testing.assert_array_equal(np.sort(other, axis=None), np.sort(xs, axis=None))

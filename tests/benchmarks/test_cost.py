@@ -72,8 +72,8 @@ def suite_run(tmp_path_factory) -> tuple[float, list[Record]]:
     folder = tmp_path_factory.mktemp("cost")
     (folder / "cost.yaml").write_text(
         "name: cost\n"
-        "grid: {cell: [rnn, lstm, gru, mingru], backend: torch, seq_len: [64, 256, 1024], hidden_size: 128, batch_size: 16,\n"
-        "       input_size: 32, threads: 1}\n"
+        "grid: {cell: [rnn, lstm, gru, mingru], backend: torch, seq_len: [64, 256, 1024], hidden_size: 128,\n"
+        "       batch_size: 16, input_size: 32, threads: 1}\n"
         f"probes: {{throughput: {{budget: {BUDGET}, width: 0.0}}}}\n"
     )
     started = time.perf_counter()

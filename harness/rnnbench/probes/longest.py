@@ -219,7 +219,7 @@ def trial(context: Context, seq_len: int) -> Trial:
     """Peak memory and median time of a training step in this process; the first, which compiles, apart."""
     context = replace(context, case=replace(context.case, seq_len=seq_len))
     program = context.program()
-    batch = program.put(random_batch(context, 0))
+    batch = program.put(random_batch(context))
     program.train_step(batch)
     gc.collect()
     program.reset_peak_memory()

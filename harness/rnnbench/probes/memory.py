@@ -51,7 +51,7 @@ def measure(context: Context) -> Measurement:
         call()
         values[f"{mode}.peak_memory.{program.memory_kind}"] = Value(float(program.peak_memory()))
         del call
-    planned = {mode: program.compiled(mode, random_batch(context, 0)) for mode in context.settings.modes}
+    planned = {mode: program.compiled(mode, random_batch(context)) for mode in context.settings.modes}
     sizes = {mode: asdict(one) for mode, one in planned.items() if one is not None}
     values |= {f"{mode}.peak_memory.compiled": _compiled(one["peak"]) for mode, one in sizes.items()}
     return Measurement(values, details={"settings": program.settings()} | ({"compiled": sizes} if sizes else {}))
@@ -63,7 +63,7 @@ def _not_run(context: Context, program: Program) -> Measurement:
     values, sizes = {}, {}
     notes = [f"compiled for {case.device}, not run; verified on {context.backend.verified_on(case.device)}"]
     for mode in context.settings.modes:
-        one = program.compiled(mode, random_batch(context, 0))
+        one = program.compiled(mode, random_batch(context))
         if one is None:
             continue
         sizes[mode] = asdict(one)

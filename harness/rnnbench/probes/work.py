@@ -5,7 +5,7 @@ it stays below what the machine can do.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -42,14 +42,15 @@ def unit_of_work(context: Context, program: Program, mode: Pass) -> Callable[[],
     projection is always inside. The forward passes that a backward pass starts from are done here, before any clock.
     """
     if mode == "backward":
-        passes = [program.backward(program.put(random_batch(context, index))) for index in range(KEPT)]
+        passes = [program.backward(program.put(batch)) for batch in _turned(random_batch(context), KEPT)]
         _check_repeatable(program, passes[0], context.case.dtype)
         rotation = itertools.cycle(passes)
         return lambda: next(rotation)()
     if mode == "forward":
-        inputs = itertools.cycle([program.put({"xs": context.inputs(index)})["xs"] for index in range(ROTATION)])
+        turned = _turned({"xs": context.inputs(0)}, ROTATION)
+        inputs = itertools.cycle([program.put(batch)["xs"] for batch in turned])
         return lambda: program.forward(next(inputs))
-    batches = itertools.cycle([program.put(random_batch(context, index)) for index in range(ROTATION)])
+    batches = itertools.cycle([program.put(batch) for batch in _turned(random_batch(context), ROTATION)])
     return lambda: program.train_step(next(batches))
 
 
@@ -77,12 +78,19 @@ def _flat(gradients: Any) -> list[Any]:
     return [*of_parameters.values(), of_inputs]
 
 
-def random_batch(context: Context, index: int) -> dict:
+def random_batch(context: Context) -> dict:
     """xs_TBD and targets_TBH, standard normal, float64; by name, not by count."""
     case = context.case
     shape = (case.seq_len, case.batch_size, case.hidden_size)
-    targets = context.rng("targets", *shape, index).standard_normal(shape)
-    return {"xs": context.inputs(index), "targets": targets}
+    return {"xs": context.inputs(0), "targets": context.rng("targets", *shape, 0).standard_normal(shape)}
+
+
+def _turned(batch: dict, count: int) -> Iterator[dict]:
+    """The batch, and it again with every sequence in another place: other inputs, for a tenth of the price of drawing."""
+    import numpy as np
+
+    for turns in range(count):
+        yield {name: np.roll(array, (turns, turns), axis=(0, 1)) for name, array in batch.items()}
 
 
 @dataclass(frozen=True)
