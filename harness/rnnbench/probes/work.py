@@ -86,7 +86,7 @@ def random_batch(context: Context) -> dict:
 
 
 def _turned(batch: dict, count: int) -> Iterator[dict]:
-    """The batch, and it again with every sequence in another place: other inputs, for a tenth of the price of drawing."""
+    """The batch, and it again with everything in another place: other inputs, for a tenth of the price of drawing."""
     import numpy as np
 
     for turns in range(count):
