@@ -14,7 +14,7 @@ from rnnbench.record import Record
 from rnnbench.report.html import views
 from rnnbench.report.html.sections import sections
 from rnnbench.report.learned import longest_solved
-from rnnbench.report.learning_findings import capacity, gaps, lengths, optimizers, profile, recall
+from rnnbench.report.learning_findings import capacity, gaps, lengths, optimizers, profile, recall, training_share
 from rnnbench.report.plots import write_plots
 from rnnbench.report.profiles import profiles
 from rnnbench.report.series import panels
@@ -298,3 +298,14 @@ def test_what_is_left_at_longer_sequences_the_most_first() -> None:
 @pytest.mark.parametrize("kind", [recall, optimizers, profile, gaps, lengths, capacity])
 def test_records_without_numbers_say_nothing(kind: Any) -> None:
     assert told(kind, [record(status="failed", reason="x", probe="convergence", seq_len=T) for T in (8, 16)]) == []
+
+
+def test_the_share_of_training_steps_is_told_over_all_runs_also_those_of_other_rates() -> None:
+    shares = {(0.01, 0): 0.9, (0.01, 1): 0.96, (0.1, 0): 0.8}
+    records = [
+        with_quantities(training(0.1, 100, lr=lr, replicate=k), train_share=entry(share, "1", "higher"))
+        for (lr, k), share in shares.items()
+    ]
+    [found] = told(training_share, records)
+    assert found.startswith("Training steps took 90 % of the time of training (median; 80 % at the least)")
+    assert told(training_share, [training(0.1, 100)]) == []

@@ -198,6 +198,25 @@ def _alike_but(axis: str, panel: Panel, length: int) -> list[list[Series]]:
     return list(found.values())
 
 
+def training_share(panels: Sequence[Panel]) -> Iterator[str]:
+    """How much of the time of training went into training steps."""
+    shares = [
+        entry["value"]
+        for panel in panels
+        for series in panel.series
+        for group in series.groups.values()
+        for tried in (group.tried or (group,))
+        for record in tried.good
+        if (entry := record.quantities.get("train_share"))
+    ]
+    if shares:
+        median, least = statistics.median(shares), min(shares)
+        yield (
+            f"Training steps took {_percent(median)} of the time of training (median; {_percent(least)} at the least); "
+            f"data and evaluation took the rest."
+        )
+
+
 def _several(*entries: Entry) -> bool:
     return all(entry.value is not None and entry.count > 1 for entry in entries)
 
@@ -222,5 +241,5 @@ def _percent(share: float) -> str:
     return f"{units.number(100 * share, 2)} %"
 
 
-LEARNING = (recall, optimizers, profile, gaps, lengths, capacity)
+LEARNING = (recall, optimizers, profile, gaps, lengths, capacity, training_share)
 """In the order in which they are told."""
