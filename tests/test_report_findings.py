@@ -120,6 +120,7 @@ def test_a_vague_ratio_is_told_by_its_lower_end() -> None:
         (Entry("ok", 3.0), Entry("ok", 1.0)),  # no intervals
         (Entry("ok", 3.0, 0.9, 5.0), Entry("ok", 1.0, 0.5, 1.5)),  # overlap
         (Entry("ok", 3.0, 2.0, 4.0), Entry("ok", 1.0, -0.5, 1.5)),  # the ratio may be anything
+        (Entry("ok", 3.0, 1.52, 4.0), Entry("ok", 1.0, 0.5, 1.5)),  # all that is sure prints as one
     ],
 )
 def test_no_ratio_without_grounds(slow: Entry, fast: Entry) -> None:

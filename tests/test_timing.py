@@ -440,7 +440,7 @@ def test_a_backend_that_returns_before_its_work_is_done_is_caught() -> None:
     device = Device(0.05)
     assert dispatch_leak(device.submit, device.wait) > 0.8
     with pytest.raises(CaseError, match=r"outstanding.*breaks the law"):
-        check_complete(device.submit, device.wait)
+        check_complete(device.submit, device.wait, 0.05)
 
 
 def test_a_backend_that_waits_for_half_of_its_work_is_caught() -> None:
@@ -451,17 +451,42 @@ def test_a_backend_that_waits_for_half_of_its_work_is_caught() -> None:
         time.sleep(0.01)
 
     with pytest.raises(CaseError, match="outstanding"):
-        check_complete(half, device.wait)
+        check_complete(half, device.wait, 0.05)
 
 
 def test_a_backend_that_waits_passes_the_check() -> None:
     device = Device(0.05)
-    assert check_complete(device.run, device.wait) < 0.05
+    assert check_complete(device.run, device.wait, 0.05) < 0.05
 
 
 def test_what_waiting_costs_when_there_is_nothing_to_wait_for_is_not_held_against_the_call() -> None:
     clock = FakeClock()
     assert dispatch_leak(lambda: clock.pass_(1e-5), lambda: clock.pass_(1e-5), clock) < 1e-3
+
+
+@pytest.mark.parametrize(("work", "caught"), [(0.0, False), (30e-6, True)])
+def test_short_calls_are_checked_together_so_that_a_slower_wait_is_not_held_against_them(work: float, caught: bool):
+    """A call of 24 µs, after which a wait takes 3 µs more than an idle one; with `work`, of 30 µs, it does not wait."""
+    clock = FakeClock()
+    outstanding = disturbed = 0.0
+
+    def call() -> None:
+        nonlocal outstanding, disturbed
+        clock.pass_(24e-6)
+        outstanding = max(outstanding - 24e-6, 0.0) + work
+        disturbed = 3e-6
+
+    def wait() -> None:
+        nonlocal outstanding, disturbed
+        clock.pass_(1e-6 + disturbed + outstanding)
+        outstanding = disturbed = 0.0
+
+    if caught:
+        with pytest.raises(CaseError, match="outstanding"):
+            check_complete(call, wait, 24e-6, clock)
+    else:
+        assert dispatch_leak(call, wait, clock) > 0.05, "one call alone would be held to leak"
+        assert check_complete(call, wait, 24e-6, clock) < 0.005
 
 
 # The real clock

@@ -84,7 +84,7 @@ def measure(context: Context) -> Measurement:
         TimingSettings(budget, number=1, min_samples=LEAST_SAMPLES, max_samples=MOST_SAMPLES),
     )
     compiled = program.compilations() - compiled
-    timing.check_complete(partial(_loop, stream.step), program.synchronize)  # one step is as short as the wait's noise
+    timing.check_complete(stream.step, program.synchronize, timed.median)
     _check_outputs(program, xs[: CHECKED + 1], case.dtype)  # last, for it compiles, and the first call is timed
     shared = share_of_limit(context, "decode", "forward", timed.value(), seq_len=1)
     agreement, notes = _agreement(stream.step)

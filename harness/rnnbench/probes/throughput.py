@@ -54,7 +54,7 @@ def measure(context: Context) -> Measurement:
         ready = SYSTEM.now()
         timed = timing.measure(call, settings)
         measured = SYSTEM.now()
-        timing.check_complete(call, program.synchronize)
+        timing.check_complete(call, program.synchronize, timed.median)
         division = _division(timed, measured - ready)
         division |= {"inputs": ready - started, "check": SYSTEM.now() - measured}
         seconds = {part: seconds.get(part, 0.0) + division.get(part, 0.0) for part in seconds | division}

@@ -308,13 +308,14 @@ def _ranked(quantity: str, length: int, contest: Sequence[Series]) -> list[tuple
 def ratio_text(a: Entry, b: Entry) -> str:
     """a / b for a > b > 0: `1.8`, with its interval `1.8 (1.7–1.9)`, or where that is wide `at least 1.7`.
 
-    The interval is the widest both allow: [a.low / b.high, a.high / b.low]. Empty where the intervals overlap or lack.
+    The interval is the widest both allow: [a.low / b.high, a.high / b.low]. Empty where the intervals overlap or lack,
+    and where all that is sure is a factor that prints as one.
     """
     if a.low is None or a.high is None or b.low is None or b.high is None or a.low <= b.high or b.low <= 0:
         return ""
     low, high = a.low / b.high, a.high / b.low
     if high > VAGUE * low:
-        return f"at least {units.factor(low)}"
+        return f"at least {units.factor(low)}" if units.factor(low) != units.factor(1) else ""
     text = units.factor(_value(a) / _value(b))
     ends = units.factor(low), units.factor(high)
     return text if ends == (text, text) else f"{text} ({ends[0]}–{ends[1]})"
