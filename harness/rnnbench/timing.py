@@ -28,7 +28,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import repeat
-from statistics import median
 from typing import Any, Literal
 
 from rnnbench import disturbance
