@@ -28,11 +28,10 @@ PASSES: dict[Pass, str] = {
 }
 """Everything that can be timed, in words."""
 
-ROTATION = 4
-"""Different batches that calls take in turn, so that no cache and no shortcut can live off one input."""
-
-KEPT = 2
-"""Batches of a backward pass alone: each holds on to all that its forward pass kept."""
+ROTATION = 2
+"""Different batches that calls take in turn, so that no shortcut can live off one input. A backward pass alone holds on
+to all that the forward pass of each kept.
+"""
 
 
 def unit_of_work(context: Context, program: Program, mode: Pass) -> Callable[[], object]:
@@ -42,7 +41,7 @@ def unit_of_work(context: Context, program: Program, mode: Pass) -> Callable[[],
     projection is always inside. The forward passes that a backward pass starts from are done here, before any clock.
     """
     if mode == "backward":
-        passes = [program.backward(program.put(batch)) for batch in _turned(random_batch(context), KEPT)]
+        passes = [program.backward(program.put(batch)) for batch in _turned(random_batch(context), ROTATION)]
         _check_repeatable(program, passes[0], context.case.dtype)
         rotation = itertools.cycle(passes)
         return lambda: next(rotation)()
