@@ -20,6 +20,7 @@ from rnnbench.growth import (
     fit,
 )
 from rnnbench.report import units
+from rnnbench.report.cost_findings import COSTS
 from rnnbench.report.learning_findings import LEARNING
 from rnnbench.report.series import Entry, Group, Panel, Series, value_text
 from rnnbench.report.wording import listed, steps_text
@@ -33,6 +34,8 @@ ALIKE = 0.05
 """Rates that differ by less are told in one sentence."""
 VAGUE = 1.5
 """Where the ends of a ratio's interval differ by more than this factor, only the lower one is told."""
+FEW = 3
+"""Programs of one cell that are named rather than counted."""
 OF_TRAINING = ("optimizer", "lr", "momentum", "weight_decay", "clip", "steps")
 """Settings that nothing depends on before the first training step."""
 
@@ -370,7 +373,11 @@ def _learned(panel: Panel, length: int) -> Iterator[str]:
     if solved:
         yield f"{what}: solved by {listed([text for _, text in sorted(solved)])}; in brackets the seeds that did."
     if unsolved:
-        told = [f"{cell} ({', '.join(programs)})" for cell, programs in unsolved.items()]
+        few = max(map(len, unsolved.values())) <= FEW
+        told = [
+            f"{cell} ({'; '.join(programs) if few else f'{len(programs)} programs'})"
+            for cell, programs in unsolved.items()
+        ]
         yield f"{what}: not solved within the budget by the median seed of {listed(told)}."
 
 
@@ -431,7 +438,7 @@ def outcomes(panels: Sequence[Panel]) -> Iterator[str]:
 
 KINDS = (
     *(learning, *LEARNING, gradients, nonfinite, fastest, crossings, growth),
-    *(memory, modelled, edges, unverified, disturbed, outcomes),
+    *(memory, *COSTS, modelled, edges, unverified, disturbed, outcomes),
 )
 
 
