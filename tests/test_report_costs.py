@@ -29,9 +29,9 @@ def test_a_gradient_that_is_cut_or_recomputed_is_told_against_the_full_one_at_th
 
 
 def test_the_batch_of_saturation_and_what_a_parallel_scan_brings():
-    def one(program: str, batch: float, tokens: float) -> Record:
+    def one(program: str, batch: float, tokens: float, bound: str | None = None) -> Record:
         found = {
-            "forward.saturation_batch": entry(batch, "1", "none"),
+            "forward.saturation_batch": entry(batch, "1", "none", bound=bound),
             "forward.best_tokens_per_second": entry(tokens, "1/s", "higher"),
         }
         return record(found, probe="parallelism", cell="mingru", implementation=program)
@@ -44,3 +44,5 @@ def test_the_batch_of_saturation_and_what_a_parallel_scan_brings():
         "(torch/associative_scan) as step by step (torch/eager).",
     ]
     assert list(saturation(panels([timing(1e-5)]))) == []
+    [unknown] = saturation(panels([one("eager", 64.0, 1e6, "lower")]))
+    assert "near a batch of over 64 for mingru" in unknown

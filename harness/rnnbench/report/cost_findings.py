@@ -61,7 +61,8 @@ def _saturated(mode: str, panel: Panel) -> Iterator[str]:
     for row in panel.series:
         if points := list(row.points(f"{mode}.{SATURATION}")):
             length, entry = points[-1]
-            told.append((_value(entry), f"{units.number(_value(entry), 2)} for {row.name} (T={length})"))
+            where = ("over " if entry.bound == "lower" else "") + units.number(_value(entry), 2)
+            told.append((_value(entry), f"{where} for {row.name} (T={length})"))
     if told:
         texts = [text for _, text in sorted(told, reverse=True)]
         yield f"Tokens/s of {mode} stop growing near a batch of {listed(texts)}."
