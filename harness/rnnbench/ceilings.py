@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from rnnbench.registry import Registry
 
 
-SETTINGS = TimingSettings(budget=1.0)
+SETTINGS = TimingSettings(budget=0.5)
 
 WITNESSES = 3
 AGREEMENT = 0.05
