@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from rnnbench.report import units
 from rnnbench.report.series import Panel, Series
@@ -27,8 +26,8 @@ def _against_full(panel: Panel) -> Iterator[tuple[Series, list[Series]]]:
     """Each row with the full gradient, and the rows that differ from it in nothing but how far back theirs goes."""
     for full in panel.series:
         if full.axes["bptt"] == "full":
-            alike = _but(full, "bptt", "segment")
-            yield full, [row for row in panel.series if row is not full and _but(row, "bptt", "segment") == alike]
+            alike = full.but("bptt", "segment")
+            yield full, [row for row in panel.series if row is not full and row.but("bptt", "segment") == alike]
 
 
 def _ratios(quantity: str, full: Series, others: Sequence[Series]) -> Iterator[str]:
@@ -38,7 +37,7 @@ def _ratios(quantity: str, full: Series, others: Sequence[Series]) -> Iterator[s
         shared = [(length, entry) for length, entry in row.points(quantity) if length in base]
         if shared:
             length, entry = shared[-1]
-            ratio = units.factor(_value(entry) / _value(base[length]))
+            ratio = units.factor(entry.number / base[length].number)
             told.append(f"{row.axes['bptt']} in segments of {row.axes.get('segment')} {ratio} times (T={length})")
     if told:
         name = full.without(["bptt", "segment"]).name
@@ -61,8 +60,8 @@ def _saturated(mode: str, panel: Panel) -> Iterator[str]:
     for row in panel.series:
         if points := list(row.points(f"{mode}.{SATURATION}")):
             length, entry = points[-1]
-            where = ("over " if entry.bound == "lower" else "") + units.number(_value(entry), 2)
-            told.append((_value(entry), f"{where} for {row.name} (T={length})"))
+            where = ("over " if entry.bound == "lower" else "") + units.number(entry.number, 2)
+            told.append((entry.number, f"{where} for {row.name} (T={length})"))
     if told:
         texts = [text for _, text in sorted(told, reverse=True)]
         yield f"Tokens/s of {mode} stop growing near a batch of {listed(texts)}."
@@ -76,21 +75,13 @@ def _scanned(mode: str, panel: Panel) -> Iterator[str]:
             points = list(row.points(f"{mode}.{BEST}"))
             if row.axes["cell"] == cell and points:
                 scans = str(row.axes["implementation"]).endswith("associative_scan")
-                best[scans] = max(best.get(scans, (0.0, "")), (_value(points[-1][1]), row.program))
+                best[scans] = max(best.get(scans, (0.0, "")), (points[-1][1].number, row.program))
         if len(best) == 2:
             (scan, with_scan), (step, without) = best[True], best[False]
             yield (
                 f"At its best batch {cell} does {units.factor(scan / step)} times the tokens/s of {mode} by a parallel "
                 f"scan ({with_scan}) as step by step ({without})."
             )
-
-
-def _but(row: Series, *axes: str) -> dict[str, Any]:
-    return {axis: value for axis, value in row.axes.items() if axis not in axes}
-
-
-def _value(entry: Any) -> float:
-    return float(entry.value)
 
 
 COSTS = (truncation, saturation)

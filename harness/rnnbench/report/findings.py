@@ -66,7 +66,7 @@ def _alike(measured: list[tuple[Series, int, Entry]]) -> list[list[tuple[Series,
     for item in measured:
         for group in groups:
             first = group[0]
-            if first[1] == item[1] and math.isclose(_value(first[2]), _value(item[2]), rel_tol=ALIKE, abs_tol=1e-9):
+            if first[1] == item[1] and math.isclose(first[2].number, item[2].number, rel_tol=ALIKE, abs_tol=1e-9):
                 group.append(item)
                 break
         else:
@@ -76,7 +76,7 @@ def _alike(measured: list[tuple[Series, int, Entry]]) -> list[list[tuple[Series,
 
 def _gradient_sentence(alike: list[tuple[Series, int, Entry]]) -> str:
     series, length, entry = alike[0]
-    rate = _value(entry)
+    rate = entry.number
     name = f"{series.axes['cell']} ({', '.join(one.program for one, _, _ in alike)})"
     low, high = (rate if side is None else side for side in (entry.low, entry.high))
     if max(abs(low), abs(high)) * length < math.log(2):
@@ -109,7 +109,7 @@ def nonfinite(panels: Sequence[Panel]) -> Iterator[str]:
     bad = []
     for panel in panels:
         for series in panel.series if "gradient.nonfinite_share" in panel.quantities else ():
-            shares = [_value(entry) for _, entry in series.points("gradient.nonfinite_share")]
+            shares = [entry.number for _, entry in series.points("gradient.nonfinite_share")]
             if shares and max(shares) > 0:
                 bad.append(f"{series.name} {units.number(100 * max(shares), 2)} %")
     if bad:
@@ -214,7 +214,7 @@ def _grows(quantity: str) -> bool:
 
 def _measured(series: Series, quantity: str) -> list[Measured]:
     points = [(length, entry) for length, entry in series.points(quantity) if entry.bound is None]
-    return [Measured(float(length), _value(entry), entry.low, entry.high) for length, entry in points]
+    return [Measured(float(length), entry.number, entry.low, entry.high) for length, entry in points]
 
 
 class Fit(NamedTuple):
@@ -262,7 +262,7 @@ def _ranking(quantity: str, lengths: Sequence[int], contest: Sequence[Series]) -
         ratio = ratio_text(next_best, best)
         winners[first.name if ratio else "no clear winner"].append(length)
         what = f"{ratio} times as fast as the next, {second.name}" if ratio else "no clear difference to the next"
-        at = units.quantity(_value(best), "s")
+        at = units.quantity(best.number, "s")
         last = f"; at T={length} {first.name} takes {at}, {what if ratio else f'{what}, {second.name}'}"
     if winners:
         told = ", ".join(f"{name} at T={', '.join(map(str, where))}" for name, where in winners.items())
@@ -305,7 +305,7 @@ def _best_of_two_backends(
 def _ranked(quantity: str, length: int, contest: Sequence[Series]) -> list[tuple[Series, Entry]]:
     entries = [(series, series.groups[length].entry(quantity)) for series in contest if length in series.groups]
     measured = [(series, entry) for series, entry in entries if entry.value is not None]
-    return sorted(measured, key=lambda item: _value(item[1]))
+    return sorted(measured, key=lambda item: item[1].number)
 
 
 def ratio_text(a: Entry, b: Entry) -> str:
@@ -319,7 +319,7 @@ def ratio_text(a: Entry, b: Entry) -> str:
     low, high = a.low / b.high, a.high / b.low
     if high > VAGUE * low:
         return f"at least {units.factor(low)}" if units.factor(low) != units.factor(1) else ""
-    text = units.factor(_value(a) / _value(b))
+    text = units.factor(a.number / b.number)
     ends = units.factor(low), units.factor(high)
     return text if ends == (text, text) else f"{text} ({ends[0]}–{ends[1]})"
 
@@ -406,14 +406,7 @@ def unverified(panels: Sequence[Panel]) -> Iterator[str]:
 
 def disturbed(panels: Sequence[Panel]) -> Iterator[str]:
     """How many processes ran while the machine was slow, and how many numbers wait for further processes."""
-    records = [
-        record
-        for panel in panels
-        for series in panel.series
-        for group in series.groups.values()
-        for record in group.good
-        if record.details
-    ]
+    records = [record for panel in panels for record in panel.ran if record.details]
     slow = sum(int(record.details.get("contaminated", 0)) for record in records)
     if slow:
         ran = sum(len(record.parts) or 1 for record in records if "contaminated" in record.details)
@@ -443,15 +436,11 @@ KINDS = (
 
 
 def _numbers(series: Series, quantity: str) -> list[tuple[float, float]]:
-    return [(float(length), _value(entry)) for length, entry in series.points(quantity) if entry.bound is None]
+    return [(float(length), entry.number) for length, entry in series.points(quantity) if entry.bound is None]
 
 
 def _enough(points: Sequence[tuple[float, float]]) -> bool:
     return len(points) >= MIN_LENGTHS and points[-1][0] >= MIN_SPAN * points[0][0]
-
-
-def _value(entry: Entry) -> float:
-    return math.nan if entry.value is None else entry.value
 
 
 def _backend(series: Series) -> str:

@@ -67,7 +67,7 @@ def _first(rows: Sequence[Series], length: int) -> str:
     name = rows[0].without(["optimizer"]).name
     exact = [(row, row.groups[length].entry(STEPS)) for row in rows]
     exact = sorted(
-        ((r, e) for r, e in exact if e.value is not None and e.bound is None), key=lambda item: _value(item[1])
+        ((r, e) for r, e in exact if e.value is not None and e.bound is None), key=lambda item: item[1].number
     )
     if not exact:
         return f"{name}: none of {', '.join(str(row.axes['optimizer']) for row in rows)}"
@@ -75,9 +75,9 @@ def _first(rows: Sequence[Series], length: int) -> str:
     as_quick = [row for row, entry in others if not _clear(best, entry)]
     reached, count = first.groups[length].reached(STEPS)
     winners = " or ".join(str(row.axes["optimizer"]) for row in (first, *as_quick))
-    text = f"{name}: {winners} in {steps_text(units.number(_value(best)))} ({reached}/{count} seeds)"
+    text = f"{name}: {winners} in {steps_text(units.number(best.number))} ({reached}/{count} seeds)"
     later = [(row, entry) for row, entry in others if row not in as_quick]
-    return text + (f", then {later[0][0].axes['optimizer']} in {units.number(_value(later[0][1]))}" if later else "")
+    return text + (f", then {later[0][0].axes['optimizer']} in {units.number(later[0][1].number)}" if later else "")
 
 
 def profile(panels: Sequence[Panel]) -> Iterator[str]:
@@ -117,14 +117,14 @@ def _narrowed(rows: Sequence[Series], remedy: str, length: int) -> str:
     clear = [(row, after) for row, after in clear if _several(before, after) and _clear(before, after)]
     if not clear:
         return ""
-    row, after = min(clear, key=lambda item: _value(item[1]))
-    does = "narrows" if _value(after) < _value(before) else "widens"
+    row, after = min(clear, key=lambda item: item[1].number)
+    does = "narrows" if after.number < before.number else "widens"
     change = f"from {_ranged(before)} to {_ranged(after)}"
     text = f"{axis_text(remedy, row.axes[remedy])} {does} the gap of {base.without([remedy]).name} {change}"
     losses = [one.groups[length].entry(VALIDATION) for one in (base, row)]
     if any(entry.value is None for entry in losses):
         return text
-    return f"{text} (best validation loss {' to '.join(units.number(_value(entry)) for entry in losses)})"
+    return f"{text} (best validation loss {' to '.join(units.number(entry.number) for entry in losses)})"
 
 
 def _is_least(series: Series, axis: str, panel: Panel) -> bool:
@@ -180,8 +180,8 @@ def capacity(panels: Sequence[Panel]) -> Iterator[str]:
             (series, points[-1][1]) for series in panel.series if (points := list(series.points("memory_capacity")))
         ]
         told = [
-            f"{series.name} {units.number(_value(entry))}"
-            for series, entry in sorted(found, key=lambda item: -_value(item[1]))
+            f"{series.name} {units.number(entry.number)}"
+            for series, entry in sorted(found, key=lambda item: -item[1].number)
         ]
         if told:
             size = panel.constants.get("hidden_size")
@@ -194,21 +194,14 @@ def _alike_but(axis: str, panel: Panel, length: int) -> list[list[Series]]:
     found: dict[Any, list[Series]] = defaultdict(list)
     for series in panel.series:
         if series.verified and length in series.groups:
-            found[tuple(item for item in series.axes.items() if item[0] != axis)].append(series)
+            found[tuple(series.but(axis).items())].append(series)
     return list(found.values())
 
 
 def training_share(panels: Sequence[Panel]) -> Iterator[str]:
     """How much of the time of training went into training steps."""
-    shares = [
-        entry["value"]
-        for panel in panels
-        for series in panel.series
-        for group in series.groups.values()
-        for tried in (group.tried or (group,))
-        for record in tried.good
-        if (entry := record.quantities.get("train_share"))
-    ]
+    entries = (record.quantities.get("train_share") for panel in panels for record in panel.ran)
+    shares = [entry["value"] for entry in entries if entry is not None]
     if shares:
         median, least = statistics.median(shares), min(shares)
         yield (
@@ -228,13 +221,9 @@ def _clear(a: Entry, b: Entry) -> bool:
     return a.high < b.low or b.high < a.low
 
 
-def _value(entry: Entry) -> float:
-    return math.nan if entry.value is None else entry.value
-
-
 def _ranged(entry: Entry) -> str:
-    low, high = (units.number(_value(entry) if end is None else end) for end in (entry.low, entry.high))
-    return f"{units.number(_value(entry))} ({low}–{high})"
+    low, high = (units.number(entry.number if end is None else end) for end in (entry.low, entry.high))
+    return f"{units.number(entry.number)} ({low}–{high})"
 
 
 def _percent(share: float) -> str:

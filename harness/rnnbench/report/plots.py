@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rnnbench.record import Record
 from rnnbench.report.profiles import Profile, farthest, profiles, stairs
-from rnnbench.report.series import Entry, Group, Panel, Series, panels
+from rnnbench.report.series import Group, Panel, Series, panels
 from rnnbench.report.units import scale_for, words
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def _against_length(panel: Panel, quantities: Sequence[str], look: Look, title: 
     figure, axes = _canvas(len(quantities), title)
     for ax, quantity in zip(axes, quantities, strict=True):
         unit, _ = panel.quantities[quantity]
-        values = [_value(entry) for series in panel.series for _, entry in series.points(quantity)]
+        values = [entry.number for series in panel.series for _, entry in series.points(quantity)]
         scale = scale_for(unit, values, quantity)
         for series in panel.series:
             x, y, below, above = curve(series, quantity)
@@ -119,16 +119,12 @@ def curve(series: Series, quantity: str) -> tuple[list[int], list[float], list[f
     x, y, below, above = [], [], [], []
     for length in sorted(series.groups):
         entry = series.groups[length].entry(quantity)
-        value = _value(entry)
+        value = entry.number
         x.append(length)
         y.append(value)
         below.append(0.0 if entry.low is None else max(0.0, value - entry.low))
         above.append(0.0 if entry.high is None else max(0.0, entry.high - value))
     return (x, y, below, above) if any(math.isfinite(value) for value in y) else ([], [], [], [])
-
-
-def _value(entry: Entry) -> float:
-    return math.nan if entry.value is None else entry.value
 
 
 def _gradient_norm(panel: Panel, look: Look, title: str) -> Figure:

@@ -53,6 +53,11 @@ class Entry:
         return self.status in ("ok", "missing")
 
     @property
+    def number(self) -> float:
+        """The value, NaN where there is none."""
+        return math.nan if self.value is None else self.value
+
+    @property
     def half_width(self) -> float | None:
         """Half of the interval's width."""
         return None if self.low is None or self.high is None else (self.high - self.low) / 2
@@ -151,12 +156,16 @@ class Series:
     def problem(self) -> dict[str, Any]:
         """The axes that rows must share to be ranked against each other, with their values."""
         free = COMPETING | {"hidden_size"} if self.matched else COMPETING
-        return {axis: value for axis, value in self.axes.items() if axis not in free}
+        return self.but(*free)
 
     @property
     def name(self) -> str:
         """For sentences: `lstm (torch/native)`."""
         return f"{self.axes['cell']} ({self.program})"
+
+    def but(self, *axes: str) -> dict[str, Any]:
+        """Its place on all axes but these: what rows that differ there alone have in common."""
+        return {axis: value for axis, value in self.axes.items() if axis not in axes}
 
     def without(self, axes: Iterable[str]) -> Series:
         """The row under a name that leaves out what these axes add to it."""
@@ -190,6 +199,14 @@ class Panel:
     lengths: tuple[int, ...]
     tried: tuple[float, ...]
     statuses: Counter[str]
+
+    @property
+    def ran(self) -> Iterator[Record]:
+        """Every record that has numbers, those of rates that were tried and not chosen among them."""
+        for series in self.series:
+            for group in series.groups.values():
+                for tried in group.tried or (group,):
+                    yield from tried.good
 
 
 def panels(records: Sequence[Record]) -> list[Panel]:
