@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from itertools import repeat
 from typing import Any, Literal
 
-from rnnbench import disturbance
+from rnnbench import disturbance, turns
 from rnnbench.clock import SYSTEM, Clock, clock_cost
 from rnnbench.disturbance import Counters
 from rnnbench.errors import CaseError
@@ -39,7 +39,7 @@ from rnnbench.statistics import Interval, median_interval
 from rnnbench.steadiness import drift
 
 Call = Callable[[], object]
-Stopped = Literal["width", "budget", "samples"]
+Stopped = Literal["width", "budget", "samples", "turns"]
 
 CLOCK_SHARE = 0.001
 """A sample lasts at least 1/CLOCK_SHARE times what reading the clock may add to it: an error of at most 0.1 %."""
@@ -108,10 +108,11 @@ class Timing:
     """What came of it. All times in seconds; samples are seconds per call, in the order taken.
 
     first_call: the very first call. warmup_calls: calls after it and before the first sample. number: calls per
-    sample. stopped: why sampling ended: `width` reached, `budget` spent, or `samples`, the most that are kept. steady:
-    False where the samples drift, None where they are too few to tell. drift: relative change from their first half to
-    their second, 0 where there is no trend. contaminated: indices of samples during which other work took more than 1 %
-    of the time. voids: samples taken again because the clock had not moved forward. clock_share: of the median sample,
+    sample. stopped: why sampling ended: `width` reached, `budget` spent, `samples`, the most that are kept, or `turns`:
+    the process that took turns with this one had stopped. steady: False where the samples drift, None where they are
+    too few to tell. drift: relative change from their first half to their second, 0 where there is no trend.
+    contaminated: indices of samples during which other work took more than 1 % of the time. voids: samples taken again
+    because the clock had not moved forward. clock_share: of the median sample,
     what reading the clock may have added. notes: sentences for the record on whatever of this a reader must know.
     """
 
@@ -271,7 +272,8 @@ def _warm_up(stopwatch: _Stopwatch, settings: TimingSettings, cost: float) -> in
     """
     number = settings.number or 1
     least = cost / CLOCK_SHARE
-    wanted = max(least, settings.budget / settings.max_samples)
+    turn = turns.LENGTH if turns.current().shared else 0.0
+    wanted = max(least, settings.budget / settings.max_samples, turn)
     times: list[float] = []
     spent = 0.0
     while True:
@@ -300,13 +302,18 @@ def _sample(
     collect: Call,
 ) -> tuple[list[float], list[int], Stopped]:
     """Samples in seconds per call, the indices of disturbed ones, and why it stopped."""
+    place = turns.current()
     samples: list[float] = []
     contaminated: list[int] = []
-    spent = seen = 0.0
+    spent = seen = turn = 0.0
     unseen = 0  # the first sample since the counters were last read
     before = counters()
     stopped: Stopped | None = None
     while stopped is None:
+        if place.shared and (not samples or spent - turn >= turns.LENGTH):
+            if not place.wait():
+                return samples, contaminated, "turns"
+            before, turn = counters(), spent
         elapsed = stopwatch.lot(number)
         samples.append(elapsed / number)
         spent += elapsed
@@ -317,6 +324,7 @@ def _sample(
                 contaminated.extend(range(unseen, len(samples)))
             collect()
             before, seen, unseen = counters(), spent, len(samples)
+    place.done()
     return samples, contaminated, stopped
 
 

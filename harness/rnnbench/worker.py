@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from rnnbench import process_memory
+from rnnbench import process_memory, turns
 from rnnbench.case import Case
 from rnnbench.context import Context, resolve
 from rnnbench.errors import CaseError
@@ -70,12 +70,13 @@ def describe(error: BaseException) -> str:
 
 def _measure(context: Context, registry: Registry, job: Job) -> dict[str, Any]:
     probe = registry.probes[context.case.probe]
-    measurement = probe.measure(replace(context, ceilings=job.get("ceilings")))
+    with turns.joined(**job.get("turns", {})) as place:
+        measurement = probe.measure(replace(context, ceilings=job.get("ceilings")))
     found = measurement_json(measurement, {quantity.name: quantity for quantity in probe.quantities})
     found["details"]["ignored"] = list(probe.ignores)
     if context.case.params is not None:
         found["details"]["parameters"] = context.weights().count
-    return found
+    return found | ({"turns": place.taken} if "turns" in job else {})
 
 
 def measurement_json(measurement: Measurement, quantities: Mapping[str, Any]) -> dict[str, Any]:

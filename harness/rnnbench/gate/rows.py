@@ -153,11 +153,14 @@ def series(subject: Subject, implementation: str, pairs: Sequence[tuple[Numbers,
 
 
 def difference(base: Mapping[str, Any], head: Mapping[str, Any]) -> Difference:
-    """ln(head / base), turned so that positive is worse; a bound on a side leaves that end open.
+    """ln(head / base), turned so that positive is worse; a bound on a side leaves that end open. Of processes that took
+    turns it is the ratio of their samples, not of their medians.
 
     Where a number is not positive: (head − base) / max(|head|, |base|), which for small changes is the same.
     """
     a, b = float(base["value"]), float(head["value"])
+    if "ratio" in head:
+        a, b = 1.0, head["ratio"]
     ratio = math.log(b / a) if a > 0 and b > 0 else (b - a) / (max(abs(a), abs(b)) or 1.0)
     low = -math.inf if base["bound"] == "lower" or head["bound"] == "upper" else ratio
     high = math.inf if base["bound"] == "upper" or head["bound"] == "lower" else ratio

@@ -7,30 +7,46 @@ in a block, and what goes with being first or second cancels out altogether.
 The launchers, which have the framework imported and are forked for every sample, are started anew in every round. A
 launcher hands its address layout and its hash seed down to all its children; with one launcher a side for the whole
 gate, that accident would look like a difference between the revisions, with any number of pairs.
+
+The two processes of a pair take turns of some 10 ms (`rnnbench.turns`), and what is judged is the median ratio of their
+samples, each to the one taken next to it: on a machine whose speed changes by a third within seconds, the ratios of 60
+pairs spread by 13 % when timed one after the other, and by 1 to 2 % in turns. Where two processes do not fit into the
+memory at once, or fail together and not alone, they are timed one after the other.
 """
 
 from __future__ import annotations
 
+import math
+import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
+from statistics import median
 from typing import Any
 
+from rnnbench.case import Case
 from rnnbench.executor import Outcome
 from rnnbench.gate.side import Name, Side
 from rnnbench.gate.state import State
 from rnnbench.gate.subjects import Subject
-from rnnbench.isolation.forkserver import ForkServer
+from rnnbench.gate.turns import Seat, in_turns
+from rnnbench.isolation.forkserver import ForkServer, Running
 from rnnbench.seeds import seed_for
 
 SIDES: tuple[Name, Name] = ("base", "head")
 EXACT_DETAILS = {"compilations": "lower", "parameters": "lower", "flops": "lower"}
 """Whole numbers that probes report beside their quantities, and which direction is better."""
 
+LEAST = 3
+"""Samples of a process: below, there is not even a middle one."""
+
 Sample = Mapping[str, Any]
-"""{subject, pair, side, status, reason, quantities: {name: {value, unit, better, bound, exact}}, seconds}."""
+"""{subject, pair, side, status, reason, quantities: {name: {value, unit, better, bound, exact}}, seconds}.
+
+A quantity of `head` that was timed in turns has a `ratio`, head / base."""
 Pair = Mapping[Name, Sample]
 
 
@@ -55,6 +71,8 @@ class Sampler:
     state: State
     tell: Callable[[str], object] = str
     clock: Callable[[], float] = time.monotonic
+    _seats: dict[Name, Seat] = field(default_factory=dict)
+    _alone: set[str] = field(default_factory=set)
     _sessions: dict[Name, ForkServer] = field(default_factory=dict)
     _verdicts: dict[tuple[Name, str, str], dict[str, Any]] = field(default_factory=dict)
     _resolved: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
@@ -95,36 +113,68 @@ class Sampler:
 
     def close(self) -> None:
         """Stop the processes of both sides."""
-        while self._sessions:
-            self._sessions.popitem()[1].close()
+        self._stop()
+        while self._seats:
+            self._seats.popitem()[1].close()
 
     def _renew(self, backends: Iterable[str]) -> None:
         """New launchers for both sides, started at the same time, before anything is measured."""
-        self.close()
-        self._sessions = {side: self.sides[side].open() for side in SIDES}
+        self._stop()
+        for side in SIDES:
+            self._session(side)
         with ThreadPoolExecutor() as pool:
             for backend in sorted(backends):
                 for side, session in self._sessions.items():
                     pool.submit(session.warm, tuple(self.plans[side].preload[backend]))
 
+    def _stop(self) -> None:
+        while self._sessions:
+            self._sessions.popitem()[1].close()
+
     def _pair(self, subject: Subject) -> None:
         number = len(self.pairs(subject))
         swap = (number + seed_for(subject.id, "block", number // 2)) % 2
-        for side in SIDES[::-1] if swap else SIDES:
-            if (number, side) not in self._samples[subject.id]:
-                self.tell(f"pair {number + 1}, {side}: {subject.label}")
-                self._keep(self._sample(subject, side, number))
+        order: tuple[Name, Name] = ("head", "base") if swap else SIDES
+        missing: list[Name] = [side for side in order if (number, side) not in self._samples[subject.id]]
+        self.tell(f"pair {number + 1}: {subject.label}")
+        together = len(missing) == len(order) and subject.id not in self._alone
+        found = self._together(subject, order, number) if together else {}
+        for side in missing:
+            self._keep(found.get(side) or self._sample(subject, side, number))
+
+    def _together(self, subject: Subject, order: tuple[Name, Name], number: int) -> dict[Name, dict[str, Any]]:
+        """A pair in turns: its lines, without that of a process that failed."""
+        started = self.clock()
+        first, second = ((self._seat(side), partial(self._start, subject, side, number)) for side in order)
+        outcomes: dict[Name, Outcome] = dict(zip(order, in_turns(first, second), strict=True))
+        told: dict[Name, dict[str, Any]] = {side: _told(outcome) for side, outcome in outcomes.items()}
+        good: dict[Name, dict[str, Any]] = {side: found for side, found in told.items() if found["status"] == "ok"}
+        if len(good) == len(order):
+            _compare(told["head"]["quantities"], outcomes["base"].result, outcomes["head"].result)
+        else:
+            self._alone.add(subject.id)
+        seconds = (self.clock() - started) / len(order)
+        return {side: _line(subject, side, number, found, seconds) for side, found in good.items()}
+
+    def _start(self, subject: Subject, side: Name, number: int) -> Running:
+        """Begin a process that takes turns; both may take as long as one of them alone."""
+        case = self._case(subject, side, number)
+        job, preload, timeout = self._request(side, "measure", case)
+        job["turns"] = {"descriptor": self._seat(side).descriptor, "cpu": _cpu(case, number)}
+        return self._session(side).start(job, preload, len(SIDES) * timeout)
 
     def _sample(self, subject: Subject, side: Name, number: int) -> dict[str, Any]:
         """One process; a second one where the first fails, since one failure may be the machine's."""
-        case = subject.case(side, self.resolve(subject, side)["implementation"], number)
+        request = self._request(side, "measure", self._case(subject, side, number))
         started = self.clock()
-        found = _told(self._job(side, "measure", case.to_json(), case.backend))
+        found = _told(self._session(side).run(*request))
         if found["status"] != "ok":
-            again = _told(self._job(side, "measure", case.to_json(), case.backend))
+            again = _told(self._session(side).run(*request))
             found = again | {"once": found["reason"]} if again["status"] == "ok" else again
-        head = {"kind": "sample", "subject": subject.id, "pair": number, "side": side}
-        return head | found | {"seconds": self.clock() - started}
+        return _line(subject, side, number, found, self.clock() - started)
+
+    def _case(self, subject: Subject, side: Name, number: int) -> Case:
+        return subject.case(side, self.resolve(subject, side)["implementation"], number)
 
     def _resolution(self, subject: Subject, side: Name) -> dict[str, Any]:
         entry = subject.entry(side)
@@ -142,8 +192,8 @@ class Sampler:
         entry = subject.entry(side)
         key = (side, entry.program, name)
         if key not in self._verdicts:
-            case = entry.case.to_json() | {"implementation": name}
-            outcome = self._job(side, "verify", case, entry.case.backend, entry.verify)
+            case = replace(entry.case, implementation=name)
+            outcome = self._session(side).run(*self._request(side, "verify", case, entry.verify))
             source = outcome.result if outcome.status == "ok" else {"status": outcome.status, "reason": outcome.reason}
             self._verdicts[key] = {
                 "status": source["status"],
@@ -152,14 +202,23 @@ class Sampler:
             }
         return self._verdicts[key]
 
-    def _job(
-        self, side: Name, kind: str, case: Mapping[str, Any], backend: str, options: Mapping[str, Any] | None = None
-    ) -> Outcome:
-        if side not in self._sessions:
-            self._sessions[side] = self.sides[side].open()
+    def _request(
+        self, side: Name, kind: str, case: Case, options: Mapping[str, Any] | None = None
+    ) -> tuple[dict[str, Any], tuple[str, ...], float]:
+        """A job, what is imported ahead of it, and its timeout."""
         plan = self.plans[side]
-        job = {"kind": kind, "case": dict(case), "plugins": list(plan.plugins), **(options or {})}
-        return self._sessions[side].run(job, tuple(plan.preload[backend]), plan.timeout)
+        job = {"kind": kind, "case": case.to_json(), "plugins": list(plan.plugins), **(options or {})}
+        return job, tuple(plan.preload[case.backend]), plan.timeout
+
+    def _session(self, side: Name) -> ForkServer:
+        if side not in self._sessions:
+            self._sessions[side] = self.sides[side].open(self._seat(side).descriptor)
+        return self._sessions[side]
+
+    def _seat(self, side: Name) -> Seat:
+        if side not in self._seats:
+            self._seats[side] = Seat()
+        return self._seats[side]
 
     def _keep(self, line: Mapping[str, Any]) -> None:
         self.state.add(line)
@@ -170,6 +229,20 @@ class Sampler:
             self._resolved[line["subject"], line["side"]] = dict(line)
         elif line["kind"] == "sample":
             self._samples[line["subject"]][line["pair"], line["side"]] = line
+
+
+def _cpu(case: Case, number: int) -> int | None:
+    """The one CPU that both processes of a pair keep to where they have one thread: each CPU has its own neighbours."""
+    if case.threads != 1 or not hasattr(os, "sched_setaffinity"):
+        return None
+    cpus = sorted(os.sched_getaffinity(0))
+    return cpus[number % len(cpus)]
+
+
+def _line(subject: Subject, side: Name, number: int, found: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+    """A sample, as it is kept."""
+    head = {"kind": "sample", "subject": subject.id, "pair": number, "side": side}
+    return head | dict(found) | {"seconds": seconds}
 
 
 def _told(outcome: Outcome) -> dict[str, Any]:
@@ -183,6 +256,25 @@ def _told(outcome: Outcome) -> dict[str, Any]:
     }
     quantities |= _exact_details(result.get("details", {}))
     return {"status": result["status"], "reason": result["reason"], "quantities": quantities}
+
+
+def _compare(quantities: Mapping[str, dict[str, Any]], base: Mapping[str, Any], head: Mapping[str, Any]) -> None:
+    """Give the quantities of head that are medians of samples taken in turns their `ratio`, head / base."""
+    if not (base.get("turns") and head.get("turns")):
+        return
+    for name, entry in quantities.items():
+        sides = [side["quantities"].get(name, {}) for side in (base, head)]
+        samples = [side.get("samples") or () for side in sides]
+        if all(
+            len(own) >= LEAST and side["value"] == median(own) > 0 for own, side in zip(samples, sides, strict=True)
+        ):
+            entry["ratio"] = math.exp(median(math.log(b / a) for a, b in zip(*samples, strict=False)))
+
+
+def _is_median(entry: Mapping[str, Any]) -> bool:
+    """Whether a number is the median of its samples, of positive ones, and not their 99th percentile, say."""
+    samples = entry.get("samples") or ()
+    return len(samples) >= LEAST and min(samples) > 0 and math.isclose(entry["value"], median(samples))
 
 
 def _exact(entry: Mapping[str, Any]) -> bool:

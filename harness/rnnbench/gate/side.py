@@ -62,16 +62,21 @@ class Side:
     folder: Path
     support: Path
 
-    def interpreter(self) -> Interpreter:
-        """How its processes are started. They write no bytecode, which would change folders that are not theirs."""
+    def interpreter(self, *descriptors: int) -> Interpreter:
+        """How its processes are started; they inherit the descriptors.
+
+        They write no bytecode, which would change folders that are not theirs. Two of them may share a GPU, so that
+        none takes most of its memory ahead, as JAX does.
+        """
         package = str(Path(rnnbench.__file__).resolve().parent)
         argument = json.dumps([package, [str(self.support), *map(str, self.roots)]])
         command = [self.python, "-P", "-c", _COMMAND, argument]
-        return Interpreter(command, {"PYTHONDONTWRITEBYTECODE": "1"}, self.folder)
+        variables = {"PYTHONDONTWRITEBYTECODE": "1", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+        return Interpreter(command, variables, self.folder, descriptors)
 
-    def open(self) -> ForkServer:
-        """A session of fresh processes."""
-        return ForkServer(interpreter=self.interpreter())
+    def open(self, *descriptors: int) -> ForkServer:
+        """A session of fresh processes, which inherit the descriptors."""
+        return ForkServer(interpreter=self.interpreter(*descriptors))
 
     def plan(self, plugins: Sequence[Path], only: Sequence[str], overrides: Sequence[str]) -> dict[str, Any]:
         """The suite as this revision understands it, see `rnnbench.gate.remote.plan`. Raises PlanError."""

@@ -15,8 +15,8 @@ from typing import Any
 from rnnbench.case import Case, digest
 from rnnbench.gate.side import Name
 
-SAMPLE_SECONDS = 0.2
-"""Longest timing budget of a process, per pass: pairs tell more than longer samples of the same process."""
+SAMPLE_SECONDS = 0.4
+"""Longest timing budget of a process, per pass: some 30 turns, beyond which further pairs tell more."""
 
 REPLICATE = "replicate"
 

@@ -16,7 +16,7 @@ import sys
 import time
 import uuid
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,12 +43,14 @@ class Interpreter:
     """How a launcher is started, where it is not this very Python with this very path.
 
     command: a process that calls `rnnbench.isolation.launcher.main()`. variables: environment variables beside those of
-    this process. folder: where jobs run, None for the current one.
+    this process. folder: where jobs run, None for the current one. descriptors: open files that jobs inherit under the
+    same numbers.
     """
 
     command: Sequence[str]
     variables: Mapping[str, str] = field(default_factory=dict)
     folder: Path | None = None
+    descriptors: Sequence[int] = ()
 
 
 class ForkServer:
@@ -69,15 +71,20 @@ class ForkServer:
 
         The import of a framework, paid by the first job that preloads it, is in neither its `seconds` nor its timeout.
         """
-        started = time.perf_counter()
+        return self.start(job, preload, timeout).outcome()
+
+    def start(self, job: Job, preload: tuple[str, ...], timeout: float) -> Running:
+        """Begin a job, and do not wait for its end."""
+        folder = Path.cwd() if self._interpreter is None else self._interpreter.folder or Path.cwd()
+        request = json.dumps({"job": dict(job), "cwd": str(folder), "timeout": timeout}).encode()
+        began = time.perf_counter()
         try:
             self._launcher(preload)
-            started = time.perf_counter()
-            answer, output = self._exchange(job, preload, timeout)
-            fields = json.loads(answer) | {"output": output.decode(errors="replace")}
+            began = time.perf_counter()
+            launcher = self._begin(request, preload)
         except LauncherLost as lost:
-            fields = {"status": "crashed", "reason": str(lost), "result": {}}
-        return Outcome(**fields, seconds=time.perf_counter() - started)
+            return Running(None, began, timeout, str(lost), lambda: None)
+        return Running(launcher, began, timeout, "", lambda: self._discard(preload))
 
     def warm(self, preload: tuple[str, ...]) -> None:
         """Start the launcher of later jobs now; where that fails, the first job says why."""
@@ -89,21 +96,17 @@ class ForkServer:
         while self._launchers:
             self._launchers.popitem()[1].stop()
 
-    def _exchange(self, job: Job, preload: tuple[str, ...], timeout: float) -> tuple[bytes, bytes]:
-        """Answer and output; a launcher that was lost before it began the job is replaced, once."""
-        folder = Path.cwd() if self._interpreter is None else self._interpreter.folder or Path.cwd()
-        request = json.dumps({"job": dict(job), "cwd": str(folder), "timeout": timeout}).encode()
-        for last_try in (False, True):
+    def _begin(self, request: bytes, preload: tuple[str, ...]) -> _Launcher:
+        """The launcher that began the job; one that was lost before it could is replaced, once."""
+        for _ in range(2):
             launcher = self._launcher(preload)
             try:
                 if launcher.begin(request):
-                    return launcher.finish(timeout + _GRACE)
+                    return launcher
             except BaseException:  # also Ctrl-C: what was begun must not go on
                 self._discard(preload)
                 raise
             self._discard(preload)
-            if last_try:
-                break
         raise LauncherLost("the process that starts the cases was killed twice before it could start this one")
 
     def _launcher(self, preload: tuple[str, ...]) -> _Launcher:
@@ -126,6 +129,46 @@ class ForkServer:
         self._launchers.pop(preload).stop()
 
 
+@dataclass(frozen=True)
+class Running:
+    """A job that was begun. `outcome` must be called once, or `abandon`."""
+
+    _launcher: _Launcher | None
+    _began: float
+    _timeout: float
+    _lost: str
+    _discard: Callable[[], None]
+
+    def fileno(self) -> int | None:
+        """Readable when the job has ended; None where it could not be begun."""
+        return self._launcher.fileno() if self._launcher else None
+
+    @property
+    def pid(self) -> int | None:
+        """Of the launcher, whose child the job is."""
+        return self._launcher.pid if self._launcher else None
+
+    def outcome(self) -> Outcome:
+        """Wait for its end."""
+        fields = {"status": "crashed", "reason": self._lost, "result": {}}
+        try:
+            if self._launcher:
+                answer, output = self._launcher.finish(self._timeout + _GRACE)
+                fields = json.loads(answer) | {"output": output.decode(errors="replace")}
+        except LauncherLost as lost:
+            self._discard()
+            fields["reason"] = str(lost)
+        except BaseException:  # also Ctrl-C: what was begun must not go on
+            self._discard()
+            raise
+        return Outcome(**fields, seconds=time.perf_counter() - self._began)
+
+    def abandon(self) -> None:
+        """End it, with its launcher; the next job gets a new one."""
+        if self._launcher:
+            self._discard()
+
+
 def _this_python() -> Interpreter:
     return Interpreter([sys.executable, "-P", "-c", _COMMAND, json.dumps(sys.path)])
 
@@ -143,6 +186,7 @@ class _Launcher:
             bufsize=0,
             start_new_session=True,
             env={**os.environ, **interpreter.variables, orphans.MARK: self._mark},
+            pass_fds=tuple(interpreter.descriptors),
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -162,6 +206,14 @@ class _Launcher:
         if reply is None:
             raise LauncherLost(f"{what} failed: {self._ending()}")
         return json.loads(reply)["lost_threads"]
+
+    def fileno(self) -> int:
+        """Readable when something was answered, or it is gone."""
+        return self._from.fileno()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def begin(self, request: bytes) -> bool:
         """Hand over a job; False when the launcher was gone before it could begin it."""

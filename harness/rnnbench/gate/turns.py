@@ -1,0 +1,156 @@
+"""Gives the two processes of a pair their turns, see `rnnbench.turns`.
+
+The second process is started when the first hands over for the first time: by then that is warm, and shows what memory
+it holds. One that never hands over, because it measures no time or its revision does not know of turns, is followed by
+the other as if there were no turns.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import psutil
+
+from rnnbench.executor import Outcome
+from rnnbench.isolation.forkserver import Running
+from rnnbench.turns import ALONE, DONE, GO, MORE, STOP
+
+SPARE = 1.25
+"""Memory that must be free for the second process, in times of what the first holds."""
+
+Start = Callable[[], Running]
+
+
+class Seat:
+    """Where the processes of one side sit, one after the other. descriptor: for them to inherit."""
+
+    def __init__(self) -> None:
+        self.own, self._theirs = socket.socketpair()
+        self.descriptor = self._theirs.fileno()
+
+    def forget(self) -> None:
+        """Drop what the last process there has said and nobody heard."""
+        self.own.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            self.own.recv(64)
+        self.own.setblocking(True)
+
+    def close(self) -> None:
+        """Give both ends back."""
+        self.own.close()
+        self._theirs.close()
+
+
+@dataclass
+class _Player:
+    """One process. waits: as what it handed over. taken: samples of the measurement it is in; lengths: of those it has
+    finished.
+    """
+
+    seat: Seat
+    start: Start
+    running: Running | None = None
+    outcome: Outcome | None = None
+    waits: bytes = b""
+    taken: int = 0
+    lengths: list[int] = field(default_factory=list)
+
+    def begin(self) -> None:
+        """Start it; its first turn begins."""
+        self.seat.forget()
+        self.running = self.start()
+        if self.running.fileno() is None:
+            self.end()
+
+    def end(self) -> None:
+        """It has ended."""
+        assert self.running
+        self.outcome = self.running.outcome()
+
+    @property
+    def works(self) -> Running | None:
+        """The process, while there is one."""
+        return None if self.outcome else self.running
+
+    def hears(self, message: bytes) -> None:
+        """It has handed over."""
+        self.waits = message
+        if message == DONE:
+            self._finish()
+
+    def goes_on(self, other: _Player) -> None:
+        """It is its turn; it takes no more samples where the other has stopped after as many."""
+        partner = other.lengths[len(self.lengths) :]
+        if self.waits == MORE and partner and self.taken >= partner[0]:
+            self._finish()
+            self.seat.own.sendall(STOP)
+        else:
+            self.taken += self.waits == MORE
+            self.seat.own.sendall(GO)
+
+    def goes_alone(self) -> None:
+        """There is nobody else, or no room for anybody."""
+        self.seat.own.sendall(ALONE)
+
+    def _finish(self) -> None:
+        self.lengths.append(self.taken)
+        self.taken = 0
+
+
+def in_turns(first: tuple[Seat, Start], second: tuple[Seat, Start]) -> tuple[Outcome, Outcome]:
+    """Run two jobs, of which one works at a time; what came of them, in this order."""
+    active, other = pair = _Player(*first), _Player(*second)
+    try:
+        active.begin()
+        while active.outcome is None or other.outcome is None:
+            message = _listen(active, other)
+            if message:
+                active.hears(message)
+                if other.outcome or not (other.running or _room(active)):
+                    active.goes_alone()
+                    continue
+            if other.outcome:
+                continue
+            if other.running is None:
+                other.begin()
+            elif active.outcome:
+                other.goes_alone()
+            else:
+                other.goes_on(active)
+            active, other = other, active
+    except BaseException:  # also Ctrl-C: what was begun must not go on
+        for player in pair:
+            if player.works:
+                player.works.abandon()
+        raise
+    found = [player.outcome for player in pair if player.outcome]
+    return found[0], found[1]
+
+
+def _listen(active: _Player, other: _Player) -> bytes:
+    """What the active process says as it hands over; empty when it has ended. The other may end by its timeout."""
+    while active.works:
+        with selectors.DefaultSelector() as selector:
+            selector.register(active.seat.own, selectors.EVENT_READ)
+            for player in (active, other):
+                if player.works and (fd := player.works.fileno()) is not None:
+                    selector.register(fd, selectors.EVENT_READ, player)
+            ready = [key.data for key, _ in selector.select()]
+        for player in filter(None, ready):
+            player.end()
+        if active.works and None in ready:
+            return active.seat.own.recv(1)
+    return b""
+
+
+def _room(player: _Player) -> bool:
+    """Whether another process like this one, a child of its launcher, fits into the machine's memory beside it."""
+    held = 0
+    with contextlib.suppress(psutil.Error):
+        launcher = psutil.Process(player.works.pid if player.works else None)
+        held = sum(process.memory_info().rss for process in launcher.children(recursive=True))
+    return psutil.virtual_memory().available > SPARE * held

@@ -1,0 +1,97 @@
+"""Taking turns: of two processes that are timed together, one runs at a time, a sample each.
+
+On a shared machine the same call takes a third longer for seconds at a time, whenever a neighbour works. Two processes
+timed one after the other see different seconds; two that take turns of some 10 ms see the same ones, and their samples
+differ only by what the processes themselves do differently. The regression gate times its pairs like this.
+
+A process holds the turn from its start. It hands over ahead of every sample, and when it has taken the last one of a
+measurement; everything between, like building the next program, is done in its own turn. Whoever stops first stops
+both, so that the i-th samples of both were taken next to each other. The other end is `rnnbench.gate.turns`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Iterator
+from contextvars import ContextVar
+
+LENGTH = 0.01
+"""Seconds of a turn at the least: what the other process left in the caches is then below 1 % of it."""
+
+MORE, DONE = b"m", b"d"
+"""What a process says as it hands over: it wants to take another sample, or has taken the last of a measurement."""
+
+GO, STOP, ALONE = b"g", b"s", b"a"
+"""What it is told: that it is its turn; that the other has taken its last sample, after as many; that nobody else is
+there, now or later."""
+
+
+class Turns:
+    """A process's side of it. descriptor: of a socket to whoever gives the turns, None for a process on its own.
+
+    taken: how many samples were taken in turns.
+    """
+
+    def __init__(self, descriptor: int | None = None) -> None:
+        self._socket = None if descriptor is None else socket.socket(fileno=descriptor)
+        self.taken = 0
+        if self._socket:
+            self._forget_what_was_meant_for_the_last_process(self._socket)
+
+    @property
+    def shared(self) -> bool:
+        """Whether there may be another process."""
+        return self._socket is not None
+
+    def wait(self) -> bool:
+        """Hand over, and return when it is this process's turn again: True to take a sample, False to take no more."""
+        told = self._hand_over(MORE)
+        self.taken += told == GO
+        return told != STOP
+
+    def done(self) -> None:
+        """Hand over after the last sample of a measurement, and return when it is this process's turn again."""
+        self._hand_over(DONE)
+
+    def _hand_over(self, message: bytes) -> bytes:
+        if not self._socket:
+            return ALONE
+        told = b""
+        with contextlib.suppress(ConnectionError):
+            self._socket.sendall(message)
+            told = self._socket.recv(1)
+        if told not in (GO, STOP):  # also when nobody is there any more
+            self._socket.close()
+            self._socket = None
+            return ALONE
+        return told
+
+    @staticmethod
+    def _forget_what_was_meant_for_the_last_process(inherited: socket.socket) -> None:
+        inherited.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            inherited.recv(64)
+        inherited.setblocking(True)
+
+
+_current: ContextVar[Turns | None] = ContextVar("turns", default=None)
+
+
+def current() -> Turns:
+    """The turns that whatever is timed now has to keep to."""
+    return _current.get() or Turns()
+
+
+@contextlib.contextmanager
+def joined(descriptor: int | None = None, cpu: int | None = None) -> Iterator[Turns]:
+    """Time everything in turns, where a descriptor is given, and on one CPU, where that is."""
+    if cpu is not None:
+        os.sched_setaffinity(0, {cpu})
+    turns = Turns(descriptor)
+    token = _current.set(turns)
+    try:
+        yield turns
+    finally:
+        _current.reset(token)
