@@ -4,17 +4,19 @@ import gc
 import itertools
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from statistics import median
 
 import numpy as np
 import pytest
 
-from rnnbench import disturbance
+from rnnbench import disturbance, turns
 from rnnbench.clock import SYSTEM, clock_cost
 from rnnbench.disturbance import Counters
 from rnnbench.errors import CaseError
@@ -119,6 +121,49 @@ def test_samples_of_short_calls_are_spread_over_the_budget() -> None:
     timing, _ = planned(noisy(1e-3, 0.3), budget=10.0, max_samples=100, width=0.0)
     assert sum(timing.samples) * timing.number == pytest.approx(10.0, rel=0.2)
     assert 60 <= len(timing.samples) <= 100
+
+
+# Taking turns
+
+
+@contextmanager
+def another(answers: Iterable[bytes]) -> Iterator[int]:
+    """A descriptor to hand over to, whose other end gives these answers, one each."""
+    ours, theirs = socket.socketpair()
+
+    def answer() -> None:
+        for told in answers:
+            if not ours.recv(1):
+                return
+            ours.sendall(told)
+
+    with ours:
+        thread = threading.Thread(target=answer)
+        thread.start()
+        yield theirs.detach()
+        thread.join()
+
+
+def test_a_sample_is_a_turn_and_sampling_stops_with_the_other_process() -> None:
+    with another([turns.GO] * 7 + [turns.STOP]) as descriptor, turns.joined(descriptor) as place:
+        timing, _ = planned(itertools.repeat(1e-3), budget=1.0, width=0.0)
+    assert timing.stopped == "turns"
+    assert len(timing.samples) == place.taken == 7
+    assert turns.LENGTH <= timing.number * 1e-3 < 2 * turns.LENGTH
+
+
+def test_samples_of_a_given_number_of_calls_share_a_turn() -> None:
+    with another([turns.GO] * 3 + [turns.STOP]) as descriptor, turns.joined(descriptor):
+        timing, _ = planned(itertools.repeat(1e-3), budget=1.0, width=0.0, number=1)
+    assert timing.number == 1
+    assert len(timing.samples) == pytest.approx(3 * turns.LENGTH / 1e-3, abs=3)
+
+
+def test_sampling_goes_on_where_there_is_nobody_to_take_turns_with() -> None:
+    with another([turns.GO] * 7 + [turns.ALONE]) as descriptor, turns.joined(descriptor) as place:
+        timing, _ = planned(itertools.repeat(0.05), budget=10.0)
+    assert timing.stopped == "width"
+    assert (len(timing.samples), place.taken, place.shared) == (20, 7, False)
 
 
 # Long calls

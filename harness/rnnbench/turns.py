@@ -29,7 +29,8 @@ there, now or later."""
 
 
 class Turns:
-    """A process's side of it. descriptor: of a socket to whoever gives the turns, None for a process on its own.
+    """A process's side of it. descriptor: of a socket to whoever gives the turns, closed in the end; None for a process
+    on its own.
 
     taken: how many samples were taken in turns.
     """
@@ -63,10 +64,15 @@ class Turns:
             self._socket.sendall(message)
             told = self._socket.recv(1)
         if told not in (GO, STOP):  # also when nobody is there any more
-            self._socket.close()
-            self._socket = None
+            self.leave()
             return ALONE
         return told
+
+    def leave(self) -> None:
+        """Be on its own from now on."""
+        if self._socket:
+            self._socket.close()
+            self._socket = None
 
     @staticmethod
     def _forget_what_was_meant_for_the_last_process(inherited: socket.socket) -> None:
@@ -95,3 +101,4 @@ def joined(descriptor: int | None = None, cpu: int | None = None) -> Iterator[Tu
         yield turns
     finally:
         _current.reset(token)
+        turns.leave()

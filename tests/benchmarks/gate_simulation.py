@@ -7,6 +7,9 @@ The logarithm of what a process reads at time t (in processes; one takes about a
 - bursts: other work on the machine, arriving once in 100 processes, 5 processes long, 10 to 50 % slower, as a whole
   or in part (each process of a burst is hit with probability ½),
 - the process's own spread: Student's t with 5 degrees of freedom, scaled to `between`.
+
+The processes of a pair are read one after the other, as the gate does only where they cannot take turns; in turns, both
+would see the same clock, and nothing but their own spread would be left.
 """
 
 from __future__ import annotations
@@ -42,7 +45,7 @@ class Machine:
         return wander + self.jump * state + busy * (rng.random(length) < 0.5)
 
     def gate(self, rng: np.random.Generator, pairs: int, effects: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
-        """Logarithms (rows, pairs) of base and head, taken in turn as the gate does: in rounds over the rows, ABBA."""
+        """Logarithms (rows, pairs) of base and head, in the gate's order: in rounds over the rows, ABBA."""
         rows = len(effects)
         clock = self.clock(rng, pairs * rows * 2).reshape(pairs, rows, 2)
         own = rng.standard_t(5, clock.shape) * self.between / np.sqrt(5 / 3)

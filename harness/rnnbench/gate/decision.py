@@ -1,10 +1,10 @@
 """From pairs to a verdict, however often one looks.
 
-A pair is two fresh processes, one of each side, right after each other. What is judged is its log-ratio
+A pair is two fresh processes, one of each side, that take turns or follow each other. What is judged is its log-ratio
 
     d = ln(head / base)     for a quantity of which less is better, ln(base / head) where more is: positive is worse
 
-so that whatever the machine does for minutes falls out, and +5 % means the same at 2 ms and at 2 s.
+so that whatever the machine does to both falls out, and +5 % means the same at 2 ms and at 2 s.
 
 **Test.** Under "no difference" the two labels of a pair could as well be swapped, so each d is as likely −d: flipping
 signs generates the null distribution without any assumption on its shape (Fisher 1935, *The Design of Experiments*,

@@ -17,6 +17,10 @@ ORDER = ("regressed", "improved", "changed", "inconclusive", "not compared", "eq
 MARKS = {"regressed": "🔴 ", "improved": "🟢 "}
 HEAD = ("verdict", "case", "runs", "quantity", "base", "head", "worse by (95 %)", "detectable", "pairs")
 LEFT = 4
+IN_TURNS = (
+    "`worse by` is the median ratio of samples taken next to each other, by two processes in turns; `base` and `head` "
+    "are medians of all their samples, taken over minutes"
+)
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ class Report:
         lines += [f"only in base, head's suite no longer asks for it: {label}" for label in self.removed]
         for name, entry in sorted((self.floors or {}).items()):
             lines.append(f"A/A floor of {name}: {entry['floor']:.2%} ({entry['cases']} cases, {entry['pairs']} pairs)")
+        lines += [IN_TURNS] if any(row.in_turns for row in self.rows) else []
         return [*lines, *self.notes]
 
     def _sorted(self) -> list[Row]:

@@ -64,7 +64,8 @@ class Tolerances:
 @dataclass(frozen=True)
 class Row:
     """One line of the gate's table. base, head: medians over the pairs, in the quantity's unit; reason: what a number
-    does not say; also: other views of the same number; passive: no pairs are bought for its sake.
+    does not say; also: other views of the same number; passive: no pairs are bought for its sake; in_turns: pairs whose
+    processes took turns, so that `judgement` is about the ratio of neighbouring samples.
     """
 
     subject: str
@@ -82,6 +83,7 @@ class Row:
     also: tuple[str, ...] = ()
     passive: bool = False
     samples: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
+    in_turns: int = 0
 
 
 @dataclass
@@ -97,6 +99,7 @@ class Series:
     head: list[float]
     differences: list[Difference]
     exact: bool
+    in_turns: int
     also: list[str] = field(default_factory=list)
 
     @property
@@ -143,6 +146,7 @@ def series(subject: Subject, implementation: str, pairs: Sequence[tuple[Numbers,
             [head[name]["value"] for _, head in pairs],
             [difference(base[name], head[name]) for base, head in pairs],
             entry["exact"],
+            sum("ratio" in head[name] for _, head in pairs),
         )
         twin = next((other for other in kept if _same(one, other)), None)
         if twin is None:
@@ -207,6 +211,7 @@ def _row(one: Series, judgement: Judgement | None, tolerances: Tolerances) -> Ro
         tuple(one.also),
         one.passive,
         (tuple(one.base), tuple(one.head)),
+        one.in_turns,
     )
 
 

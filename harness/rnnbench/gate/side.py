@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -71,7 +72,8 @@ class Side:
         package = str(Path(rnnbench.__file__).resolve().parent)
         argument = json.dumps([package, [str(self.support), *map(str, self.roots)]])
         command = [self.python, "-P", "-c", _COMMAND, argument]
-        variables = {"PYTHONDONTWRITEBYTECODE": "1", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+        ahead = os.environ.get("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+        variables = {"PYTHONDONTWRITEBYTECODE": "1", "XLA_PYTHON_CLIENT_PREALLOCATE": ahead}
         return Interpreter(command, variables, self.folder, descriptors)
 
     def open(self, *descriptors: int) -> ForkServer:

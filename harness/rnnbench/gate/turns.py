@@ -88,12 +88,14 @@ class _Player:
         if self.waits == MORE and partner and self.taken >= partner[0]:
             self._finish()
             self.seat.own.sendall(STOP)
+        elif other.outcome and not partner:
+            self.goes_alone()
         else:
             self.taken += self.waits == MORE
             self.seat.own.sendall(GO)
 
     def goes_alone(self) -> None:
-        """There is nobody else, or no room for anybody."""
+        """There is nobody else any more, or no room for anybody."""
         self.seat.own.sendall(ALONE)
 
     def _finish(self) -> None:
@@ -110,18 +112,13 @@ def in_turns(first: tuple[Seat, Start], second: tuple[Seat, Start]) -> tuple[Out
             message = _listen(active, other)
             if message:
                 active.hears(message)
-                if other.outcome or not (other.running or _room(active)):
-                    active.goes_alone()
-                    continue
-            if other.outcome:
-                continue
-            if other.running is None:
-                other.begin()
-            elif active.outcome:
-                other.goes_alone()
-            else:
-                other.goes_on(active)
-            active, other = other, active
+            if message and other.outcome:
+                active.goes_on(other)
+            elif message and not (other.running or _room(active)):
+                active.goes_alone()
+            elif other.works or not other.running:
+                other.goes_on(active) if other.works else other.begin()
+                active, other = other, active
     except BaseException:  # also Ctrl-C: what was begun must not go on
         for player in pair:
             if player.works:

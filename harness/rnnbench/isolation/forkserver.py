@@ -111,7 +111,7 @@ class ForkServer:
 
     def _launcher(self, preload: tuple[str, ...]) -> _Launcher:
         if preload not in self._launchers:
-            interpreter = self._interpreter or _this_python()
+            interpreter = self._interpreter or this_python()
             launcher = _Launcher((*self._always, *preload), interpreter)
             if launcher.lost_threads:
                 launcher.stop()
@@ -169,7 +169,8 @@ class Running:
             self._discard()
 
 
-def _this_python() -> Interpreter:
+def this_python() -> Interpreter:
+    """Launchers run this very Python with this very path."""
     return Interpreter([sys.executable, "-P", "-c", _COMMAND, json.dumps(sys.path)])
 
 

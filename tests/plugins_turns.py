@@ -1,0 +1,50 @@
+"""Entries for isolated jobs that take turns. Each takes a job with `turns` and gives JSON, if it lives to."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+from rnnbench import turns
+
+
+def sample(job):
+    """One measurement after another, of `lengths` samples where nobody stops it; begin and end of each, in seconds."""
+    found = []
+    with turns.joined(**job["turns"]) as place:
+        for length in job["lengths"]:
+            spans = []
+            while len(spans) < length and place.wait():
+                spans.append(_span())
+            if len(spans) == length:
+                place.done()
+            found.append(spans)
+    return {"spans": found, "taken": place.taken, "cpus": sorted(os.sched_getaffinity(0))}
+
+
+def keep_the_turn(job):
+    """What a probe without timings does, or a revision that knows of no turns."""
+    return {"spans": [[_span()]]}
+
+
+def die(job):
+    """In the turn after the third sample, and with something to say."""
+    with turns.joined(**job["turns"]) as place:
+        for _ in range(3):
+            place.wait()
+        os.write(job["turns"]["descriptor"], turns.MORE)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def hang(job):
+    """In its first turn after it handed over."""
+    with turns.joined(**job["turns"]) as place:
+        place.wait()
+        time.sleep(60)
+
+
+def _span():
+    began = time.monotonic()
+    time.sleep(0.002)
+    return began, time.monotonic()
