@@ -12,6 +12,8 @@ A number comes about in four steps.
    are flagged.
 4. The samples themselves are looked at once more for drift; that is the verdict in `steady`.
 
+Where another process takes turns with this one (`rnnbench.turns`), a sample is a turn, and both stop together.
+
 The cyclic garbage collector is off while the clock runs, as in `timeit`; it collects its youngest generation
 between samples instead, so that garbage of the timed calls cannot pile up. It is left as it was found.
 
@@ -112,8 +114,8 @@ class Timing:
     the process that took turns with this one had stopped. steady: False where the samples drift, None where they are
     too few to tell. drift: relative change from their first half to their second, 0 where there is no trend.
     contaminated: indices of samples during which other work took more than 1 % of the time. voids: samples taken again
-    because the clock had not moved forward. clock_share: of the median sample,
-    what reading the clock may have added. notes: sentences for the record on whatever of this a reader must know.
+    because the clock had not moved forward. clock_share: of the median sample, what reading the clock may have added.
+    notes: sentences for the record on whatever of this a reader must know.
     """
 
     first_call: float

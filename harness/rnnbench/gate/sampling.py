@@ -234,7 +234,7 @@ class Sampler:
 
 def _cpu(case: Case, number: int) -> int | None:
     """The one CPU that both processes of a pair keep to where they have one thread: each CPU has its own neighbours."""
-    if case.threads != 1 or not hasattr(os, "sched_setaffinity"):
+    if case.device != "cpu" or case.threads != 1 or not hasattr(os, "sched_setaffinity"):
         return None
     cpus = sorted(os.sched_getaffinity(0))
     return cpus[number % len(cpus)]

@@ -126,12 +126,13 @@ class ForkServer:
         return self._launchers[preload]
 
     def _discard(self, preload: tuple[str, ...]) -> None:
-        self._launchers.pop(preload).stop()
+        if launcher := self._launchers.pop(preload, None):
+            launcher.stop()
 
 
 @dataclass(frozen=True)
 class Running:
-    """A job that was begun. `outcome` must be called once, or `abandon`."""
+    """A job that was begun. Call `outcome` once, or `abandon`."""
 
     _launcher: _Launcher | None
     _began: float
