@@ -188,7 +188,8 @@ def spin(context):
     with alone() if ROOM else contextlib.nullcontext():
         timed = measure(call, TimingSettings(budget=0.3))
     worst = rnnbench.Value(max(timed.samples), samples=timed.samples)
-    return rnnbench.Measurement({{"spin.time": timed.value(), "spin.worst": worst}})
+    rate = rnnbench.Value(1 / timed.median, samples=[1 / sample for sample in timed.samples])
+    return rnnbench.Measurement({{"spin.time": timed.value(), "spin.rate": rate, "spin.worst": worst}})
 
 
 @contextlib.contextmanager
@@ -204,7 +205,8 @@ def alone():
         os.unlink(ROOM)
 
 
-SPUN = tuple(rnnbench.Quantity(name, "s", "lower", name) for name in ("spin.time", "spin.worst"))
+SPUN = [rnnbench.Quantity(name, "s", "lower", name) for name in ("spin.time", "spin.worst")]
+SPUN += [rnnbench.Quantity("spin.rate", "1/s", "higher", "spin.rate")]
 
 
 @rnnbench.hookimpl
@@ -258,6 +260,7 @@ def test_six_percent_are_found_beside_a_neighbour_who_takes_fifty(spun):
     assert 0.04 < found["two"]["judgement"]["estimate"] < 0.08
     base, _ = found["two"]["samples"]
     assert max(base) / min(base) > 1.2, "there was no neighbour"
+    assert found["two"]["also"] == ["spin.rate"], "a time and its rate are one number"
     assert found["two"]["in_turns"] == found["two"]["judgement"]["pairs"]
 
 

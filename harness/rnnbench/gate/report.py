@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ ORDER = ("regressed", "improved", "changed", "inconclusive", "not compared", "eq
 MARKS = {"regressed": "🔴 ", "improved": "🟢 "}
 HEAD = ("verdict", "case", "runs", "quantity", "base", "head", "worse by (95 %)", "detectable", "pairs")
 LEFT = 4
+FEW = 3
 IN_TURNS = (
     "`worse by` is the median ratio of samples taken next to each other, by two processes in turns; `base` and `head` "
     "are medians of all their samples, taken over minutes"
@@ -60,13 +61,25 @@ class Report:
     @property
     def remarks(self) -> list[str]:
         """Sentences below the table."""
-        lines = [f"{row.case}, {row.quantity}: {row.reason}" for row in self._sorted() if row.reason]
+        lines = list(self._reasons())
         lines += [f"new in head, nothing to compare with: {label}" for label in self.new]
         lines += [f"only in base, head's suite no longer asks for it: {label}" for label in self.removed]
         for name, entry in sorted((self.floors or {}).items()):
             lines.append(f"A/A floor of {name}: {entry['floor']:.2%} ({entry['cases']} cases, {entry['pairs']} pairs)")
         lines += [IN_TURNS] if any(row.in_turns for row in self.rows) else []
         return [*lines, *self.notes]
+
+    def _reasons(self) -> Iterator[str]:
+        """What numbers do not say; what more than a few rows share, once."""
+        sharing: dict[str, list[str]] = {}
+        for row in self._sorted():
+            if row.reason:
+                sharing.setdefault(row.reason, []).append(f"{row.case}, {row.quantity}")
+        for reason, names in sharing.items():
+            many = len(names) > FEW
+            yield from (
+                [f"{len(names)} rows, {names[0]} for one: {reason}"] if many else (f"{n}: {reason}" for n in names)
+            )
 
     def _sorted(self) -> list[Row]:
         return sorted(self.rows, key=lambda row: ORDER.index(row.verdict))

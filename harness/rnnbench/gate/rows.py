@@ -234,7 +234,7 @@ def _remarks(one: Series, judgement: Judgement) -> Iterator[str]:
         unknown = sum(math.isinf(d.low) and math.isinf(d.high) for d in one.differences)
         yield f"{censored} of {len(one.differences)} pairs are bounds ({unknown} on both sides): judged by signs"
     if judgement.verdict == "inconclusive" and judgement.pairs < Schedule(1, 8).looks[0]:
-        yield f"{judgement.pairs} pairs are too few to judge"
+        yield f"{judgement.pairs} pair{'s are' if judgement.pairs != 1 else ' is'} too few to judge"
 
 
 def standing(

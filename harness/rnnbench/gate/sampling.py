@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
-from statistics import median
+from statistics import median, median_high, median_low
 from typing import Any
 
 from rnnbench.case import Case
@@ -43,6 +43,9 @@ EXACT_DETAILS = {"compilations": "lower", "parameters": "lower", "flops": "lower
 
 LEAST = 3
 """Samples of a process: below, there is not even a middle one."""
+
+ROUNDING = 1e-9
+"""Relative deviation of numbers that are the same but for rounding."""
 
 Sample = Mapping[str, Any]
 """{subject, pair, side, status, reason, quantities: {name: {value, unit, better, bound, exact}}, seconds}.
@@ -271,9 +274,14 @@ def _compare(quantities: Mapping[str, dict[str, Any]], base: Mapping[str, Any], 
 
 
 def _is_median(entry: Mapping[str, Any]) -> bool:
-    """Whether a number is the median of its samples, of positive ones, and not their 99th percentile, say."""
+    """Whether a number is the median of its samples, of positive ones, and not their 99th percentile, say.
+
+    Of an even number of samples, the median rate is not quite the reciprocal of the median time.
+    """
     samples = entry.get("samples") or ()
-    return len(samples) >= LEAST and min(samples) > 0 and math.isclose(entry["value"], median(samples))
+    if len(samples) < LEAST or min(samples) <= 0:
+        return False
+    return median_low(samples) * (1 - ROUNDING) <= entry["value"] <= median_high(samples) * (1 + ROUNDING)
 
 
 def _exact(entry: Mapping[str, Any]) -> bool:
