@@ -36,17 +36,19 @@ def test_it_reports_the_median_of_passes_without_the_first() -> None:
 
 
 def test_it_runs_on_one_thread_whatever_the_thread_settings() -> None:
+    """Measured after a while: a pool that is not used spins for some milliseconds when it is made."""
     script = """
 import json, time
 from rnnbench.reference import reference_kernel
-reference_kernel()
-wall, cpu = time.perf_counter(), time.process_time()
-for _ in range(10): reference_kernel()
-print(json.dumps((time.process_time() - cpu) / (time.perf_counter() - wall)))
+for _ in range(50): reference_kernel()
+everyone, this = time.process_time(), time.thread_time()
+for _ in range(20): reference_kernel()
+everyone, this = time.process_time() - everyone, time.thread_time() - this
+print(json.dumps((everyone - this) / this))
 """
     environment = {**os.environ, "OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"}
     done = subprocess.run([sys.executable, "-c", script], env=environment, check=True, capture_output=True, text=True)
-    assert json.loads(done.stdout) < 1.2, "CPU seconds per second: more than one thread was at work"
+    assert json.loads(done.stdout) < 0.2, "CPU seconds of other threads, per second of this one"
 
 
 def test_drift_is_the_relative_slow_down() -> None:
