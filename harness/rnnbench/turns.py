@@ -39,7 +39,7 @@ class Turns:
         self._socket = None if descriptor is None else socket.socket(fileno=descriptor)
         self.taken = 0
         if self._socket:
-            self._forget_what_was_meant_for_the_last_process(self._socket)
+            forget(self._socket)
 
     @property
     def shared(self) -> bool:
@@ -74,12 +74,13 @@ class Turns:
             self._socket.close()
             self._socket = None
 
-    @staticmethod
-    def _forget_what_was_meant_for_the_last_process(inherited: socket.socket) -> None:
-        inherited.setblocking(False)
-        with contextlib.suppress(BlockingIOError):
-            inherited.recv(64)
-        inherited.setblocking(True)
+
+def forget(connection: socket.socket) -> None:
+    """Drop what was meant for the last process that sat here."""
+    connection.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        connection.recv(64)
+    connection.setblocking(True)
 
 
 _current: ContextVar[Turns | None] = ContextVar("turns", default=None)

@@ -61,7 +61,7 @@ class Report:
     @property
     def remarks(self) -> list[str]:
         """Sentences below the table."""
-        lines = list(self._reasons())
+        lines = [*self._reasons()]
         lines += [f"new in head, nothing to compare with: {label}" for label in self.new]
         lines += [f"only in base, head's suite no longer asks for it: {label}" for label in self.removed]
         for name, entry in sorted((self.floors or {}).items()):
@@ -76,10 +76,10 @@ class Report:
             if row.reason:
                 sharing.setdefault(row.reason, []).append(f"{row.case}, {row.quantity}")
         for reason, names in sharing.items():
-            many = len(names) > FEW
-            yield from (
-                [f"{len(names)} rows, {names[0]} for one: {reason}"] if many else (f"{n}: {reason}" for n in names)
-            )
+            if len(names) > FEW:
+                yield f"{len(names)} rows, {names[0]} for one: {reason}"
+            else:
+                yield from (f"{name}: {reason}" for name in names)
 
     def _sorted(self) -> list[Row]:
         return sorted(self.rows, key=lambda row: ORDER.index(row.verdict))

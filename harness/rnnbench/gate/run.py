@@ -37,6 +37,8 @@ class Gate:
 
     def run(self) -> None:
         """Until done. What was found so far is in `rows`, also after an interruption."""
+        import numpy  # noqa: F401  # ahead, for an import that is interrupted cannot be repeated by `rows`
+
         self._started = self._ended = self.clock()
         self._open = list(self.matching.subjects)
         try:

@@ -30,22 +30,18 @@ from typing import Any
 
 from rnnbench.case import Case
 from rnnbench.executor import Outcome
+from rnnbench.gate.rows import SAME
 from rnnbench.gate.side import Name, Side
 from rnnbench.gate.state import State
 from rnnbench.gate.subjects import Subject
 from rnnbench.gate.turns import Seat, in_turns
 from rnnbench.isolation.forkserver import ForkServer, Running
 from rnnbench.seeds import seed_for
+from rnnbench.timing import LEAST_SAMPLES
 
 SIDES: tuple[Name, Name] = ("base", "head")
 EXACT_DETAILS = {"compilations": "lower", "parameters": "lower", "flops": "lower"}
 """Whole numbers that probes report beside their quantities, and which direction is better."""
-
-LEAST = 3
-"""Samples of a process: below, there is not even a middle one."""
-
-ROUNDING = 1e-9
-"""Relative deviation of numbers that are the same but for rounding."""
 
 Sample = Mapping[str, Any]
 """{subject, pair, side, status, reason, quantities: {name: {value, unit, better, bound, exact}}, seconds}.
@@ -279,9 +275,9 @@ def _is_median(entry: Mapping[str, Any]) -> bool:
     Of an even number of samples, the median rate is not quite the reciprocal of the median time.
     """
     samples = entry.get("samples") or ()
-    if len(samples) < LEAST or min(samples) <= 0:
+    if len(samples) < LEAST_SAMPLES or min(samples) <= 0:
         return False
-    return median_low(samples) * (1 - ROUNDING) <= entry["value"] <= median_high(samples) * (1 + ROUNDING)
+    return median_low(samples) * (1 - SAME) <= entry["value"] <= median_high(samples) * (1 + SAME)
 
 
 def _exact(entry: Mapping[str, Any]) -> bool:

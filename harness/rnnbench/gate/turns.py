@@ -17,7 +17,7 @@ import psutil
 
 from rnnbench.executor import Outcome
 from rnnbench.isolation.forkserver import Running
-from rnnbench.turns import ALONE, DONE, GO, MORE, STOP
+from rnnbench.turns import ALONE, DONE, GO, MORE, STOP, forget
 
 SPARE = 1.25
 """Memory that must be free for the second process, in times of what the first holds."""
@@ -31,13 +31,6 @@ class Seat:
     def __init__(self) -> None:
         self.own, self._theirs = socket.socketpair()
         self.descriptor = self._theirs.fileno()
-
-    def forget(self) -> None:
-        """Drop what the last process there has said and nobody heard."""
-        self.own.setblocking(False)
-        with contextlib.suppress(BlockingIOError):
-            self.own.recv(64)
-        self.own.setblocking(True)
 
     def close(self) -> None:
         """Give both ends back."""
@@ -61,7 +54,7 @@ class _Player:
 
     def begin(self) -> None:
         """Start it; its first turn begins."""
-        self.seat.forget()
+        forget(self.seat.own)
         self.running = self.start()
         if self.running.fileno() is None:
             self.end()
