@@ -252,7 +252,7 @@ def spun(tmp_path_factory):
 
 
 def test_six_percent_are_found_beside_a_neighbour_who_takes_fifty(spun):
-    """One process after the other, 24 pairs spread by some 25 % could not tell."""
+    """One process after the other, 48 pairs spread by some 25 % could not tell."""
     told, _ = spun
     found = {row["case"].split()[1]: row for row in told["rows"] if row["quantity"] == "spin.time"}
     assert found["one"]["verdict"] == "equivalent"
