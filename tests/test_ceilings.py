@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from marks import real_clock
 from rnnbench import ceilings, worker
 from rnnbench.backend import Backend, Workload
 from rnnbench.case import Case
@@ -52,6 +53,7 @@ class Sleeper(Backend):
         }
 
 
+@real_clock
 def test_known_work_gives_its_known_rate(monkeypatch):
     monkeypatch.setattr(ceilings, "SETTINGS", TimingSettings(budget=0.1))
     found = measure(Sleeper(), "cpu", "float32", None)

@@ -13,6 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from marks import real_clock
+
 SUITE = """
 name: tiny
 grid: {cell: [gru, mingru], backend: torch, seq_len: [6, 12], hidden_size: 8, batch_size: 4, input_size: 3}
@@ -193,6 +195,7 @@ def test_a_mistake_is_exit_code_2_with_a_message_and_no_traceback(suite, argumen
     assert {path.name for path in suite.parent.iterdir()} == {"tiny.yaml"}
 
 
+@real_clock
 def test_listing_feels_instant(tmp_path):
     """Under 0.4 s of processor time: the wall time where nothing else runs, but not at the mercy of what does."""
     times = []

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+import readme_tables
+
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"^```(python|yaml|console|toml|sh)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NAMED = re.compile(r"^# (\S+\.(?:py|yaml))$", re.MULTILINE)
@@ -72,3 +74,19 @@ def test_a_new_cell_passes_verify_as_it_is(tmp_path):
     assert "mycell     torch/eager" in result.stdout
     again = rnnbench("rnnbench new cell mycell", tmp_path)
     assert again.returncode == 2 and "already there" in again.stderr
+
+
+@pytest.mark.parametrize("page", readme_tables.PAGES, ids=lambda page: page.parent.name)
+def test_the_tables_of_a_page_are_those_of_its_runs(page):
+    """`python tests/readme_tables.py` writes them again."""
+    assert readme_tables.TABLES.search(page.read_text())
+    assert readme_tables.rewritten(page) == page.read_text()
+
+
+def test_a_table_that_was_touched_up_is_told(tmp_path):
+    text = readme_tables.PAGES[0].read_text()
+    number = re.search(r"^gru +torch/native +cpu +(\S+)", text, re.MULTILINE)
+    assert number
+    page = tmp_path / "README.md"
+    page.write_text(text[: number.start(1)] + "1.00" + text[number.end(1) :])
+    assert readme_tables.rewritten(page) == text

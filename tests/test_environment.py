@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from marks import real_clock
 from rnnbench import environment
 from rnnbench.environment import environment_id, git_state, nvidia, snapshot
 
@@ -77,6 +78,7 @@ def test_a_snapshot_survives_its_way_through_json_with_its_id() -> None:
     assert environment_id(json.loads(json.dumps(found))) == environment_id(found)
 
 
+@real_clock
 def test_it_is_quick() -> None:
     if nvidia():
         pytest.skip("nvidia-smi takes its own time")

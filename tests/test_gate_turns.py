@@ -245,7 +245,7 @@ def spun(tmp_path_factory):
     project.commit(levels={"one": 2e-3, "two": 2e-3})
     project.commit(levels={"one": 2e-3, "two": 2.12e-3})
     done = project.gate(
-        "bench/own.yaml", "--base", "main~1", "--json", "--max-pairs", 24, "--tolerance", "spin.worst=9"
+        "bench/own.yaml", "--base", "main~1", "--json", "--max-pairs", 48, "--tolerance", "spin.worst=9"
     )
     assert done.returncode == 1, done.stderr
     return json.loads(done.stdout), project.samples()

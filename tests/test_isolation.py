@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from marks import real_clock
 from rnnbench.errors import UsageError
 from rnnbench.executor import Outcome
 from rnnbench.isolation import frames, orphans, rnnbench_executors
@@ -86,6 +87,7 @@ def test_a_job_returns_what_its_entry_returned(session):
     assert run(session, "fine", timeout=float("inf")).status == "ok"
 
 
+@real_clock
 def test_infinite_loop_is_killed_and_says_where_it_was(session):
     outcome = run(session, "loop_for_ever", timeout=0.3)
     assert outcome.status == "timeout"
@@ -98,6 +100,7 @@ def test_infinite_loop_is_killed_and_says_where_it_was(session):
     assert outcome.seconds < 3
 
 
+@real_clock
 def test_a_loop_that_ignores_every_polite_signal_is_killed(session):
     outcome = run(session, "loop_deaf_to_signals", timeout=0.2)
     assert outcome.status == "timeout"
@@ -195,6 +198,7 @@ def test_printing_50_megabytes_blocks_nothing_and_keeps_the_end(session):
     assert outcome.output.endswith("x\nthe end\n")
 
 
+@real_clock
 def test_threads_and_exit_handlers_do_not_hold_a_job(session):
     outcome = run(session, "start_threads")
     assert (outcome.status, outcome.result) == ("ok", {"threads": 21})

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+from marks import real_clock
 from rnnbench import registry
 from rnnbench.case import Case
 from rnnbench.context import resolve
@@ -31,6 +32,7 @@ def context(plugins, backend="torch", implementation="eager", cell="lstm"):
     return resolve(case, plugins)
 
 
+@real_clock
 @pytest.mark.parametrize(("backend", "implementation"), PROGRAMS)
 def test_a_real_program_is_decoded_step_by_step(plugins, backend, implementation):
     found = measure(context(plugins, backend, implementation))
@@ -44,6 +46,7 @@ def test_a_real_program_is_decoded_step_by_step(plugins, backend, implementation
     assert found.details["decode"]["compilations"] <= 1
 
 
+@real_clock
 @pytest.mark.parametrize(("backend", "implementation"), PROGRAMS[:1] + PROGRAMS[2:])
 def test_the_sum_of_timed_steps_is_the_time_of_the_loop(plugins, backend, implementation):
     """Within 1 % on a quiet machine; a machine that also runs something else gets wider bounds."""

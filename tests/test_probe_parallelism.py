@@ -2,6 +2,7 @@
 
 import pytest
 
+from marks import real_clock
 from rnnbench import registry
 from rnnbench.case import Case
 from rnnbench.context import resolve
@@ -56,6 +57,7 @@ def test_batch_sizes_that_are_no_axis_are_refused(sizes):
         ParallelismSettings(batch_sizes=sizes)
 
 
+@real_clock
 @pytest.mark.parametrize(("backend", "implementation"), [("torch", "eager"), ("jax", "scan")])
 def test_a_recurrent_program_gains_from_the_batch(plugins, backend, implementation):
     """8 units leave a core idle at batch 1: 64 sequences together take less than 64 times as long, by far."""
@@ -99,6 +101,7 @@ def test_a_batch_that_does_not_fit_ends_the_curve(plugins, monkeypatch):
     assert any("from 64 on were left out: full" in note for note in found.notes)
 
 
+@real_clock
 @pytest.mark.parametrize(("backend", "implementation"), [("torch", "eager"), ("torch", "native"), ("jax", "scan")])
 def test_backward_alone_is_timed_beside_the_others(plugins, backend, implementation):
     """And gives the gradients of the whole, however often it runs."""

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+from marks import real_clock
 from rnnbench.denormals import denormal_share, flush_to_zero_active
 from rnnbench.reference import drift, reference_kernel, run_reference
 
@@ -35,6 +36,7 @@ def test_it_reports_the_median_of_passes_without_the_first() -> None:
     assert run_reference(Scripted()) == 2.0
 
 
+@real_clock
 def test_it_runs_on_one_thread_whatever_the_thread_settings() -> None:
     """Measured after a while: a pool that is not used spins for some milliseconds when it is made."""
     script = """

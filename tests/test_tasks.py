@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import rnnbench_tasks
+from marks import real_clock
 from rnnbench.ops import numpy_ops
 from rnnbench.spelling import checked
 from rnnbench_tasks import TASKS as ALL
@@ -145,6 +146,7 @@ def test_a_small_train_set_of_real_data_is_the_beginning_of_the_whole(task):
     assert "train_size" in task.check(LENGTHS[task.name], train_size=10**9)
 
 
+@real_clock
 @named([task for task in TASKS if task.sizes is None])
 def test_a_batch_of_32_by_1000_steps_takes_under_10_ms(task):
     rng = np.random.default_rng(0)

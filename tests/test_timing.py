@@ -16,6 +16,7 @@ from statistics import median
 import numpy as np
 import pytest
 
+from marks import real_clock
 from rnnbench import disturbance, turns
 from rnnbench.clock import SYSTEM, clock_cost
 from rnnbench.disturbance import Counters
@@ -537,12 +538,14 @@ def test_short_calls_are_checked_together_so_that_a_slower_wait_is_not_held_agai
 # The real clock
 
 
+@real_clock
 def test_a_sleep_of_a_millisecond_takes_a_millisecond() -> None:
     timing = measure(lambda: time.sleep(1e-3), TimingSettings(budget=0.3))
     assert 1e-3 <= timing.median < 3e-3
     assert timing.clock_share < 1e-3
 
 
+@real_clock
 def test_the_reported_median_is_that_of_a_bare_loop_over_the_same_call() -> None:
     a = np.random.default_rng(0).standard_normal((128, 128)).astype(np.float32)
 

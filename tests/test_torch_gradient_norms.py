@@ -5,6 +5,8 @@ import time
 import numpy as np
 import pytest
 
+from marks import real_clock
+
 pytest.importorskip("torch")
 
 from rnnbench import Cell, Model, ProgramSpec
@@ -139,6 +141,7 @@ def test_all_layers_count_and_sequences_do_not_mix():
         np.testing.assert_allclose(found[lag - 1], true.numpy(), atol=1e-12)
 
 
+@real_clock
 def test_long_sequences_take_seconds():
     _, prog = program(lstm, D=16, H=128, dtype="float32")
     started = time.process_time()
