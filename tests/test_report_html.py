@@ -236,6 +236,14 @@ def test_an_axis_that_varies_can_take_the_place_of_the_length() -> None:
     assert [line.x for line in against.lines] == [[1, 8, 64]]
 
 
+def test_a_row_of_dots_is_called_by_what_tells_it_from_the_others() -> None:
+    made = [timing(1e-6, cell=cell, implementation="scan", batch_size=B) for cell in ("rnn", "gru") for B in (1, 8)]
+    view = next(views.of_quantities(panels(made), ("train.time_per_step",)))
+    assert list(view.labels.values()) == ["rnn, batch 1", "rnn, batch 8", "gru, batch 1", "gru, batch 8"]
+    (alone,) = views.of_quantities(panels(made[:1]), ("train.time_per_step",))
+    assert list(alone.labels.values()) == ["rnn"]
+
+
 def test_quantities_nobody_knows_have_a_section_of_their_own() -> None:
     made = [record({"colour.depth": entry(3, "bit", "higher")}, probe="colour", seq_len=T) for T in (8, 16)]
     last = sections(panels(made))[-1]

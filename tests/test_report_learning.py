@@ -249,6 +249,15 @@ def test_a_remedy_is_told_where_the_seeds_tell_it_apart() -> None:
     assert "dropout 0.3 widens the gap" in told(gaps, [*gapped([1.0, 1.1]), *gapped([2.0, 2.1], dropout=0.3)])[0]
 
 
+def test_a_plot_opens_with_what_the_sentence_above_it_speaks_of() -> None:
+    """Of two tasks the second has a gap that a remedy narrows."""
+    first = [replace(one, case=replace(one.case, settings={"task": "copying"})) for one in gapped([0.1, 0.2])]
+    records = [*first, *gapped([1.0, 1.1]), *gapped([0.6, 0.7], dropout=0.3)]
+    section = next(one for one in sections(panels(records)) if one.topic.id == "overfitting")
+    assert section.finding.startswith("adding")
+    assert section.views[0].group == "adding"
+
+
 def test_nothing_is_told_of_a_remedy_without_grounds() -> None:
     assert told(gaps, [*gapped([1.0, 1.1, 1.2]), *gapped([0.6, 0.7, 1.05], dropout=0.3)]) == []  # overlap
     assert told(gaps, [*gapped([1.0]), *gapped([0.1], dropout=0.3)]) == []  # one seed

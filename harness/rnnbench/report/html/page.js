@@ -72,6 +72,9 @@
     return { type: "data", symmetric: false, array: reach("high", 1), arrayminus: reach("low", -1), thickness, width: 3 };
   };
 
+  /* The name of a row of dots; on a phone its parts stand below each other, or no room is left for the dots. */
+  const row = (line) => escaped(line.label).replaceAll(", ", narrow.matches ? "<br>" : ", ");
+
   const traces = (view, lines, keys) => lines.flatMap((line) => {
     const axis = keys.indexOf(line.place) + 1 || 1;
     const program = programs.get(line.program), tint = colour(line.cell);
@@ -84,7 +87,7 @@
     };
     if (view.kind === "dots") {
       const bars = errors(line, 1.2);
-      return [{ ...shared, mode: "markers", x: line.y, y: line.y.map(() => escaped(name)), error_x: bars }];
+      return [{ ...shared, mode: "markers", x: line.y, y: line.y.map(() => row(line)), error_x: bars }];
     }
     const many = line.x.length > 12;
     const drawn = { ...shared, mode: "lines+markers", x: line.x, y: line.y, connectgaps: false,
@@ -101,8 +104,8 @@
 
   const layout = (view, lines, keys, width) => {
     const columns = narrow.matches ? 1 : Math.min(keys.length, 2), rows = Math.ceil(Math.max(1, keys.length) / columns);
-    const dots = view.kind === "dots", labels = new Set(lines.map((line) => `${line.cell} ${line.program}`)).size;
-    const each = dots ? Math.max(220, 24 * labels + 110) : narrow.matches ? 330 : 400;
+    const dots = view.kind === "dots", labels = [...new Set(lines.map(row))];
+    const each = dots ? Math.max(220, labels.reduce((sum, label) => sum + 7 + 17 * label.split("<br>").length, 110)) : narrow.matches ? 330 : 400;
     const made = {
       width, height: each * rows, margin: { l: 48, r: 14, t: 34, b: 56 },
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { family: "system-ui, sans-serif", size: 13, color: ink() },
@@ -119,8 +122,8 @@
       if (index) Object.assign(up, { matches: "y" }), Object.assign(along, { matches: "x" });
       made[`xaxis${suffix}`] = along;
       made[`yaxis${suffix}`] = up;
-      if (data.places.length > 1) made.annotations.push({ text: escaped(places.get(key).name), x: x[0], y: Math.min(1, top), xref: "paper", yref: "paper",
-        xanchor: "left", yanchor: "bottom", showarrow: false, font: { size: 13, color: ink() } });
+      if (data.places.length > 1) made.annotations.push({ text: escaped(places.get(key).name), x: x[narrow.matches ? 1 : 0], y: Math.min(1, top), xref: "paper", yref: "paper",
+        xanchor: narrow.matches ? "right" : "left", yanchor: "bottom", showarrow: false, font: { size: 13, color: ink() } });
       if (!dots) for (const [name, y] of Object.entries(view.levels)) level(made, name, y, suffix, view);
     });
     return made;
@@ -134,7 +137,7 @@
   };
 
   const horizontal = (view, lines, dots) => {
-    const title = { text: escaped(dots ? view.y_title : view.x_title), standoff: 8 };
+    const title = { text: escaped(dots ? "" : view.x_title), standoff: 8 };
     if (dots) return { title, ...(view.y_log ? { type: "log", ...decades(view.lines.flatMap((line) => line.y)) } : { type: "linear", rangemode: "tozero" }) };
     const values = [...new Set(lines.flatMap((line) => line.x))].sort((a, b) => a - b);
     const few = values.length <= 12 ? { tickmode: "array", tickvals: values, ticktext: values.map(String) } : {};
@@ -207,7 +210,7 @@
       Object.assign(state, { drawn: true, dirty: true, width });
       return;
     }
-    figure.querySelector(".y-title").textContent = view.kind === "dots" ? "" : view.y_title;
+    figure.querySelector(".y-title").textContent = view.y_title;
     for (const preview of figure.querySelectorAll(".preview")) preview.remove();
     Plotly.react(target, traces(view, lines, axes), layout(view, lines, axes, width), config);
     target.setAttribute("role", "img");

@@ -145,7 +145,9 @@ def _first(shown: Sequence[Section]) -> list[tuple[str, View]]:
 
 def _view(view: View) -> dict[str, Any]:
     names = ("group", "label", "kind", "x_title", "y_title", "x_log", "y_log", "levels")
-    return {name: getattr(view, name) for name in names} | {"lines": [_line(line) for line in view.lines]}
+    labels = view.labels
+    lines = [_line(line) | {"label": labels[line.cell, line.program]} for line in view.lines]
+    return {name: getattr(view, name) for name in names} | {"lines": lines}
 
 
 def _line(line: Line) -> dict[str, Any]:

@@ -64,20 +64,19 @@ def preview(view: View, looks: Looks, wide: bool) -> str:
 
 
 def _draw(ax: Axes, view: View, lines: Sequence[Line], looks: Looks) -> None:
-    order = list(looks.cells)
+    order, labels = list(looks.cells), view.labels
     for line in lines:
         marker = MARKERS[order.index(line.cell) % len(MARKERS)]
         cell = {"color": looks.cells[line.cell], "marker": marker, "markersize": 5}
         y = [math.nan if value is None else value for value in line.y]
         if view.kind == "dots":
-            ax.plot(y, [f"{line.cell} {line.program}"] * len(y), linestyle="none", **cell)
+            ax.plot(y, [labels[line.cell, line.program]] * len(y), linestyle="none", **cell)
         else:
             dash = DASHES[looks.programs.index(line.program) % len(DASHES)]
             every = max(1, len(y) // 8) if len(y) > 12 else 1
             ax.plot(line.x, y, linestyle=dash, linewidth=1.5, markevery=every, **cell)
     if view.kind == "dots":
         ax.invert_yaxis()
-        ax.set_xlabel(view.y_title, loc="right")
         _scale(ax, "x", view.y_log)
         return
     ax.set_xlabel(view.x_title)

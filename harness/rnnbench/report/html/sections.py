@@ -170,8 +170,10 @@ def _section(topic: Topic, panels: Sequence[Panel]) -> Section:
         "columns": list(views.of_quantities(panels, (*topic.columns, *topic.more))),
     }
     profiles = views.of_profiles(panels) if topic.id == "learning" else ()
+    finding = topic.lead(panels)
+    kinds[topic.opens].sort(key=lambda view: not finding.startswith(view.group))  # first what the sentence speaks of
     shown = [*kinds.pop(topic.opens), *chain.from_iterable(kinds.values()), *profiles]
-    return Section(topic, topic.lead(panels), shown, tables.of_quantities(panels, topic.columns))
+    return Section(topic, finding, shown, tables.of_quantities(panels, topic.columns))
 
 
 def _scaled(panels: Sequence[Panel], topic: Topic) -> bool:

@@ -83,6 +83,13 @@ class View:
         """`lines` or `dots`."""
         return "lines" if len({x for line in self.lines for x in line.x}) > 1 else "dots"
 
+    @property
+    def labels(self) -> Mapping[tuple[str, str], str]:
+        """(cell, program) -> how a row of dots is called: without what all have in common, for room is scarce."""
+        programs = {(line.cell, line.program): line.program.split(", ") for line in self.lines}
+        common = set.intersection(*map(set, programs.values()))
+        return {key: ", ".join([key[0], *(one for one in told if one not in common)]) for key, told in programs.items()}
+
 
 def place_of(panel: Panel, series: Series) -> Place:
     """The run and device of a series; a single run is A."""
