@@ -25,7 +25,7 @@ def sample(job):
 
 def keep_the_turn(job):
     """What a probe without timings does, or a revision that knows of no turns."""
-    return {"spans": [[_span()]]}
+    return {"spans": [[_span()]], "cpus": sorted(os.sched_getaffinity(0))}
 
 
 def die(job):
@@ -42,6 +42,12 @@ def hang(job):
     with turns.joined(**job["turns"]) as place:
         place.wait()
         time.sleep(60)
+
+
+def stop_the_launcher(job):
+    """In its first turn: what a driver does that hangs in the kernel."""
+    os.kill(os.getppid(), signal.SIGSTOP)
+    time.sleep(60)
 
 
 def _span():

@@ -91,6 +91,17 @@ def test_it_is_quick() -> None:
     assert min(durations) < 0.1
 
 
+def test_available_memory_is_what_a_container_leaves_its_files_given_back(tmp_path: Path, monkeypatch) -> None:
+    whole = environment.available_memory()
+    monkeypatch.setattr(environment, "_CGROUP", tmp_path)
+    assert environment.available_memory() == pytest.approx(whole, rel=0.2), "no container"
+    for name, text in {"max": "8000\n", "current": "6000\n", "stat": "anon 5000\ninactive_file 700\n"}.items():
+        (tmp_path / f"memory.{name}").write_text(text)
+    assert environment.available_memory() == 8000 - 6000 + 700
+    (tmp_path / "memory.max").write_text("max\n")
+    assert environment.available_memory() == pytest.approx(whole, rel=0.2)
+
+
 def test_git_state_tells_commit_and_changes_to_tracked_files(tmp_path: Path) -> None:
     assert git_state(tmp_path) is None, "no repository"
     git(tmp_path, "init")

@@ -140,6 +140,11 @@ def test_the_floor_of_equal_revisions_is_stored_and_raises_the_tolerance(project
     (project.cache / "floor.json").write_text(json.dumps({environment: floors}))
     later = project.gate(project.suite, "--base", "HEAD", "--max-pairs", "8", "--json")
     assert rows(later)["pace.time"]["judgement"]["tolerance"] == 0.5
+    assert rows(later)["pace.time"]["reason"] == "tolerance 50.0%: this machine's A/A floor; 3.0% was asked for"
+    del floors["pace.time"]["method"]  # measured by a gate whose processes did not take turns
+    (project.cache / "floor.json").write_text(json.dumps({environment: floors}))
+    strict = project.gate(project.suite, "--base", "HEAD", "--max-pairs", "8", "--json")
+    assert rows(strict)["pace.time"]["judgement"]["tolerance"] < 0.5
 
 
 def test_a_budget_that_is_spent_is_inconclusive_and_no_alarm(project):
@@ -161,6 +166,12 @@ def test_another_interpreter_on_the_same_files(project):
     done = subprocess.run(command, cwd=outside, env=project.variables, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert rows(done)["size.bytes"]["verdict"] == "equivalent"
+    settings = {"cwd": outside, "env": project.variables, "capture_output": True, "text": True, "timeout": 60}
+    resumed = subprocess.run([*command, "--resume"], **settings)
+    assert resumed.returncode == 0, resumed.stderr
+    (outside / "plain.py").write_text((outside / "plain.py").read_text() + "# another")
+    changed = subprocess.run([*command, "--resume"], **settings)
+    assert changed.returncode == 2 and "no gate to go on with" in changed.stderr
 
 
 def test_packages_of_a_revision_come_before_those_installed(project):

@@ -400,6 +400,7 @@ def test_the_terminal_cannot_reach_the_job(parent):
 # The frameworks
 
 
+@real_clock
 def test_torch_is_preloaded_and_keeps_its_thread_count(session):
     pytest.importorskip("torch")
     script = "import torch; print(torch.get_num_threads())"

@@ -133,6 +133,26 @@ def _cpu_quota() -> float | None:
     return float(quota) / float(period) if quota.isdigit() and period.isdigit() else None
 
 
+def available_memory() -> float:
+    """Bytes that can be taken without swapping: of the machine or, where that is less, of this process's container."""
+    import psutil
+
+    available = float(psutil.virtual_memory().available)
+    limit, used = (_number(_first_line(_CGROUP / f"memory.{name}")) for name in ("max", "current"))
+    if limit is None or used is None:
+        return available
+    return min(available, limit - used + _page_cache())
+
+
+def _page_cache() -> float:
+    """Bytes of files that the container holds in memory and would give back."""
+    try:
+        found = re.search(r"^inactive_file (\d+)$", (_CGROUP / "memory.stat").read_text(), re.MULTILINE)
+    except OSError:
+        return 0.0
+    return float(found[1]) if found else 0.0
+
+
 def _turbo() -> bool | None:
     """Whether the clock may rise above its nominal rate, where the driver tells."""
     no_turbo = _first_line(_CPU / "intel_pstate/no_turbo")

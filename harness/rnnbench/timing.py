@@ -311,16 +311,18 @@ def _sample(
     unseen = 0  # the first sample since the counters were last read
     before = counters()
     stopped: Stopped | None = None
+    handing_over = place.shared
     while stopped is None:
-        if place.shared and (not samples or spent - turn >= turns.LENGTH):
+        if handing_over:
             if not place.wait():
                 return samples, contaminated, "turns"
-            before, turn = counters(), spent
+            before, seen, turn, unseen = counters(), spent, spent, len(samples)
         elapsed = stopwatch.lot(number)
         samples.append(elapsed / number)
         spent += elapsed
         stopped = _stop(samples, spent, settings)
-        if spent - seen >= disturbance.PERIOD or stopped:
+        handing_over = place.shared and (settings.number is None or spent - turn >= turns.LENGTH)
+        if spent - seen >= disturbance.PERIOD or handing_over or stopped:
             after = counters()
             if disturbance.disturbed(before, after, spent - seen):
                 contaminated.extend(range(unseen, len(samples)))

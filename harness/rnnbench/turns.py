@@ -6,13 +6,13 @@ differ only by what the processes themselves do differently. The regression gate
 
 A process holds the turn from its start. It hands over ahead of every sample, and when it has taken the last one of a
 measurement; everything between, like building the next program, is done in its own turn. Whoever stops first stops
-both, so that the i-th samples of both were taken next to each other. The other end is `rnnbench.gate.turns`.
+both, so that the i-th turns of both stand next to each other. A sample is a turn, but for calls whose number was given:
+of those, as many samples as fit make a turn. The other end is `rnnbench.gate.turns`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -32,7 +32,7 @@ class Turns:
     """A process's side of it. descriptor: of a socket to whoever gives the turns, closed in the end; None for a process
     on its own.
 
-    taken: how many samples were taken in turns.
+    taken: how many turns it was given.
     """
 
     def __init__(self, descriptor: int | None = None) -> None:
@@ -92,10 +92,8 @@ def current() -> Turns:
 
 
 @contextlib.contextmanager
-def joined(descriptor: int | None = None, cpu: int | None = None) -> Iterator[Turns]:
-    """Time everything in turns, where a descriptor is given, and on one CPU, where that is."""
-    if cpu is not None:
-        os.sched_setaffinity(0, {cpu})
+def joined(descriptor: int | None = None) -> Iterator[Turns]:
+    """Time everything in turns, where a descriptor is given."""
     turns = Turns(descriptor)
     token = _current.set(turns)
     try:

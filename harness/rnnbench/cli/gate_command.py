@@ -166,7 +166,7 @@ def _measured(request: Request, tolerances: Tolerances, budget: float, max_pairs
         tolerances.check(planned.raw["head"]["quantities"])
         environment = environment_id(snapshot(planned.raw["head"]["versions"]))
         limits = replace(tolerances, floors={} if request.same else floor.read(environment))
-        file = cache_folder() / "gate" / prepared.key / "samples.jsonl"
+        file = cache_folder() / "gate" / planned.key(prepared) / "samples.jsonl"
         with State.open(file, resume) as state:
             sampler = Sampler(prepared.sides, planned.plans, state)
             silent = planned.matching.removed if prepared.same_suite else ()
@@ -176,7 +176,11 @@ def _measured(request: Request, tolerances: Tolerances, budget: float, max_pairs
     matching = planned.matching
     removed = [] if silent else matching.removed
     floors = floor.of(rows) if request.same else None
-    notes = [*matching.notes, *([] if complete else [f"interrupted; go on by `--resume`. Samples: {file}"])]
+    notes = [
+        *matching.notes,
+        *gate.mishaps(),
+        *([] if complete else [f"interrupted; go on by `--resume`. Samples: {file}"]),
+    ]
     if complete and not rows:
         notes.append(f"no pair was measured in {budget:g} seconds, verification included: give more by `--budget`")
     if floors and complete:

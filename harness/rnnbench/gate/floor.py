@@ -1,8 +1,8 @@
 """What this machine shows between two equal revisions: no tolerance may be below that.
 
 `floor.json` in the cache folder holds, by environment id (machine and software) and quantity, the largest difference
-that an A/A gate has estimated for any case: {floor, pairs, cases, suite, time}. A later A/A gate replaces its own
-quantities and no others.
+that an A/A gate has estimated for any case: {floor, pairs, cases, suite, time, method}. A later A/A gate replaces its
+own quantities and no others.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from rnnbench.gate.state import cache_folder
 from rnnbench.store import write_atomically
 from rnnbench.store.files import explained
 
+METHOD = "in turns"
+"""How pairs are measured. A floor measured otherwise, one process after the other, says nothing of this."""
+
 
 def path() -> Path:
     """The file."""
@@ -27,7 +30,8 @@ def path() -> Path:
 
 def read(environment: str) -> dict[str, float]:
     """The floor of each quantity in an environment; empty where none was measured."""
-    return {name: entry["floor"] for name, entry in _everything().get(environment, {}).items()}
+    found = _everything().get(environment, {})
+    return {name: entry["floor"] for name, entry in found.items() if entry.get("method") == METHOD}
 
 
 def of(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
@@ -47,7 +51,8 @@ def of(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
 def keep(environment: str, floors: Mapping[str, Mapping[str, Any]], suite: str) -> None:
     """Store floors, beside those of other quantities and environments."""
     everything = _everything()
-    now = {name: {**entry, "suite": suite, "time": time.time()} for name, entry in floors.items()}
+    facts = {"suite": suite, "time": time.time(), "method": METHOD}
+    now = {name: {**entry, **facts} for name, entry in floors.items()}
     everything[environment] = everything.get(environment, {}) | now
     with explained("keep the floor in", path()):
         path().parent.mkdir(parents=True, exist_ok=True)

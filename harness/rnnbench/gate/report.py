@@ -19,8 +19,8 @@ HEAD = ("verdict", "case", "runs", "quantity", "base", "head", "worse by (95 %)"
 LEFT = 4
 FEW = 3
 IN_TURNS = (
-    "`worse by` is the median ratio of samples taken next to each other, by two processes in turns; `base` and `head` "
-    "are medians of all their samples, taken over minutes"
+    "`worse by` is the median ratio of samples taken next to each other, by two processes in turns{but}; `base` and "
+    "`head` are medians of all their samples, taken over minutes"
 )
 
 
@@ -66,8 +66,15 @@ class Report:
         lines += [f"only in base, head's suite no longer asks for it: {label}" for label in self.removed]
         for name, entry in sorted((self.floors or {}).items()):
             lines.append(f"A/A floor of {name}: {entry['floor']:.2%} ({entry['cases']} cases, {entry['pairs']} pairs)")
-        lines += [IN_TURNS] if any(row.in_turns for row in self.rows) else []
-        return [*lines, *self.notes]
+        return [*lines, *self._about_turns(), *self.notes]
+
+    def _about_turns(self) -> Iterator[str]:
+        """What `worse by` says, and in which rows it is the ratio of two medians instead."""
+        paired = [row for row in self.rows if row.judgement]
+        apart = [row for row in paired if not row.in_turns]
+        if len(apart) < len(paired):
+            but = f" (in {len(apart)} rows, like {apart[0].quantity}, of whole processes)" if apart else ""
+            yield IN_TURNS.format(but=but)
 
     def _reasons(self) -> Iterator[str]:
         """What numbers do not say; what more than a few rows share, once."""

@@ -41,10 +41,17 @@ class Tolerances:
 
     def of(self, names: Sequence[str]) -> float:
         """Of a quantity and its other views: the strictest one asked for, and never below the floor."""
+        return max(self.wanted(names), self.floor(names))
+
+    def wanted(self, names: Sequence[str]) -> float:
+        """The strictest one asked for, else the default."""
         asked = [limit for pattern, limit in self.given.items() if any(fnmatchcase(name, pattern) for name in names)]
         shipped = [limit for pattern, limit in TOLERANCES.items() if fnmatchcase(names[0], pattern)]
-        wanted = min(asked, default=max([self.default, *shipped]))
-        return max([wanted, *(self.floors[name] for name in names if name in self.floors)])
+        return min(asked, default=max([self.default, *shipped]))
+
+    def floor(self, names: Sequence[str]) -> float:
+        """What the machine cannot tell from nothing; 0 where that was not measured."""
+        return max((self.floors[name] for name in names if name in self.floors), default=0.0)
 
     def asked(self, name: str) -> float | None:
         """What the user asked for this very quantity; exact numbers have no other tolerance."""
@@ -194,7 +201,7 @@ def _row(one: Series, judgement: Judgement | None, tolerances: Tolerances) -> Ro
     if judgement is None:
         kind, verdict, reason = "exact", _exact(base, head, one, tolerances.asked(one.quantity)), ""
     else:
-        kind, verdict, reason = "paired", judgement.verdict, "; ".join(_remarks(one, judgement))
+        kind, verdict, reason = "paired", judgement.verdict, "; ".join(_remarks(one, judgement, tolerances))
     return Row(
         one.subject.id,
         one.subject.label,
@@ -224,7 +231,11 @@ def _exact(base: float, head: float, one: Series, tolerance: float | None) -> Ve
     return "regressed" if (head > base) == (one.better == "lower") else "improved"
 
 
-def _remarks(one: Series, judgement: Judgement) -> Iterator[str]:
+def _remarks(one: Series, judgement: Judgement, tolerances: Tolerances) -> Iterator[str]:
+    names = [one.quantity, *one.also]
+    if tolerances.floor(names) > tolerances.wanted(names):
+        asked = f"{tolerances.wanted(names):.1%} was asked for"
+        yield f"tolerance {judgement.tolerance:.1%}: this machine's A/A floor; {asked}"
     if one.exact:
         yield "declared deterministic, and differs between processes"
     if judgement.identical:

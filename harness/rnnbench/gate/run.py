@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
@@ -103,6 +103,15 @@ class Gate:
         at_look = count in Schedule(1, self.max_pairs).looks or not noisy
         identical = all(row.judgement is None or row.judgement.identical or row.passive for row in own)
         return not ((at_look or identical) and settled(own, self.max_pairs))
+
+    def mishaps(self) -> Iterator[str]:
+        """Processes that failed and were ok when tried again, a sentence for each subject."""
+        for subject in self._resolved():
+            pairs = self.sampler.pairs(subject)
+            told = [f"{side}: {pair[side]['once']}" for pair in pairs for side in SIDES if pair[side].get("once")]
+            if told:
+                count = f"{len(told)} of {len(SIDES) * len(pairs)} processes"
+                yield f"{subject.label}: {count} failed and were ok when tried again, the first of them {told[0]}"
 
     def _resolved(self) -> list[Subject]:
         """Subjects of which both sides are known by now; after an early interruption not all are."""

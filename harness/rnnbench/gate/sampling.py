@@ -11,8 +11,8 @@ gate, that accident would look like a difference between the revisions, with any
 The two processes of a pair take turns of some 10 ms (`rnnbench.turns`), and what is judged is the median ratio of their
 samples, each to the one taken next to it. On a machine whose speed changes by a third within seconds, the ratios of
 pairs spread by 15 % (gru) and 7 % (lstm) when timed one after the other, and in turns by 1 %, with some stragglers.
-Where two processes do not fit into the memory at once, or fail together and not alone, they are timed one after the
-other.
+Where two processes do not fit into the memory at once, or twice fail together and not alone, they are timed one after
+the other.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -43,10 +43,14 @@ SIDES: tuple[Name, Name] = ("base", "head")
 EXACT_DETAILS = {"compilations": "lower", "parameters": "lower", "flops": "lower"}
 """Whole numbers that probes report beside their quantities, and which direction is better."""
 
+CLASHES = 2
+"""Pairs of a subject that fail together until its processes are measured one after the other: one may be chance."""
+
 Sample = Mapping[str, Any]
 """{subject, pair, side, status, reason, quantities: {name: {value, unit, better, bound, exact}}, seconds}.
 
-A quantity of `head` that was timed in turns has a `ratio`, head / base."""
+A quantity of `head` that was timed in turns has a `ratio`, head / base. `once`: why a process failed before it was ok.
+"""
 Pair = Mapping[Name, Sample]
 
 
@@ -72,7 +76,7 @@ class Sampler:
     tell: Callable[[str], object] = str
     clock: Callable[[], float] = time.monotonic
     _seats: dict[Name, Seat] = field(default_factory=dict)
-    _alone: set[str] = field(default_factory=set)
+    _clashes: Counter[str] = field(default_factory=Counter)
     _sessions: dict[Name, ForkServer] = field(default_factory=dict)
     _verdicts: dict[tuple[Name, str, str], dict[str, Any]] = field(default_factory=dict)
     _resolved: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
@@ -137,44 +141,55 @@ class Sampler:
         order: tuple[Name, Name] = ("head", "base") if swap else SIDES
         missing: list[Name] = [side for side in order if (number, side) not in self._samples[subject.id]]
         self.tell(f"pair {number + 1}: {subject.label}")
-        together = len(missing) == len(order) and subject.id not in self._alone
+        together = len(missing) == len(order) and self._clashes[subject.id] < CLASHES
         found = self._together(subject, order, number) if together else {}
         for side in missing:
-            self._keep(found.get(side) or self._sample(subject, side, number))
+            line = found.get(side)
+            if line is None or line["status"] != "ok":
+                line = self._sample(subject, side, number, line["reason"] if line else "")
+            self._keep(line)
 
     def _together(self, subject: Subject, order: tuple[Name, Name], number: int) -> dict[Name, dict[str, Any]]:
-        """A pair in turns: its lines, without that of a process that failed."""
+        """A pair in turns: its lines, whatever came of it."""
         started = self.clock()
         first, second = ((self._seat(side), partial(self._start, subject, side, number)) for side in order)
         outcomes: dict[Name, Outcome] = dict(zip(order, in_turns(first, second), strict=True))
-        told: dict[Name, dict[str, Any]] = {side: _told(outcome) for side, outcome in outcomes.items()}
-        good: dict[Name, dict[str, Any]] = {side: found for side, found in told.items() if found["status"] == "ok"}
-        if len(good) == len(order):
+        told: dict[Name, dict[str, Any]] = {
+            side: _told(_in_time(outcome, self.plans[side].timeout)) for side, outcome in outcomes.items()
+        }
+        if all(found["status"] == "ok" for found in told.values()):
             _compare(told["head"]["quantities"], outcomes["base"].result, outcomes["head"].result)
         else:
-            self._alone.add(subject.id)
+            self._clashes[subject.id] += 1
         seconds = (self.clock() - started) / len(order)
-        return {side: _line(subject, side, number, found, seconds) for side, found in good.items()}
+        return {side: _line(subject, side, number, found, seconds) for side, found in told.items()}
 
     def _start(self, subject: Subject, side: Name, number: int) -> Running:
-        """Begin a process that takes turns; both may take as long as one of them alone."""
-        case = self._case(subject, side, number)
-        job, preload, timeout = self._request(side, "measure", case)
-        job["turns"] = {"descriptor": self._seat(side).descriptor, "cpu": _cpu(case, number)}
+        """Begin a process that takes turns; the timeout is of its own work, and it waits while the other works."""
+        job, preload, timeout = self._measure(subject, side, number)
+        job["turns"] = {"descriptor": self._seat(side).descriptor}
         return self._session(side).start(job, preload, len(SIDES) * timeout)
 
-    def _sample(self, subject: Subject, side: Name, number: int) -> dict[str, Any]:
-        """One process; a second one where the first fails, since one failure may be the machine's."""
-        request = self._request(side, "measure", self._case(subject, side, number))
+    def _sample(self, subject: Subject, side: Name, number: int, once: str) -> dict[str, Any]:
+        """One process alone; a second one where the first fails, since one failure may be the machine's.
+
+        once: why it failed in turns.
+        """
+        request = self._measure(subject, side, number)
         started = self.clock()
         found = _told(self._session(side).run(*request))
         if found["status"] != "ok":
-            again = _told(self._session(side).run(*request))
-            found = again | {"once": found["reason"]} if again["status"] == "ok" else again
+            once, found = once or found["reason"], _told(self._session(side).run(*request))
+        if found["status"] == "ok" and once:
+            found |= {"once": once}
         return _line(subject, side, number, found, self.clock() - started)
 
-    def _case(self, subject: Subject, side: Name, number: int) -> Case:
-        return subject.case(side, self.resolve(subject, side)["implementation"], number)
+    def _measure(self, subject: Subject, side: Name, number: int) -> tuple[dict[str, Any], tuple[str, ...], float]:
+        """What `_request` gives for one sample, with the CPU that both processes of its pair keep to."""
+        case = subject.case(side, self.resolve(subject, side)["implementation"], number)
+        job, preload, timeout = self._request(side, "measure", case)
+        cpu = _cpu(case, number)
+        return job | ({} if cpu is None else {"limits": {"cpus": [cpu]}}), preload, timeout
 
     def _resolution(self, subject: Subject, side: Name) -> dict[str, Any]:
         entry = subject.entry(side)
@@ -237,6 +252,14 @@ def _cpu(case: Case, number: int) -> int | None:
         return None
     cpus = sorted(os.sched_getaffinity(0))
     return cpus[number % len(cpus)]
+
+
+def _in_time(outcome: Outcome, timeout: float) -> Outcome:
+    """What came of a process in turns, unless it worked longer than it may."""
+    if outcome.status != "ok" or outcome.seconds <= timeout:
+        return outcome
+    reason = f"worked for {outcome.seconds:.3g} s, and may for {timeout:g}; raise `timeout:` in the suite"
+    return replace(outcome, status="timeout", reason=reason)
 
 
 def _line(subject: Subject, side: Name, number: int, found: Mapping[str, Any], seconds: float) -> dict[str, Any]:

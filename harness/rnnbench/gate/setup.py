@@ -35,7 +35,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Prepared:
-    """Both sides, ready. key: equal for the same comparison, so that an interrupted one can be found again."""
+    """Both sides, ready. key: equal for the same revisions and options."""
 
     base: Side
     head: Side
@@ -64,6 +64,16 @@ class Planned:
     plans: dict[Name, Plan]
     raw: dict[Name, dict[str, Any]]
     problem: str = ""
+
+    def key(self, prepared: Prepared) -> str:
+        """Equal for the same comparison, so that an interrupted one can be found again: also of the same packages, and
+        of the same plugin files, which need not be part of a revision.
+        """
+        told = (
+            [answer["python"], answer["packages"], [_contents(Path(file)) for file in answer["plugins"]]]
+            for answer in self.raw.values()
+        )
+        return digest([prepared.key, *told])
 
 
 def repository_of(suite: Path) -> Repository | None:
@@ -197,7 +207,7 @@ def _in_place(request: Request, workspace: Workspace) -> Prepared:
     if not suite.is_file():
         raise UsageError(f"there is no suite {request.suite}.")
     roots = tuple(source_roots(Path.cwd(), Path.cwd(), request.roots)) if request.roots else ()
-    identity = digest(suite.read_text(encoding="utf-8", errors="replace"))
+    identity = digest([_contents(suite), *(_contents(file) for root in roots for file in sorted(root.rglob("*.py")))])
     pythons: list[tuple[Name, str]] = [
         ("base", request.base_python or python_of(None)),
         ("head", request.head_python or python_of(None)),
@@ -213,9 +223,12 @@ def _in_place(request: Request, workspace: Workspace) -> Prepared:
 def _prepared(base: Side, head: Side, notes: Sequence[str], request: Request, top: str) -> Prepared:
     sides = [[side.identity, side.python] for side in (base, head)]
     options = [list(request.roots), list(map(str, request.plugins)), list(request.only), list(request.overrides)]
-    outside = digest(head.suite.read_text(encoding="utf-8", errors="replace"))
-    key = digest([top, str(request.suite.absolute()), outside, sides, options, request.same])
+    key = digest([top, str(request.suite.absolute()), _contents(head.suite), sides, options, request.same])
     return Prepared(base, head, tuple(notes), key)
+
+
+def _contents(path: Path) -> str:
+    return digest(path.read_text(encoding="utf-8", errors="replace"))
 
 
 def _inside(path: Path, repository: Repository) -> Path | None:

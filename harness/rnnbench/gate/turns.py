@@ -7,14 +7,16 @@ the other as if there were no turns.
 
 from __future__ import annotations
 
-import contextlib
+import math
 import selectors
 import socket
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import psutil
 
+from rnnbench.environment import available_memory
 from rnnbench.executor import Outcome
 from rnnbench.isolation.forkserver import Running
 from rnnbench.turns import ALONE, DONE, GO, MORE, STOP, forget
@@ -40,8 +42,8 @@ class Seat:
 
 @dataclass
 class _Player:
-    """One process. waits: as what it handed over. taken: samples of the measurement it is in; lengths: of those it has
-    finished.
+    """One process. waits: as what it handed over. taken: turns of the measurement it is in; lengths: of those it has
+    finished. worked: seconds of its own turns.
     """
 
     seat: Seat
@@ -51,6 +53,7 @@ class _Player:
     waits: bytes = b""
     taken: int = 0
     lengths: list[int] = field(default_factory=list)
+    worked: float = 0.0
 
     def begin(self) -> None:
         """Start it; its first turn begins."""
@@ -60,9 +63,14 @@ class _Player:
             self.end()
 
     def end(self) -> None:
-        """It has ended."""
+        """It has ended, or has to."""
         assert self.running
         self.outcome = self.running.outcome()
+
+    def result(self) -> Outcome:
+        """What came of it, and how long it worked itself."""
+        assert self.outcome
+        return replace(self.outcome, seconds=self.worked)
 
     @property
     def works(self) -> Running | None:
@@ -97,17 +105,21 @@ class _Player:
 
 
 def in_turns(first: tuple[Seat, Start], second: tuple[Seat, Start]) -> tuple[Outcome, Outcome]:
-    """Run two jobs, of which one works at a time; what came of them, in this order."""
+    """Run two jobs, of which one works at a time; what came of them, in this order. Their seconds are those that each
+    worked itself.
+    """
     active, other = pair = _Player(*first), _Player(*second)
     try:
         active.begin()
         while active.outcome is None or other.outcome is None:
+            began = time.perf_counter()
             message = _listen(active, other)
+            active.worked += time.perf_counter() - began
             if message:
                 active.hears(message)
             if message and other.outcome:
                 active.goes_on(other)
-            elif message and not (other.running or _room(active)):
+            elif message and active.works and not (other.running or _room(active.works)):
                 active.goes_alone()
             elif other.works or not other.running:
                 other.goes_on(active) if other.works else other.begin()
@@ -117,30 +129,33 @@ def in_turns(first: tuple[Seat, Start], second: tuple[Seat, Start]) -> tuple[Out
             if player.works:
                 player.works.abandon()
         raise
-    found = [player.outcome for player in pair if player.outcome]
-    return found[0], found[1]
+    return pair[0].result(), pair[1].result()
 
 
 def _listen(active: _Player, other: _Player) -> bytes:
-    """What the active process says as it hands over; empty when it has ended. The other may end by its timeout."""
-    while active.works:
+    """What the active process says as it hands over; empty when it has ended. The other may end by its timeout, and
+    either when its launcher has not reported in time.
+    """
+    while running := active.works:
         with selectors.DefaultSelector() as selector:
             selector.register(active.seat.own, selectors.EVENT_READ)
             for player in (active, other):
                 if player.works and (fd := player.works.fileno()) is not None:
                     selector.register(fd, selectors.EVENT_READ, player)
-            ready = [key.data for key, _ in selector.select()]
-        for player in filter(None, ready):
+            left = running.deadline - time.perf_counter()
+            ready = [key.data for key, _ in selector.select(None if left == math.inf else max(0.0, left))]
+        for player in filter(None, ready or [active]):
             player.end()
         if active.works and None in ready:
             return active.seat.own.recv(1)
     return b""
 
 
-def _room(player: _Player) -> bool:
-    """Whether another process like this one, a child of its launcher, fits into the machine's memory beside it."""
-    held = 0
-    with contextlib.suppress(psutil.Error):
-        launcher = psutil.Process(player.works.pid if player.works else None)
-        held = sum(process.memory_info().rss for process in launcher.children(recursive=True))
-    return psutil.virtual_memory().available > SPARE * held
+def _room(running: Running) -> bool:
+    """Whether another process like this one, a child of its launcher, fits into the memory beside it."""
+    try:
+        children = psutil.Process(running.pid).children(recursive=True)
+        held = sum(process.memory_info().rss for process in children)
+    except psutil.Error:  # it is just ending
+        return False
+    return available_memory() > SPARE * held

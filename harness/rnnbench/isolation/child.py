@@ -60,8 +60,12 @@ def _redirect(output_fd: int) -> None:
     faulthandler.enable(file=2)
 
 
-def _limit(limits: Mapping[str, int]) -> None:
-    """`address_space`: bytes of virtual memory. Core files are never written: a crash is explained by its output."""
+def _limit(limits: Mapping[str, Any]) -> None:
+    """`address_space`: bytes of virtual memory; `cpus`: numbers of the CPUs to run on, also for threads started later.
+    Core files are never written: a crash is explained by its output.
+    """
+    if "cpus" in limits:
+        os.sched_setaffinity(0, limits["cpus"])
     wanted = {resource.RLIMIT_CORE: 0}
     if "address_space" in limits:
         wanted[resource.RLIMIT_AS] = limits["address_space"]

@@ -67,7 +67,7 @@ class ForkServer:
         self._launchers: dict[tuple[str, ...], _Launcher] = {}
 
     def run(self, job: Job, preload: tuple[str, ...], timeout: float) -> Outcome:
-        """Run one job. See `rnnbench.executor.Session`; `job["limits"]` may set {address_space: bytes}.
+        """Run one job. See `rnnbench.executor.Session`; `job["limits"]` may set {address_space: bytes, cpus: numbers}.
 
         The import of a framework, paid by the first job that preloads it, is in neither its `seconds` nor its timeout.
         """
@@ -149,12 +149,17 @@ class Running:
         """Of the launcher, whose child the job is."""
         return self._launcher.pid if self._launcher else None
 
+    @property
+    def deadline(self) -> float:
+        """When its launcher must have reported, by `time.perf_counter`; one that has not is lost."""
+        return self._began + self._timeout + _GRACE
+
     def outcome(self) -> Outcome:
         """Wait for its end."""
         fields = {"status": "crashed", "reason": self._lost, "result": {}}
         try:
             if self._launcher:
-                answer, output = self._launcher.finish(self._timeout + _GRACE)
+                answer, output = self._launcher.finish(max(0.0, self.deadline - time.perf_counter()))
                 fields = json.loads(answer) | {"output": output.decode(errors="replace")}
         except LauncherLost as lost:
             self._discard()
@@ -256,7 +261,7 @@ class _Launcher:
             selector.register(self._from, selectors.EVENT_READ)
             # asked again without waiting: after Ctrl-Z and fg the time may be over although the answer is there
             if not (selector.select(None if seconds == float("inf") else seconds) or selector.select(0)):
-                raise LauncherLost(f"no sign of life for {seconds:g} s while {doing}")
+                raise LauncherLost(f"no sign of life while {doing}, in {seconds:.3g} s")
         return frames.receive(self._from.fileno())
 
     def _ending(self) -> str:

@@ -136,7 +136,8 @@ def _tail(timed: Timing) -> tuple[Value, list[str]]:
 def _rate(timed: Timing, B: int) -> Value:
     """Tokens per second of B sequences decoded together."""
     interval = timed.interval
-    return Value(B / interval.value, B / interval.high, B / interval.low)
+    samples = tuple(B / sample for sample in timed.samples)
+    return Value(B / interval.value, B / interval.high, B / interval.low, samples)
 
 
 def _agreement(step: Callable[[], object], clock: Clock = SYSTEM) -> tuple[dict[str, float], list[str]]:
