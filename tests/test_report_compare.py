@@ -121,6 +121,16 @@ def test_the_bootstrap_covers_the_true_ratio_of_medians() -> None:
     assert 170 <= hits <= 200
 
 
+def test_processes_that_disagree_among_themselves_leave_no_clear_difference() -> None:
+    """Three tight processes a side, at 1, 2 and 3: all samples together would give an interval of a per cent."""
+    tight = [base * (1 + 0.001 * k) for base in (1.0, 2.0, 3.0) for k in range(100)]
+    sides = [one(2.0, low=1.0, high=3.0, samples=tight), one(2.2, low=1.1, high=3.3, samples=[1.1 * x for x in tight])]
+    parts = {"processes": {"parts": [{"details": {}}] * 3}}
+    change = only(*(record(side, details=parts) for side in sides))
+    assert change.verdict == "no clear difference"
+    assert (change.low, change.high) == (pytest.approx(1.1 / 3.0), pytest.approx(3.3 / 1.0))
+
+
 def test_the_same_numbers_every_time() -> None:
     a, b = [1.0, 1.1, 1.2, 1.05, 1.3, 0.9, 1.0], [2.0, 2.2, 2.1, 2.4, 2.0, 1.9, 2.3]
     assert ratio_of_medians(a, b) == ratio_of_medians(a, b)

@@ -207,7 +207,7 @@ def test_sentences_name_both_ends() -> None:
     )
     gaps = with_derived([overfitted(0.1, cell="rnn"), overfitted(0.4, cell="gru")])
     assert leads.overfitting(panels(gaps)) == (
-        "The largest train validation gap is 0.400, of gru (torch/native) at T=64; "
+        "At T=64 the largest train validation gap is 0.400, of gru (torch/native); "
         "the smallest is 0.100, of rnn (torch/native)."
     )
     assert leads.memory_span([]) == leads.cost([]) == leads.parallelism([]) == ""
@@ -234,6 +234,22 @@ def test_an_axis_that_varies_can_take_the_place_of_the_length() -> None:
     found = list(views.of_quantities(panels(made), ("train.tokens_per_second",)))
     (against,) = [view for view in found if view.x_title == "batch size"]
     assert [line.x for line in against.lines] == [[1, 8, 64]]
+
+
+def test_the_cheapest_is_no_winner_where_the_next_one_is_not_told_apart() -> None:
+    made = [timing(cost, cell=cell, spread=0.1) for cell, cost in (("rnn", 2e-6), ("gru", 2.1e-6), ("lstm", 6e-6))]
+    assert leads.cost(panels(made)) == (
+        "At T=64 rnn (torch/native) and gru (torch/native) have the lowest train time per step, 2.00 µs and 2.10 µs, "
+        "with no clear difference; lstm (torch/native) needs 3.0 times as much, 6.00 µs."
+    )
+
+
+def test_a_bound_is_no_value_to_a_plot() -> None:
+    made = [
+        record({"steps_to_target": entry(9, "1", bound=bound)}, seq_len=T) for T, bound in ((8, None), (16, "lower"))
+    ]
+    (view,) = views.of_quantities(panels(made), ("steps_to_target",))
+    assert view.lines[0].bounds == [None, "lower"]
 
 
 def test_a_row_of_dots_is_called_by_what_tells_it_from_the_others() -> None:
@@ -271,8 +287,8 @@ BLUE_AND_ORANGE = (r"var\(--blue\)", "#d55e00")
 # ---- the command ----
 
 
-def stored(tmp_path: Path, records: Sequence[Record]) -> Path:
-    folder = tmp_path / "run"
+def stored(tmp_path: Path, records: Sequence[Record], name: str = "run", day: str = "2026-11-21") -> Path:
+    folder = tmp_path / name
     folder.mkdir()
     known = {
         "format": 1,
@@ -283,7 +299,7 @@ def stored(tmp_path: Path, records: Sequence[Record]) -> Path:
         "versions": {},
         "git": None,
     }
-    (folder / "run.json").write_text(json.dumps({**meta(), **known, "argv": []}))
+    (folder / "run.json").write_text(json.dumps({**meta(day=day), **known, "argv": []}))
     (folder / "records.jsonl").write_text("".join(json.dumps(one.to_json()) + "\n" for one in records))
     return folder
 
@@ -297,6 +313,19 @@ def test_the_command_writes_a_file(tmp_path: Path) -> None:
     text = output.read_text(encoding="utf-8")
     assert "1. Vanishing and exploding gradients" in text
     assert subprocess.run(command, capture_output=True, check=True).stdout.decode() == text
+
+
+@pytest.mark.parametrize("format_", ["table", "md", "latex"])
+def test_runs_are_never_mixed_in_any_format(tmp_path: Path, format_: str) -> None:
+    """The same cases on two days: rows of their own, and above them which is which."""
+    days = ("2026-11-20", "2026-11-21")
+    folders = [stored(tmp_path, [timing(1e-6), timing(3e-6, cell="gru")], day, day) for day in days]
+    command = [sys.executable, "-m", "rnnbench", "report", *map(str, folders), "--format", format_]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "repetitions" not in text
+    assert all(re.search(rf"{letter} \({day}\).*AMD EPYC", text) for letter, day in zip("AB", days, strict=True))
+    rows = [line for line in text.splitlines() if "torch/native" in line and "1.00" in line and "gru" not in line]
+    assert [bool(re.search(rf"\b{letter}\b", row)) for letter, row in zip("AB", rows[:2], strict=True)] == [True, True]
 
 
 def test_there_is_no_page_of_a_comparison_nor_of_nothing() -> None:

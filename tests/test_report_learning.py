@@ -82,7 +82,7 @@ def test_the_table_has_the_longest_length_with_its_bounds_explained() -> None:
     table = build(spans(SPANS))
     block = blocks(table)["longest_length_solved"]
     assert texts(block) == {"lstm": ["20"], "gru": [">40*"], "rnn": ["<10"]}
-    assert block.caption.endswith("tried: 10, 20, 40")
+    assert block.heads == ("of T=10, 20, 40",)
     assert table.legend["<"].startswith("less than")
 
 
@@ -106,7 +106,7 @@ def test_capacity_is_told_the_most_first() -> None:
         for cell, value in (("gru", 6.2), ("lru", 32.0))
     ]
     assert told(capacity, records) == [
-        "Untrained, a linear read-out recalls so many past inputs, of 128 at most: "
+        "Untrained, a linear read-out recalls so many past inputs, of 128 at most but for the estimate's noise: "
         "lru (torch/native) 32.0, gru (torch/native) 6.20."
     ]
 
@@ -165,7 +165,7 @@ def test_the_first_optimiser_on_each_cell() -> None:
 
 def test_optimisers_whose_seeds_overlap_are_named_together() -> None:
     (text,) = told(optimizers, optimised({"adam": [150, 200, 300], "rmsprop": [250, 260, 400], "sgd": [900, 950, 990]}))
-    assert "adam or rmsprop in 200 steps (3/3 seeds), then sgd in 950" in text
+    assert "adam in 200 steps (3/3 seeds) or rmsprop in 260 (3/3), not told apart, then sgd in 950" in text
 
 
 def test_one_optimiser_is_no_comparison() -> None:

@@ -73,7 +73,7 @@ rnn   torch/native     250     250
 lstm  torch/native     250  failed
 gru   torch/native     250     250
 
-* best of its column, with those inside its interval
+* best of rows that differ only in cell, program and device, with those inside its interval
 
 Not ok
 - failed ×1: throughput lstm torch/native cpu T=128: it | broke
@@ -109,7 +109,7 @@ cpu, float32, batch 16, hidden 128, input 32, 1 layer
 | lstm | torch/native | 250 | *failed* |
 | gru | torch/native | 250 | 250 |
 
-**bold**: best of its column, with those inside its interval
+**bold**: best of rows that differ only in cell, program and device, with those inside its interval
 
 ### Not ok
 
@@ -142,12 +142,13 @@ lstm & torch/native & $\mathbf{10.1} \pm 0.10$ & failed \\
 my\_cell(a=1 \& 50\%) & torch/native & $30.0 \pm 0.30$ &  \\
 \bottomrule
 \end{tabular}
+\par\smallskip \textbf{bold}: best of rows that differ only in cell, program and device, with those inside its interval
 \end{table}
 """
         in text
     )
     commands = {"begin", "end", "centering", "caption", "toprule", "midrule", "bottomrule", "mu", "mathbf", "pm"}
-    commands |= {"footnotesize", "setlength", "tabcolsep", "smallskip"}
+    commands |= {"footnotesize", "setlength", "tabcolsep", "smallskip", "par", "textbf"}
     body = "\n".join(line for line in text.splitlines() if not line.startswith("%"))
     found = set(re.findall(r"\\([A-Za-z]+)", body))
     assert found <= commands, "only booktabs and LaTeX's own"
@@ -158,7 +159,7 @@ def test_latex_explains_notes_below_the_table() -> None:
     """Two seeds of three reached the target: the count is a letter in the column and a sentence under it."""
     records = [training(0.1, 200, replicate=r) for r in (0, 1)] + [training(0.1, None, replicate=2)]
     text = render(records, "latex")
-    assert "\n\\par\\smallskip \\textsuperscript{a} 2/3 reached\n\\end{table}" in text
+    assert "\n\\par\\smallskip \\textsuperscript{a} 2/3 reached; m (a--b): median and range of 3 repetitions\n" in text
     assert " 200 (200--1000)\\textsuperscript{a} " in text
 
 
@@ -227,7 +228,8 @@ def test_the_header_names_machine_and_versions() -> None:
     }
     line = "AMD EPYC 7B13, 2 cores, H100, Linux, CPython 3.11.7, torch 2.13.0"
     assert render(SMALL, "table", "demo", environment).splitlines()[1] == line
-    assert render(SMALL, "table", "demo", {"a": environment, "b": environment}).splitlines()[1] == line
+    assert render(SMALL, "table", "demo", {"a": environment}).splitlines()[1] == line
+    assert render(SMALL, "table", "demo", {"a": environment, "b": environment}).splitlines()[1] == f"a, b: {line}"
 
 
 def test_axes_that_vary_become_columns_and_the_others_stay_in_the_header() -> None:
@@ -453,11 +455,25 @@ def test_tasks_have_blocks_of_their_own() -> None:
     assert titles[::2] == ["adding: best validation loss", "copy(symbols=4): best validation loss"]
 
 
-def test_one_case_in_two_environments_is_two_rows() -> None:
-    same = [timing(1e-6, cell=cell, environment=f"e-{cell}") for cell in ("rnn", "gru")]
-    assert "environment" not in render(same, "table")
-    twice = [timing(1e-6, environment="old"), timing(2e-6, environment="new")]
-    assert "environment" in block_of(render(twice, "table"), "train time per step").splitlines()[1]
+@pytest.mark.parametrize("differs", [{}, {"seq_len": 128}, {"backend": "jax", "implementation": "scan"}])
+def test_two_environments_never_share_a_row_nor_a_ranking_in_silence(differs: dict[str, Any]) -> None:
+    """The same case twice, two lengths of a program, two frameworks: each row says where it ran."""
+    records = [timing(1e-6, environment="old"), timing(2e-6, environment="new", **differs)]
+    lines = block_of(render(records, "table"), "train time per step").splitlines()
+    assert [line.split().count(name) for line, name in zip(lines[-2:], ("old", "new"), strict=True)] == [1, 1]
+
+
+def test_the_interval_of_a_single_number_is_shown_where_it_is_wide() -> None:
+    made = [record({"q": entry(v, low=a, high=b)}, cell=c, probe="own") for c, v, a, b in WIDE_AND_NARROW]
+    text = render(made, "table")
+    shown = [line.split("torch/native")[1].strip() for line in block_of(text, "q").splitlines()[-3:]]
+    assert shown == ["22.0 (4.00–340)", "22.0", "1.00* (-1.00–2.00)"]
+    assert "x (a–b) 95 % interval of a single number, where its ends are a factor of 1.5 apart or more" in text
+    tex = render(made, "latex")
+    assert "22.0 (4.00--340)" in tex and r"$22.0 \pm 2.0$" in tex
+
+
+WIDE_AND_NARROW = [("wide", 22.0, 4.0, 340.0), ("narrow", 22.0, 20.0, 24.0), ("around zero", 1.0, -1.0, 2.0)]
 
 
 def test_a_narrow_window_gets_stripes_that_repeat_the_labels() -> None:

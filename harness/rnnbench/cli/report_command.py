@@ -38,11 +38,16 @@ def command(runs: Sequence[str], format_: Format, output: Path | None, results: 
 
 
 def _text(loaded: LoadedRuns, format_: Format) -> str:
-    """The report; a page keeps several runs apart, every other format takes their records together."""
+    """The report, in which several runs stay apart."""
     if format_ == "html":
         from rnnbench.report import html
 
         return html.render(loaded.runs, loaded.title)
     from rnnbench.report import render
+    from rnnbench.report.runs import lettered
 
-    return render(loaded.records, format_, title=loaded.title, environment=loaded.environment)
+    runs = lettered(loaded.runs)
+    records = [record for run in runs for record in run.records]
+    places = {name: entry for run in runs for name, entry in run.places.items()}
+    environment = loaded.environment if len(runs) == 1 or format_ == "json" else places
+    return render(records, format_, title=loaded.title, environment=environment)

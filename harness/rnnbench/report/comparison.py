@@ -1,9 +1,10 @@
 """Two runs side by side: what changed, by how much, and whether the numbers can tell.
 
 A case is shared if every field of it agrees (its id). Numbers that are deterministic or were not measured are compared
-exactly. Noisy ones by the ratio of their medians, with a 95 % percentile-bootstrap interval over the samples (Efron &
-Tibshirani 1993, ch. 13) where both sides have MIN_SAMPLES, or the widest ratio that both intervals allow. Samples of
-one process do not show how processes differ among each other, so the verdict is about these two runs.
+exactly. Noisy ones by the ratio of their medians. Numbers of several processes have intervals that hold the spread
+between processes, and the ratio has the widest one that both allow. Those of one process a side have a 95 %
+percentile-bootstrap interval over the samples (Efron & Tibshirani 1993, ch. 13) where both have MIN_SAMPLES; such
+samples do not show how processes differ among each other, so the verdict is about these two runs.
 """
 
 from __future__ import annotations
@@ -123,10 +124,11 @@ def _changes(a: Record, b: Record, name_a: str, name_b: str) -> list[Change]:
         verdict = f"{a.implementation} in {name_a}, {b.implementation} in {name_b}"
         return [Change(label, "", "", verdict, True)]
     names = [name for name in a.quantities if name in b.quantities]
-    return [_change(label, a.case.probe, name, a.quantities[name], b.quantities[name]) for name in names]
+    several = bool(a.parts or b.parts)
+    return [_change(label, a.case.probe, name, a.quantities[name], b.quantities[name], several) for name in names]
 
 
-def _change(label: str, probe: str, name: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> Change:
+def _change(label: str, probe: str, name: str, a: Mapping[str, Any], b: Mapping[str, Any], several: bool) -> Change:
     head = (label, name, a["unit"])
     numbers: dict[str, Any] = {"headline": is_headline(probe, name), "a": a["value"], "b": b["value"]}
     numbers |= {"bound_a": a.get("bound"), "bound_b": b.get("bound")}
@@ -137,7 +139,7 @@ def _change(label: str, probe: str, name: str, a: Mapping[str, Any], b: Mapping[
         return Change(*head, _verdict(b["value"] - a["value"], a["better"]), ratio=ratio, **numbers)
     if ratio is None:
         return Change(*head, _apart(a, b), **numbers)
-    low, high = _interval(a, b)
+    low, high = _interval(a, b, several)
     if low is None or high is None:
         return Change(*head, "one number a side", ratio=ratio, **numbers)
     verdict = "no clear difference" if low <= 1 <= high else _verdict(ratio - 1, a["better"])
@@ -166,10 +168,12 @@ def _apart(a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
     return _verdict(b["value"] - a["value"], a["better"])
 
 
-def _interval(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[float | None, float | None]:
-    """95 % interval of b / a: bootstrap over the samples, else the widest ratio both intervals allow."""
+def _interval(a: Mapping[str, Any], b: Mapping[str, Any], several: bool) -> tuple[float | None, float | None]:
+    """95 % interval of b / a: bootstrap over the samples, or the widest ratio both intervals allow where they are few
+    or from several processes, whose spread a bootstrap over all of them would lose.
+    """
     samples = a.get("samples") or (), b.get("samples") or ()
-    if min(map(len, samples)) >= MIN_SAMPLES:
+    if min(map(len, samples)) >= MIN_SAMPLES and not several:
         return ratio_of_medians(*samples)
     if any(entry.get(end) is None for entry in (a, b) for end in ("low", "high")) or a["low"] <= 0:
         return None, None

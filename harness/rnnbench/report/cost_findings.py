@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from rnnbench.report import units
 from rnnbench.report.series import Panel, Series
@@ -68,20 +70,21 @@ def _saturated(mode: str, panel: Panel) -> Iterator[str]:
 
 
 def _scanned(mode: str, panel: Panel) -> Iterator[str]:
-    """Per cell the best parallel scan against the best of the others."""
-    for cell in dict.fromkeys(row.axes["cell"] for row in panel.series):
-        best: dict[bool, tuple[float, str]] = {}
-        for row in panel.series:
-            points = list(row.points(f"{mode}.{BEST}"))
-            if row.axes["cell"] == cell and points:
-                scans = str(row.axes["implementation"]).endswith("associative_scan")
-                best[scans] = max(best.get(scans, (0.0, "")), (points[-1][1].number, row.program))
-        if len(best) == 2:
-            (scan, with_scan), (step, without) = best[True], best[False]
-            yield (
-                f"At its best batch {cell} does {units.factor(scan / step)} times the tokens/s of {mode} by a parallel "
-                f"scan ({with_scan}) as step by step ({without})."
-            )
+    """Per problem, cell, device and framework the best parallel scan against the best of the other programs."""
+    best: dict[tuple[Any, ...], dict[bool, tuple[float, str]]] = defaultdict(dict)
+    for row in panel.series:
+        framework, _, name = str(row.axes["implementation"]).partition("/")
+        for length, entry in row.points(f"{mode}.{BEST}") if row.verified else ():
+            found = best[length, framework, *row.but("implementation").items()]
+            scans = name.endswith("associative_scan")
+            found[scans] = max(found.get(scans, (0.0, "")), (entry.number, row.program))
+    told = []
+    for (length, _, (_, cell), *_), found in best.items():
+        if len(found) == 2:
+            (scan, with_scan), (step, without) = found[True], found[False]
+            told.append(f"{cell} {units.factor(scan / step)} times ({with_scan} over {without}, T={length})")
+    if told:
+        yield f"Tokens/s of {mode} by a parallel scan over step by step, each at its best batch: {listed(told)}."
 
 
 COSTS = (truncation, saturation)

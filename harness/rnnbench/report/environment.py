@@ -7,11 +7,17 @@ from typing import Any
 
 
 def environment_lines(environment: Mapping[str, Any] | None) -> list[str]:
-    """One line per distinct machine. Takes one environment of `run.json`, or its whole mapping id -> environment."""
+    """One line per distinct machine, behind the ids that rows have where there are several. Takes one environment of
+    `run.json`, or its whole mapping id -> environment.
+    """
     if not environment:
         return []
-    entries = [environment] if "machine" in environment else list(environment.values())
-    return list(dict.fromkeys(line for entry in entries if (line := environment_line(entry))))
+    named = {"": environment} if "machine" in environment else environment
+    names: dict[str, list[str]] = {}
+    for name, entry in named.items():
+        if line := environment_line(entry):
+            names.setdefault(line, []).append(name)
+    return [f"{', '.join(ids)}: {line}" if len(named) > 1 else line for line, ids in names.items()]
 
 
 def environment_line(environment: Mapping[str, Any]) -> str:

@@ -36,6 +36,7 @@ VAGUE = 1.5
 """Where the ends of a ratio's interval differ by more than this factor, only the lower one is told."""
 FEW = 3
 """Programs of one cell that are named rather than counted."""
+SOLVED = ": solved by "
 OF_TRAINING = ("optimizer", "lr", "momentum", "weight_decay", "clip", "steps")
 """Settings that nothing depends on before the first training step."""
 
@@ -360,6 +361,8 @@ def _learned(panel: Panel, length: int) -> Iterator[str]:
     for series in panel.series:
         group = series.groups.get(length)
         entry = group.entry("steps_to_target") if group else Entry("")
+        if group is not None and entry.status == "diverged":
+            unsolved[series.axes["cell"]].append(f"{series.program} diverged")
         if group is None or entry.value is None:
             continue
         reached, count = group.reached("steps_to_target")
@@ -371,7 +374,7 @@ def _learned(panel: Panel, length: int) -> Iterator[str]:
             unsolved[series.axes["cell"]].append(f"{series.program} {reached}/{count}")
     what = f"{panel.task or panel.probe}, T={length}"
     if solved:
-        yield f"{what}: solved by {listed([text for _, text in sorted(solved)])}; in brackets the seeds that did."
+        yield f"{what}{SOLVED}{listed([text for _, text in sorted(solved)])}; in brackets the seeds that did."
     if unsolved:
         few = max(map(len, unsolved.values())) <= FEW
         told = [

@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from rnnbench.report.table import Block, Entry, Table
+from rnnbench.report.series import is_wide
+from rnnbench.report.table import Block, Entry, Table, legend
 from rnnbench.report.text import axis_heads, block_scale, entry_text, heading, stripes
 from rnnbench.report.units import Scale, number
 
@@ -77,20 +78,28 @@ def comment(text: str) -> str:
 def _block(table: Table, block: Block) -> str:
     scale = block_scale(block)
     marks = _marks(block)
-    head = [*map(escape, axis_heads(block)), *(f"$T={length}$" for length in block.columns)]
+    head = [
+        *map(escape, axis_heads(block)),
+        *(f"${head}$" if head.startswith("T=") else escape(head) for head in block.heads),
+    ]
     rows = [[*map(escape, row.labels), *(_cell(entry, scale, marks) for entry in row.entries)] for row in block.rows]
     caption = ". ".join(filter(None, [heading(block, scale), block.caption, *table.header[-1:]]))
-    legend = "; ".join(rf"\textsuperscript{{{mark}}} {escape(note)}" for note, mark in marks.items())
+    notes = [rf"\textsuperscript{{{mark}}} {escape(note)}" for note, mark in marks.items()]
+    notes += [rf"{_sign(mark)}: {escape(line)}" for mark, line in legend([block]).items()]
     lines = [
         r"\begin{table}",
         r"\centering\footnotesize\setlength{\tabcolsep}{3pt}",
         rf"\caption{{{escape(caption)}.}}",
         r"\smallskip",
         _tabulars(head, rows, len(block.axes)),
-        rf"\par\smallskip {legend}" if legend else "",
+        rf"\par\smallskip {'; '.join(notes)}" if notes else "",
         r"\end{table}",
     ]
     return "\n".join(filter(None, lines))
+
+
+def _sign(mark: str) -> str:
+    return r"\textbf{bold}" if mark == "*" else escape(mark)
 
 
 def _tabulars(head: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
@@ -111,13 +120,15 @@ def _marks(block: Block) -> dict[str, str]:
 
 def _note(entry: Entry) -> str:
     """The entry's note, unless it is the half-width, which stands beside the number already."""
-    return "" if entry.half_width and entry.note.startswith("±") else entry.note
+    return "" if entry.half_width and not is_wide(entry) and entry.note.startswith("±") else entry.note
 
 
 def _cell(entry: Entry, scale: Scale, marks: Mapping[str, str]) -> str:
-    """Value ± half-width in mathematics; replicates keep their range, which is no symmetric interval."""
+    """Value ± half-width in mathematics; replicates keep their range, and a single number an interval that is wide,
+    neither of which is symmetric.
+    """
     mark = rf"\textsuperscript{{{marks[_note(entry)]}}}" if _note(entry) else ""
-    if entry.value is None or entry.count > 1 or not entry.half_width:
+    if entry.value is None or entry.count > 1 or not entry.half_width or is_wide(entry):
         text = escape(entry_text(replace(entry, note=""), scale))
         return (rf"\textbf{{{text}}}" if entry.best else text) + mark
     value = scale(entry.value)

@@ -8,11 +8,16 @@ from dataclasses import dataclass
 from rnnbench.report.series import CRITERION, TUNED, Entry, Panel, Series, value_text
 
 STEPS = "steps_to_target"
+MEDIAN_OVER = ".median_over_"
+"""In the name of a quantity: the median over all tries of a setting."""
 
 
 @dataclass(frozen=True)
 class Derived:
-    """Numbers that follow from those of a panel. columns: sequence lengths; rows: an entry for each, by series."""
+    """Numbers that follow from those of a panel. columns: sequence lengths; rows: an entry for each, by series.
+
+    head: of the only column, where that is no length.
+    """
 
     quantity: str
     unit: str
@@ -20,6 +25,12 @@ class Derived:
     caption: str
     columns: tuple[int, ...]
     rows: Sequence[tuple[Series, list[Entry]]]
+    head: str = ""
+
+    @property
+    def over_grid(self) -> bool:
+        """Whether it is a median over the values of the tuned setting."""
+        return MEDIAN_OVER in self.quantity
 
 
 def derived(panel: Panel) -> Iterator[Derived]:
@@ -28,8 +39,9 @@ def derived(panel: Panel) -> Iterator[Derived]:
         rows = [(series, [longest_solved(series)]) for series in panel.series]
         if any(entry.value is not None for _, (entry,) in rows):
             tried = ", ".join(map(str, panel.lengths))
-            caption = f"the longest T whose target the median seed reached; tried: {tried}"
-            yield Derived("longest_length_solved", "step", "higher", caption, panel.lengths[-1:], rows)
+            caption = "the longest T whose target the median seed reached"
+            head = f"of T={tried}"
+            yield Derived("longest_length_solved", "step", "higher", caption, panel.lengths[-1:], rows, head)
     for quantity in (CRITERION, STEPS) if panel.tried else ():
         if quantity in panel.quantities:
             yield _over_grid(panel, quantity)
@@ -54,7 +66,7 @@ def _over_grid(panel: Panel, quantity: str) -> Derived:
     """The median over all rates tried stands for what one gets without tuning; the main table shows the best."""
     unit, better = panel.quantities[quantity]
     rows = [(series, [_grid_entry(series, length, quantity) for length in panel.lengths]) for series in panel.series]
-    name = f"{quantity}.median_over_{TUNED}"
+    name = f"{quantity}{MEDIAN_OVER}{TUNED}"
     return Derived(name, unit, better, _budget(panel), panel.lengths, rows)
 
 

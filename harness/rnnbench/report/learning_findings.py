@@ -59,8 +59,8 @@ def optimizers(panels: Sequence[Panel]) -> Iterator[str]:
 
 
 def _first(rows: Sequence[Series], length: int) -> str:
-    """`lstm (jax/scan): adam in 150 steps (3/3 seeds), then rmsprop in 250`; those as quick within the seeds are named
-    together.
+    """`lstm (jax/scan): adam in 150 steps (3/3 seeds), then rmsprop in 250`; `adam in 200 steps (1/1 seeds) or rmsprop
+    in 250 (1/1), not told apart` where the seeds do not tell them apart.
     """
     if len(rows) < 2:
         return ""
@@ -74,8 +74,12 @@ def _first(rows: Sequence[Series], length: int) -> str:
     (first, best), *others = exact
     as_quick = [row for row, entry in others if not _clear(best, entry)]
     reached, count = first.groups[length].reached(STEPS)
-    winners = " or ".join(str(row.axes["optimizer"]) for row in (first, *as_quick))
-    text = f"{name}: {winners} in {steps_text(units.number(best.number))} ({reached}/{count} seeds)"
+    text = f"{name}: {first.axes['optimizer']} in {steps_text(units.number(best.number))} ({reached}/{count} seeds)"
+    for row in as_quick:
+        reached, count = row.groups[length].reached(STEPS)
+        number = units.number(row.groups[length].entry(STEPS).number)
+        text += f" or {row.axes['optimizer']} in {number} ({reached}/{count})"
+    text += ", not told apart" if as_quick else ""
     later = [(row, entry) for row, entry in others if row not in as_quick]
     return text + (f", then {later[0][0].axes['optimizer']} in {units.number(later[0][1].number)}" if later else "")
 
@@ -185,7 +189,7 @@ def capacity(panels: Sequence[Panel]) -> Iterator[str]:
         ]
         if told:
             size = panel.constants.get("hidden_size")
-            most = f", of {size} at most" if size else ""
+            most = f", of {size} at most but for the estimate's noise" if size else ""
             yield f"Untrained, a linear read-out recalls so many past inputs{most}: {listed(told)}."
 
 

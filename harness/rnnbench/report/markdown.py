@@ -52,7 +52,7 @@ def _legend(table: Table) -> list[str]:
 
 def _block(block: Block) -> str:
     scale = block_scale(block)
-    head = [*axis_heads(block), *(f"T={length}" for length in block.columns)]
+    head = [*axis_heads(block), *block.heads]
     rows = [[*map(escape, row.labels), *(_cell(entry, scale) for entry in row.entries)] for row in block.rows]
     caption = f"\n\n{escape(block.caption)}" if block.caption else ""
     return f"### {escape(heading(block, scale))}{caption}\n\n{grid(head, rows, len(block.axes))}"

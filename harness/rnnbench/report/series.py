@@ -19,12 +19,16 @@ from rnnbench.record import Record
 
 REPLICATES = ("replicate", "seed")
 """Settings that only repeat a measurement: records that differ in nothing else are taken together."""
+RUN = "run"
+"""The setting that tells runs apart where a report has several, see `rnnbench.report.runs`."""
 TUNED, CRITERION = "lr", "best_validation_loss"
 """Where a probe reports the criterion, the tuned setting is chosen per group by the criterion's median."""
 COMPETING = frozenset({"cell", "implementation", "device", "environment"})
 """Axes along which rows may be ranked; rows that differ elsewhere (dtype, sizes, settings) solve different problems."""
 SHOWN_SETTINGS = ("optimizer", TUNED, "max_steps")
 """Settings worth a word in a caption even where they do not vary."""
+WIDE = 1.5
+"""The interval of a single number is shown where its ends are this factor apart, or on both sides of 0."""
 _PLAIN_AXES = tuple(axis for axis in AXES if axis not in ("backend", "seq_len"))
 
 
@@ -61,6 +65,15 @@ class Entry:
     def half_width(self) -> float | None:
         """Half of the interval's width."""
         return None if self.low is None or self.high is None else (self.high - self.low) / 2
+
+
+def is_wide(entry: Entry) -> bool:
+    """Whether the interval of a single number is so wide that the number must not stand without it."""
+    if entry.count != 1 or entry.bound or entry.low is None or entry.high is None or entry.low == entry.high:
+        return False
+    return entry.low <= 0 <= entry.high or max(abs(entry.low), abs(entry.high)) >= WIDE * min(
+        abs(entry.low), abs(entry.high)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +264,7 @@ def _panel(
     varying = [axis for axis, values in columns.items() if _varies(values) and not (tuned and axis == TUNED)]
     always = ("cell", "implementation", "device") if gone else ("cell", "implementation")
     axes = tuple(axis for axis in columns if axis in always or axis in varying)
-    if _needs_environment(present, [columns[axis] for axis in columns]):
+    if _needs_environment(present):
         columns["environment"] = [record.environment for record in present]
         axes += ("environment",)
     ignored = _ignored(present)
@@ -395,14 +408,12 @@ def _absent(records: Iterable[Record]) -> frozenset[tuple[str, str]]:
     return frozenset(pair for pair, skipped in seen.items() if skipped) if not all(seen.values()) else frozenset()
 
 
-def _needs_environment(records: list[Record], columns: list[list[Hashable]]) -> bool:
-    """Whether one and the same program was measured in more than one environment."""
-    if len({record.environment for record in records}) < 2:
-        return False
-    seen: dict[tuple[Any, ...], str] = {}
-    keys = zip(*columns, (record.case.seq_len for record in records), strict=True)
-    environments = (record.environment for record in records)
-    return any(seen.setdefault(key, name) != name for key, name in zip(keys, environments, strict=True))
+def _needs_environment(records: list[Record]) -> bool:
+    """Whether one run, as far as runs are told apart, was made in more than one environment: then no row, and no
+    ranking, may mix them in silence.
+    """
+    places = {(record.case.settings.get(RUN), record.environment) for record in records}
+    return len(places) > len({run for run, _ in places})
 
 
 def _hashable(value: Any) -> Hashable:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
@@ -13,10 +13,10 @@ from rnnbench.growth import Growth, beyond
 from rnnbench.record import Record
 from rnnbench.report.environment import environment_lines
 from rnnbench.report.findings import findings, fitted
-from rnnbench.report.learned import Derived, derived
+from rnnbench.report.learned import MEDIAN_OVER, Derived, derived
 from rnnbench.report.problems import problems
 from rnnbench.report.samples import Sample, samples
-from rnnbench.report.series import SHOWN_SETTINGS, Entry, Panel, Series, axis_text, panels
+from rnnbench.report.series import RUN, SHOWN_SETTINGS, WIDE, Entry, Panel, Series, axis_text, is_wide, panels
 from rnnbench.report.units import number, words
 
 HEADLINES: Mapping[str, tuple[str, ...]] = {
@@ -48,6 +48,7 @@ UNDERSTUDIES: Mapping[str, str] = {
     "final_validation_metric": "test_metric",
 }
 """The same fact told in another way: shown only where some row has no number for the other."""
+BEST = "best of rows that differ only in cell, program and device, with those inside its interval"
 TELLING_GAP = 0.03
 """Share of the loss of chance from which on a gap is worth a block: on endless fresh data there is none but by luck."""
 
@@ -62,7 +63,9 @@ class Row:
 
 @dataclass(frozen=True)
 class Block:
-    """One quantity. caption: what is constant here but not in the whole table. columns: sequence lengths."""
+    """One quantity. caption: what is constant here but not in the whole table. columns: sequence lengths; head: what
+    stands above the only one where that is no length.
+    """
 
     probe: str
     task: str | None
@@ -73,6 +76,12 @@ class Block:
     axes: tuple[str, ...]
     columns: tuple[int, ...]
     rows: tuple[Row, ...]
+    head: str = ""
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """Above the columns."""
+        return (self.head,) if self.head else tuple(f"T={length}" for length in self.columns)
 
     @property
     def title(self) -> str:
@@ -110,12 +119,12 @@ def build(
     grouped = panels(records)
     common = _common(grouped)
     blocks = tuple(block for panel in grouped for block in _blocks(panel, common, everything))
-    header = (*environment_lines(environment), ", ".join(_facts(common)))
+    header = (*environment_lines(environment), ", ".join(facts(common)))
     return Table(
         title=title,
         header=tuple(line for line in header if line),
         blocks=blocks,
-        legend=_legend(blocks),
+        legend=legend(blocks),
         problems=tuple(problems(records)),
         findings=tuple(findings(grouped)),
         samples=samples(grouped),
@@ -131,10 +140,13 @@ def _blocks(panel: Panel, common: Mapping[str, Any], everything: bool) -> list[B
 
 
 def _derived(panel: Panel, found: Derived) -> Block:
-    entries = mark_best([series for series, _ in found.rows], [entries for _, entries in found.rows], found.better)
+    """Medians over a grid are marked nowhere: the range over rates is no interval, and its inside says nothing."""
+    entries = [entries for _, entries in found.rows]
+    if not found.over_grid:
+        entries = mark_best([series for series, _ in found.rows], entries, found.better)
     rows = (Row(_labels(panel, series), tuple(row)) for (series, _), row in zip(found.rows, entries, strict=True))
     head = (panel.probe, panel.task, found.quantity, found.unit, found.better, found.caption)
-    return Block(*head, panel.axes, found.columns, tuple(rows))
+    return Block(*head, panel.axes, found.columns, tuple(rows), found.head)
 
 
 def _modelled(panel: Panel, everything: bool) -> list[Block]:
@@ -197,17 +209,18 @@ def _headline_rank(probe: str, quantity: str) -> int:
 def _block(panel: Panel, quantity: str, common: Mapping[str, Any]) -> Block:
     """An empty quantity makes the block of a probe that has no number at all: only its statuses."""
     unit, better = panel.quantities.get(quantity, ("", "none"))
-    shown = [(series, _entries(panel, series, quantity)) for series in panel.series]
+    shown = [(series, entries_of(panel, series, quantity)) for series in panel.series]
     shown = _without_other_kinds(shown)
     entries = mark_best([series for series, _ in shown], [entries for _, entries in shown], better)
     rows = [Row(_labels(panel, series), tuple(row)) for (series, _), row in zip(shown, entries, strict=True)]
     rows += [_absent_row(panel, backend, device) for backend, device in panel.absent] if rows else []
-    facts = _facts({axis: value for axis, value in panel.constants.items() if axis not in common})
-    head = (panel.probe, panel.task, quantity, unit, better, ", ".join(facts))
+    told = facts({axis: value for axis, value in panel.constants.items() if axis not in common})
+    head = (panel.probe, panel.task, quantity, unit, better, ", ".join(told))
     return Block(*head, panel.axes, panel.lengths, tuple(rows))
 
 
-def _entries(panel: Panel, series: Series, quantity: str) -> list[Entry]:
+def entries_of(panel: Panel, series: Series, quantity: str) -> list[Entry]:
+    """A row's entries at all lengths of the panel, with what a reader must know of each."""
     entries = []
     for length in panel.lengths:
         group = series.groups.get(length)
@@ -323,7 +336,7 @@ def _common(grouped: Sequence[Panel]) -> dict[str, Any]:
     return {axis: value for axis, value in first.items() if all(o.get(axis, missing) == value for o in others)}
 
 
-def _facts(constants: Mapping[str, Any]) -> list[str]:
+def facts(constants: Mapping[str, Any]) -> list[str]:
     """The constants worth printing, in words."""
     shown = {axis: value for axis, value in constants.items() if _worth_showing(axis, value)}
     return [axis_text(axis, value) if axis != "layers" else _layers(value) for axis, value in shown.items()]
@@ -336,18 +349,28 @@ def _layers(count: int) -> str:
 def _worth_showing(axis: str, value: Any) -> bool:
     if axis in ("cell", "implementation", "device", "dtype", "batch_size", "hidden_size", "input_size", "layers"):
         return True
-    return bool(value) and axis in ("dropout", "threads", "params", "environment", *SHOWN_SETTINGS)
+    return bool(value) and axis in ("dropout", "threads", "params", "environment", RUN, *SHOWN_SETTINGS)
 
 
-def _legend(blocks: Sequence[Block]) -> dict[str, str]:
+def _repeated(blocks: Sequence[Block]) -> Iterator[Entry]:
+    """Entries that are medians of repetitions; what is a median over a grid has its own caption."""
+    for block in blocks:
+        if MEDIAN_OVER not in block.quantity:
+            yield from (entry for row in block.rows for entry in row.entries if entry.count > 1)
+
+
+def legend(blocks: Sequence[Block]) -> dict[str, str]:
+    """What the signs in some blocks mean."""
     entries = [entry for block in blocks for row in block.rows for entry in row.entries]
     lines = {}
     if any(entry.best for entry in entries):
-        lines["*"] = "best of its column, with those inside its interval"
-    counts = sorted({entry.count for entry in entries if entry.count > 1})
+        lines["*"] = BEST
+    counts = sorted({entry.count for entry in _repeated(blocks)})
     if counts:
         many = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
         lines["m (a–b)"] = f"median and range of {many} repetitions"
+    if any(is_wide(entry) for entry in entries):
+        lines["x (a–b)"] = f"95 % interval of a single number, where its ends are a factor of {WIDE:g} apart or more"
     if any(entry.bound == "lower" for entry in entries):
         lines[">"] = "at least: the run ended before the true number was known"
     if any(entry.bound == "upper" for entry in entries):

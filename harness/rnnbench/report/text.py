@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Callable, Sequence
 
 from rnnbench.report.samples import CAPTION, TITLE, Sample
+from rnnbench.report.series import is_wide
 from rnnbench.report.table import Block, Entry, Table
 from rnnbench.report.units import Scale, scale_for
 
@@ -53,11 +54,15 @@ def heading(block: Block, scale: Scale) -> str:
 
 
 def entry_text(entry: Entry, scale: Scale, mark: str = "") -> str:
-    """`12.3`, `>1000`, `0.012 (0.010–0.015), lr 0.01`, `failed`, `–`; `mark` comes right after the number."""
+    """`12.3`, `>1000`, `0.012 (0.010–0.015), lr 0.01`, `failed`, `–`; `mark` comes right after the number.
+
+    The range of repetitions is always shown, the interval of a single number where it is wide.
+    """
     if entry.value is None:
         return {"": "", "missing": "–"}.get(entry.status, entry.status)
     text = {"lower": ">", "upper": "<"}.get(entry.bound or "", "") + scale(entry.value) + mark
-    if entry.count > 1 and entry.low is not None and entry.high is not None and entry.low != entry.high:
+    ranged = (entry.count > 1 and entry.low != entry.high) or is_wide(entry)
+    if ranged and entry.low is not None and entry.high is not None:
         text += f" ({scale(entry.low)}–{scale(entry.high)})"
     return f"{text}, {entry.note}" if entry.note else text
 
@@ -112,7 +117,7 @@ def _head(table: Table, width: int | None, style: Style) -> str:
 
 def _block(block: Block, width: int | None, style: Style) -> str:
     scale = block_scale(block)
-    head = [*axis_heads(block), *(f"T={length}" for length in block.columns)]
+    head = [*axis_heads(block), *block.heads]
     rows = []
     for row in block.rows:
         entries = [(entry_text(entry, scale, "*" if entry.best else ""), _kind(entry)) for entry in row.entries]

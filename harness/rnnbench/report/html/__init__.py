@@ -6,6 +6,6 @@ Importing this package is cheap; jinja2 and plotly (the extra `html`) are import
 from __future__ import annotations
 
 from rnnbench.report.html.page import render
-from rnnbench.report.html.runs import Run
+from rnnbench.report.runs import Run
 
 __all__ = ["Run", "render"]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from rnnbench.report import delimited
 from rnnbench.report.html.packing import packed
-from rnnbench.report.html.runs import Run
+from rnnbench.report.runs import Run
 
 
 class Download(NamedTuple):

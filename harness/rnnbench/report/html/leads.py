@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from rnnbench.report import findings, learning_findings, units
 from rnnbench.report.html.derived import SPEEDUP
-from rnnbench.report.html.runs import AXIS
+from rnnbench.report.runs import AXIS
 from rnnbench.report.series import Entry, Panel, Series
 
 
@@ -52,7 +52,7 @@ def memory_span(panels: Sequence[Panel]) -> str:
         found = ranked(panels, pattern)
         if found:
             what = units.words(found[0].quantity)
-            return _ends(found[::-1], f"The longest {what}", "the shortest is {text}, of {name} (T={length})")
+            return _ends(found[::-1], f"the longest {what}", "the shortest")
     return ""
 
 
@@ -61,7 +61,7 @@ def overfitting(panels: Sequence[Panel]) -> str:
     for sentence in learning_findings.gaps(panels):
         return sentence
     found = ranked(panels, "*gap*")
-    return _ends(found[::-1], _capital(found, "The largest"), "the smallest is {text}, of {name}") if found else ""
+    return _ends(found[::-1], _of_task(found, "the largest"), "the smallest") if found else ""
 
 
 def cost(panels: Sequence[Panel]) -> str:
@@ -70,14 +70,23 @@ def cost(panels: Sequence[Panel]) -> str:
         found = ranked(panels, pattern, comparable=True)
         if not found:
             continue
-        first, last = found[0], found[-1]
-        what = units.words(first.quantity)
-        sentence = f"At T={first.length} {first.series.name} has the lowest {what}, {first.text}"
-        if len(found) > 1 and first.value > 0:
-            ratio = units.factor(last.value / first.value)
-            sentence += f"; {last.series.name} needs {ratio} times as much, {last.text}"
-        return f"{sentence}."
+        return f"At T={found[0].length} {_cheapest(found)}."
     return ""
+
+
+def _cheapest(found: Sequence[Found]) -> str:
+    """The lowest number, with the next one where the two are not told apart, and the highest."""
+    first, *others = found
+    what = units.words(first.quantity)
+    sentence = f"{first.series.name} has the lowest {what}, {first.text}"
+    if others and not findings.ratio_text(others[0].entry, first.entry):
+        second = others.pop(0)
+        names, numbers = f"{first.series.name} and {second.series.name}", f"{first.text} and {second.text}"
+        sentence = f"{names} have the lowest {what}, {numbers}, with no clear difference"
+    if others and first.value > 0:
+        ratio = units.factor(others[-1].value / first.value)
+        sentence += f"; {others[-1].series.name} needs {ratio} times as much, {others[-1].text}"
+    return sentence
 
 
 def parallelism(panels: Sequence[Panel]) -> str:
@@ -94,17 +103,23 @@ def parallelism(panels: Sequence[Panel]) -> str:
     batches = ranked(panels, "*.batch_speedup")
     if batches:
         best = batches[-1]
-        told.append(f"a larger batch gains most for {best.series.name}: {units.factor(best.value)} times the tokens/s")
+        mode = best.quantity.rpartition(".")[0]
+        gain = f"{units.factor(best.value)} times the tokens/s of {mode}"
+        told.append(f"a larger batch gains most for {best.series.name}: {gain}")
     sentence = "; ".join(told)
     return f"{sentence[0].upper()}{sentence[1:]}." if sentence else ""
 
 
 def learning(panels: Sequence[Panel]) -> str:
-    """Who solved the task, as in every other report; else the lowest loss."""
-    for sentence in findings.learning(panels):
-        return sentence
+    """Who solved the first task at the longest length that anybody solved, as in every other report; else the lowest
+    loss.
+    """
+    for panel in panels:
+        told = list(findings.learning([panel]))
+        if told:
+            return ([sentence for sentence in told if findings.SOLVED in sentence] or told)[-1]
     found = ranked(panels, "best_validation_loss")
-    return _ends(found, _capital(found, "The lowest"), "the highest is {text}, of {name}") if found else ""
+    return _ends(found, _of_task(found, "the lowest"), "the highest") if found else ""
 
 
 def ranked(panels: Sequence[Panel], pattern: str, *, comparable: bool = False) -> list[Found]:
@@ -146,15 +161,17 @@ def _rate(found: Found) -> str:
 
 
 def _ends(found: Sequence[Found], head: str, tail: str) -> str:
-    """`<head> is 12 steps, of lstm (torch/native) at T=64; <tail>`, as a sentence."""
+    """`At T=64 <head> is 12 steps, of lstm (torch/native); <tail>`, as a sentence about the longest length."""
+    longest = max(one.length for one in found)
+    found = [one for one in found if one.length == longest]
     first, last = found[0], found[-1]
-    sentence = f"{head} is {first.text}, of {first.series.name} at T={first.length}"
+    sentence = f"At T={longest} {head} is {first.text}, of {first.series.name}"
     if len(found) > 1 and last.value != first.value:
-        sentence += "; " + tail.format(text=last.text, name=last.series.name, length=last.length)
+        sentence += f"; {tail} is {last.text}, of {last.series.name}"
     return f"{sentence}."
 
 
-def _capital(found: Sequence[Found], adjective: str) -> str:
+def _of_task(found: Sequence[Found], adjective: str) -> str:
     what = units.words(found[0].quantity)
     task = f" on {found[0].panel.task}" if found[0].panel.task else ""
     return f"{adjective} {what}{task}"

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from itertools import cycle
 from typing import Any, Self
 
-from rnnbench.report.html.runs import Run
 from rnnbench.report.html.sections import Section
 from rnnbench.report.html.views import Place
 from rnnbench.report.plots import COLOURS
+from rnnbench.report.runs import Run
 
 MARKERS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x", "star", "pentagon", "hexagram")
 DASHES = ("solid", "dash", "dot", "dashdot", "9px,3px,2px,3px,2px,3px", "14px,3px", "2px,6px", "18px,5px,5px,5px")

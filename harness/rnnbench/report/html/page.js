@@ -60,11 +60,14 @@
   const figures = new Map([...document.querySelectorAll("figure[data-plot]")].map((figure) => [figure, { drawn: false, dirty: false }]));
 
   const short = (value) => Number(value.toPrecision(4)).toString();
-  const interval = (line, i) => (line.low[i] == null || line.high[i] == null ? "" : ` (${short(line.low[i])} to ${short(line.high[i])})`);
+  const BOUNDS = { lower: " or more", upper: " or less" };
+  const interval = (line, i) => (line.low[i] == null || line.high[i] == null || line.bound?.[i] ? "" : ` (${short(line.low[i])} to ${short(line.high[i])})`)
+    + (BOUNDS[line.bound?.[i]] ?? "");
   const escaped = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 
+  const told = (line) => line.bound || line.low.some((low) => low != null);
   const hover = (line, name, axis, x_title) => `${escaped(name)}${x_title ? `<br>${escaped(x_title)}: %{x}` : ""}<br>%{${axis}:.4~g}`
-    + (line.low.some((low) => low != null) ? "%{customdata}" : "") + "<extra></extra>";
+    + (told(line) ? "%{customdata}" : "") + "<extra></extra>";
 
   const errors = (line, thickness) => {
     if (!line.low.some((low, i) => low != null && line.high[i] != null && line.high[i] > low)) return undefined;
@@ -75,15 +78,21 @@
   /* The name of a row of dots; on a phone its parts stand below each other, or no room is left for the dots. */
   const row = (line) => escaped(line.label).replaceAll(", ", narrow.matches ? "<br>" : ", ");
 
+  /* A number that is only a bound is drawn hollow with a dot. */
+  const symbols = (line, program) => {
+    const solid = cells.get(line.cell).marker, usual = solid + (program.open ? "-open" : "");
+    return line.bound ? line.bound.map((bound) => (bound ? `${solid}-open-dot` : usual)) : usual;
+  };
+
   const traces = (view, lines, keys) => lines.flatMap((line) => {
     const axis = keys.indexOf(line.place) + 1 || 1;
     const program = programs.get(line.program), tint = colour(line.cell);
     const name = `${line.cell} ${line.program}`;
     const shared = {
       type: "scatter", name, showlegend: false, xaxis: `x${axis === 1 ? "" : axis}`, yaxis: `y${axis === 1 ? "" : axis}`,
-      marker: { symbol: cells.get(line.cell).marker + (program.open ? "-open" : ""), color: tint, size: 9 },
+      marker: { symbol: symbols(line, program), color: tint, size: 9 },
       hoverlabel: { namelength: -1 }, hovertemplate: hover(line, name, view.kind === "dots" ? "x" : "y", view.kind === "dots" ? "" : view.x_title),
-      customdata: line.low.some((low) => low != null) ? line.y.map((_, i) => interval(line, i)) : undefined,
+      customdata: told(line) ? line.y.map((_, i) => interval(line, i)) : undefined,
     };
     if (view.kind === "dots") {
       const bars = errors(line, 1.2);
@@ -214,7 +223,7 @@
     for (const preview of figure.querySelectorAll(".preview")) preview.remove();
     Plotly.react(target, traces(view, lines, axes), layout(view, lines, axes, width), config);
     target.setAttribute("role", "img");
-    target.setAttribute("aria-label", `${select.selectedOptions[0].textContent}: ${lines.length} lines. The numbers are in the table below and in the raw data.`);
+    target.setAttribute("aria-label", `${select.selectedOptions[0].textContent}: ${lines.length} lines. Its numbers are in the raw data, those by length also in the table below.`);
     explain(figure.querySelector(".key"), lines, view.kind);
     target.style.minHeight = 0;
     Object.assign(state, { drawn: true, dirty: false, width });
@@ -228,6 +237,7 @@
       return made;
     });
     caption.replaceChildren(...(kind === "dots" ? [] : [...items("cell"), element("span", "", { class: "break" }), ...items("program")]));
+    if (lines.some((line) => line.bound)) caption.append(element("span", "⊙ only a bound: at least or at most that"));
     if (!lines.length) caption.textContent = "Everything is hidden by the filters.";
   };
 

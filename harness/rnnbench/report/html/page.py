@@ -20,13 +20,14 @@ from rnnbench.report.html.downloads import downloads
 from rnnbench.report.html.looks import Looks, key
 from rnnbench.report.html.packing import packed
 from rnnbench.report.html.preview import preview
-from rnnbench.report.html.runs import AXIS, Run, lettered
 from rnnbench.report.html.sections import Section, further_findings, sections
 from rnnbench.report.html.tables import Column
 from rnnbench.report.html.views import Line, View
 from rnnbench.report.problems import problems
+from rnnbench.report.runs import AXIS, Run, lettered
 from rnnbench.report.samples import CAPTION, TITLE, samples
 from rnnbench.report.series import panels, value_text
+from rnnbench.report.table import BEST
 from rnnbench.report.units import quantity
 
 DIGITS = 6
@@ -74,6 +75,7 @@ def render(runs: Sequence[Run], title: str = "") -> str:
         bad=[record for record in _worst_first(records) if not record.ok],
         several=len(runs) > 1,
         axis=AXIS,
+        best=BEST,
         meanings=origins.meanings(records),
         how=origins.facts(records),
         notes=origins.notes(records),
@@ -152,7 +154,8 @@ def _view(view: View) -> dict[str, Any]:
 
 def _line(line: Line) -> dict[str, Any]:
     columns = {name: [_drawn(value) for value in getattr(line, name)] for name in ("x", "y", "low", "high")}
-    return {"place": key(line.place), "cell": line.cell, "program": line.program, **columns}
+    bound = {"bound": line.bounds} if line.bounds else {}
+    return {"place": key(line.place), "cell": line.cell, "program": line.program, **columns, **bound}
 
 
 def _drawn(value: float | None) -> float | None:

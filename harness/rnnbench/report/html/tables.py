@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from rnnbench.report.html.runs import AXIS
 from rnnbench.report.html.views import Place, matching, place_of, program_of
+from rnnbench.report.runs import AXIS
 from rnnbench.report.series import Entry, Panel, Series
-from rnnbench.report.table import mark_best
+from rnnbench.report.table import entries_of, facts, mark_best
 from rnnbench.report.text import BETTER, entry_text
 from rnnbench.report.units import Scale, scale_for, words
 
@@ -48,11 +48,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """Columns and rows; skipped: cases left out because they were skipped, whose reasons are told elsewhere."""
+    """Columns and rows; skipped: cases left out because they were skipped, whose reasons are told elsewhere; captions:
+    what the numbers were made with, as far as it is the same for all of a kind.
+    """
 
     columns: Sequence[Column]
     rows: Sequence[Row]
     skipped: int = 0
+    captions: Sequence[str] = ()
 
     @property
     def has_best(self) -> bool:
@@ -70,9 +73,11 @@ def of_quantities(panels: Sequence[Panel], patterns: Sequence[str]) -> Table | N
     length and place, as in every other report.
     """
     rows: dict[Key, dict[str, tuple[Entry, str]]] = defaultdict(dict)
+    captions: dict[str, None] = {}
     units: dict[str, tuple[str, str]] = {}
     for panel, name in matching(panels, patterns):
         units.setdefault(name, panel.quantities[name])
+        captions[f"{panel.task or panel.probe}: {', '.join(facts(panel.constants))}"] = None
         for series, entries in zip(panel.series, _marked(panel, name), strict=True):
             for length, entry in zip(panel.lengths, entries, strict=True):
                 if entry.status:
@@ -83,7 +88,7 @@ def of_quantities(panels: Sequence[Panel], patterns: Sequence[str]) -> Table | N
         return None
     skipped = sum("skipped" in found for key, found in statuses.items() if key not in shown)
     several = any(AXIS in panel.axes or AXIS in panel.constants for panel in panels)
-    return _table(shown, units, skipped, several)
+    return replace(_table(shown, units, skipped, several), captions=list(captions))
 
 
 def _table(
@@ -113,10 +118,7 @@ def _cell(entry: Entry, origin: str, scale: Scale) -> Cell:
 
 
 def _marked(panel: Panel, quantity: str) -> list[list[Entry]]:
-    rows = []
-    for series in panel.series:
-        groups = [series.groups.get(length) for length in panel.lengths]
-        rows.append([Entry("") if group is None else group.entry(quantity) for group in groups])
+    rows = [entries_of(panel, series, quantity) for series in panel.series]
     return mark_best(panel.series, rows, panel.quantities[quantity][1])
 
 

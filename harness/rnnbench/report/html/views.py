@@ -9,16 +9,16 @@ import math
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 from rnnbench.record import Record
-from rnnbench.report.html.runs import AXIS
 from rnnbench.report.learned import STEPS
 from rnnbench.report.plots import held_losses
 from rnnbench.report.profiles import farthest, profiles, stairs
+from rnnbench.report.runs import AXIS
 from rnnbench.report.series import Entry, Group, Panel, Series, axis_text
 from rnnbench.report.units import scale_for, words
 
@@ -51,7 +51,10 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Line:
-    """x, y of one program at one place; None where a case failed, which breaks the line. low, high: its interval."""
+    """x, y of one program at one place; None where a case failed, which breaks the line. low, high: its interval.
+
+    bounds: `lower` or `upper` where a number is only that; empty where there are none.
+    """
 
     place: Place
     cell: str
@@ -60,6 +63,7 @@ class Line:
     y: Sequence[float | None]
     low: Sequence[float | None] = ()
     high: Sequence[float | None] = ()
+    bounds: Sequence[str | None] = ()
 
 
 @dataclass(frozen=True)
@@ -200,9 +204,11 @@ def _line(panel: Panel, series: Series, points: Sequence[tuple[float, Entry]], a
     entries = [entry for _, entry in points]
     if all(entry.value is None for entry in entries):
         return []
-    columns = ([getattr(entry, name) for entry in entries] for name in ("value", "low", "high"))
+    y, low, high = ([getattr(entry, name) for entry in entries] for name in ("value", "low", "high"))
     x = [x for x, _ in points]
-    return [Line(place_of(panel, series), str(series.axes["cell"]), program_of(series, axis), x, *columns)]
+    bounds = [entry.bound for entry in entries] if any(entry.bound for entry in entries) else ()
+    place, cell = place_of(panel, series), str(series.axes["cell"])
+    return [Line(place, cell, program_of(series, axis), x, y, low, high, bounds)]
 
 
 def _quantity_view(panel: Panel, quantity: str, axis: str, lines: list[Line], at: str) -> View | None:
@@ -249,8 +255,9 @@ def _losses(panel: Panel, name: str, length: int) -> View | None:
         found = list(_measured(series.groups.get(length), name))
         steps, losses = held_losses([record.curves[name] for record in found]) if found else ([], [])
         if steps:
-            columns = ([function(column) for column in losses] for function in (statistics.median, min, max))
-            lines.append(Line(place_of(panel, series), str(series.axes["cell"]), program_of(series), steps, *columns))
+            y, low, high = ([function(column) for column in losses] for function in (statistics.median, min, max))
+            place, cell = place_of(panel, series), str(series.axes["cell"])
+            lines.append(Line(place, cell, program_of(series), steps, y, low, high))
     if not lines:
         return None
     details = [record.details for record in records_of(panel) if record.case.seq_len == length]
@@ -280,5 +287,5 @@ def _title(axis: str) -> str:
 
 
 def _scaled(line: Line, factor: float) -> Line:
-    columns = ([None if y is None else y / factor for y in column] for column in (line.y, line.low, line.high))
-    return Line(line.place, line.cell, line.program, line.x, *columns)
+    y, low, high = ([None if y is None else y / factor for y in column] for column in (line.y, line.low, line.high))
+    return replace(line, y=y, low=low, high=high)

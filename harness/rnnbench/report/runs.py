@@ -7,9 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rnnbench.record import Record
-
-AXIS = "run"
-"""The setting that tells runs apart where there are several."""
+from rnnbench.report.series import RUN as AXIS
 
 
 @dataclass(frozen=True)
@@ -35,6 +33,13 @@ class Run:
     def date(self) -> str:
         """The day it was made, `2026-11-21`; empty where unknown."""
         return str(self.meta.get("created", ""))[:10]
+
+    @property
+    def places(self) -> Mapping[str, Mapping[str, Any]]:
+        """`A (2026-11-21)` -> environment; with its id where there are several."""
+        several = len(self.environments) > 1
+        told = {key: ", ".join(filter(None, [self.date, key * several])) for key in self.environments}
+        return {f"{self.letter} ({told[key]})": entry for key, entry in self.environments.items()}
 
     def hardware(self, device: str) -> str:
         """What a device of this run is made of: `NVIDIA H100`, `AMD EPYC, 2 cores`; the device where it is unknown."""
