@@ -1,16 +1,19 @@
 """The workflow and the script that `rnnbench new workflow` writes: every step of theirs is executed here, by bash, in a
-user's repository with its own plugin and suite. Left out are the actions (`uses:`) and the comment, which need GitHub.
+user's repository with its own plugin and suite. Left out are the actions (`uses:`); for the comment, GitHub is a file.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,6 +31,8 @@ LARGER: dict[str, Any] = {"memory": 110.0}
 TIMED: dict[str, Any] = {"suite": OWN.replace("\n  size:", "\n  pace:")}
 SLOWER: dict[str, Any] = {**TIMED, "level": 1.2e-3}
 """The project's suite asks for an exact number, which the gate need not measure again and again, or for a time."""
+TOKEN = "ghs_of_the_job"
+EXPRESSIONS = {"${{ github.token }}": TOKEN, "${{ github.event.pull_request.number }}": "7"}
 
 
 def rnnbench(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -69,6 +74,8 @@ class Runner:
             **project.variables,
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "GITHUB_STEP_SUMMARY": str(self.summary),
+            "GITHUB_REPOSITORY": "someone/mine",
+            "GITHUB_SERVER_URL": "https://github.com",
             "GITHUB_SHA": self.git("rev-parse", "HEAD").strip(),
             "RUNNER_TEMP": str(self.temporary),
             "GIT_CONFIG_GLOBAL": os.devnull,
@@ -90,7 +97,8 @@ class Runner:
     def step(self, step: Mapping[str, Any]) -> subprocess.CompletedProcess[str]:
         assert self.workflow["defaults"]["run"]["shell"] == "bash"
         command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]]
-        environment = self.environment | self.workflow["env"] | step.get("env", {})
+        own = {name: EXPRESSIONS[text] for name, text in step.get("env", {}).items()}
+        environment = self.environment | self.workflow["env"] | own
         return subprocess.run(
             command, cwd=self.checkout, env=environment, capture_output=True, text=True, check=False, timeout=120
         )
@@ -128,14 +136,35 @@ def test_the_gate_of_a_pull_request_sees_a_slow_down(project):
     assert "regressed" in runner.summary.read_text()
 
 
-def test_a_gate_that_cannot_be_run_is_red_without_a_summary(project):
+def without_suite(project: Project) -> None:
     (project.folder / SUITE).unlink()
     project.git("commit", "--quiet", "--all", "--message", "no suite")
     project.git("push", "--quiet")
+
+
+def test_the_pull_request_that_brings_the_suite_is_green_and_says_why(project):
+    without_suite(project)
+    runner = pull_request(project)
+    gate = runner.run("gate")["Gate"]
+    assert gate.returncode == 0, gate.stderr
+    assert f"Nothing to compare with: what this would be merged into has no {SUITE} yet." in runner.summary.read_text()
+    assert runner.summary.read_text() == (runner.checkout / "gate.md").read_text()  # which the comment is made of
+    assert not (runner.checkout / "gate.json").exists()
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_a_gate_that_cannot_be_run_is_red_without_a_summary(project, before):
+    """Also where base has no suite either: a workflow that names none would else be green for ever."""
+    without_suite(project)
+    if not before:
+        project.git("commit", "--quiet", "--allow-empty", "--message", "unrelated")
+        project.git("push", "--quiet")
     runner = Runner(project, "gate")
     done = runner.run("gate")
     assert done["Gate"].returncode == 2
     assert not runner.summary.exists()
+    header = (project.folder / ".github/workflows/rnnbench.yml").read_text().partition("name:")[0]
+    assert "red\n# if something regressed or the gate could not be run." in header
 
 
 def test_the_history_of_the_default_branch_grows_on_a_branch_of_its_own(project):
@@ -167,14 +196,123 @@ def test_a_failing_case_is_red_and_kept(project):
     assert "records.jsonl" in runner.git("ls-tree", "-r", "--name-only", "origin/rnnbench-history")
 
 
+class Refusing(BaseHTTPRequestHandler):
+    """A git server that lets nobody in, and remembers who asked."""
+
+    seen: list[str | None]
+
+    def do_GET(self) -> None:
+        self.seen.append(self.headers["Authorization"])
+        self.send_error(403)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[ThreadingHTTPServer]:
+    Refusing.seen = []
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def test_the_steps_that_fetch_and_push_the_history_show_the_token_to_github_alone(project, server):
+    runner = Runner(project, "history")
+    url = f"http://127.0.0.1:{server.server_port}"
+    runner.environment |= {"GITHUB_SERVER_URL": url, "no_proxy": "127.0.0.1", "GIT_TERMINAL_PROMPT": "0"}
+    runner.git("remote", "set-url", "origin", f"{url}/someone/mine")
+    steps = {step.get("name"): step for step in runner.workflow["jobs"]["history"]["steps"]}
+
+    fetched = runner.step(steps["Fetch the history"])
+    (runner.temporary / "history/records.jsonl").touch()
+    kept = runner.step(steps["Keep"])
+
+    encoded = base64.b64encode(f"x-access-token:{TOKEN}".encode()).decode()
+    assert Refusing.seen == [f"basic {encoded}"] * 2
+    said = [fetched.stdout, fetched.stderr, kept.stdout, kept.stderr]
+    written = (runner.checkout / ".git/config").read_text()
+    assert not any(secret in text for secret in (TOKEN, encoded) for text in (*said, written))
+    assert "403" in kept.stderr
+
+
+def test_no_job_hands_its_token_to_what_it_installs_and_measures(project):
+    workflow = read(project.folder)
+    assert "github.token" not in json.dumps(workflow["env"])
+    given = set()
+    for job in workflow["jobs"].values():
+        assert "env" not in job
+        given |= {step.get("name") for step in job["steps"] if "github.token" in json.dumps(step)}
+        kept = [step["with"] for step in job["steps"] if "actions/checkout" in step.get("uses", "")]
+        assert all(options["persist-credentials"] is False for options in kept)
+    assert given == {"Comment", "Fetch the history", "Keep"}
+
+
+GH = """#!/bin/sh
+printf '%s\\n' "$*" >> calls
+if [ "$2" = --paginate ]; then jq --raw-output "$5" comments.json; fi
+"""
+
+
+@pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed; gh brings its own")
+@pytest.mark.parametrize(
+    ("authors", "call"),
+    [
+        (["a stranger"], "pr comment 7 --repo someone/mine --body-file comment.md"),
+        (["a stranger", "github-actions[bot]"], "PATCH repos/someone/mine/issues/comments/1 "),
+    ],
+)
+def test_the_comment_that_is_updated_is_our_own(project, authors, call):
+    runner = Runner(project, "comment")
+    gh = runner.temporary / "gh"
+    gh.write_text(GH)
+    gh.chmod(0o755)
+    runner.environment["PATH"] = f"{runner.temporary}{os.pathsep}{runner.environment['PATH']}"
+    comments = [
+        {"id": number, "user": {"login": author}, "body": "<!-- rnnbench gate -->\n"}
+        for number, author in enumerate(authors)
+    ]
+    (runner.checkout / "comments.json").write_text(json.dumps(comments))
+    (runner.checkout / "gate.md").write_text("all is well\n")
+
+    done = runner.run("comment")["Comment"]
+    assert done.returncode == 0, done.stderr
+    calls = (runner.checkout / "calls").read_text().splitlines()
+    assert (len(calls), call in calls[-1]) == (2, True), calls
+    assert (runner.checkout / "comment.md").read_text() == "<!-- rnnbench gate -->\nall is well\n"
+
+
+def test_the_gate_runs_on_pull_requests_and_the_history_on_pushes_to_the_default_branch(project):
+    jobs = read(project.folder)["jobs"]
+    assert jobs["gate"]["if"] == "${{ github.event_name == 'pull_request' }}"
+    assert jobs["history"]["if"] == (  # not github.ref_name, which a tag may share
+        "${{ github.event_name == 'push' "
+        "&& github.ref == format('refs/heads/{0}', github.event.repository.default_branch) }}"
+    )
+    assert jobs["comment"]["needs"] == "gate"
+    assert "needs.gate.result != 'skipped'" in jobs["comment"]["if"]
+
+
+def test_a_history_that_runs_is_never_cancelled_and_the_workflow_says_which_merge_is_left_out(project):
+    assert read(project.folder)["jobs"]["history"]["concurrency"] == {"group": "rnnbench-history"}
+    text = (project.folder / ".github/workflows/rnnbench.yml").read_text()
+    comment = text.partition("group: rnnbench-history")[0].rpartition("concurrency:")[2]
+    assert "of three quick merges the second is\n      # never measured" in comment
+
+
 def test_only_the_jobs_that_write_may_and_none_of_them_runs_code_of_a_fork(project):
     workflow = read(project.folder)
     events = cast(dict[Any, Any], workflow)[True]  # YAML 1.1 reads `on` as true; GitHub does not
     assert set(events) == {"pull_request", "push"}
-    assert workflow["permissions"] == {"contents": "read"}
     jobs = workflow["jobs"]
-    writers = {name: job["permissions"] for name, job in jobs.items() if "permissions" in job}
-    assert writers == {"comment": {"pull-requests": "write"}, "history": {"contents": "write"}}
+    assert {name: job.get("permissions", workflow["permissions"]) for name, job in jobs.items()} == {
+        "gate": {"contents": "read"},
+        "comment": {"pull-requests": "write"},
+        "history": {"contents": "write"},
+    }
     assert not any("checkout" in step.get("uses", "") for step in jobs["comment"]["steps"])
     assert "head.repo.full_name == github.repository" in jobs["comment"]["if"]
     checkout = jobs["gate"]["steps"][0]["with"]
@@ -250,6 +388,19 @@ def test_a_hook_refuses_to_push_what_is_larger(project):
     assert project.git("rev-parse", "origin/main") == project.git("rev-parse", "HEAD^")
 
 
+def test_the_script_says_what_to_do_where_there_is_nothing_to_compare_with(tmp_path):
+    """Not by exit code 1, which means that something regressed."""
+    project = Project(tmp_path)
+    project.commit("first")
+    assert rnnbench("new", "workflow", SUITE, "--shell", cwd=project.folder).returncode == 0
+    done = subprocess.run(
+        ["scripts/rnnbench-gate.sh"], cwd=project.folder, env=project.variables, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "nothing to compare with: " in done.stderr
+    assert "name a revision: scripts/rnnbench-gate.sh BASE" in done.stderr
+
+
 @pytest.mark.long
 def test_a_hook_refuses_to_commit_what_is_larger(project):
     hook = project.folder / ".git/hooks/pre-commit"
@@ -288,3 +439,17 @@ def test_what_is_installed_is_read_off_the_project(tmp_path, text, install):
     assert "there is no suites/smoke.yaml here yet" in done.stderr
     steps = read(tmp_path)["jobs"]["gate"]["steps"]
     assert [step["run"].strip() for step in steps if step.get("name") == "Install"] == [install]
+
+
+@pytest.mark.parametrize(
+    ("given", "install"),
+    [
+        ("pip install one\npip install two", "pip install one\npip install two"),
+        ("  if true; then\n    pip install 'a: b' # c\n\n  fi\n", "if true; then\n  pip install 'a: b' # c\n\nfi"),
+        (" \n", "pip install 'rnnbench[torch,jax,data,asv,history]'"),
+    ],
+)
+def test_every_line_of_what_is_installed_stands_in_the_workflow(tmp_path, given, install):
+    assert rnnbench("new", "workflow", "--install", given, cwd=tmp_path).returncode == 0
+    steps = [step for job in read(tmp_path)["jobs"].values() for step in job["steps"]]
+    assert [step["run"] for step in steps if step.get("name") == "Install"] == [install + "\n"] * 2

@@ -7,6 +7,7 @@ import re
 import tomllib
 from importlib.resources import files
 from pathlib import Path
+from textwrap import dedent, indent
 
 import click
 
@@ -54,11 +55,17 @@ def workflow(suite: Path, shell: bool, install: str | None, force: bool) -> None
         click.echo(f"wrote {path}; as a hook: ln -s ../../{path} .git/hooks/pre-push", err=True)
     else:
         path = Path(".github/workflows/rnnbench.yml")
-        text = _template("workflow.yml.txt").replace("@SUITE@", name).replace("@INSTALL@", install or _install())
-        _write(path, text, force)
+        text = _template("workflow.yml.txt").replace("@SUITE@", name)
+        _write(path, _with_install(text, install or ""), force)
         click.echo(f"wrote {path}; next: look at its Install steps, and commit it", err=True)
     if not suite.is_file():
         click.echo(f"warning: there is no {name} here yet; both need one (README, Suites)", err=True)
+
+
+def _with_install(text: str, install: str) -> str:
+    """The text with the command, every line of it as deep as its placeholder."""
+    lines = dedent(install).strip() or _install()
+    return re.sub(r"^( *)@INSTALL@$", lambda place: indent(lines, place[1]), text, flags=re.MULTILINE)
 
 
 def _install() -> str:
