@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from report_records import entry, memory, record, timing
+from report_records import entry, memory, record, timing, training
 from rnnbench.asv_export import export
 from rnnbench.case import Case
 from rnnbench.errors import UsageError
-from rnnbench.history import by_cause, history, shifts, steps, to_text
+from rnnbench.history import Break, by_cause, commits, history, shifts, steps, to_json, to_text
 from rnnbench.record import Record
 from rnnbench.store import RunFolder
 
@@ -202,6 +202,90 @@ def test_a_case_that_no_longer_works_is_named_and_a_skip_is_not(repository, hash
     assert "wrong        lstm torch/native cpu T=64: its outputs differ" in to_text(history(repository, tmp_path))
 
 
+def last_break(repository: Path, results: Path, good: str, bad: str, quantity: str | None = None) -> Break:
+    """The one break of that quantity, or of the status, which is between `good` and `bad`."""
+    (one,) = [one for one in history(repository, results).breaks if one.quantity == quantity]
+    assert (one.last_good.hash, one.first_bad.hash) == (good, bad)
+    return one
+
+
+def test_a_status_is_compared_across_versions_of_the_suite(repository, hashes, tmp_path):
+    ok, failed = record({"loss": entry(1.0, "1")}), record(status="failed", reason="it broke")
+    for number, one in enumerate([ok, failed, ok, ok]):
+        store(tmp_path / "mended", [one], hashes[number], hash="old" if number < 2 else "new")
+    assert history(repository, tmp_path / "mended").breaks == ()
+    for number, one in enumerate([ok, ok, failed, failed]):
+        store(tmp_path / "broken", [one], hashes[number], hash="old" if number < 2 else "new")
+    assert last_break(repository, tmp_path / "broken", hashes[1], hashes[2]).reason == "it broke"
+
+
+def trained(results: Path, hashes: Sequence[str], steps: Sequence[int | None], **plan: Any) -> Path:
+    """Training runs on successive commits, None where the target was not reached within 2000 steps."""
+    for commit, found in zip(hashes, steps, strict=False):
+        store(results, [training(0.005, found, budget=2000)], commit, **plan)
+    return results
+
+
+def test_a_training_run_that_no_longer_reaches_its_target_is_named(repository, hashes, tmp_path):
+    results = trained(tmp_path, hashes, [*range(291, 301), *[None] * 10])
+    found = history(repository, results)
+    assert found.changes == ()
+    assert [one.quantity for one in found.breaks] == ["steps_to_target", "seconds_to_target"]
+    one = last_break(repository, results, hashes[9], hashes[10], "steps_to_target")
+    reason = "steps to target is only known to be at least 2000 steps, after 300 steps (10 + 10 commits)"
+    assert (one.status, one.reason) == ("censored", reason)
+    assert to_text(found).splitlines()[2:] == [
+        f"{hashes[9][:10]}..{hashes[10][:10]}  version 10",
+        f"  censored     lstm torch/native cpu T=64 [adding]: {reason}",
+        "  censored     lstm torch/native cpu T=64 [adding]: seconds to target is only known to be at least 2.00 s, "
+        "after 300 ms (10 + 10 commits)",
+    ]
+    assert [one["quantity"] for one in to_json(found)["breaks"]] == ["steps_to_target", "seconds_to_target"]
+
+
+def test_three_commits_on_each_side_must_tell_that_a_target_is_missed(repository, hashes, tmp_path):
+    courses = {(3, 3, 0): 2, (10, 2, 0): 0, (2, 10, 0): 0, (4, 4, 1): 0}
+    for (before, missed, after), breaks in courses.items():
+        steps = [300] * before + [None] * missed + [300] * after
+        results = trained(tmp_path / f"{before}-{missed}-{after}", hashes, steps)
+        assert len(history(repository, results).breaks) == breaks
+
+
+def test_a_target_reached_again_after_a_change_of_the_suite_is_no_break(repository, hashes, tmp_path):
+    trained(tmp_path, hashes, [300] * 4 + [None] * 4, hash="old")
+    assert len(history(repository, tmp_path).breaks) == 2
+    trained(tmp_path, hashes[8:], [300] * 4, hash="new")
+    assert history(repository, tmp_path).breaks == ()
+
+
+def test_a_quantity_that_an_ok_case_no_longer_has_is_named(repository, hashes, tmp_path):
+    """A skipped or failed commit between says nothing of the quantity."""
+    for number in range(10):
+        length = {"longest": entry(512.0, "step", "higher")} if number < 5 else {}
+        one = record({"loss": entry(1.0, "1"), **length})
+        store(tmp_path, [replace(one, status="failed") if number == 5 else one], hashes[number])
+    one = last_break(repository, tmp_path, hashes[4], hashes[6], "longest")
+    assert (one.status, one.reason) == ("missing", "longest has no value any more, after 512 steps (5 + 4 commits)")
+
+
+def test_an_exact_number_is_missed_at_once(repository, hashes, tmp_path):
+    for number in range(4):
+        exact = {"parameters": entry(100.0, "1", deterministic=True)} if number < 3 else {}
+        store(tmp_path, [record(exact)], hashes[number])
+    assert last_break(repository, tmp_path, hashes[2], hashes[3], "parameters").status == "missing"
+
+
+def test_only_a_bound_on_the_worse_side_is_a_loss(repository, hashes, tmp_path):
+    bounds = [(better, bound) for better in ("lower", "higher", "none") for bound in ("lower", "upper")]
+    for number in range(10):
+        quantities = {
+            f"{better}.{bound}": entry(50.0, "step", better, bound=bound if number >= 5 else None)
+            for better, bound in bounds
+        }
+        store(tmp_path, [record(quantities)], hashes[number])
+    assert [one.quantity for one in history(repository, tmp_path).breaks] == ["lower.lower", "higher.upper"]
+
+
 def test_another_suite_or_probe_version_is_another_series(repository, hashes, tmp_path):
     machine = Machine()
     for number in range(COMMITS):
@@ -257,10 +341,55 @@ def test_runs_without_a_place_are_named_and_left_out(repository, hashes, tmp_pat
     assert (found.runs, found.commits[0].hash, kept.path.exists()) == (1, hashes[0], True)
     notes = "\n".join(found.notes)
     assert f"without a commit: demo/{nowhere.path.name}" in notes
-    assert f"not in the history looked at: demo/{foreign.path.name}" in notes
+    assert f"not in the history looked at, which follows first parents: demo/{foreign.path.name}" in notes
     assert f"uncommitted changes: demo/{dirty.path.name}" in notes
     assert f"another machine than the latest run (Test CPU @ 2.00GHz): demo/{elsewhere.path.name}" in notes
     assert "too few commits" in to_text(found)
+
+
+def imported(folder: Path, parents: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """subject -> hash of a new repository; parents: subject -> those of its parents, which come before it."""
+    git(folder, "init", "-q", "-b", "main")
+    marks = {subject: f":{number}" for number, subject in enumerate(parents, 1)}
+    stream = ""
+    for number, (subject, names) in enumerate(parents.items(), 1):
+        stream += f"commit refs/heads/{'side' if subject in 'xy' else 'main'}\nmark :{number}\n"
+        stream += f"committer Tester <tester@example.org> {1_700_000_000 + 3600 * number} +0000\n"
+        stream += f"data {len(subject)}\n{subject}\n"
+        stream += "".join(f"{word} {marks[name]}\n" for word, name in zip(("from", "merge"), names, strict=False))
+    command = ["git", "-C", str(folder), "fast-import", "--quiet", "--export-marks=marks"]
+    subprocess.run(command, input=stream.encode("latin-1"), check=True)
+    hashes = dict(line.split() for line in (folder / "marks").read_text().splitlines())
+    return {subject: hashes[mark] for subject, mark in marks.items()}
+
+
+MERGED = {"A": "", "B": "A", "C": "B", "x": "A", "y": "x", "M": "Cy"}
+"""A-B-C on `main`, and A-x-y merged into it as M."""
+
+
+def test_commits_of_a_merged_branch_are_not_put_between_those_of_main(tmp_path):
+    hashes = imported(tmp_path, MERGED)
+    for subject, commit in hashes.items():
+        parameters = entry(101.0 if subject in "xy" else 100.0, "1", deterministic=True)
+        store(tmp_path, [record({"parameters": parameters})], commit)
+    found = history(tmp_path, tmp_path)
+    assert [one.subject for one in found.commits] == [*"ABCM"]
+    assert found.changes == ()
+    note = found.notes[0]
+    assert note.startswith("left out, of commits that are not in the history looked at, which follows first parents: ")
+    assert note.count("demo/") == 2
+
+
+def test_since_a_commit_of_a_merged_branch_begins_where_the_branch_did(tmp_path):
+    hashes = imported(tmp_path, MERGED)
+    for since, kept in {"A": "ABCM", "C": "CM", "M": "M", "x": "ABCM", "y": "ABCM"}.items():
+        found = commits(tmp_path, hashes[since]).values()
+        assert [(one.subject, one.position) for one in found] == [(subject, k) for k, subject in enumerate(kept)]
+
+
+def test_a_subject_that_is_no_utf_8_is_read(tmp_path):
+    imported(tmp_path, {"caf\xe9": "", "tea": ["caf\xe9"]})
+    assert [one.subject for one in commits(tmp_path).values()] == ["caf\N{REPLACEMENT CHARACTER}", "tea"]
 
 
 def test_since_looks_at_a_revision_and_what_came_after(repository, hashes, slow_at_18):

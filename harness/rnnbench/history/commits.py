@@ -12,7 +12,7 @@ from rnnbench.errors import UsageError
 
 @dataclass(frozen=True)
 class Commit:
-    """A commit of the history. position: 0 is the oldest; parents come before their children."""
+    """A commit of the history. position: along the first parents, 0 is the oldest."""
 
     hash: str
     subject: str
@@ -20,19 +20,17 @@ class Commit:
 
 
 def commits(repository: Path, since: str | None = None) -> dict[str, Commit]:
-    """hash -> commit, oldest first: all that HEAD descends from; with `since`, that revision and what came after it.
+    """hash -> commit, oldest first: HEAD, its first parent, that one's first parent and so on. With `since`, that
+    revision and what came after it; where it is on a branch of its own, from where the branch began.
 
     Raises UsageError outside a repository, before the first commit, and for a revision that is none.
     """
-    revisions = ["HEAD"]
-    first: list[str] = []
+    # commits of branches that ran side by side have no order, and any made up shows changes that never happened
+    lines = _git(repository, ["log", "--first-parent", "--reverse", "--format=%H%x09%s", "HEAD"]).splitlines()
     if since is not None:
-        first = [_resolve(repository, since)]
-        revisions += [f"^{first[0]}"]
-    listed = _git(repository, ["log", "--topo-order", "--reverse", "--format=%H%x09%s", *revisions])
-    if first:
-        listed = _git(repository, ["log", "--no-walk", "--format=%H%x09%s", *first]) + listed
-    pairs = [line.partition("\t") for line in listed.splitlines()]
+        after = ["rev-list", "--first-parent", "--count", "HEAD", f"^{_resolve(repository, since)}"]
+        lines = lines[-1 - int(_git(repository, after)) :]
+    pairs = [line.partition("\t") for line in lines]
     return {name: Commit(name, subject, position) for position, (name, _, subject) in enumerate(pairs)}
 
 
@@ -50,7 +48,9 @@ def _resolve(repository: Path, revision: str) -> str:
 
 def _git(repository: Path, words: Sequence[str]) -> str:
     try:
-        done = subprocess.run(["git", "-C", str(repository), *words], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            ["git", "-C", str(repository), *words], capture_output=True, encoding="utf-8", errors="replace", check=True
+        )
     except FileNotFoundError:
         raise UsageError("the history needs git to order its runs, and there is no git here") from None
     except subprocess.CalledProcessError as error:

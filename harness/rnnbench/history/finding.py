@@ -11,8 +11,9 @@ from typing import Any, Literal
 from rnnbench.history.change_points import MIN_SIZE, Shift, shifts, steps
 from rnnbench.history.commits import Commit, commits
 from rnnbench.history.runs import stored_runs
-from rnnbench.history.series import Course, Point, Series, all_series, courses
+from rnnbench.history.series import Course, Point, Series, all_series, courses, known
 from rnnbench.record import Record
+from rnnbench.report.units import quantity, words
 
 ERROR = 0.01
 """Chance that a report of noise alone names any change: each series may spend its share (Bonferroni)."""
@@ -50,7 +51,11 @@ class Change:
 
 @dataclass(frozen=True)
 class Break:
-    """A case that was ok and, on its latest commits, is not. status, reason: of the first that was not."""
+    """A case that was ok and, on its latest commits, is not. status, reason: of the first that was not.
+
+    Or, where `quantity` is its name, a number that the case, though ok, no longer has: status is `censored` where all
+    that is known is that it is worse than a bound (training did not reach its target), `missing` where it is not there.
+    """
 
     suite: str
     record: Record
@@ -58,6 +63,7 @@ class Break:
     first_bad: Commit
     status: str
     reason: str
+    quantity: str | None = None
 
 
 @dataclass(frozen=True)
@@ -95,7 +101,7 @@ def history(repository: Path, results: Path, suite: str | None = None, since: st
         series=len(long),
         short=len(everything) - len(long),
         changes=tuple(sorted(found, key=lambda change: change.first_bad.position)),
-        breaks=tuple(filter(None, map(_break, courses(runs)))),
+        breaks=tuple(one for course in courses(runs) for one in _breaks(course)),
         notes=tuple(notes),
     )
 
@@ -149,6 +155,11 @@ def _versions(software: Mapping[str, Any]) -> dict[str, Any]:
     return {**{key: value for key, value in software.items() if key != "versions"}, **software.get("versions", {})}
 
 
+def _breaks(course: Course) -> list[Break]:
+    found = [_break(course), *(_loss(course, name) for name in course.quantities())]
+    return [one for one in found if one]
+
+
 def _break(course: Course) -> Break | None:
     """Skipped commits say nothing about the code; of the others, the latest must be bad and some earlier one ok."""
     outcomes = [outcome for outcome in course.outcomes() if outcome.status != "skipped"]
@@ -157,6 +168,28 @@ def _break(course: Course) -> Break | None:
         return None
     last, first = outcomes[good[-1]], outcomes[good[-1] + 1]
     return Break(course.suite, course.seen[-1][1], last.commit, first.commit, first.status, first.reason)
+
+
+def _loss(course: Course, name: str) -> Break | None:
+    """As many commits are wanted on each side as for a change: a run or two may miss its target by chance."""
+    entries = course.entries(name).items()
+    good = [(commit, entry) for commit, entry in entries if known(entry)]
+    if not good:
+        return None
+    last, before = good[-1]
+    lost = [(commit, entry) for commit, entry in entries if commit.position > last.position]
+    if min(len(good), len(lost)) < (1 if before.get("deterministic") else MIN_SIZE):
+        return None
+    first, after = lost[0]
+    now = f"is only known to be {_told(after, name)}" if after else "has no value any more"
+    reason = f"{words(name)} {now}, after {_told(before, name)} ({len(good)} + {len(lost)} commits)"
+    status = "censored" if after else "missing"
+    return Break(course.suite, course.seen[-1][1], last, first, status, reason, name)
+
+
+def _told(entry: Mapping[str, Any], name: str) -> str:
+    bound = {"lower": "at least ", "upper": "at most "}.get(entry.get("bound") or "", "")
+    return bound + quantity(entry["value"], entry["unit"], name)
 
 
 def by_cause(changes: Iterable[Change]) -> list[list[Change]]:

@@ -15,6 +15,8 @@ from rnnbench.history.commits import Commit
 from rnnbench.record import Record
 from rnnbench.store import RunFolder, list_runs
 
+_ELSEWHERE = "of commits that are not in the history looked at, which follows first parents"
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -82,7 +84,7 @@ def _problem(git: Mapping[str, Any] | None, order: Mapping[str, Commit]) -> str 
         return "without a commit"
     if git.get("dirty"):
         return "of uncommitted changes"
-    return None if git["commit"] in order else "of commits that are not in the history looked at"
+    return None if git["commit"] in order else _ELSEWHERE
 
 
 def _machine(folder: RunFolder) -> Machine:

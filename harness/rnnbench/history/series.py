@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
+from typing import Any, TypeGuard
 
 from rnnbench.history.commits import Commit
 from rnnbench.history.runs import StoredRun
@@ -74,11 +74,22 @@ class Series:
 
 @dataclass(frozen=True)
 class Course:
-    """All that came of one case of one version of a suite."""
+    """All that came of one case, over all versions of its suite."""
 
     suite: str
-    version: str
     seen: tuple[tuple[StoredRun, Record], ...]
+
+    def versions(self) -> dict[str, Course]:
+        """Its part in each version of the suite: how a case ended is comparable across them, its numbers are not."""
+        found: dict[str, list[tuple[StoredRun, Record]]] = defaultdict(list)
+        for run, record in self.seen:
+            found[run.suite_hash].append((run, record))
+        return {version: Course(self.suite, tuple(seen)) for version, seen in found.items()}
+
+    def quantities(self) -> list[str]:
+        """The names of those that have a better direction."""
+        entries = [item for _, record in self.seen if record.ok for item in record.quantities.items()]
+        return list(dict.fromkeys(name for name, entry in entries if entry["better"] != "none"))
 
     def outcomes(self) -> tuple[Outcome, ...]:
         """One for each commit; a commit with any run that went well is ok."""
@@ -88,14 +99,29 @@ class Course:
                 found[run.commit] = Outcome(run.commit, record.status, record.reason)
         return tuple(found.values())
 
+    def entries(self, quantity: str) -> dict[Commit, Mapping[str, Any] | None]:
+        """One for each commit on which it is ok, None where it lacks the quantity; of several, the first known one."""
+        found: dict[Commit, Mapping[str, Any] | None] = {}
+        for run, record in self.seen:
+            if record.ok and not known(found.get(run.commit)):
+                found[run.commit] = record.quantities.get(quantity)
+        return found
+
+
+def known(entry: Mapping[str, Any] | None) -> TypeGuard[Mapping[str, Any]]:
+    """Whether a quantity is there, and not merely known to be worse than a bound."""
+    if entry is None:
+        return False
+    return entry.get("bound") != {"lower": "lower", "higher": "upper"}.get(entry["better"], "")
+
 
 def courses(runs: Iterable[StoredRun]) -> list[Course]:
-    """The cases. A changed suite or probe, another version of either, is another case: they are never mixed."""
-    found: dict[tuple[str, str, str], list[tuple[StoredRun, Record]]] = defaultdict(list)
+    """The cases. Another version of a probe makes another case."""
+    found: dict[tuple[str, str], list[tuple[StoredRun, Record]]] = defaultdict(list)
     for run in runs:
         for record in run.records:
-            found[run.suite, run.suite_hash, record.case.id].append((run, record))
-    return [Course(suite, version, tuple(seen)) for (suite, version, _), seen in found.items()]
+            found[run.suite, record.case.id].append((run, record))
+    return [Course(suite, tuple(seen)) for (suite, _), seen in found.items()]
 
 
 def all_series(runs: Sequence[StoredRun]) -> list[Series]:
@@ -104,13 +130,13 @@ def all_series(runs: Sequence[StoredRun]) -> list[Series]:
     usual = median(references) if references else None
     found = []
     for course in courses(runs):
-        names = dict.fromkeys(name for _, record in course.seen if record.ok for name in record.quantities)
-        for name in names:
-            found += _series(course, name, usual)
+        for version, part in course.versions().items():
+            for name in part.quantities():
+                found += _series(part, version, name, usual)
     return found
 
 
-def _series(course: Course, quantity: str, usual: float | None) -> list[Series]:
+def _series(course: Course, version: str, quantity: str, usual: float | None) -> list[Series]:
     """One for each implementation that ran: what `auto` became is part of what was measured."""
     values: dict[str, dict[Commit, list[float]]] = defaultdict(lambda: defaultdict(list))
     latest: dict[str, Record] = {}
@@ -128,7 +154,7 @@ def _series(course: Course, quantity: str, usual: float | None) -> list[Series]:
     return [
         Series(
             course.suite,
-            course.version,
+            version,
             latest[name],
             quantity,
             tuple(Point(commit, median(found), software[commit]) for commit, found in by_commit.items()),

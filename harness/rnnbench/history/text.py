@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -17,14 +18,16 @@ SHORT = 10
 
 
 def to_text(found: History) -> str:
-    """One block for each range of commits in which something changed, headed by the range of its surest change."""
+    """One block for each range of commits in which something changed, headed by the range of its surest change; then
+    one for each in which something broke.
+    """
     head = f"{found.runs} runs of {len(found.commits)} commits on {found.machine}: {found.series} series"
     head += f" ({found.short} more have fewer than {2 * MIN_SIZE} commits)" if found.short else ""
     lines = [head]
     for changes in by_cause(found.changes):
         lines += ["", *_block(changes)]
-    for one in found.breaks:
-        lines += ["", _range(one.last_good, one.first_bad), f"  {one.status:11}  {_who(one.record)}: {one.reason}"]
+    for (good, bad), breaks in _by_range(found.breaks).items():
+        lines += ["", _range(good, bad), *(f"  {one.status:11}  {_who(one.record)}: {one.reason}" for one in breaks)]
     if not found.changes and not found.breaks:
         lines.append("nothing changed" if found.series else "too few commits to see a change")
     return "\n".join(lines) + "\n"
@@ -51,6 +54,13 @@ def _block(changes: Sequence[Change]) -> list[str]:
     who = max(len(_who(change.record)) for change in changes)
     what = max(len(words(change.quantity)) for change in changes)
     return [*lines, *(_line(change, who, what) for change in changes)]
+
+
+def _by_range(breaks: Iterable[Break]) -> dict[tuple[Commit, Commit], list[Break]]:
+    found: dict[tuple[Commit, Commit], list[Break]] = defaultdict(list)
+    for one in breaks:
+        found[one.last_good, one.first_bad].append(one)
+    return found
 
 
 def _range(good: Commit, bad: Commit) -> str:
@@ -103,7 +113,7 @@ def _change_json(change: Change) -> dict[str, Any]:
 
 def _break_json(one: Break) -> dict[str, Any]:
     common = _common(one.suite, one.record, one.last_good, one.first_bad)
-    return {**common, "status": one.status, "reason": one.reason}
+    return {**common, "status": one.status, "reason": one.reason, "quantity": one.quantity}
 
 
 def _common(suite: str, record: Record, good: Commit, bad: Commit) -> dict[str, Any]:
