@@ -17,6 +17,8 @@ import pytest
 
 import rnnbench
 from gate_repository import LEARN, PACE, SUITE, Project
+from rnnbench.cli import gate_command, main
+from rnnbench.errors import UsageError
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="isolation needs fork")
 
@@ -63,6 +65,33 @@ def test_exact_numbers_are_compared_exactly_and_uncommitted_changes_are_seen(pro
     assert "with uncommitted changes" in found.stderr
     back = project.gate("bench/own.yaml", "--base", "HEAD", "--json", "--tolerance", "size.bytes=0.01")
     assert back.returncode == 0 and rows(back)["size.bytes"]["verdict"] == "equivalent"
+
+
+def test_a_number_that_is_not_finite_is_a_failure_with_a_report(project):
+    project.commit()
+    project.write(memory="float('nan')")
+    done = project.gate("bench/own.yaml", "--base", "HEAD", "--json")
+    assert done.returncode == 1, done.stderr
+    status = rows(done)["status"]
+    assert status["verdict"] == "regressed"
+    assert status["reason"].startswith("ok in base, in head failed: size.bytes is nan, and only finite numbers")
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "traced"),
+    [(ValueError("a bug"), 2, True), (UsageError("a remedy"), 2, False), (KeyboardInterrupt(), 130, False)],
+    ids=["a bug", "bad input", "Ctrl-C"],
+)
+def test_no_exception_ends_with_the_code_of_a_regression(monkeypatch, capsys, raised, code, traced):
+    def fail(*_):
+        raise raised
+
+    monkeypatch.setattr(gate_command, "_stored", fail)
+    monkeypatch.setattr(sys, "argv", ["rnnbench", "gate", "one", "other"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == code
+    assert ("Traceback" in capsys.readouterr().err) == traced
 
 
 def test_statuses_new_cases_and_repairs(project):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 
+from rnnbench.case import Case
 from rnnbench.errors import UsageError
+from rnnbench.executor import Outcome
 from rnnbench.gate.decision import (
     Difference,
     Schedule,
@@ -20,7 +23,10 @@ from rnnbench.gate.decision import (
     sequential_p,
     sign_flip,
 )
-from rnnbench.gate.rows import Tolerances, difference
+from rnnbench.gate.rows import Numbers, Row, Tolerances, difference, rows
+from rnnbench.gate.run import Gate
+from rnnbench.gate.sampling import _told
+from rnnbench.gate.subjects import Entry, Matching, Subject
 
 
 def exact(*values: float) -> list[Difference]:
@@ -225,3 +231,116 @@ def test_a_tolerance_is_the_strictest_asked_for_and_never_below_the_floor():
 def test_a_tolerance_for_nothing_is_refused_with_the_near_name():
     with pytest.raises(UsageError, match=r"Did you mean 'forward\.time'"):
         Tolerances(given={"forward.tme": 0.1}).check(["forward.time", "train.time"])
+
+
+# Numbers that not every process has
+
+ENTRY = Entry(Case("capacity", "gru", "torch", "auto", "cpu", "float32", 64, 4, 8, 8), ("native",), "", {}, "")
+SUBJECT = Subject("capacity", "capacity gru", ENTRY, ENTRY)
+ALL, NONE = [True] * 32, [False] * 32
+
+
+def delay(value: float, there: bool = True, **fields: Any) -> Numbers:
+    """The numbers of a process that leaves its only quantity out unless it is there."""
+    return {"longest_delay": side(value, better="higher") | fields} if there else {}
+
+
+def judged(pairs: list[tuple[Numbers, Numbers]]) -> list[Row]:
+    return rows([(SUBJECT, "native", pairs)], Tolerances(), 32)
+
+
+def test_a_number_that_one_process_leaves_out_is_judged_on_the_other_pairs():
+    lacking, row = judged([(delay(20), delay(10, there=number != 5)) for number in range(32)])
+    assert (row.quantity, row.verdict, len(row.samples[0])) == ("longest_delay", "regressed", 31)
+    assert row.judgement is not None and row.judgement.pairs == 31
+    assert (lacking.quantity, lacking.kind, lacking.verdict) == ("longest_delay", "status", "inconclusive")
+    assert lacking.reason == "measured in base in 32 of 32 pairs, in head in 31 of 32"
+
+
+@pytest.mark.parametrize(
+    ("base", "head", "verdict"),
+    [
+        (ALL, NONE, "regressed"),
+        (ALL[:1], NONE[:1], "regressed"),
+        (ALL, [True] * 12 + [False] * 20, "regressed"),
+        ([True, False] * 16, NONE, "regressed"),
+        (ALL, [False] * 3 + [True] * 29, "inconclusive"),
+        ([True, False] * 16, [False, True] * 16, "inconclusive"),
+        ([True] + [False] * 31, [False] + [True] * 31, "inconclusive"),
+    ],
+)
+def test_a_number_that_head_leaves_out_clearly_more_often_than_base_regresses(base, head, verdict):
+    """32 pairs, of which 20 : 0, 16 : 0, 3 : 0, 16 : 16 and 1 : 31 have it in base alone : in head alone."""
+    first, *_ = judged([(delay(20, a), delay(20, b)) for a, b in zip(base, head, strict=True)])
+    assert (first.kind, first.verdict) == ("status", verdict)
+    measured = f"measured in base in {sum(base)} of {len(base)} pairs, in head in {sum(head)} of {len(head)}"
+    assert first.reason == measured
+
+
+def test_a_number_that_only_head_has_is_new():
+    assert judged([(delay(20, False), delay(20))] * 32) == []
+
+
+def test_a_number_without_direction_that_head_leaves_out_is_no_regression():
+    assert judged([(delay(20, better="none"), {})] * 32) == []
+    [row] = judged([(delay(20, better="none", exact=True), {})] * 32)
+    assert row.verdict == "changed"
+
+
+def test_views_of_one_number_are_those_of_the_same_pairs():
+    def pair(time: bool, rate: bool) -> tuple[Numbers, Numbers]:
+        whole = {"time": side(2.0), "rate": side(0.5, better="higher")}
+        slower = {"time": side(2.5), "rate": side(0.4, better="higher")}
+        return whole, {name: slower[name] for name, there in (("time", time), ("rate", rate)) if there}
+
+    [one] = judged([pair(True, True)] * 32)
+    assert (one.quantity, one.also) == ("time", ("rate",))
+    found = judged([pair(False, True), pair(True, False), *[pair(True, True)] * 30])
+    assert [(row.quantity, row.kind, row.verdict) for row in found] == [
+        ("time", "status", "inconclusive"),
+        ("rate", "status", "inconclusive"),
+        ("time", "paired", "regressed"),
+        ("rate", "paired", "regressed"),
+    ]
+
+
+class Bought:
+    """A sampler whose base always has a number, and whose head only in every other pair."""
+
+    def __init__(self) -> None:
+        self.found: list[dict[str, Any]] = []
+
+    def resolve(self, subject: Subject, name: str) -> dict[str, Any]:
+        return {"status": "ok", "reason": "", "implementation": "native", "passed_over": {}}
+
+    def known(self, subject: Subject) -> bool:
+        return True
+
+    def pairs(self, subject: Subject) -> list[dict[str, Any]]:
+        return self.found
+
+    def buy(self, subjects: list[Subject], enough: Any) -> None:
+        numbers = delay(20), delay(20, there=len(self.found) % 2 == 1)
+        ok = {"status": "ok", "reason": "", "seconds": 1.0}
+        self.found.append({name: ok | {"quantities": one} for name, one in zip(("base", "head"), numbers, strict=True)})
+
+    def close(self) -> None:
+        pass
+
+
+def test_pairs_are_bought_until_it_is_clear_that_head_leaves_a_number_out():
+    sampler: Any = Bought()
+    gate = Gate(sampler, Matching((SUBJECT,), (), (), ()), Tolerances(), 60.0, 64, clock=lambda: 0.0)
+    gate.run()
+    lacking, row = gate.rows()
+    assert (lacking.verdict, row.verdict) == ("regressed", "equivalent")
+    assert len(sampler.found) == 16  # 8 : 0, and six looks: 12 / 2**8 is below 5 %
+
+
+@pytest.mark.parametrize("fields", [{"value": math.nan}, {"samples": [1.0, math.inf]}, {"high": -math.inf}], ids=str)
+def test_a_number_that_is_not_finite_fails_its_process(fields):
+    """As in a run; what is not JSON could not be kept by the gate either."""
+    quantities = {"time": side(1.0), "delay": side(1.0) | fields}
+    found = _told(Outcome("ok", {"status": "ok", "reason": "", "quantities": quantities}))
+    assert (found["status"], found["quantities"]) == ("failed", {})
+    assert found["reason"].startswith("delay is ") and "only finite numbers" in found["reason"]

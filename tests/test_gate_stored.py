@@ -6,18 +6,27 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from gate_repository import SUITE, Project
+from rnnbench.backend import Compiled
 from rnnbench.case import Case
+from rnnbench.cli import cli
 from rnnbench.errors import UsageError
 from rnnbench.gate.rows import Row, Tolerances
 from rnnbench.gate.stored import compare
+from rnnbench.probes import memory
 from rnnbench.record import Record
+from rnnbench.store import RunFolder
+from rnnbench.worker import measurement_json
 
 
 def case(cell: str = "gru", **settings: Any) -> Case:
@@ -36,9 +45,11 @@ def timed(medians: list[float], cell: str = "gru", status: str = "ok") -> Record
     return Record(case(cell), status, reason, "native", quantities=quantities, details=details)  # pyright: ignore[reportArgumentType]
 
 
-def trained(steps: float, replicate: int, bound: str | None = None) -> Record:
+def trained(steps: float, replicate: int, bound: str | None = None, status: str = "ok") -> Record:
     entry = {"unit": "step", "better": "lower", "value": steps, "bound": bound, "samples": []}
-    return Record(case(replicate=replicate), "ok", "", "native", quantities={"steps_to_target": entry})
+    quantities = {"steps_to_target": entry} if status == "ok" else {}
+    reason = "" if status == "ok" else "it went wrong"
+    return Record(case(replicate=replicate), status, reason, "native", quantities=quantities)  # pyright: ignore[reportArgumentType]
 
 
 def row(base: list[Record], head: list[Record]) -> Row:
@@ -75,6 +86,61 @@ def test_a_case_that_was_ok_and_failed_regresses():
     assert row([timed([1.0, 1.0])], [timed([1.0], status="failed")]).verdict == "regressed"
     assert row([timed([1.0], status="wrong")], [timed([1.0, 1.0])]).verdict == "improved"
     assert row([timed([1.0], status="failed")], [timed([1.0], status="failed")]).verdict == "not compared"
+
+
+@pytest.mark.parametrize("first", ["ok", "failed"])
+def test_a_replicate_that_head_lost_counts_whatever_became_of_those_before(first):
+    base = [trained(100, 0, status="failed"), trained(100, 1), trained(100, 2)]
+    head = [trained(100, 0, status=first), *(trained(100, seed, status="failed") for seed in (1, 2))]
+    found = row(base, head)
+    assert (found.quantity, found.verdict) == ("status", "regressed")
+    assert found.reason == "ok in base, in head failed: it went wrong"
+
+
+def test_a_number_that_is_gone_in_head_regresses():
+    base, head = timed(around(1, 5, 0)), timed(around(1, 5, 1))
+    gone, kept = compare([more(base)], [head], Tolerances())[1]
+    assert (gone.quantity, gone.verdict) == ("longest", "regressed")
+    assert (kept.quantity, kept.verdict) == ("forward.time", "equivalent")
+    assert row([head], [more(base)]).quantity == "forward.time"
+
+
+def more(record: Record) -> Record:
+    """The same with another number."""
+    entry = {"unit": "step", "better": "higher", "value": 64.0, "bound": None, "samples": []}
+    return replace(record, quantities={**record.quantities, "longest": entry})
+
+
+def test_processes_that_agree_to_the_last_digit_are_decided():
+    assert row([timed([1.0] * 3)], [timed([2.0] * 3)]).verdict == "regressed"
+    assert row([timed([2.0] * 3)], [timed([1.0] * 3)]).verdict == "improved"
+    assert row([timed([1.1] * 3)], [timed([1.1] * 5)]).verdict == "equivalent"
+    assert row([timed([1.0] * 3)], [timed([1.01] * 3)]).verdict == "equivalent"
+
+
+def test_the_time_a_compiler_took_is_no_exact_number_but_the_bytes_it_tells_are(monkeypatch):
+    monkeypatch.setattr(memory, "random_batch", lambda context: None)
+    found = {
+        row.quantity: row.verdict
+        for row in compare([compiled(3.0)], [compiled(3.001)], Tolerances(given={"*.compile_time": 0.1}))[1]
+    }
+    assert found == {
+        "train.peak_memory.compiled": "equivalent",
+        "train.compile_time": "inconclusive",
+        "train.memory_share.compiled": "equivalent",
+    }
+
+
+def compiled(seconds: float) -> Record:
+    """What the memory probe reports of a device that is not here, whose compiler took so long."""
+    program = SimpleNamespace(
+        memory_kind="compiled", compiled=lambda mode, batch: Compiled(seconds, 100, 200, 1000, {}), settings=dict
+    )
+    settings, backend = memory.MemorySettings(modes=("train",)), SimpleNamespace(verified_on=lambda device: "cpu")
+    context: Any = SimpleNamespace(case=case(), settings=settings, backend=backend, program=lambda: program)
+    measurement = memory.measure(context)
+    quantities = measurement_json(measurement, {one.name: one for one in memory.MEMORY.quantities})["quantities"]
+    return Record(case(), "ok", "", "native", quantities=quantities)
 
 
 def test_training_runs_are_paired_by_their_seed_and_censored_ones_count():
@@ -145,3 +211,93 @@ def test_runs_that_share_no_case_are_a_usage_error(runs):
 def test_runs_without_a_common_case_are_refused():
     with pytest.raises(UsageError, match="share no case"):
         compare([timed([1.0], "gru")], [timed([1.0], "lstm")], Tolerances())
+
+
+# What only one run has
+
+
+def stored(
+    folder: Path, records: list[Record], planned: list[Record] | None = None, suite: str = "a", **meta: Any
+) -> str:
+    """The name of a run that was to measure the cases of `planned`; suite: its hash."""
+    cases = [record.case for record in planned or records]
+    plan: Any = SimpleNamespace(name="own", cases=cases, resolved={}, hash=suite)
+    with RunFolder.create(folder, plan, {"machine": {}, "software": {}}, None, meta.get("argv", [])) as run:
+        for record in records:
+            run.append(record)
+    return run.path.name
+
+
+def gated(folder: Path, base: str, head: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, Any]]:
+    """The exit code, and what was told as JSON."""
+    code = cli.main(["gate", base, head, "--results", str(folder), "--json"], standalone_mode=False)
+    return code, json.loads(capsys.readouterr().out)
+
+
+def told(report: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Cell, verdict and reason of the rows without a number."""
+    found = [one for one in report["rows"] if one["quantity"] == "status"]
+    return [(one["case"].split()[1], one["verdict"], one["reason"]) for one in found]
+
+
+GRU, LSTM = timed([1.0] * 3, "gru"), timed([1.0] * 3, "lstm")
+SILENTLY = "in base, and missing in head, though the suite is the same"
+
+
+def test_a_case_that_a_finished_run_of_the_same_suite_lacks_is_a_regression(tmp_path, capsys):
+    code, report = gated(tmp_path, stored(tmp_path, [GRU, LSTM]), stored(tmp_path, [GRU]), capsys)
+    assert (code, told(report), report["removed"]) == (1, [("lstm", "regressed", SILENTLY)], [])
+
+
+def test_a_case_that_was_not_ok_in_base_is_no_loss(tmp_path, capsys):
+    base = stored(tmp_path, [GRU, timed([1.0], "lstm", "failed")])
+    code, report = gated(tmp_path, base, stored(tmp_path, [GRU]), capsys)
+    assert (code, told(report)) == (0, [("lstm", "not compared", "failed in base, and missing in head")])
+
+
+@pytest.mark.parametrize(("base", "code"), [([GRU], 0), ([GRU, LSTM], 1)], ids=["equivalent", "regressed"])
+def test_a_reader_who_has_had_enough_does_not_change_the_exit_code(tmp_path, base, code):
+    names = stored(tmp_path, base), stored(tmp_path, [GRU])
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "rnnbench", "gate", *names, "--results", str(tmp_path)]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=60)
+    os.close(writing)
+    assert done.returncode == code and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("suite", ["a", "b"], ids=["the same suite", "another suite"])
+def test_a_case_that_an_unfinished_run_still_has_to_measure_is_not_compared(tmp_path, capsys, suite):
+    head = stored(tmp_path, [GRU], planned=[GRU, LSTM], suite=suite)
+    code, report = gated(tmp_path, stored(tmp_path, [GRU, LSTM]), head, capsys)
+    reason = "in base, and planned in head, whose run is not finished"
+    assert (code, told(report), report["removed"]) == (0, [("lstm", "not compared", reason)], [])
+    [note] = [note for note in report["notes"] if "not finished" in note]
+    assert note.startswith(f"{head} is not finished: 1 of its 2 cases")
+    code, report = gated(tmp_path, head, stored(tmp_path, [GRU, LSTM], suite=suite), capsys)
+    assert (code, told(report)) == (0, [("lstm", "not compared", "in head, and base has no record of it")])
+    assert report["new"] == []
+
+
+def test_a_case_that_was_left_out_by_hand_is_not_compared(tmp_path, capsys):
+    head = stored(tmp_path, [GRU], argv=["rnnbench", "run", "own.yaml", "--only=cell=gru"])
+    code, report = gated(tmp_path, stored(tmp_path, [GRU, LSTM]), head, capsys)
+    reason = "in base, and left out of head by `--only`"
+    assert (code, told(report)) == (0, [("lstm", "not compared", reason)])
+
+
+def test_a_case_that_another_suite_does_not_ask_for_is_named_as_such(tmp_path, capsys):
+    code, report = gated(tmp_path, stored(tmp_path, [GRU, LSTM]), stored(tmp_path, [GRU], suite="b"), capsys)
+    assert (code, told(report)) == (0, [])
+    assert report["removed"] == ["throughput lstm torch/auto cpu T=64"]
+
+
+def test_replicates_that_head_lacks_are_told(tmp_path, capsys):
+    runs = [trained(100, seed) for seed in range(4)]
+    base = stored(tmp_path, runs)
+    code, report = gated(tmp_path, base, stored(tmp_path, runs[:2]), capsys)
+    assert (code, told(report)) == (1, [("gru", "regressed", f"{SILENTLY} (replicates 2, 3)")])
+    code, report = gated(tmp_path, base, stored(tmp_path, runs[:3], suite="b"), capsys)
+    assert (code, told(report)) == (0, [("gru", "not compared", "only in base (replicate 3)")])
+    code, report = gated(tmp_path, stored(tmp_path, runs[:2]), stored(tmp_path, runs[2:], suite="b"), capsys)
+    assert (code, told(report)) == (0, [("gru", "not compared", "only in base (replicates 0, 1)")])

@@ -74,6 +74,19 @@ def test_the_working_tree_is_copied_with_what_is_not_committed(project, reposito
     assert repository.working_tree().identity != dirty.identity
 
 
+def test_a_file_whose_name_is_no_unicode_is_copied(project, repository):
+    name = b"caf\xe9.txt"
+    try:
+        (project.folder / os.fsdecode(name)).write_text("latin-1")
+    except OSError:
+        pytest.skip("the file system takes Unicode only")
+    dirty = repository.working_tree()
+    assert dirty.dirty
+    with Workspace(repository) as workspace:
+        folder = workspace.checkout("head", dirty)
+        assert (folder / os.fsdecode(name)).read_text() == "latin-1"
+
+
 def test_hooks_do_not_run_and_do_not_misguide(project, repository, monkeypatch):
     """A gate that git's own pre-push hook starts gets GIT_DIR and GIT_INDEX_FILE, which mean another repository."""
     hook = project.folder / ".git" / "hooks" / "post-checkout"

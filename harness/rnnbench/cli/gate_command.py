@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 import signal
 import sys
 import time
-from collections.abc import Sequence
+import traceback
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,11 +17,23 @@ import click
 
 from rnnbench.cli.plugins import plugin_option
 from rnnbench.cli.runs import load_runs, results_option
-from rnnbench.errors import UsageError
+from rnnbench.errors import RnnbenchError, UsageError
 
 if TYPE_CHECKING:
     from rnnbench.cli.runs import LoadedRuns
     from rnnbench.gate import Gate, Report, Request, Tolerances
+
+
+@contextlib.contextmanager
+def _bugs_apart() -> Iterator[None]:
+    """End with 2 at an exception nobody expected: Python's own exit code, 1, would say that something regressed."""
+    try:
+        yield
+    except (RnnbenchError, click.ClickException, click.Abort, click.exceptions.Exit):
+        raise
+    except Exception:
+        traceback.print_exc()
+        click.get_current_context().exit(2)
 
 
 @click.command("gate")
@@ -47,6 +62,7 @@ if TYPE_CHECKING:
     "--markdown", type=click.Path(path_type=Path, dir_okay=False), help="Also write a summary for the CI page."
 )
 @results_option
+@_bugs_apart()
 def command(
     what: Sequence[str],
     base: str | None,
@@ -87,9 +103,10 @@ def command(
         report = _measured(request, limits, budget, max_pairs, resume)
     else:
         raise UsageError(f"give one suite or two runs, found {len(what)} arguments: {' '.join(what)}")
-    click.echo(to_json(report) if as_json else _text(report), nl=False)
+    text = to_json(report) if as_json else _text(report)
     if markdown:
         _write(markdown, as_markdown(report))
+    _print(text)
     click.get_current_context().exit(130 if not report.complete else int(report.regressed and not aa))
 
 
@@ -122,16 +139,26 @@ def _refuse(options: dict[str, object]) -> None:
 
 def _stored(a: str, b: str, results: Path, tolerances: Tolerances) -> Report:
     from rnnbench.gate import Report
-    from rnnbench.gate.stored import WEAKER, compare
+    from rnnbench.gate.stored import WEAKER, Asked, compare
 
     base, head = load_runs([a], results), load_runs([b], results)
-    matching, rows = compare(base.records, head.records, tolerances)
-    click.echo(f"warning: {WEAKER}", err=True)
-    notes = [*matching.notes, WEAKER]
+    asked = Asked.of(base.runs[0].meta, head.runs[0].meta)
+    matching, rows = compare(base.records, head.records, tolerances, asked)
+    warnings = [WEAKER, *_unfinished(a, base), *_unfinished(b, head)]
     if set(base.environment) != set(head.environment):
-        click.echo(f"warning: {_environments(base, head)}", err=True)
-        notes.append(_environments(base, head))
-    return Report(head.title, a, b, rows, matching.new, matching.removed, notes)
+        warnings.append(_environments(base, head))
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)
+    return Report(head.title, a, b, rows, matching.new, matching.removed, [*matching.notes, *warnings])
+
+
+def _unfinished(name: str, run: LoadedRuns) -> Iterator[str]:
+    """That a run was interrupted, or is still going on."""
+    planned = set(run.runs[0].meta["cases"])
+    left = planned - {record.case.id for record in run.records if record.complete}
+    if left:
+        told = f"{len(left)} of its {len(planned)} cases are not measured, or not to the end"
+        yield f"{name} is not finished: {told}. Go on with it by `rnnbench run SUITE --resume {name}`."
 
 
 def _environments(base: LoadedRuns, head: LoadedRuns) -> str:
@@ -239,6 +266,14 @@ def _text(report: Report) -> str:
     if not sys.stdout.isatty():
         return as_text(report)
     return as_text(report, text.coloured, shutil.get_terminal_size().columns)
+
+
+def _print(text: str) -> None:
+    """The exit code stays what it is where the reader, `head` say, has had enough."""
+    try:
+        click.echo(text, nl=False)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _write(path: Path, content: str) -> None:

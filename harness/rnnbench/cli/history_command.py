@@ -12,7 +12,7 @@ from rnnbench.cli.runs import results_option
 
 @click.command("history")
 @click.argument("suite", required=False)
-@click.option("--since", metavar="REV", help="Only this revision and what came after it; of a side branch, from where it began.")
+@click.option("--since", metavar="REV", help="Only this revision, or where its branch began, and what came after.")
 @results_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with every change's case and interval.")
 def command(suite: str | None, since: str | None, results: Path, as_json: bool) -> None:

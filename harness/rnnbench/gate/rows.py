@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from statistics import median
 from typing import Any, Literal
 
 from rnnbench.errors import UsageError, nearest
-from rnnbench.gate.decision import Difference, Judgement, Schedule, judge
+from rnnbench.gate.decision import Difference, Judgement, Schedule, benjamini_hochberg, judge, sequential_p
 from rnnbench.gate.subjects import Subject
 
 Kind = Literal["paired", "exact", "status"]
@@ -23,6 +23,9 @@ Numbers = Mapping[str, Mapping[str, Any]]
 TOLERANCE = 0.03
 TOLERANCES = {"*.first_call": 0.2}
 """Wider by default: a first call compiles, loads and allocates, once a process."""
+
+DIRECTIONS = ("lower", "higher")
+"""What `better` can be, but `none`."""
 
 SAME = 1e-9
 """Log-ratios that differ by less are two views of one number, tokens per second and seconds say."""
@@ -95,7 +98,7 @@ class Row:
 
 @dataclass
 class Series:
-    """One quantity of one subject over its pairs."""
+    """One quantity of one subject over the pairs in which both sides have it; pairs: which those are."""
 
     subject: Subject
     implementation: str
@@ -107,6 +110,7 @@ class Series:
     differences: list[Difference]
     exact: bool
     in_turns: int
+    pairs: list[int]
     also: list[str] = field(default_factory=list)
 
     @property
@@ -116,8 +120,27 @@ class Series:
 
     @property
     def passive(self) -> bool:
-        """Seconds of a training run ride along: the throughput probe answers that question for a hundredth."""
-        return self.subject.replicates is not None and self.unit == "s"
+        """Whether it only rides along."""
+        return _rides_along(self.subject, self.unit)
+
+
+@dataclass(frozen=True)
+class Lack:
+    """A quantity that head lacks in some pair in which base has it. there: of each pair, whether base has it, and
+    whether head has it.
+    """
+
+    subject: Subject
+    implementation: str
+    quantity: str
+    unit: str
+    better: str
+    there: list[tuple[bool, bool]]
+
+    @property
+    def differences(self) -> list[Difference]:
+        """1 where only base has it, −1 where only head has it: their ranks are equal, which makes it a sign test."""
+        return [Difference(base - head, base - head) for base, head in self.there]
 
 
 def rows(
@@ -127,33 +150,38 @@ def rows(
     intervals: bool = True,
 ) -> list[Row]:
     """Judge everything. evidence: subject, implementation and the numbers of each pair (base, head)."""
+    evidence = list(evidence)
     found = [one for subject, name, pairs in evidence for one in series(subject, name, pairs)]
+    missed = [one for subject, name, pairs in evidence for one in lacks(subject, name, pairs)]
     noisy = [one for one in found if not (one.exact and one.constant)]
     limits = [tolerances.of([one.quantity, *one.also]) for one in noisy]
     judgements = judge([one.differences for one in noisy], limits, Schedule(max(1, len(noisy)), max_pairs), intervals)
     judged = {id(one): judgement for one, judgement in zip(noisy, judgements, strict=True)}
-    return [_row(one, judged.get(id(one)), tolerances) for one in found]
+    return [*_lacking(missed, max_pairs), *(_row(one, judged.get(id(one)), tolerances) for one in found)]
 
 
 def series(subject: Subject, implementation: str, pairs: Sequence[tuple[Numbers, Numbers]]) -> list[Series]:
-    """The quantities that every process of a subject reported, each number once, whatever its views."""
+    """The quantities of a subject, each over the pairs in which both sides have it, and each number once, whatever its
+    views.
+    """
     kept: list[Series] = []
-    names = [name for name in pairs[0][0] if all(name in side for pair in pairs for side in pair)] if pairs else []
-    for name in names:
-        entry = pairs[0][1][name]
-        if entry["better"] not in ("lower", "higher") and not entry["exact"]:
-            continue  # no direction, so nothing that could be worse
+    for name in _names(pairs):
+        common = [number for number, pair in enumerate(pairs) if all(name in side for side in pair)]
+        if not common:
+            continue
+        base, head = ([pairs[number][side][name] for number in common] for side in (0, 1))
         one = Series(
             subject,
             implementation,
             name,
-            entry["unit"],
-            entry["better"],
-            [base[name]["value"] for base, _ in pairs],
-            [head[name]["value"] for _, head in pairs],
-            [difference(base[name], head[name]) for base, head in pairs],
-            entry["exact"],
-            sum("ratio" in head[name] for _, head in pairs),
+            head[0]["unit"],
+            head[0]["better"],
+            [entry["value"] for entry in base],
+            [entry["value"] for entry in head],
+            list(map(difference, base, head)),
+            head[0]["exact"],
+            sum("ratio" in entry for entry in head),
+            common,
         )
         twin = next((other for other in kept if _same(one, other)), None)
         if twin is None:
@@ -161,6 +189,21 @@ def series(subject: Subject, implementation: str, pairs: Sequence[tuple[Numbers,
         else:
             twin.also.append(name)
     return kept
+
+
+def lacks(subject: Subject, implementation: str, pairs: Sequence[tuple[Numbers, Numbers]]) -> Iterator[Lack]:
+    """The quantities that base has and head lacks, in some pair at least."""
+    for name in _names(pairs):
+        there = [(name in base, name in head) for base, head in pairs]
+        if (True, False) in there:
+            entry = pairs[there.index((True, False))][0][name]
+            yield Lack(subject, implementation, name, entry["unit"], entry["better"], there)
+
+
+def _names(pairs: Sequence[tuple[Numbers, Numbers]]) -> list[str]:
+    """Every quantity of any process, but those that have no direction, so that nothing could be worse."""
+    found = {name: entry for pair in pairs for side in pair for name, entry in side.items()}
+    return [name for name, entry in found.items() if entry["better"] in DIRECTIONS or entry["exact"]]
 
 
 def difference(base: Mapping[str, Any], head: Mapping[str, Any]) -> Difference:
@@ -181,18 +224,44 @@ def difference(base: Mapping[str, Any], head: Mapping[str, Any]) -> Difference:
 def settled(rows: Sequence[Row], max_pairs: int) -> bool:
     """Whether no further pair would change anything about the rows of one subject."""
     return all(
-        row.passive or row.judgement is None or row.verdict != "inconclusive" or not row.judgement.promising(max_pairs)
+        row.passive
+        or row.verdict != "inconclusive"
+        or not (row.judgement is None or row.judgement.promising(max_pairs))
         for row in rows
     )
 
 
 def _same(one: Series, other: Series) -> bool:
-    if one.exact or other.exact:
+    if one.exact or other.exact or one.pairs != other.pairs:
         return False
     pairs = zip(one.differences, other.differences, strict=True)
     return any(d.low for d in one.differences) and all(
         a.exact and b.exact and abs(a.low - b.low) < SAME for a, b in pairs
     )
+
+
+def _rides_along(subject: Subject, unit: str) -> bool:
+    """Seconds of a training run do: the throughput probe answers that question for a hundredth."""
+    return subject.replicates is not None and unit == "s"
+
+
+def _lacking(found: Sequence[Lack], max_pairs: int) -> list[Row]:
+    """A row for each quantity that head lacks: probes leave a number out when it is at its worst."""
+    looks = Schedule(max(1, len(found)), max_pairs).alarm_looks
+    clear = benjamini_hochberg([sequential_p(one.differences, looks) for one in found])
+    return [_lack_row(one, oftener) for one, oftener in zip(found, clear, strict=True)]
+
+
+def _lack_row(one: Lack, clear: bool) -> Row:
+    """clear: whether one side lacks it more often than chance would have it."""
+    count, base, head = len(one.there), sum(base for base, _ in one.there), sum(head for _, head in one.there)
+    gone = base == count and head == 0
+    verdict: Verdict = "inconclusive"
+    if gone or (clear and base > head):
+        verdict = "regressed" if one.better in DIRECTIONS else "changed"
+    reason = f"measured in base in {base} of {count} pairs, in head in {head} of {count}"
+    row = _status(one.subject, one.implementation, one.quantity, verdict, reason)
+    return replace(row, passive=_rides_along(one.subject, one.unit))
 
 
 def _row(one: Series, judgement: Judgement | None, tolerances: Tolerances) -> Row:
@@ -226,7 +295,7 @@ def _exact(base: float, head: float, one: Series, tolerance: float | None) -> Ve
     """Exact numbers are the same, or not; a tolerance counts only where it was given for this quantity."""
     if base == head or (tolerance is not None and abs(head - base) <= tolerance * abs(base)):
         return "equivalent"
-    if one.better not in ("lower", "higher"):
+    if one.better not in DIRECTIONS:
         return "changed"
     return "regressed" if (head > base) == (one.better == "lower") else "improved"
 
@@ -275,9 +344,9 @@ def standing(
 SILENT = "in base, and missing in head, though the suite is the same"
 
 
-def missing(labels: Iterable[str], reason: str = SILENT) -> list[Row]:
-    """Rows for cases that head has no longer, although its suite asks for them."""
-    return [Row("", label, "", "status", "status", "regressed", reason=reason) for label in labels]
+def missing(labels: Iterable[str], reason: str = SILENT, verdict: Verdict = "regressed") -> list[Row]:
+    """Rows for cases that only one side has; regressed: head has them no longer, although its suite asks for them."""
+    return [Row("", label, "", "status", "status", verdict, reason=reason) for label in labels]
 
 
 def implementations(base: Mapping[str, Any], head: Mapping[str, Any]) -> str:

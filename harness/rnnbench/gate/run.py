@@ -96,7 +96,7 @@ class Gate:
         count = len(self.sampler.pairs(subject))
         if not self._running(subject) or self._failed(subject) is not None or count >= self.max_pairs:
             return False
-        own = [row for row in self._rows if row.subject == subject.id and row.kind != "status"]
+        own = [row for row in self._rows if row.subject == subject.id]
         if self.everything or count < 2:  # one pair does not tell whether a number is exact
             return True
         noisy = [row for row in own if row.judgement is not None]

@@ -273,12 +273,24 @@ def _told(outcome: Outcome) -> dict[str, Any]:
     if outcome.status != "ok":
         return {"status": outcome.status, "reason": outcome.reason, "quantities": {}}
     result = outcome.result
+    if problem := _not_finite(result.get("quantities", {})):
+        return {"status": "failed", "reason": problem, "quantities": {}}
     quantities = {
         name: {key: entry.get(key) for key in ("value", "unit", "better", "bound")} | {"exact": _exact(entry)}
         for name, entry in result.get("quantities", {}).items()
     }
     quantities |= _exact_details(result.get("details", {}))
     return {"status": result["status"], "reason": result["reason"], "quantities": quantities}
+
+
+def _not_finite(quantities: Mapping[str, Mapping[str, Any]]) -> str:
+    """Which number is NaN or infinite, empty where none is. A run keeps no such record either, and calls it failed."""
+    for name, entry in quantities.items():
+        numbers = (entry.get("value"), entry.get("low"), entry.get("high"), *(entry.get("samples") or ()))
+        wrong = [number for number in numbers if isinstance(number, float) and not math.isfinite(number)]
+        if wrong:
+            return f"{name} is {wrong[0]}, and only finite numbers can be kept; leave it out and say so in a note"
+    return ""
 
 
 def _compare(quantities: Mapping[str, dict[str, Any]], base: Mapping[str, Any], head: Mapping[str, Any]) -> None:

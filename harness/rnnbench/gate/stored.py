@@ -2,7 +2,8 @@
 
 Whatever the machine did between the two runs is in the difference, and nobody can take it out again. Noisy numbers are
 judged by Welch's t-test (1947) on the logarithms of the process medians, degrees of freedom rounded down, and need two
-processes a side; training runs are paired by replicate; exact numbers and statuses as in any gate.
+processes a side; training runs are paired by replicate; exact numbers and statuses as in any gate. What base has and
+head has not is a regression only where head was asked for it and has come to its end.
 """
 
 from __future__ import annotations
@@ -10,15 +11,15 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from statistics import fmean, variance
 from typing import Any
 
 from rnnbench.case import Case
 from rnnbench.errors import UsageError
-from rnnbench.gate.decision import ALARM, FIRST_LOOK, MISS, Judgement, Verdict, benjamini_hochberg, relative
-from rnnbench.gate.rows import Numbers, Row, Tolerances, rows, standing
-from rnnbench.gate.subjects import Entry, Matching, Subject, match
+from rnnbench.gate.decision import ALARM, FIRST_LOOK, MISS, Judgement, benjamini_hochberg, relative
+from rnnbench.gate.rows import SILENT, Numbers, Row, Tolerances, Verdict, missing, rows, standing
+from rnnbench.gate.subjects import REPLICATE, Entry, Matching, Subject, label, match
 from rnnbench.record import Record
 from rnnbench.statistics import student_t_cdf, student_t_quantile
 
@@ -27,18 +28,53 @@ WEAKER = (
     "`rnnbench gate SUITE --base REV` measures both in turn."
 )
 
+ONLY_BASE = "only in base"
 
-def compare(base: Sequence[Record], head: Sequence[Record], tolerances: Tolerances) -> tuple[Matching, list[Row]]:
-    """Judge head against base. Raises UsageError where they share no case."""
+
+@dataclass(frozen=True)
+class Asked:
+    """What head's run was to measure. same: by the suite of base. planned: ids of its cases. only: whether `--only`
+    kept others out.
+    """
+
+    same: bool = False
+    planned: frozenset[str] = frozenset()
+    only: bool = False
+
+    @classmethod
+    def of(cls, base: Mapping[str, Any], head: Mapping[str, Any]) -> Asked:
+        """From the `run.json` of both."""
+        only = any(word.partition("=")[0] == "--only" for word in head.get("argv", ()))
+        return cls(base["suite_hash"] == head["suite_hash"], frozenset(head["cases"]), only)
+
+    def absence(self, record: Record) -> tuple[Verdict, str]:
+        """What it means that head has no record of a case of base, and why it has none."""
+        if record.case.id in self.planned:
+            return "not compared", "in base, and planned in head, whose run is not finished"
+        if not self.same:
+            return "not compared", ONLY_BASE
+        if self.only:
+            return "not compared", "in base, and left out of head by `--only`"
+        return ("regressed", SILENT) if record.ok else ("not compared", f"{record.status} in base, and missing in head")
+
+
+def compare(
+    base: Sequence[Record], head: Sequence[Record], tolerances: Tolerances, asked: Asked | None = None
+) -> tuple[Matching, list[Row]]:
+    """Judge head against base. What stays in `new` and `removed` is of different suites; of the same, there are rows.
+
+    Raises UsageError where they share no case.
+    """
     matching = match(_entries(base), _entries(head))
     if not matching.subjects:
         raise UsageError("the two runs share no case, so there is nothing to compare. Name two runs of one suite.")
-    found: list[Row] = []
+    paired = _paired(matching, base, head)
+    matching, found = _unmatched(matching, paired, base, asked or Asked())
     evidence = []
     processes: dict[tuple[str, str], tuple[list[float], list[float]]] = {}
-    for subject, pairs in _paired(matching, base, head):
-        bad = next(((a, b) for a, b in pairs if not (a.ok and b.ok)), pairs[0])
-        found += standing(subject, _resolution(bad[0]), _resolution(bad[1]), None)
+    for subject, pairs in paired:
+        a, b = min(pairs, key=_urgency)
+        found += standing(subject, _resolution(a), _resolution(b), None)
         good = [(a, b) for a, b in pairs if a.ok and b.ok]
         if good:
             name = " → ".join(dict.fromkeys((good[0][0].implementation, good[0][1].implementation)))
@@ -56,7 +92,7 @@ def _entries(records: Sequence[Record]) -> list[Entry]:
 def _paired(
     matching: Matching, base: Sequence[Record], head: Sequence[Record]
 ) -> list[tuple[Subject, list[tuple[Record, Record]]]]:
-    """The records of each subject, replicate by replicate."""
+    """The records of each subject, replicate by replicate, where both have one."""
     sides = []
     for records in (base, head):
         own: dict[str, list[Record]] = defaultdict(list)
@@ -66,7 +102,7 @@ def _paired(
     found = []
     for subject in matching.subjects:
         a, b = (
-            {record.case.settings.get("replicate"): record for record in side[_key(entry.case)]}
+            {record.case.settings.get(REPLICATE): record for record in side[_key(entry.case)]}
             for side, entry in zip(sides, (subject.base, subject.head), strict=True)
         )
         found.append((subject, [(a[key], b[key]) for key in a if key in b]))
@@ -75,7 +111,45 @@ def _paired(
 
 def _key(case: Case) -> str:
     """The id of the case without its replicate."""
-    return replace(case, settings={k: v for k, v in case.settings.items() if k != "replicate"}).id
+    return replace(case, settings={k: v for k, v in case.settings.items() if k != REPLICATE}).id
+
+
+def _unmatched(
+    matching: Matching,
+    paired: Sequence[tuple[Subject, Sequence[tuple[Record, Record]]]],
+    base: Sequence[Record],
+    asked: Asked,
+) -> tuple[Matching, list[Row]]:
+    """Rows for cases and replicates that only one side has, and the matching without those that have a row."""
+    met = {a.case.id for _, pairs in paired for a, _ in pairs}
+    shared = {_key(subject.base.case) for subject in matching.subjects}
+    groups: dict[tuple[str, Verdict, str], list[Case]] = defaultdict(list)
+    removed: dict[str, str] = {}
+    for record in base:
+        case, key = record.case, _key(record.case)
+        verdict, reason = asked.absence(record)
+        if case.id not in met and reason == ONLY_BASE and key not in shared:
+            removed[key] = label(case)
+        elif case.id not in met:
+            groups[key, verdict, reason].append(case)
+    found = [row for (_, verdict, reason), cases in groups.items() for row in _absent(cases, verdict, reason)]
+    if asked.same:
+        found += missing(matching.new, "in head, and base has no record of it", "not compared")
+    new = () if asked.same else matching.new
+    return replace(matching, new=new, removed=tuple(removed.values())), found
+
+
+def _absent(cases: Sequence[Case], verdict: Verdict, reason: str) -> list[Row]:
+    """The row of a case, or of some of its replicates."""
+    numbers = [str(case.settings[REPLICATE]) for case in cases if REPLICATE in case.settings]
+    which = f" (replicate{'s' * (len(numbers) > 1)} {', '.join(numbers)})" if numbers else ""
+    return missing([label(cases[0])], reason + which, verdict)
+
+
+def _urgency(pair: tuple[Record, Record]) -> int:
+    """Of a pair's statuses: what head has lost comes first, then what it has gained, then what neither has."""
+    a, b = pair
+    return [(True, False), (False, True), (False, False), (True, True)].index((a.ok, b.ok))
 
 
 def _resolution(record: Record) -> dict[str, Any]:
@@ -123,16 +197,22 @@ def _welch(base: Sequence[float], head: Sequence[float], row: Row) -> Judgement:
     a, b = ([sign * math.log(value) for value in side] for side in (base, head))
     centre, parts = fmean(b) - fmean(a), (variance(a) / len(a), variance(b) / len(b))
     error = math.sqrt(sum(parts))
-    if error == 0:
-        return replace(row.judgement, pairs=count, p=1.0, verdict="inconclusive")
-    freedom = max(1, int(sum(parts) ** 2 / (parts[0] ** 2 / (len(a) - 1) + parts[1] ** 2 / (len(b) - 1))))
+    spread = parts[0] ** 2 / (len(a) - 1) + parts[1] ** 2 / (len(b) - 1)
+    freedom = max(1, int(sum(parts) ** 2 / spread)) if spread else 1
     margin = student_t_quantile(0.975, freedom) * error
-    p = 2 * (1 - student_t_cdf(abs(centre) / error, freedom))
+    p = 2 * _beyond(abs(centre), error, freedom)
     room = math.log1p(tolerance) - abs(centre)
-    equal = room > 0 and 1 - student_t_cdf(room / error, freedom) <= MISS
-    verdict: Verdict = "equivalent" if equal else "inconclusive"
+    equal = room > 0 and _beyond(room, error, freedom) <= MISS
     low, high = relative(centre - margin), relative(centre + margin)
+    verdict = "equivalent" if equal else "inconclusive"
     return Judgement(verdict, count, relative(centre), low, high, p, tolerance, math.inf, None)
+
+
+def _beyond(distance: float, error: float, freedom: int) -> float:
+    """P(T ≥ distance / error); of processes that agree to the last digit, its limit."""
+    if error == 0:
+        return 0.0 if distance else 0.5
+    return 1 - student_t_cdf(distance / error, freedom)
 
 
 def _verdict(row: Row, test: Judgement, rejected: bool) -> Row:

@@ -83,7 +83,7 @@ class Repository:
             return Revision(f"working tree, clean at {head.commit[:7]}", head.commit, head.commit)
         state = hashlib.blake2b(digest_size=20)
         for path in self.files():
-            state.update(path.encode() + b"\0" + _content(self.top / path) + b"\0")
+            state.update(os.fsencode(path) + b"\0" + _content(self.top / path) + b"\0")
         label = f"working tree, with uncommitted changes on {head.commit[:7]}"
         return Revision(label, head.commit, state.hexdigest(), dirty=True)
 
