@@ -21,8 +21,9 @@ from rnnbench.backend import Compiled
 from rnnbench.case import Case
 from rnnbench.cli import cli
 from rnnbench.errors import UsageError
-from rnnbench.gate.rows import Row, Tolerances
+from rnnbench.gate.rows import Row
 from rnnbench.gate.stored import compare
+from rnnbench.gate.tolerances import Tolerances
 from rnnbench.probes import memory
 from rnnbench.record import Record
 from rnnbench.store import RunFolder

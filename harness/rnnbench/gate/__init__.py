@@ -11,11 +11,12 @@ pairs, `decision` judges them, `rows` and `report` say it, `run.Gate` goes throu
 """
 
 from rnnbench.gate.report import Report
-from rnnbench.gate.rows import Row, Tolerances
+from rnnbench.gate.rows import Row
 from rnnbench.gate.run import Gate
 from rnnbench.gate.sampling import Sampler
 from rnnbench.gate.setup import Request, plan_sides, prepare_sides, repository_of
 from rnnbench.gate.state import State
+from rnnbench.gate.tolerances import Tolerances
 from rnnbench.gate.worktrees import Workspace
 
 __all__ = [

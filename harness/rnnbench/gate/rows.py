@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
 from statistics import median
 from typing import Any, Literal
 
-from rnnbench.errors import UsageError, nearest
 from rnnbench.gate.decision import Difference, Judgement, Schedule, benjamini_hochberg, judge, sequential_p
 from rnnbench.gate.subjects import Subject
+from rnnbench.gate.tolerances import Tolerances
 
 Kind = Literal["paired", "exact", "status"]
 Verdict = Literal["regressed", "improved", "equivalent", "inconclusive", "changed", "not compared"]
@@ -20,55 +19,11 @@ Verdict = Literal["regressed", "improved", "equivalent", "inconclusive", "change
 Numbers = Mapping[str, Mapping[str, Any]]
 """Quantity -> {value, unit, better, bound, exact}: what one process found."""
 
-TOLERANCE = 0.03
-TOLERANCES = {"*.first_call": 0.2}
-"""Wider by default: a first call compiles, loads and allocates, once a process."""
-
 DIRECTIONS = ("lower", "higher")
 """What `better` can be, but `none`."""
 
 SAME = 1e-9
 """Log-ratios that differ by less are two views of one number, tokens per second and seconds say."""
-
-
-@dataclass(frozen=True)
-class Tolerances:
-    """Relative change that does not matter, by quantity.
-
-    given: patterns of names -> what the user asked for. floors: what this machine showed between equal revisions.
-    """
-
-    default: float = TOLERANCE
-    given: Mapping[str, float] = field(default_factory=dict)
-    floors: Mapping[str, float] = field(default_factory=dict)
-
-    def of(self, names: Sequence[str]) -> float:
-        """Of a quantity and its other views: the strictest one asked for, and never below the floor."""
-        return max(self.wanted(names), self.floor(names))
-
-    def wanted(self, names: Sequence[str]) -> float:
-        """The strictest one asked for, else the default."""
-        asked = [limit for pattern, limit in self.given.items() if any(fnmatchcase(name, pattern) for name in names)]
-        shipped = [limit for pattern, limit in TOLERANCES.items() if fnmatchcase(names[0], pattern)]
-        return min(asked, default=max([self.default, *shipped]))
-
-    def floor(self, names: Sequence[str]) -> float:
-        """What the machine cannot tell from nothing; 0 where that was not measured."""
-        return max((self.floors[name] for name in names if name in self.floors), default=0.0)
-
-    def asked(self, name: str) -> float | None:
-        """What the user asked for this very quantity; exact numbers have no other tolerance."""
-        return next((limit for pattern, limit in self.given.items() if fnmatchcase(name, pattern)), None)
-
-    def check(self, quantities: Iterable[str]) -> None:
-        """Raises UsageError for a pattern that fits no quantity."""
-        names = list(quantities)
-        for pattern in self.given:
-            if not any(fnmatchcase(name, pattern) for name in names):
-                raise UsageError(
-                    f"--tolerance {pattern}=...: no probe of the suite measures that; there are "
-                    f"{', '.join(names)}.{nearest(pattern, names)}"
-                )
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ from statistics import median
 from typing import Any
 
 from rnnbench.gate.decision import Schedule
-from rnnbench.gate.rows import Numbers, Row, Tolerances, implementations, missing, rows, settled, standing
+from rnnbench.gate.rows import Numbers, Row, implementations, missing, rows, settled, standing
 from rnnbench.gate.sampling import SIDES, Sampler
 from rnnbench.gate.subjects import Matching, Subject
+from rnnbench.gate.tolerances import Tolerances
 
 
 @dataclass

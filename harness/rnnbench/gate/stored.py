@@ -18,8 +18,9 @@ from typing import Any
 from rnnbench.case import Case
 from rnnbench.errors import UsageError
 from rnnbench.gate.decision import ALARM, FIRST_LOOK, MISS, Judgement, benjamini_hochberg, relative
-from rnnbench.gate.rows import SILENT, Numbers, Row, Tolerances, Verdict, missing, rows, standing
+from rnnbench.gate.rows import SILENT, Numbers, Row, Verdict, missing, rows, standing
 from rnnbench.gate.subjects import REPLICATE, Entry, Matching, Subject, label, match
+from rnnbench.gate.tolerances import Tolerances
 from rnnbench.record import Record
 from rnnbench.statistics import student_t_cdf, student_t_quantile
 
