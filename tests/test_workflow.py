@@ -423,6 +423,11 @@ def test_nothing_is_overwritten_or_written_where_github_does_not_look(project):
     assert (odd.returncode, "without spaces" in odd.stderr) == (2, True)
 
 
+def test_the_script_installs_nothing_and_says_so(project):
+    refused = rnnbench("new", "workflow", SUITE, "--shell", "--install", "pip install x", cwd=project.folder)
+    assert refused.returncode == 2 and "leave it out with --shell" in refused.stderr
+
+
 @pytest.mark.parametrize(
     ("text", "install"),
     [

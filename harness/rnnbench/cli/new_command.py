@@ -41,6 +41,8 @@ def workflow(suite: Path, shell: bool, install: str | None, force: bool) -> None
 
     To be called at the root of the repository. SUITE is by default suites/smoke.yaml.
     """
+    if shell and install:
+        raise UsageError("--install: the script installs nothing, whoever calls it has; leave it out with --shell")
     name = suite.as_posix()
     if not re.fullmatch(r"[\w.][\w./-]*", name) or ".." in suite.parts:
         raise UsageError(
