@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from report_records import entry, record, training
+from report_records import entry, record, timing, training
 from rnnbench.record import Record
 from rnnbench.report.html import views
 from rnnbench.report.html.sections import sections
@@ -17,6 +17,7 @@ from rnnbench.report.learned import longest_solved
 from rnnbench.report.learning_findings import capacity, gaps, lengths, optimizers, profile, recall, training_share
 from rnnbench.report.plots import write_plots
 from rnnbench.report.profiles import profiles
+from rnnbench.report.runs import Run, lettered
 from rnnbench.report.series import panels
 from rnnbench.report.table import Table, build
 from rnnbench.report.text import block_scale, entry_text
@@ -226,6 +227,14 @@ def test_the_profile_is_drawn_in_pictures_and_on_the_page(tmp_path: Path) -> Non
     assert list(zip(line.x, line.y, strict=True)) == [(1, 0.25), (2, 0.25), (2, 0.5), (5, 0.5)]
     (learning,) = [section for section in sections(grouped) if section.topic.id == "learning"]
     assert "performance profile" in [one.label for one in learning.views]
+
+
+def test_a_page_of_several_runs_has_the_profile_of_the_one_that_trained() -> None:
+    """Two that trained on the same problems are two places of each, and no profile is of both."""
+    trained, timed = Run(spans(PROBLEMS)), Run([timing(1e-6)])
+    for runs, count in (([trained, timed], 1), ([trained, trained], 0)):
+        grouped = panels([record for run in lettered(runs) for record in run.records])
+        assert len(list(views.of_profiles(grouped))) == count
 
 
 # --- Overfitting and other lengths -----------------------------------------------------------------------------------

@@ -149,14 +149,18 @@ def of_losses(panels: Sequence[Panel], names: Sequence[str]) -> Iterator[View]:
 
 
 def of_profiles(panels: Sequence[Panel]) -> Iterator[View]:
-    """The performance profile of one run: share of all problems solved within τ times the steps of the best."""
-    found = [] if any(AXIS in panel.axes for panel in panels) else profiles(panels)
+    """The performance profile of the only run that trained: share of the problems solved within τ times the steps of
+    the best.
+    """
+    panels = [panel for panel in panels if STEPS in panel.quantities]
+    runs = {panel.constants.get(AXIS) for panel in panels}
+    found = [] if len(runs) > 1 or any(AXIS in panel.axes for panel in panels) else profiles(panels)
     lines = []
     for profile in found:
         factors, shares = stairs(profile, farthest(found))
         x = [x for one, after in pairwise(factors) for x in (one, after)]
         y = [share for share in shares[:-1] for _ in range(2)]  # flat up to the next factor, then straight up
-        place = next(place_of(panel, profile.series) for panel in panels if STEPS in panel.quantities)
+        place = place_of(panels[0], profile.series)
         lines.append(Line(place, str(profile.series.axes["cell"]), profile.series.program, x, y))
     if lines:
         x_title = "τ: steps to target over those of the best"
