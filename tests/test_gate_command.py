@@ -74,7 +74,9 @@ def test_a_number_that_is_not_finite_is_a_failure_with_a_report(project):
     assert done.returncode == 1, done.stderr
     status = rows(done)["status"]
     assert status["verdict"] == "regressed"
-    assert status["reason"].startswith("ok in base, in head failed: size.bytes is nan, and only finite numbers")
+    assert status["reason"].startswith(
+        "ok in base, in head failed: size.bytes.value is nan, a record holds finite numbers only"
+    )
 
 
 @pytest.mark.parametrize(

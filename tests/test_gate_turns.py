@@ -229,7 +229,8 @@ def spin(context):
         timed = measure(call, TimingSettings(budget=0.3))
     worst = rnnbench.Value(max(timed.samples), samples=timed.samples)
     rate = rnnbench.Value(1 / timed.median, samples=[1 / sample for sample in timed.samples])
-    cpu = rnnbench.Value(float(functools.reduce(lambda found, cpu: 100 * found + cpu + 1, os.sched_getaffinity(0), 0)))
+    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
+    cpu = rnnbench.Value(float(functools.reduce(lambda found, cpu: 1000 * found + cpu + 1, allowed, 0)))
     return rnnbench.Measurement({{"spin.time": timed.value(), "spin.rate": rate, "spin.worst": worst, "spin.cpu": cpu}})
 
 
@@ -332,7 +333,8 @@ def test_a_number_is_compared_sample_by_sample_only_where_it_is_the_median_of_sa
 def test_both_processes_of_a_pair_keep_to_one_cpu_and_pairs_change_it(spun):
     _, lines = spun
     cpus = {line["quantities"]["spin.cpu"]["value"] - 1 for line in lines}
-    assert cpus == os.sched_getaffinity(0)
+    pairs = {line["pair"] for line in lines}
+    assert cpus <= os.sched_getaffinity(0) and len(cpus) == min(len(os.sched_getaffinity(0)), len(pairs))
     by_pair = {(line["subject"], line["pair"]): set[float]() for line in lines}
     for line in lines:
         by_pair[line["subject"], line["pair"]].add(line["quantities"]["spin.cpu"]["value"])

@@ -22,7 +22,7 @@ pytest.importorskip("jinja2")
 pytest.importorskip("plotly")
 
 
-from report_records import entry, gradient, record, timing, training, whole_run
+from report_records import entry, gradient, memory, record, timing, training, whole_run
 from rnnbench.errors import UsageError
 from rnnbench.record import Record
 from rnnbench.report import compare
@@ -242,6 +242,13 @@ def test_the_cheapest_is_no_winner_where_the_next_one_is_not_told_apart() -> Non
         "At T=64 rnn (torch/native) and gru (torch/native) have the lowest train time per step, 2.00 µs and 2.10 µs, "
         "with no clear difference; lstm (torch/native) needs 3.0 times as much, 6.00 µs."
     )
+
+
+def test_numbers_without_intervals_are_told_apart_by_themselves() -> None:
+    made = [memory(size, cell=cell) for cell, size in (("rnn", 10e6), ("gru", 100e6), ("lstm", 300e6))]
+    assert "rnn (torch/native) has the lowest train peak memory" in leads.cost(panels(made))
+    near = [timing(cost, cell=cell, spread=0.1) for cell, cost in (("rnn", 2e-6), ("gru", 2.1e-6), ("lstm", 2.2e-6))]
+    assert "needs" not in leads.cost(panels(near))
 
 
 def test_a_bound_is_no_value_to_a_plot() -> None:

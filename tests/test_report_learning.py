@@ -83,7 +83,7 @@ def test_the_table_has_the_longest_length_with_its_bounds_explained() -> None:
     table = build(spans(SPANS))
     block = blocks(table)["longest_length_solved"]
     assert texts(block) == {"lstm": ["20"], "gru": [">40*"], "rnn": ["<10"]}
-    assert block.heads == ("of T=10, 20, 40",)
+    assert block.heads == ("longest T",) and block.caption.endswith("tried: 10, 20, 40")
     assert table.legend["<"].startswith("less than")
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any, Literal
 
-from rnnbench.gate.decision import Difference, Judgement, Schedule, benjamini_hochberg, judge, sequential_p
+from rnnbench.gate.decision import IDENTICAL, Difference, Judgement, Schedule, benjamini_hochberg, judge, sequential_p
 from rnnbench.gate.subjects import Subject
 from rnnbench.gate.tolerances import Tolerances
 
@@ -90,6 +90,7 @@ class Lack:
     quantity: str
     unit: str
     better: str
+    exact: bool
     there: list[tuple[bool, bool]]
 
     @property
@@ -103,8 +104,12 @@ def rows(
     tolerances: Tolerances,
     max_pairs: int,
     intervals: bool = True,
+    enough: int = IDENTICAL,
 ) -> list[Row]:
-    """Judge everything. evidence: subject, implementation and the numbers of each pair (base, head)."""
+    """Judge everything. evidence: subject, implementation and the numbers of each pair (base, head).
+
+    enough: pairs after which a number that head never has is taken to be gone.
+    """
     evidence = list(evidence)
     found = [one for subject, name, pairs in evidence for one in series(subject, name, pairs)]
     missed = [one for subject, name, pairs in evidence for one in lacks(subject, name, pairs)]
@@ -112,7 +117,7 @@ def rows(
     limits = [tolerances.of([one.quantity, *one.also]) for one in noisy]
     judgements = judge([one.differences for one in noisy], limits, Schedule(max(1, len(noisy)), max_pairs), intervals)
     judged = {id(one): judgement for one, judgement in zip(noisy, judgements, strict=True)}
-    return [*_lacking(missed, max_pairs), *(_row(one, judged.get(id(one)), tolerances) for one in found)]
+    return [*_lacking(missed, max_pairs, enough), *(_row(one, judged.get(id(one)), tolerances) for one in found)]
 
 
 def series(subject: Subject, implementation: str, pairs: Sequence[tuple[Numbers, Numbers]]) -> list[Series]:
@@ -152,7 +157,7 @@ def lacks(subject: Subject, implementation: str, pairs: Sequence[tuple[Numbers, 
         there = [(name in base, name in head) for base, head in pairs]
         if (True, False) in there:
             entry = pairs[there.index((True, False))][0][name]
-            yield Lack(subject, implementation, name, entry["unit"], entry["better"], there)
+            yield Lack(subject, implementation, name, entry["unit"], entry["better"], entry["exact"], there)
 
 
 def _names(pairs: Sequence[tuple[Numbers, Numbers]]) -> list[str]:
@@ -200,17 +205,17 @@ def _rides_along(subject: Subject, unit: str) -> bool:
     return subject.replicates is not None and unit == "s"
 
 
-def _lacking(found: Sequence[Lack], max_pairs: int) -> list[Row]:
+def _lacking(found: Sequence[Lack], max_pairs: int, enough: int) -> list[Row]:
     """A row for each quantity that head lacks: probes leave a number out when it is at its worst."""
     looks = Schedule(max(1, len(found)), max_pairs).alarm_looks
     clear = benjamini_hochberg([sequential_p(one.differences, looks) for one in found])
-    return [_lack_row(one, oftener) for one, oftener in zip(found, clear, strict=True)]
+    return [_lack_row(one, oftener, enough) for one, oftener in zip(found, clear, strict=True)]
 
 
-def _lack_row(one: Lack, clear: bool) -> Row:
+def _lack_row(one: Lack, clear: bool, enough: int) -> Row:
     """clear: whether one side lacks it more often than chance would have it."""
     count, base, head = len(one.there), sum(base for base, _ in one.there), sum(head for _, head in one.there)
-    gone = base == count and head == 0
+    gone = base == count >= (1 if one.exact else enough) and head == 0
     verdict: Verdict = "inconclusive"
     if gone or (clear and base > head):
         verdict = "regressed" if one.better in DIRECTIONS else "changed"

@@ -37,6 +37,7 @@ from rnnbench.gate.subjects import Subject
 from rnnbench.gate.turns import Seat, in_turns
 from rnnbench.isolation.forkserver import ForkServer, Running
 from rnnbench.seeds import seed_for
+from rnnbench.store.lines import problems
 from rnnbench.timing import LEAST_SAMPLES
 
 SIDES: tuple[Name, Name] = ("base", "head")
@@ -273,7 +274,7 @@ def _told(outcome: Outcome) -> dict[str, Any]:
     if outcome.status != "ok":
         return {"status": outcome.status, "reason": outcome.reason, "quantities": {}}
     result = outcome.result
-    if problem := _not_finite(result.get("quantities", {})):
+    if problem := next(problems(result.get("quantities", {}), ""), ""):  # a run keeps no such record either
         return {"status": "failed", "reason": problem, "quantities": {}}
     quantities = {
         name: {key: entry.get(key) for key in ("value", "unit", "better", "bound")} | {"exact": _exact(entry)}
@@ -281,16 +282,6 @@ def _told(outcome: Outcome) -> dict[str, Any]:
     }
     quantities |= _exact_details(result.get("details", {}))
     return {"status": result["status"], "reason": result["reason"], "quantities": quantities}
-
-
-def _not_finite(quantities: Mapping[str, Mapping[str, Any]]) -> str:
-    """Which number is NaN or infinite, empty where none is. A run keeps no such record either, and calls it failed."""
-    for name, entry in quantities.items():
-        numbers = (entry.get("value"), entry.get("low"), entry.get("high"), *(entry.get("samples") or ()))
-        wrong = [number for number in numbers if isinstance(number, float) and not math.isfinite(number)]
-        if wrong:
-            return f"{name} is {wrong[0]}, and only finite numbers can be kept; leave it out and say so in a note"
-    return ""
 
 
 def _compare(quantities: Mapping[str, dict[str, Any]], base: Mapping[str, Any], head: Mapping[str, Any]) -> None:

@@ -207,7 +207,8 @@ def _in_place(request: Request, workspace: Workspace) -> Prepared:
     if not suite.is_file():
         raise UsageError(f"there is no suite {request.suite}.")
     roots = tuple(source_roots(Path.cwd(), Path.cwd(), request.roots)) if request.roots else ()
-    identity = digest([_contents(suite), *(_contents(file) for root in roots for file in sorted(root.rglob("*.py")))])
+    files = [file for root in roots for file in sorted(root.rglob("*.py")) if file.is_file()]
+    identity = digest([_contents(suite), *map(_contents, files)])
     pythons: list[tuple[Name, str]] = [
         ("base", request.base_python or python_of(None)),
         ("head", request.head_python or python_of(None)),

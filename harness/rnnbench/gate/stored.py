@@ -82,7 +82,7 @@ def compare(
             evidence.append((subject, name, [(_numbers(a), _numbers(b)) for a, b in good]))
             if subject.replicates is None:
                 processes |= _processes(subject, *good[0])
-    judged = rows(evidence, tolerances, max_pairs=max(FIRST_LOOK, *(len(pairs) for *_, pairs in evidence), 0))
+    judged = rows(evidence, tolerances, max_pairs=max(FIRST_LOOK, *(len(pairs) for *_, pairs in evidence), 0), enough=1)
     return matching, [*found, *_unpaired(judged, processes)]
 
 

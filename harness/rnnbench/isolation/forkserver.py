@@ -159,7 +159,8 @@ class Running:
         fields = {"status": "crashed", "reason": self._lost, "result": {}}
         try:
             if self._launcher:
-                answer, output = self._launcher.finish(max(0.0, self.deadline - time.perf_counter()))
+                left = max(0.0, self.deadline - time.perf_counter())
+                answer, output = self._launcher.finish(left, self._timeout + _GRACE)
                 fields = json.loads(answer) | {"output": output.decode(errors="replace")}
         except LauncherLost as lost:
             self._discard()
@@ -226,9 +227,9 @@ class _Launcher:
         """Hand over a job; False when the launcher was gone before it could begin it."""
         return self._send(request) and self._receive(_GRACE, "starting a case") is not None
 
-    def finish(self, seconds: float) -> tuple[bytes, bytes]:
-        """Answer and output of the job that was begun."""
-        answer = self._receive(seconds, "waiting for a case")
+    def finish(self, left: float, seconds: float) -> tuple[bytes, bytes]:
+        """Answer and output of the job that was begun. left: seconds to wait still, of all that it has."""
+        answer = self._receive(left, f"waiting for a case for {seconds:.3g} s")
         output = None if answer is None else self._receive(_GRACE, "ending a case")
         if answer is None or output is None:
             raise LauncherLost(f"the process that started this case was lost: {self._ending()}")
@@ -261,7 +262,7 @@ class _Launcher:
             selector.register(self._from, selectors.EVENT_READ)
             # asked again without waiting: after Ctrl-Z and fg the time may be over although the answer is there
             if not (selector.select(None if seconds == float("inf") else seconds) or selector.select(0)):
-                raise LauncherLost(f"no sign of life while {doing}, in {seconds:.3g} s")
+                raise LauncherLost(f"no sign of life while {doing}")
         return frames.receive(self._from.fileno())
 
     def _ending(self) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rnnbench.record import Record
+from rnnbench.report.runs import untagged
 from rnnbench.report.table import Block, Entry, Table
 
 ENTRY_FIELDS = ("status", "value", "low", "high", "half_width", "bound", "count", "best", "note")
@@ -15,8 +16,9 @@ ENTRY_FIELDS = ("status", "value", "low", "high", "half_width", "bound", "count"
 def render(table: Table, records: Sequence[Record], environment: Mapping[str, Any] | None = None) -> str:
     """`{title, environment, header, blocks, problems, findings, records}`; numbers in SI units.
 
-    blocks: {probe, task, quantity, unit, better, caption, axes, seq_lens, rows: [{labels, entries}]}; an entry is null
-    where there is no case. records: as in `records.jsonl`, raw samples and curves included.
+    blocks: {probe, task, quantity, unit, better, caption, axes, head, seq_lens, rows: [{labels, entries}]}; an entry is
+    null where there is no case; head: what the only column is where it is no length. records: as in `records.jsonl`,
+    raw samples and curves included, each with the letter of its `run` where there are several.
     """
     data = {
         "title": table.title,
@@ -25,13 +27,18 @@ def render(table: Table, records: Sequence[Record], environment: Mapping[str, An
         "blocks": [_block(block) for block in table.blocks],
         "problems": table.problems,
         "findings": table.findings,
-        "records": [record.to_json() for record in records],
+        "records": [_record(record) for record in records],
     }
     return json.dumps(data, ensure_ascii=False, allow_nan=False) + "\n"
 
 
+def _record(record: Record) -> dict[str, Any]:
+    letter, stored = untagged(record)
+    return stored.to_json() | ({"run": letter} if letter else {})
+
+
 def _block(block: Block) -> dict[str, Any]:
-    names = ("probe", "task", "quantity", "unit", "better", "caption", "axes")
+    names = ("probe", "task", "quantity", "unit", "better", "caption", "axes", "head")
     rows = [{"labels": row.labels, "entries": [_entry(entry) for entry in row.entries]} for row in block.rows]
     return {name: getattr(block, name) for name in names} | {"seq_lens": block.columns, "rows": rows}
 

@@ -39,9 +39,8 @@ def derived(panel: Panel) -> Iterator[Derived]:
         rows = [(series, [longest_solved(series)]) for series in panel.series]
         if any(entry.value is not None for _, (entry,) in rows):
             tried = ", ".join(map(str, panel.lengths))
-            caption = "the longest T whose target the median seed reached"
-            head = f"of T={tried}"
-            yield Derived("longest_length_solved", "step", "higher", caption, panel.lengths[-1:], rows, head)
+            caption = f"the longest T whose target the median seed reached; tried: {tried}"
+            yield Derived("longest_length_solved", "step", "higher", caption, panel.lengths[-1:], rows, "longest T")
     for quantity in (CRITERION, STEPS) if panel.tried else ():
         if quantity in panel.quantities:
             yield _over_grid(panel, quantity)

@@ -60,6 +60,13 @@ def _tagged(record: Record, letter: str) -> Record:
     return replace(record, case=replace(record.case, settings=settings))
 
 
+def untagged(record: Record) -> tuple[str, Record]:
+    """The letter of its run, empty where there is one run, and the record as it is stored, with its own id."""
+    settings = dict(record.case.settings)
+    letter = settings.pop(AXIS, "")
+    return letter, replace(record, case=replace(record.case, settings=settings)) if letter else record
+
+
 def _letter(index: int) -> str:
     """A to Z, then AA, AB and so on."""
     rest, last = divmod(index, 26)

@@ -23,7 +23,7 @@ RUN = "run"
 """The setting that tells runs apart where a report has several, see `rnnbench.report.runs`."""
 TUNED, CRITERION = "lr", "best_validation_loss"
 """Where a probe reports the criterion, the tuned setting is chosen per group by the criterion's median."""
-COMPETING = frozenset({"cell", "implementation", "device", "environment"})
+COMPETING = frozenset({"cell", "implementation", "device"})
 """Axes along which rows may be ranked; rows that differ elsewhere (dtype, sizes, settings) solve different problems."""
 SHOWN_SETTINGS = ("optimizer", TUNED, "max_steps")
 """Settings worth a word in a caption even where they do not vary."""

@@ -26,7 +26,7 @@ def encode(record: Record) -> bytes:
     try:
         return json.dumps(data, allow_nan=False, separators=(",", ":")).encode() + b"\n"
     except (TypeError, ValueError, RecursionError) as error:
-        place = next(_problems(data, ""), str(error))
+        place = next(problems(data, ""), str(error))
         raise InvalidRecord(f"the record of {record.case.label} cannot be kept: {place}") from error
 
 
@@ -62,14 +62,14 @@ def _finite(curve: Mapping[str, Any]) -> dict[str, Any]:
     return {**curve, "y": ys}
 
 
-def _problems(value: Any, place: str) -> Iterator[str]:
-    """Where `value` is not strict JSON, and how."""
+def problems(value: Any, place: str) -> Iterator[str]:
+    """Where `value` is not what a record may hold, strict JSON without NaN and infinity, and how."""
     if isinstance(value, Mapping):
         for key, entry in value.items():
-            yield from _problems(entry, f"{place}.{key}" if place else str(key))
+            yield from problems(entry, f"{place}.{key}" if place else str(key))
     elif isinstance(value, list | tuple):
         for index, entry in enumerate(value):
-            yield from _problems(entry, f"{place}[{index}]")
+            yield from problems(entry, f"{place}[{index}]")
     elif isinstance(value, float):
         if not math.isfinite(value):
             yield f"{place} is {value}, a record holds finite numbers only; leave it out and say so in a note"

@@ -79,14 +79,21 @@ def _cheapest(found: Sequence[Found]) -> str:
     first, *others = found
     what = units.words(first.quantity)
     sentence = f"{first.series.name} has the lowest {what}, {first.text}"
-    if others and not findings.ratio_text(others[0].entry, first.entry):
+    if others and not _told_apart(others[0].entry, first.entry):
         second = others.pop(0)
         names, numbers = f"{first.series.name} and {second.series.name}", f"{first.text} and {second.text}"
         sentence = f"{names} have the lowest {what}, {numbers}, with no clear difference"
-    if others and first.value > 0:
+    if others and first.value > 0 and _told_apart(others[-1].entry, first.entry):
         ratio = units.factor(others[-1].value / first.value)
         sentence += f"; {others[-1].series.name} needs {ratio} times as much, {others[-1].text}"
     return sentence
+
+
+def _told_apart(high: Entry, low: Entry) -> bool:
+    """Whether the one is higher than the other: by their intervals, or as exact numbers where there are none."""
+    if high.low is None or low.high is None:
+        return high.number > low.number
+    return high.low > low.high
 
 
 def parallelism(panels: Sequence[Panel]) -> str:

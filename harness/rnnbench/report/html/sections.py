@@ -171,7 +171,8 @@ def _section(topic: Topic, panels: Sequence[Panel]) -> Section:
     }
     profiles = views.of_profiles(panels) if topic.id == "learning" else ()
     finding = topic.lead(panels)
-    kinds[topic.opens].sort(key=lambda view: not finding.startswith(view.group))  # first what the sentence speaks of
+    # first what the sentence speaks of, which begins with its task
+    kinds[topic.opens].sort(key=lambda view: not finding.startswith(f"{view.group}, "))
     shown = [*kinds.pop(topic.opens), *chain.from_iterable(kinds.values()), *profiles]
     return Section(topic, finding, shown, tables.of_quantities(panels, topic.columns))
 
