@@ -6,8 +6,8 @@ RNNBENCH_GATE_MINUTES, endless by default, how long they may take together; RNNB
 many seconds each may measure. What was found by then, or until Ctrl-C, is printed. RNNBENCH_GATE_SIMULATED, 300 by
 default, is the number of simulated gates.
 
-Found on two cores of a shared virtual machine in an hour, 23 gates of four rows (README.md has the others' numbers):
-0 of 48 false rows, 3 of 8 found at +3 %, 23 of 24 at +5 % (one was undecided when its time was over), 12 of 12 at
+Found on two cores of a shared virtual machine in an hour, 26 gates of four rows (README.md has the others' numbers):
+0 of 52 false rows, 9 of 12 found at +3 %, 27 of 28 at +5 % (one was undecided when its time was over), 12 of 12 at
 +10 %. Before the processes of a pair took turns, the ratios of 36 pairs spread by 15 % (gru) and 7 % (lstm), and no
 gate could tell +5 %; in turns by 1 %, with some stragglers.
 """
