@@ -90,10 +90,10 @@ def _cheapest(found: Sequence[Found]) -> str:
 
 
 def _told_apart(high: Entry, low: Entry) -> bool:
-    """Whether the one is higher than the other: by their intervals, or as exact numbers where there are none."""
+    """Whether the one is higher: as every other finding tells it, or as exact numbers where there are no intervals."""
     if high.low is None or low.high is None:
         return high.number > low.number
-    return high.low > low.high
+    return bool(findings.ratio_text(high, low))
 
 
 def parallelism(panels: Sequence[Panel]) -> str:
