@@ -45,7 +45,13 @@ def test_the_batch_of_saturation_and_what_a_parallel_scan_brings():
         "Tokens/s of forward by a parallel scan over step by step, each at its best batch: "
         "mingru 3.0 times (torch/associative_scan over torch/eager, T=64).",
     ]
-    unlike = ({"hidden_size": 1024}, {"verified": "none"}, {"backend": "jax"}, {"device": "cuda"}, {"seq_len": 128})
+    unlike: tuple[dict[str, Any], ...] = (
+        {"hidden_size": 1024},
+        {"verified": "none"},
+        {"backend": "jax"},
+        {"device": "cuda"},
+        {"seq_len": 128},
+    )
     for differs in unlike:
         alone = panels([one("eager", 4.0, 1e6), one("associative_scan", 12.0, 3e6, **differs)])
         assert not any("parallel scan" in sentence for sentence in saturation(alone))
