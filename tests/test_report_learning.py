@@ -87,6 +87,16 @@ def test_the_table_has_the_longest_length_with_its_bounds_explained() -> None:
     assert table.legend["<"].startswith("less than")
 
 
+def test_the_page_shows_what_the_sentence_on_memory_rests_on() -> None:
+    """Which lengths have reached their target; but steps alone do not make a run one about memory."""
+    reach = record({"gradient.reach": entry(12, "step", "higher")}, probe="gradient", implementation="eager")
+    for records, shown in (([*spans(SPANS), reach], True), (spans(SPANS), False)):
+        section = next(one for one in sections(panels(records)) if one.topic.id == "memory-span")
+        assert section.measured is shown
+        titles = [column.title for column in section.table.columns] if section.table else []
+        assert ("steps to target" in titles) is shown
+
+
 def test_a_length_that_diverged_was_not_recalled_and_one_that_failed_says_nothing() -> None:
     solved = spans({"lstm": {10: [50]}})
     for status, expected in (("diverged", (10, None)), ("oom", (10, "lower"))):

@@ -12,6 +12,7 @@ from rnnbench.report.html import leads, tables, views
 from rnnbench.report.html.derived import GAP, SPEEDUP
 from rnnbench.report.html.tables import Table
 from rnnbench.report.html.views import View
+from rnnbench.report.learned import STEPS
 from rnnbench.report.series import Panel
 
 
@@ -20,9 +21,9 @@ class Topic:
     """A question. suite: the shipped suite that measures it. columns: quantities of its table, patterns in order.
 
     lead(panels): the finding in one sentence, empty where there are too few numbers. needs: quantities of which the
-    runs must have one, where the others alone do not answer the question. more: further quantities that its plot can
-    show. curves, losses: measured curves, and learning curves among them, that it can show. opens: what of all these
-    it shows first.
+    runs must have one, where the others alone do not answer the question. beside: shown in its table too where any of
+    its columns is. more: further quantities that its plot can show. curves, losses: measured curves, and learning
+    curves among them, that it can show. opens: what of all these it shows first.
     """
 
     id: str
@@ -32,6 +33,7 @@ class Topic:
     columns: tuple[str, ...]
     lead: Callable[[Sequence[Panel]], str]
     needs: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
     more: tuple[str, ...] = ()
     opens: Literal["curves", "losses", "columns"] = "curves"
     curves: tuple[str, ...] = ()
@@ -85,6 +87,7 @@ TOPICS = (
             *("gradient.reach", "gradient.input_reach", "gradient.horizon"),
         ),
         leads.memory_span,
+        beside=(STEPS,),  # which lengths have any, the sentence tells
         more=("gradient.*.reach", "gradient.*.input_reach", "gradient.*.horizon"),
         curves=("*recall*", "*memory_capacity*"),
     ),
@@ -174,7 +177,8 @@ def _section(topic: Topic, panels: Sequence[Panel]) -> Section:
     # first what the sentence speaks of, which begins with its task
     kinds[topic.opens].sort(key=lambda view: not finding.startswith(f"{view.group}, "))
     shown = [*kinds.pop(topic.opens), *chain.from_iterable(kinds.values()), *profiles]
-    return Section(topic, finding, shown, tables.of_quantities(panels, topic.columns))
+    beside = topic.beside if any(views.matching(panels, topic.columns)) else ()
+    return Section(topic, finding, shown, tables.of_quantities(panels, (*topic.columns, *beside)))
 
 
 def _scaled(panels: Sequence[Panel], topic: Topic) -> bool:
