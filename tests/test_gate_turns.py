@@ -10,6 +10,7 @@ import sys
 import time
 from functools import partial
 from itertools import pairwise
+from statistics import median
 
 import psutil
 import pytest
@@ -312,7 +313,7 @@ def test_six_percent_are_found_beside_a_neighbour_who_takes_fifty(spun):
     found = {row["case"].split()[1]: row for row in told["rows"] if row["quantity"] == "spin.time"}
     assert found["one"]["verdict"] == "equivalent"
     assert found["two"]["verdict"] == "regressed"
-    assert 0.04 < found["two"]["judgement"]["estimate"] < 0.08
+    assert 0.03 < found["two"]["judgement"]["estimate"] < 0.09  # preempted calls take longer, and dilute it
     medians = [value for row in found.values() for side in row["samples"] for value in side]
     assert max(medians) / min(medians) > 1.2, "there was no neighbour"
     assert found["two"]["also"] == ["spin.rate"], "a time and its rate are one number"
@@ -322,7 +323,7 @@ def test_six_percent_are_found_beside_a_neighbour_who_takes_fifty(spun):
 def test_a_number_is_compared_sample_by_sample_only_where_it_is_the_median_of_samples(spun):
     _, lines = spun
     heads = [line["quantities"] for line in lines if line["side"] == "head"]
-    assert all(0.8 < head["spin.time"]["ratio"] < 1.25 for head in heads)
+    assert 0.97 < median(head["spin.time"]["ratio"] for head in heads) < 1.09, "one cell as it was, one 6 % slower"
     assert not any("ratio" in head["spin.worst"] for head in heads)
     assert not any(
         "ratio" in entry for line in lines if line["side"] == "base" for entry in line["quantities"].values()
