@@ -141,6 +141,11 @@ class Timing:
         low, high = self.interval.low * scale, self.interval.high * scale
         return Value(self.median * scale, low, high, tuple(sample * scale for sample in self.samples))
 
+    def rate(self, amount: float) -> Value:
+        """`amount` per second, tokens of a call say: the same median, interval and samples the other way round."""
+        low, high = (amount / end if end else None for end in (self.interval.high, self.interval.low))
+        return Value(amount / self.median, low, high, tuple(amount / sample for sample in self.samples))
+
     def details(self) -> dict[str, Any]:
         """All but the samples and the notes, as JSON values, for the record."""
         width = self.interval.relative_width

@@ -13,7 +13,7 @@ from rnnbench.history.commits import Commit, commits
 from rnnbench.history.runs import stored_runs
 from rnnbench.history.series import Course, Point, Series, all_series, courses, known
 from rnnbench.record import Record
-from rnnbench.report.units import quantity, words
+from rnnbench.report.units import bounded, words
 
 ERROR = 0.01
 """Chance that a report of noise alone names any change: each series may spend its share (Bonferroni)."""
@@ -188,8 +188,7 @@ def _loss(course: Course, name: str) -> Break | None:
 
 
 def _told(entry: Mapping[str, Any], name: str) -> str:
-    bound = {"lower": "at least ", "upper": "at most "}.get(entry.get("bound") or "", "")
-    return bound + quantity(entry["value"], entry["unit"], name)
+    return bounded(entry["value"], entry.get("bound"), entry["unit"], name)
 
 
 def by_cause(changes: Iterable[Change]) -> list[list[Change]]:

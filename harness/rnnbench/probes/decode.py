@@ -95,7 +95,7 @@ def measure(context: Context) -> Measurement:
         values={
             "decode.latency_p50": timed.value(),
             "decode.latency_p99": tail,
-            "decode.tokens_per_second": _rate(timed, case.batch_size),
+            "decode.tokens_per_second": timed.rate(case.batch_size),
             "decode.first_call": Value(timed.first_call),
             "decode.state_bytes": Value(
                 float(state_bytes(context.weights(), case.batch_size, case.dtype)), origin="counted"
@@ -131,13 +131,6 @@ def _tail(timed: Timing) -> tuple[Value, list[str]]:
     if found.reached:
         return Value(found.value, found.low, found.high), []
     return Value(found.value), [f"{len(timed.samples)} steps are too few for an interval of the 99th percentile"]
-
-
-def _rate(timed: Timing, B: int) -> Value:
-    """Tokens per second of B sequences decoded together."""
-    interval = timed.interval
-    samples = tuple(B / sample for sample in timed.samples)
-    return Value(B / interval.value, B / interval.high, B / interval.low, samples)
 
 
 def _agreement(step: Callable[[], object], clock: Clock = SYSTEM) -> tuple[dict[str, float], list[str]]:

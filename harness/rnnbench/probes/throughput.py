@@ -75,13 +75,10 @@ def _division(timed: Timing, elapsed: float) -> dict[str, float]:
 
 def _values(mode: str, timed: Timing, T: int, B: int) -> dict[str, Value]:
     """Every view of the one median: per call, per time step, tokens per second."""
-    per_call = timed.value()
-    rates = tuple(T * B / seconds for seconds in per_call.samples)
-    low, high = (T * B / bound if bound else None for bound in (per_call.high, per_call.low))
     return {
-        f"{mode}.time": per_call,
+        f"{mode}.time": timed.value(),
         f"{mode}.time_per_step": timed.value(1 / T),
-        f"{mode}.tokens_per_second": Value(T * B / per_call.value, low, high, rates),
+        f"{mode}.tokens_per_second": timed.rate(T * B),
         f"{mode}.first_call": Value(timed.first_call),
     }
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rnnbench.record import Record
-from rnnbench.report.series import RUN as AXIS
+from rnnbench.report.series import RUN
 
 
 @dataclass(frozen=True)
@@ -56,14 +56,14 @@ def lettered(runs: Sequence[Run]) -> list[Run]:
 
 
 def _tagged(record: Record, letter: str) -> Record:
-    settings = {**record.case.settings, AXIS: letter}
+    settings = {**record.case.settings, RUN: letter}
     return replace(record, case=replace(record.case, settings=settings))
 
 
 def untagged(record: Record) -> tuple[str, Record]:
     """The letter of its run, empty where there is one run, and the record as it is stored, with its own id."""
     settings = dict(record.case.settings)
-    letter = settings.pop(AXIS, "")
+    letter = settings.pop(RUN, "")
     return letter, replace(record, case=replace(record.case, settings=settings)) if letter else record
 
 

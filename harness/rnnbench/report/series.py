@@ -71,9 +71,8 @@ def is_wide(entry: Entry) -> bool:
     """Whether the interval of a single number is so wide that the number must not stand without it."""
     if entry.count != 1 or entry.bound or entry.low is None or entry.high is None or entry.low == entry.high:
         return False
-    return entry.low <= 0 <= entry.high or max(abs(entry.low), abs(entry.high)) >= WIDE * min(
-        abs(entry.low), abs(entry.high)
-    )
+    small, large = sorted((abs(entry.low), abs(entry.high)))
+    return entry.low <= 0 <= entry.high or large >= WIDE * small
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,11 @@ def number(value: float, digits: int = 3) -> str:
     return f"{rounded:.{decimals}f}" if decimals > 0 else f"{round(value)}"
 
 
+def bounded(value: float, bound: str | None, unit: str, name: str) -> str:
+    """A quantity for a sentence that may be only a bound: `at least 12.3 µs`."""
+    return {"lower": "at least ", "upper": "at most "}.get(bound or "", "") + quantity(value, unit, name)
+
+
 def words(name: str) -> str:
     """A quantity's name as people say it: `train time per step`, `train peak memory (process)`."""
     first, *rest = name.replace("_", " ").split(".")

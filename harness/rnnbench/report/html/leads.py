@@ -9,8 +9,7 @@ from typing import NamedTuple
 
 from rnnbench.report import findings, learning_findings, units
 from rnnbench.report.html.derived import SPEEDUP
-from rnnbench.report.runs import AXIS
-from rnnbench.report.series import Entry, Panel, Series
+from rnnbench.report.series import RUN, Entry, Panel, Series
 
 
 class Found(NamedTuple):
@@ -25,9 +24,8 @@ class Found(NamedTuple):
 
     @property
     def text(self) -> str:
-        """`>12.3 µs`."""
-        sign = {"lower": "at least ", "upper": "at most "}.get(self.entry.bound or "", "")
-        return sign + units.quantity(self.value, self.panel.quantities[self.quantity][0], self.quantity)
+        """`at least 12.3 µs`."""
+        return units.bounded(self.value, self.entry.bound, self.panel.quantities[self.quantity][0], self.quantity)
 
 
 def gradients(panels: Sequence[Panel]) -> str:
@@ -148,7 +146,7 @@ def _contest(found: Sequence[Found]) -> list[Found]:
     """Those that solve the problem of the first one at the longest length; other runs are competitors."""
     longest = max(one.length for one in found)
     rivals = [one for one in found if one.length == longest]
-    problems = [{axis: value for axis, value in one.series.problem.items() if axis != AXIS} for one in rivals]
+    problems = [{axis: value for axis, value in one.series.problem.items() if axis != RUN} for one in rivals]
     return [one for one, problem in zip(rivals, problems, strict=True) if problem == problems[0]]
 
 

@@ -24,9 +24,9 @@ from rnnbench.report.html.sections import Section, further_findings, sections
 from rnnbench.report.html.tables import Column
 from rnnbench.report.html.views import Line, View
 from rnnbench.report.problems import problems
-from rnnbench.report.runs import AXIS, Run, lettered
+from rnnbench.report.runs import Run, lettered
 from rnnbench.report.samples import CAPTION, TITLE, samples
-from rnnbench.report.series import panels, value_text
+from rnnbench.report.series import RUN, panels, value_text
 from rnnbench.report.table import BEST
 from rnnbench.report.units import quantity
 
@@ -74,7 +74,7 @@ def render(runs: Sequence[Run], title: str = "") -> str:
         problems=problems(records),
         bad=[record for record in _worst_first(records) if not record.ok],
         several=len(runs) > 1,
-        axis=AXIS,
+        axis=RUN,
         best=BEST,
         meanings=origins.meanings(records),
         how=origins.facts(records),

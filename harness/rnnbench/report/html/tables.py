@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rnnbench.report.html.views import Place, matching, place_of, program_of
-from rnnbench.report.runs import AXIS
-from rnnbench.report.series import Entry, Panel, Series
+from rnnbench.report.series import RUN, Entry, Panel, Series
 from rnnbench.report.table import entries_of, facts, mark_best
 from rnnbench.report.text import BETTER, entry_text
 from rnnbench.report.units import Scale, scale_for, words
@@ -87,7 +86,7 @@ def of_quantities(panels: Sequence[Panel], patterns: Sequence[str]) -> Table | N
     if not any("ok" in statuses[key] for key in shown):
         return None
     skipped = sum("skipped" in found for key, found in statuses.items() if key not in shown)
-    several = any(AXIS in panel.axes or AXIS in panel.constants for panel in panels)
+    several = any(RUN in panel.axes or RUN in panel.constants for panel in panels)
     return replace(_table(shown, units, skipped, several), captions=list(captions))
 
 

@@ -18,8 +18,7 @@ from rnnbench.record import Record
 from rnnbench.report.learned import STEPS
 from rnnbench.report.plots import held_losses
 from rnnbench.report.profiles import farthest, profiles, stairs
-from rnnbench.report.runs import AXIS
-from rnnbench.report.series import Entry, Group, Panel, Series, axis_text
+from rnnbench.report.series import RUN, Entry, Group, Panel, Series, axis_text
 from rnnbench.report.units import scale_for, words
 
 WIDE = 8
@@ -98,12 +97,12 @@ class View:
 def place_of(panel: Panel, series: Series) -> Place:
     """The run and device of a series; a single run is A."""
     known = {**panel.constants, **series.axes}
-    return Place(str(known.get(AXIS, "A")), str(known.get("device", "")))
+    return Place(str(known.get(RUN, "A")), str(known.get("device", "")))
 
 
 def program_of(series: Series, without: str = "") -> str:
     """What tells a series apart beside its cell and place: `torch/native`, `torch/native, batch 32`."""
-    hidden = ("cell", "device", AXIS, without, *(["hidden_size"] if series.matched else []))
+    hidden = ("cell", "device", RUN, without, *(["hidden_size"] if series.matched else []))
     told = [axis_text(axis, value) for axis, value in series.axes.items() if axis not in hidden and value is not None]
     return ", ".join(told) + ("" if series.verified else " (unverified)")
 
@@ -153,8 +152,8 @@ def of_profiles(panels: Sequence[Panel]) -> Iterator[View]:
     the best.
     """
     panels = [panel for panel in panels if STEPS in panel.quantities]
-    runs = {panel.constants.get(AXIS) for panel in panels}
-    found = [] if len(runs) > 1 or any(AXIS in panel.axes for panel in panels) else profiles(panels)
+    runs = {panel.constants.get(RUN) for panel in panels}
+    found = [] if len(runs) > 1 or any(RUN in panel.axes for panel in panels) else profiles(panels)
     lines = []
     for profile in found:
         factors, shares = stairs(profile, farthest(found))
