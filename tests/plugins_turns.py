@@ -6,13 +6,13 @@ import os
 import signal
 import time
 
-from rnnbench import turns
+from rnnbench.measure import lockstep
 
 
 def sample(job):
     """One measurement after another, of `lengths` samples where nobody stops it; begin and end of each, in seconds."""
     found = []
-    with turns.joined(**job["turns"]) as place:
+    with lockstep.joined(**job["turns"]) as place:
         for length in job["lengths"]:
             spans = []
             while len(spans) < length and place.wait():
@@ -30,16 +30,16 @@ def keep_the_turn(job):
 
 def die(job):
     """In the turn after the third sample, and with something to say."""
-    with turns.joined(**job["turns"]) as place:
+    with lockstep.joined(**job["turns"]) as place:
         for _ in range(3):
             place.wait()
-        os.write(job["turns"]["descriptor"], turns.MORE)
+        os.write(job["turns"]["descriptor"], lockstep.MORE)
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 def hang(job):
     """In its first turn after it handed over."""
-    with turns.joined(**job["turns"]) as place:
+    with lockstep.joined(**job["turns"]) as place:
         place.wait()
         time.sleep(60)
 

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from report_records import entry, memory, record, timing, training
-from rnnbench.asv_export import PARAM_NAMES, export
 from rnnbench.errors import UsageError
 from rnnbench.record import Record
+from rnnbench.report.asv import PARAM_NAMES, export
 
 asv_results = pytest.importorskip("asv.results")
 

@@ -10,17 +10,18 @@ from typing import Any
 import pytest
 
 from marks import real_clock
-from rnnbench import ceilings, worker
+from rnnbench import worker
 from rnnbench.backend import Backend, Workload
 from rnnbench.case import Case
-from rnnbench.ceilings import for_case, measure
-from rnnbench.costs import Cost
 from rnnbench.errors import CaseError
 from rnnbench.executor import Outcome
 from rnnbench.implementation import Implementation
+from rnnbench.machine.roofline import limit
+from rnnbench.measure.timing import TimingSettings
+from rnnbench.model.costs import Cost
 from rnnbench.registry import Registry
-from rnnbench.roofline import limit
-from rnnbench.timing import TimingSettings
+from rnnbench.worker import ceilings
+from rnnbench.worker.ceilings import for_case, measure
 
 ROOF = {"flops_per_second": 1e9, "bytes_per_second": 1e8, "disturbed": 0.0}
 CASE = Case("throughput", "rnn", "torch", "eager", "cpu", "float32", 8, 2, 4, 4)

@@ -14,9 +14,9 @@ import rnnbench_cells
 from rnnbench.cell import leaves, tree_map
 from rnnbench.errors import UsageError
 from rnnbench.model import Model, initialise
+from rnnbench.model.oracle import directional_derivative, unroll
 from rnnbench.ops import numpy_ops
-from rnnbench.oracle import directional_derivative, unroll
-from rnnbench.spelling import checked
+from rnnbench.registry.spelling import checked
 from rnnbench_cells import gru, irnn, lru, lstm, mingru, minlstm, rnn
 
 CELLS = {cell.name: cell for cell in rnnbench_cells.rnnbench_cells()}

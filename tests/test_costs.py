@@ -8,9 +8,9 @@ import pytest
 import rnnbench_cells
 from rnnbench import Cell, Model
 from rnnbench.backend import Pass, mean_square
-from rnnbench.costs import ADAM, count
 from rnnbench.errors import CaseError
 from rnnbench.model import initialise
+from rnnbench.model.costs import ADAM, count
 
 T, B, D, H = 7, 3, 5, 8
 CELLS = {cell.name: cell for cell in rnnbench_cells.rnnbench_cells()}
@@ -66,7 +66,7 @@ def test_the_head_and_stacked_layers_count():
 
 def test_counts_at_any_size_are_those_of_running_at_that_size():
     """The law in T and B, extrapolated from five small runs, against a run at the full size."""
-    from rnnbench import costs
+    from rnnbench.model import costs
 
     model = Model(CELLS["gru"], D, H, 2)
     modes: tuple[Pass, ...] = ("forward", "backward")

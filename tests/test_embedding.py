@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from rnnbench import Model, oracle
-from rnnbench.model import advance, batched, initialise, run
+from rnnbench import Model
+from rnnbench.model import advance, batched, initialise, oracle, run
 from rnnbench.ops import numpy_ops
-from rnnbench.verification import against_oracle, projection_loss
+from rnnbench.worker.verification import against_oracle, projection_loss
 from rnnbench_cells import gru, lru
 from training_programs import BACKENDS, B, D, H, O, T, build, stepped
 

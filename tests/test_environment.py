@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from marks import real_clock
-from rnnbench import environment
-from rnnbench.environment import environment_id, git_state, nvidia, snapshot
+from rnnbench.machine import environment
+from rnnbench.machine.environment import environment_id, git_state, nvidia, snapshot
 
 
 def git(folder: Path, *arguments: str) -> str:

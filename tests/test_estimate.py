@@ -13,8 +13,8 @@ import pytest
 
 from report_records import BASE, record
 from rnnbench.case import Case
-from rnnbench.estimate import Costs, Estimate, calibrate, comparison
 from rnnbench.record import Record
+from rnnbench.runner.estimate import Costs, Estimate, calibrate, comparison
 
 CASES = [
     replace(BASE, probe=probe, cell=cell, seq_len=T)

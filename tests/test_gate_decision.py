@@ -23,9 +23,9 @@ from rnnbench.gate.decision import (
     sequential_p,
     sign_flip,
 )
+from rnnbench.gate.pairs import _told
 from rnnbench.gate.rows import Numbers, Row, difference, rows
 from rnnbench.gate.run import Gate
-from rnnbench.gate.sampling import _told
 from rnnbench.gate.subjects import Entry, Matching, Subject
 from rnnbench.gate.tolerances import Tolerances
 

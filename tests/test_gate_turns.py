@@ -17,9 +17,9 @@ import pytest
 
 from gate_repository import Project
 from rnnbench.executor import Outcome
-from rnnbench.gate import turns
-from rnnbench.gate.sampling import _in_time
-from rnnbench.gate.turns import Seat, in_turns
+from rnnbench.gate import referee
+from rnnbench.gate.pairs import _in_time
+from rnnbench.gate.referee import Seat, in_turns
 from rnnbench.isolation import forkserver
 from rnnbench.isolation.forkserver import ForkServer, Interpreter, this_python
 
@@ -135,7 +135,7 @@ def test_one_that_hangs_is_ended_by_its_timeout(table, order):
 
 
 def test_where_two_do_not_fit_into_the_memory_the_second_begins_after_the_first(table, monkeypatch):
-    monkeypatch.setattr(turns, "SPARE", 1e9)
+    monkeypatch.setattr(referee, "SPARE", 1e9)
     first, second = table.play(sampling(5), sampling(7))
     assert lengths((first, second)) == [[5], [7]]
     assert spans(first)[-1][1] <= spans(second)[0][0]
@@ -207,7 +207,7 @@ import time
 from dataclasses import dataclass
 
 import rnnbench
-from rnnbench.timing import TimingSettings, measure
+from rnnbench.measure.timing import TimingSettings, measure
 
 LEVELS, ROOM = {levels}, {room!r}
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from gradient_programs import BACKENDS, built, inputs
-from rnnbench import Cell, oracle
+from rnnbench import Cell
 from rnnbench.cell import leaves
-from rnnbench.model import batched
+from rnnbench.model import batched, oracle
 from rnnbench_cells import gru, lru, lstm, mingru
 
 

@@ -9,9 +9,9 @@ from collections.abc import Callable
 import pytest
 
 from report_records import memory, timing
-from rnnbench.growth import Growth, Measured, crossovers, fit
 from rnnbench.record import Record
 from rnnbench.report.findings import findings
+from rnnbench.report.growth import Growth, Measured, crossovers, fit
 from rnnbench.report.series import panels
 from rnnbench.report.table import build
 

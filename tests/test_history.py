@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 
 from report_records import entry, memory, record, timing, training
-from rnnbench.asv_export import export
 from rnnbench.case import Case
 from rnnbench.errors import UsageError
 from rnnbench.history import Break, by_cause, commits, history, shifts, steps, to_json, to_text
 from rnnbench.record import Record
+from rnnbench.report.asv import export
 from rnnbench.store import RunFolder
 
 pytest.importorskip("ruptures")

@@ -19,7 +19,7 @@ import pytest
 from marks import real_clock
 from rnnbench.errors import UsageError
 from rnnbench.executor import Outcome
-from rnnbench.isolation import frames, orphans, rnnbench_executors
+from rnnbench.isolation import frames, rnnbench_executors, subreaper
 from rnnbench.isolation.forkserver import ForkServer
 from rnnbench.isolation.inline import Inline
 
@@ -217,10 +217,10 @@ def test_children_left_behind_die_with_the_job(session, seconds, timeout, status
 @on_linux
 def test_processes_are_found_by_mark_where_orphans_cannot_be_adopted():
     sleeper = [sys.executable, "-c", "import time; time.sleep(3600)"]
-    marked = subprocess.Popen(sleeper, env={**os.environ, orphans.MARK: "planted"}, start_new_session=True)
-    other = subprocess.Popen(sleeper, env={**os.environ, orphans.MARK: "another"})
+    marked = subprocess.Popen(sleeper, env={**os.environ, subreaper.MARK: "planted"}, start_new_session=True)
+    other = subprocess.Popen(sleeper, env={**os.environ, subreaper.MARK: "another"})
     try:
-        orphans.kill_marked("planted")
+        subreaper.kill_marked("planted")
         assert marked.wait(5) == -signal.SIGKILL
         assert other.poll() is None
     finally:
@@ -281,7 +281,7 @@ def test_launcher_killed_while_children_hide(session, tmp_path):
     thread.join(20)
     assert outcomes[0].status == "crashed"
     wait_until(lambda: all(gone(pid) for pid in json.loads(note.read_text())))
-    assert orphans.marked(launcher._mark) == []
+    assert subreaper.marked(launcher._mark) == []
 
 
 def test_each_preload_has_its_own_launcher(session):

@@ -6,9 +6,9 @@ import pytest
 pytest.importorskip("jax")
 
 from jax_programs import inputs, leaky, matrix, program, whirl
-from rnnbench import Weights, oracle
+from rnnbench import Weights
 from rnnbench.cell import tree_map
-from rnnbench.model import batched
+from rnnbench.model import batched, oracle
 from rnnbench_cells import gru, lru, lstm
 
 B, H = 2, 6

@@ -8,8 +8,9 @@ pytest.importorskip("jax")
 import jax
 
 from jax_programs import IMPLEMENTATIONS, B, H, O, T, inputs, leaky, program, whirl
-from rnnbench import Weights, oracle
+from rnnbench import Weights
 from rnnbench.cell import leaves
+from rnnbench.model import oracle
 from rnnbench_cells import gru, lru, lstm, rnnbench_cells
 from rnnbench_jax import associative_scan
 

@@ -8,9 +8,10 @@ pytest.importorskip("jax")
 import jax
 
 from jax_programs import B, D, H, O, T, inputs, leaky, matrix, program, whirl
-from rnnbench import Cell, Optimizer, oracle
+from rnnbench import Cell, Optimizer
 from rnnbench.backend import mean_square
 from rnnbench.errors import OutOfMemory, Skipped
+from rnnbench.model import oracle
 from rnnbench_cells import gru, rnn
 from rnnbench_jax.functions import dropout
 

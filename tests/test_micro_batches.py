@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rnnbench.errors import CaseError
-from rnnbench.micro_batches import shares, split, weighing
+from rnnbench.model.micro_batches import shares, split, weighing
 from rnnbench_cells import gru, lstm
 from rnnbench_tasks import losses
 from training_programs import BACKENDS, D, O, batch, build, stepped

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from rnnbench.cell import leaves
 from rnnbench.errors import UsageError
 from rnnbench.model import Model, advance, batched, initialise, layer_params, run
-from rnnbench.oracle import OPS, forward, unroll
-from rnnbench.spelling import checked, parse, spell
+from rnnbench.model.oracle import OPS, forward, unroll
+from rnnbench.registry.spelling import checked, parse, spell
 from rnnbench_cells import gru, lru, lstm, mingru, rnn
 
 T, B, D, H, O = 6, 3, 5, 4, 2

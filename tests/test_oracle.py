@@ -8,7 +8,7 @@ import pytest
 from rnnbench import Cell
 from rnnbench.cell import leaves
 from rnnbench.model import Model, initialise
-from rnnbench.oracle import OPS, directional_derivative, forward, unroll
+from rnnbench.model.oracle import OPS, directional_derivative, forward, unroll
 from rnnbench_cells import lru, mingru, rnn
 
 RNG = np.random.default_rng(0)

@@ -72,7 +72,7 @@ def test_steps_and_loop_that_disagree_are_told():
 
 def test_steps_go_on_from_the_state_before(plugins):
     """The stream's outputs are the oracle's over the whole sequence, with the carried state."""
-    from rnnbench import oracle
+    from rnnbench.model import oracle
 
     here = context(plugins)
     xs = here.inputs()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rnnbench import process_memory
+from rnnbench.measure import process_memory
 
 MIB = 2**20
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from marks import real_clock
-from rnnbench.denormals import denormal_share, flush_to_zero_active
-from rnnbench.reference import drift, reference_kernel, run_reference
+from rnnbench.machine.reference import drift, reference_kernel, run_reference
+from rnnbench.measure.denormals import denormal_share, flush_to_zero_active
 
 
 def test_the_kernel_computes_the_same_numbers_every_time() -> None:
@@ -41,7 +41,7 @@ def test_it_runs_on_one_thread_whatever_the_thread_settings() -> None:
     """Measured after a while: a pool that is not used spins for some milliseconds when it is made."""
     script = """
 import json, time
-from rnnbench.reference import reference_kernel
+from rnnbench.machine.reference import reference_kernel
 for _ in range(50): reference_kernel()
 everyone, this = time.process_time(), time.thread_time()
 for _ in range(20): reference_kernel()
@@ -92,7 +92,7 @@ def test_a_flushing_thread_is_recognised_and_its_denormals_still_counted() -> No
     pytest.importorskip("torch", reason="torch is the way to switch the mode of a thread")
     script = """
 import json, numpy as np, torch
-from rnnbench.denormals import denormal_share, flush_to_zero_active
+from rnnbench.measure.denormals import denormal_share, flush_to_zero_active
 told = torch.set_flush_denormal(True)
 print(json.dumps([told, flush_to_zero_active(), denormal_share(np.array([1 << 22, 0], np.uint32).view(np.float32))]))
 """

@@ -4,7 +4,7 @@ from typing import Any
 
 from report_records import entry, memory, record, timing
 from rnnbench.record import Record
-from rnnbench.report.cost_findings import saturation, truncation
+from rnnbench.report.findings.cost import saturation, truncation
 from rnnbench.report.series import panels
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rnnbench import rounds
 from rnnbench.case import Case
+from rnnbench.measure.statistics import median_interval
 from rnnbench.record import Record
-from rnnbench.statistics import median_interval
+from rnnbench.runner import processes
 
 CASE = Case("throughput", "gru", "torch", "eager", "cpu", "float32", 64, 4, 8, 8, settings={"processes": 3})
 T2 = 4.302652729911275
@@ -43,7 +43,7 @@ def part(value: float = 1.0, *, notes=(), details=None, **more: Any) -> dict[str
 
 
 def merged(*parts: dict[str, Any], asked: int = 3) -> Record:
-    return Record(CASE, **rounds.merge(parts, asked))
+    return Record(CASE, **processes.merge(parts, asked))
 
 
 def test_the_value_is_the_median_of_the_processes_and_the_interval_students_t_on_their_logarithms():
@@ -151,7 +151,7 @@ def test_going_on_from_a_record_that_was_kept_gives_the_same_as_never_having_sto
     kept = merged(*parts[:1])
     for more in parts[1:]:
         again = Record.from_json(json.loads(json.dumps(kept.to_json())))
-        kept = merged(*rounds.parts_of(again), more)
+        kept = merged(*processes.parts_of(again), more)
     assert kept == merged(*parts)
     assert kept.details["seconds"] == {"process": pytest.approx(0.3)}
 
@@ -160,12 +160,12 @@ def test_where_one_process_is_asked_for_the_record_is_its_own():
     alone = part(2.0, details={"a": 1})
     record = merged(alone, asked=1)
     assert record == Record(CASE, **alone) and record.complete
-    assert rounds.parts_of(record) == []
+    assert processes.parts_of(record) == []
 
 
 def test_processes_asked_for_are_a_setting():
-    assert rounds.asked(CASE) == 3
-    assert rounds.asked(replace(CASE, settings={})) == 1
+    assert processes.asked(CASE) == 3
+    assert processes.asked(replace(CASE, settings={})) == 1
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_the_interval_holds_the_truth_as_often_as_it_says(between, within):
         for centre in between * rng.standard_normal(3):
             found = median_interval(sorted(np.exp(centre + within * rng.standard_normal(25))))
             entries.append({"value": found.value, "low": found.low, "high": found.high})
-        low, high = rounds.interval(entries)
+        low, high = processes.interval(entries)
         assert low is not None and high is not None
         hits += low <= 1.0 <= high
     print(f"between {between}, within {within}: {hits / trials:.3f}")

@@ -20,9 +20,9 @@ from rnnbench.backend import Backend
 from rnnbench.case import Case
 from rnnbench.cell import Cell
 from rnnbench.cli.progress import Progress
-from rnnbench.drift import Drift
 from rnnbench.executor import Job, Outcome
 from rnnbench.implementation import Implementation
+from rnnbench.machine.watch import Drift
 from rnnbench.probes.gradient import GRADIENT
 from rnnbench.probes.throughput import THROUGHPUT
 from rnnbench.record import Record

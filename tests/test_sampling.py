@@ -11,14 +11,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from rnnbench import oracle, registry
+from rnnbench import registry
 from rnnbench.case import Case
 from rnnbench.context import resolve
 from rnnbench.errors import Diverged, SuiteError
-from rnnbench.model import Weights
+from rnnbench.model import Weights, oracle
 from rnnbench.probe import Probe
-from rnnbench.probes import sampling
-from rnnbench.probes.sampling import check, draw, sample, write
+from rnnbench.probes import generation
+from rnnbench.probes.generation import check, draw, sample, write
 from rnnbench.quantity import Measurement
 from suite_registry import planned
 
@@ -143,7 +143,7 @@ def test_both_backends_write_the_same_and_another_seed_something_else(plugins, b
 def test_the_sample_and_its_time_are_reported(plugins, book):
     found = sample(context(plugins, book), context(plugins, book).program(repeating()))
     assert found.details == {"sample": {"prompt": "abc", "temperature": 1.0, "text": "abc" * 10}}
-    value = found.values[sampling.SECONDS.name]
+    value = found.values[generation.SECONDS.name]
     assert len(value.samples) == 30 and value.value == np.median(value.samples)
 
 

@@ -6,19 +6,19 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from rnnbench import Model, Optimizer, ProgramSpec, Weights, oracle
+from rnnbench import Model, Optimizer, ProgramSpec, Weights
 from rnnbench.backend import mean_square
 from rnnbench.case import Case
 from rnnbench.cell import tree_map
 from rnnbench.isolation import rnnbench_executors
-from rnnbench.model import initialise
+from rnnbench.model import initialise, oracle
+from rnnbench.model.bptt import Bptt, additive, spans
 from rnnbench.probes.convergence import ConvergenceSettings
 from rnnbench.probes.memory import MemorySettings
 from rnnbench.probes.throughput import ThroughputSettings
 from rnnbench.registry import load
 from rnnbench.runner import Runner
-from rnnbench.segments import Bptt, additive, spans
-from rnnbench.verification import against_oracle, mean_projection_loss, projection_loss
+from rnnbench.worker.verification import against_oracle, mean_projection_loss, projection_loss
 from rnnbench_cells import lru, lstm, mingru, rnnbench_cells
 from rnnbench_tasks import losses
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from rnnbench.statistics import (
+from rnnbench.measure.statistics import (
     log_log_slope,
     median_interval,
     quantile,

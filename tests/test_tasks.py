@@ -13,7 +13,7 @@ import pytest
 import rnnbench_tasks
 from marks import real_clock
 from rnnbench.ops import numpy_ops
-from rnnbench.spelling import checked
+from rnnbench.registry.spelling import checked
 from rnnbench_tasks import TASKS as ALL
 
 OPS = numpy_ops()

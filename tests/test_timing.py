@@ -17,12 +17,12 @@ import numpy as np
 import pytest
 
 from marks import real_clock
-from rnnbench import disturbance, turns
-from rnnbench.clock import SYSTEM, clock_cost
-from rnnbench.disturbance import Counters
 from rnnbench.errors import CaseError
-from rnnbench.steadiness import drift, trend
-from rnnbench.timing import LONG, Timing, TimingSettings, check_complete, dispatch_leak, measure
+from rnnbench.measure import disturbance, lockstep
+from rnnbench.measure.clock import SYSTEM, clock_cost
+from rnnbench.measure.disturbance import Counters
+from rnnbench.measure.steadiness import drift, trend
+from rnnbench.measure.timing import LONG, Timing, TimingSettings, check_complete, dispatch_leak, measure
 
 
 class FakeClock:
@@ -146,30 +146,30 @@ def another(answers: Iterable[bytes]) -> Iterator[int]:
 
 
 def test_a_sample_is_a_turn_and_sampling_stops_with_the_other_process() -> None:
-    with another([turns.GO] * 7 + [turns.STOP]) as descriptor, turns.joined(descriptor) as place:
+    with another([lockstep.GO] * 7 + [lockstep.STOP]) as descriptor, lockstep.joined(descriptor) as place:
         timing, _ = planned(itertools.repeat(1e-3), budget=1.0, width=0.0)
     assert timing.stopped == "turns"
     assert len(timing.samples) == place.taken == 7
-    assert turns.LENGTH <= timing.number * 1e-3 < 2 * turns.LENGTH
+    assert lockstep.LENGTH <= timing.number * 1e-3 < 2 * lockstep.LENGTH
 
 
 def test_a_sample_stays_a_turn_where_calls_get_faster_than_the_warm_up_has_seen() -> None:
-    with another([turns.GO] * 30 + [turns.STOP]) as descriptor, turns.joined(descriptor) as place:
+    with another([lockstep.GO] * 30 + [lockstep.STOP]) as descriptor, lockstep.joined(descriptor) as place:
         slow = itertools.chain([3e-3] * 100, itertools.repeat(1e-3))
         timing, _ = planned(slow, budget=1.0, width=0.0, warmup=0.2)
-    assert timing.number * min(timing.samples) < turns.LENGTH < timing.number * max(timing.samples)
+    assert timing.number * min(timing.samples) < lockstep.LENGTH < timing.number * max(timing.samples)
     assert len(timing.samples) == place.taken == 30
 
 
 def test_samples_of_a_given_number_of_calls_share_a_turn() -> None:
-    with another([turns.GO] * 3 + [turns.STOP]) as descriptor, turns.joined(descriptor):
+    with another([lockstep.GO] * 3 + [lockstep.STOP]) as descriptor, lockstep.joined(descriptor):
         timing, _ = planned(itertools.repeat(1e-3), budget=1.0, width=0.0, number=1)
     assert timing.number == 1
-    assert len(timing.samples) == pytest.approx(3 * turns.LENGTH / 1e-3, abs=3)
+    assert len(timing.samples) == pytest.approx(3 * lockstep.LENGTH / 1e-3, abs=3)
 
 
 def test_sampling_goes_on_where_there_is_nobody_to_take_turns_with() -> None:
-    with another([turns.GO] * 7 + [turns.ALONE]) as descriptor, turns.joined(descriptor) as place:
+    with another([lockstep.GO] * 7 + [lockstep.ALONE]) as descriptor, lockstep.joined(descriptor) as place:
         timing, _ = planned(itertools.repeat(0.05), budget=10.0)
     assert timing.stopped == "width"
     assert (len(timing.samples), place.taken, place.shared) == (20, 7, False)
@@ -401,7 +401,7 @@ def test_a_sample_is_disturbed_when_more_than_one_percent_of_it_was_taken(
 
 COMPETITION = """
 import json, os, subprocess, sys
-from rnnbench.timing import TimingSettings, measure
+from rnnbench.measure.timing import TimingSettings, measure
 os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[0]})  # children stay on the same core
 busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
 try:

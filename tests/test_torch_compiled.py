@@ -5,8 +5,8 @@ import pytest
 
 pytest.importorskip("torch")
 
-from rnnbench import Cell, Model, Optimizer, ProgramSpec, oracle
-from rnnbench.model import initialise
+from rnnbench import Cell, Model, Optimizer, ProgramSpec
+from rnnbench.model import initialise, oracle
 from rnnbench_cells import gru, lstm, mingru
 from rnnbench_torch import TorchBackend, compiled, eager
 

@@ -6,9 +6,9 @@ import pytest
 pytest.importorskip("torch")
 
 import rnnbench_torch
-from rnnbench import Cell, Implementation, Model, ProgramSpec, oracle
+from rnnbench import Cell, Implementation, Model, ProgramSpec
 from rnnbench.cell import leaves
-from rnnbench.model import Weights, initialise
+from rnnbench.model import Weights, initialise, oracle
 from rnnbench_cells import rnnbench_cells
 from rnnbench_torch import TorchBackend
 

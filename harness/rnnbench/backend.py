@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from rnnbench.cell import Array
 from rnnbench.implementation import Implementation
 from rnnbench.model import Model, States, Weights
-from rnnbench.segments import Bptt
+from rnnbench.model.bptt import Bptt
 from rnnbench.task import Batch
 
 if TYPE_CHECKING:
@@ -112,9 +112,9 @@ class ProgramSpec:
     threads: int | None = None
     bptt: Bptt = "full"
     segment: int | None = None
-    """Time steps per segment where `bptt` is not full: see `rnnbench.segments`."""
+    """Time steps per segment where `bptt` is not full: see `rnnbench.model.bptt`."""
     micro_batches: int = 1
-    """Parts of a batch whose gradients are taken one after the other before one step: see `rnnbench.micro_batches`."""
+    """Parts of a batch whose gradients are taken one after the other before a step: `rnnbench.model.micro_batches`."""
 
 
 @dataclass(frozen=True)

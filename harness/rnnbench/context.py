@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from rnnbench import spelling
 from rnnbench.backend import Loss, Optimizer, Program, ProgramSpec, mean_square
 from rnnbench.case import Case
 from rnnbench.cell import Cell, Option
 from rnnbench.model import Model, Weights, initialise
-from rnnbench.seeds import rng_for, seed_for
-from rnnbench.segments import Bptt, chosen
+from rnnbench.model.bptt import Bptt, chosen
+from rnnbench.model.seeds import rng_for, seed_for
+from rnnbench.registry import spelling
 from rnnbench.task import Task
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Context:
 
     @property
     def bptt(self) -> tuple[Bptt, int | None]:
-        """How gradients go back through time, and the length of a segment: `rnnbench.segments`."""
+        """How gradients go back through time, and the length of a segment: `rnnbench.model.bptt`."""
         return chosen(self.case.settings)
 
     def weights(self, *names: object) -> Weights:

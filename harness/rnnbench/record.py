@@ -50,7 +50,7 @@ class Record:
 
     @property
     def parts(self) -> Sequence[Mapping[str, Any]]:
-        """What each of its processes told, where it asks for several: see `rnnbench.rounds`."""
+        """What each of its processes told, where it asks for several: see `rnnbench.runner.processes`."""
         return self.details.get("processes", {}).get("parts", ())
 
     def value(self, quantity: str) -> float | None:

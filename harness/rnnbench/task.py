@@ -32,7 +32,7 @@ class Task:
     encode(text, **options) -> ids_T, and decode(ids_T, **options) -> text
         Only for tasks over text, one id per character: inputs are one-hot ids, outputs the logits of the next id, the
         loss is its cross-entropy in nats. Loss / ln 2 is then bits per character, and a trained model can write text
-        (`rnnbench.probes.sampling`). encode raises UsageError for what has no id; it is asked before anything runs.
+        (`rnnbench.probes.generation`). encode raises UsageError for what has no id; it is asked before anything runs.
     requires: packages beyond the core that `batch` imports (`sklearn`, ...), so that their absence is a clear skip.
     options: names and defaults of what the functions accept beyond T and B; users write `copy(symbols=8)`.
     """

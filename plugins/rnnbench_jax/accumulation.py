@@ -1,11 +1,11 @@
-"""The gradient of a batch as a sum over micro-batches (see `rnnbench.micro_batches`), to be traced."""
+"""The gradient of a batch as a sum over micro-batches (see `rnnbench.model.micro_batches`), to be traced."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from rnnbench.cell import Array, Params
-from rnnbench.micro_batches import Weighing, batch_axis, shares, split
+from rnnbench.model.micro_batches import Weighing, batch_axis, shares, split
 from rnnbench.task import Batch
 from rnnbench_jax.ops import jax_ops
 

@@ -7,11 +7,10 @@ from dataclasses import dataclass, fields
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from rnnbench import micro_batches
 from rnnbench.backend import ProgramSpec
 from rnnbench.cell import Array, Params
-from rnnbench.model import States, batched, run
-from rnnbench.segments import additive
+from rnnbench.model import States, batched, micro_batches, run
+from rnnbench.model.bptt import additive
 from rnnbench.task import Batch
 from rnnbench_jax import segments, weight_drop
 from rnnbench_jax.accumulation import accumulated

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rnnbench import process_memory
 from rnnbench.backend import Compiled, Program, ProgramSpec
 from rnnbench.cell import Array, tree_map
 from rnnbench.errors import OutOfMemory
+from rnnbench.measure import process_memory
 from rnnbench.model import States, batched, layer_params
 from rnnbench.task import Batch
 from rnnbench_jax import lowered, threads

@@ -1,4 +1,4 @@
-"""Gradients of a sequence cut into segments (see `rnnbench.segments`), to be traced."""
+"""Gradients of a sequence cut into segments (see `rnnbench.model.bptt`), to be traced."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from rnnbench.cell import Array, Params
 from rnnbench.model import States
-from rnnbench.segments import piece
+from rnnbench.model.bptt import piece
 from rnnbench.task import Batch
 
 Run = Callable[[Params, States, Array, Array], tuple[States, Array]]

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from rnnbench.cell import Option
-from rnnbench.seeds import rng_for
+from rnnbench.model.seeds import rng_for
 from rnnbench.task import Task
 from rnnbench_tasks.lazy_numpy import np
 

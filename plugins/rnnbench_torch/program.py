@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from rnnbench import micro_batches, process_memory
 from rnnbench.backend import Program, ProgramSpec
 from rnnbench.cell import tree_map
 from rnnbench.errors import OutOfMemory
-from rnnbench.model import States, advance, batched, layer_params, run
-from rnnbench.seeds import seed_for
-from rnnbench.segments import additive, spans
+from rnnbench.measure import process_memory
+from rnnbench.model import States, advance, batched, layer_params, micro_batches, run
+from rnnbench.model.bptt import additive, spans
+from rnnbench.model.seeds import seed_for
 from rnnbench_torch import devices, optimizers, segments
 from rnnbench_torch.arrays import to_numpy, to_torch
 from rnnbench_torch.ops import torch_ops

@@ -1,4 +1,4 @@
-"""Gradients of a sequence cut into segments (see `rnnbench.segments`)."""
+"""Gradients of a sequence cut into segments (see `rnnbench.model.bptt`)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rnnbench.cell import tree_map
 from rnnbench.model import States
-from rnnbench.segments import piece, spans
+from rnnbench.model.bptt import piece, spans
 from rnnbench.task import Batch
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rnnbench import rounds
-from rnnbench.estimate import CALIBRATION, Costs, Estimate, calibrate, comparison, peak_memory, processes_in
+from rnnbench.runner import processes
+from rnnbench.runner.estimate import CALIBRATION, Costs, Estimate, calibrate, comparison, peak_memory, processes_in
 
 if TYPE_CHECKING:
     from rnnbench.case import Case
@@ -44,8 +44,8 @@ class Estimating:
     @cached_property
     def costs(self) -> Costs:
         """Of all records of earlier runs that were made in this environment, oldest first."""
-        from rnnbench.environment import environment_id, snapshot
         from rnnbench.errors import UsageError
+        from rnnbench.machine.environment import environment_id, snapshot
         from rnnbench.store import RunFolder, list_runs
 
         versions = {}
@@ -68,7 +68,7 @@ class Estimating:
     def predict(self, cases: Sequence[Case], earlier: Mapping[str, Record] | None = None) -> Estimate | None:
         """What is left of the cases, on stderr; None, and no word unless one was asked for, where nothing is known."""
         done = {id: processes_in(record) for id, record in (earlier or {}).items()}
-        left = [(case, rounds.asked(case) - done.get(case.id, 0)) for case in cases if self._runnable(case)]
+        left = [(case, processes.asked(case) - done.get(case.id, 0)) for case in cases if self._runnable(case)]
         costs = self.costs  # which also counts the runs
         found = costs.estimate(left, f"{self._runs} earlier run{'s' * (self._runs != 1)} in this environment")
         if found is None and self._calibrates:
@@ -116,7 +116,7 @@ class Estimating:
         return self.costs.estimate(left, f"a calibration on {count} of the smallest cases")
 
     def _runnable(self, case: Case) -> bool:
-        from rnnbench.availability import candidates
+        from rnnbench.registry.availability import candidates
 
         return bool(candidates(case, self._registry)[0])
 

@@ -20,7 +20,7 @@ def command() -> None:
 @results_option
 def asv(runs: Sequence[str], results: Path) -> None:
     """Merge RUNS into RESULTS/asv, for `asv publish --no-pull`."""
-    from rnnbench.asv_export import export
+    from rnnbench.report.asv import export
     from rnnbench.store import RunFolder, find_run
 
     for name in runs:

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 
 import click
 
-from rnnbench import rounds
 from rnnbench.case import Case
-from rnnbench.estimate import Costs, peak_memory, processes_in
 from rnnbench.record import Record
+from rnnbench.runner import processes
+from rnnbench.runner.estimate import Costs, peak_memory, processes_in
 
 
 class Progress:
@@ -30,7 +30,7 @@ class Progress:
         costs: Costs | None = None,
     ) -> None:
         in_before = {id: processes_in(record) for id, record in (earlier or {}).items()}
-        self._left = {case.id: rounds.asked(case) - in_before.get(case.id, 0) for case in cases}
+        self._left = {case.id: processes.asked(case) - in_before.get(case.id, 0) for case in cases}
         self._cases = {case.id: case for case in cases}
         self._seconds = {id: record.seconds for id, record in (earlier or {}).items()}
         self._total = len(cases) + done
@@ -41,7 +41,7 @@ class Progress:
         """Say what is being measured now."""
         if self._live:
             width = shutil.get_terminal_size().columns
-            asked = rounds.asked(case)
+            asked = processes.asked(case)
             which = f", process {asked - self._left[case.id] + 1} of {asked}" if asked > 1 else ""
             text = f"[{self._count() + 1}/{self._total}] {case.label}{which}{self._time_left()}"
             click.echo("\r\x1b[K" + text[: width - 1], nl=False, err=True)
@@ -53,10 +53,10 @@ class Progress:
         self._seconds[id] = record.seconds
         if record.status != "skipped":
             self._costs.learn(record.case, max(seconds, 0.0), peak_memory(record))
-        self._left[id] = 0 if record.complete else rounds.asked(record.case) - processes_in(record)
+        self._left[id] = 0 if record.complete else processes.asked(record.case) - processes_in(record)
         line = f"[{self._count()}/{self._total}] {record.status:8} {seconds:6.1f} s  {record.case.label}"
         if not record.complete:
-            line += f", {processes_in(record)} of {rounds.asked(record.case)} processes"
+            line += f", {processes_in(record)} of {processes.asked(record.case)} processes"
         line += f": {record.reason}" if record.reason else ""
         if not self._live:
             click.echo(line + self._time_left(), err=True)

@@ -117,7 +117,7 @@ def _refuse_without_frameworks(cases: Sequence[Case], registry: Registry) -> Non
 
 def _folder(planned: Plan, registry: Registry, results: Path, resume: str | None) -> RunFolder:
     """A new run folder, or the one to go on with."""
-    from rnnbench.environment import git_state, snapshot
+    from rnnbench.machine.environment import git_state, snapshot
     from rnnbench.store import RunFolder, find_run
 
     versions = {}

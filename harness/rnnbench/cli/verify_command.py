@@ -10,12 +10,12 @@ from typing import Any
 
 import click
 
-from rnnbench.availability import device_problem
 from rnnbench.case import Case
 from rnnbench.cli.plugins import load_plugins, plugin_option
 from rnnbench.errors import UsageError, nearest
 from rnnbench.executor import Session
 from rnnbench.registry import Registry
+from rnnbench.registry.availability import device_problem
 
 DTYPES = ("float64", "float32")
 TIMEOUT = 600.0
@@ -55,7 +55,7 @@ def command(names: Sequence[str], plugins: Sequence[Path], device: str, dtypes: 
 
 def _cases(registry: Registry, device: str, dtypes: Sequence[str]) -> Iterator[Case]:
     """Every supported combination; a backend that is not there is left to be skipped with its reason."""
-    from rnnbench.conformance import kit_case
+    from rnnbench.worker.conformance import kit_case
 
     for cell in registry.cells.values():
         for (backend, name), implementation in registry.implementations.items():
@@ -115,7 +115,7 @@ class _Results:
 
     def compare(self, quiet: bool) -> None:
         """Parity of all implementations of a cell on identical weights."""
-        from rnnbench.conformance import parity
+        from rnnbench.worker.conformance import parity
 
         for (cell, dtype), outputs in self.outputs.items():
             for check in parity(outputs, dtype):

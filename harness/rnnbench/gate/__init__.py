@@ -10,10 +10,10 @@
 pairs, `decision` judges them, `rows` and `report` say it, `run.Gate` goes through all of it.
 """
 
+from rnnbench.gate.pairs import Sampler
 from rnnbench.gate.report import Report
 from rnnbench.gate.rows import Row
 from rnnbench.gate.run import Gate
-from rnnbench.gate.sampling import Sampler
 from rnnbench.gate.setup import Request, plan_sides, prepare_sides, repository_of
 from rnnbench.gate.state import State
 from rnnbench.gate.tolerances import Tolerances

@@ -49,7 +49,7 @@ from functools import lru_cache
 from statistics import NormalDist, median, median_high, median_low
 from typing import TYPE_CHECKING, Literal
 
-from rnnbench.statistics import quantile_interval
+from rnnbench.measure.statistics import quantile_interval
 
 if TYPE_CHECKING:
     import numpy as np

@@ -2,7 +2,7 @@
 
 This file is copied beside a side's source roots and imported there under another name, because the revision may be
 older than the gate. All it relies on: `rnnbench.suite.read` and `plan`, `rnnbench.registry.load`,
-`rnnbench.availability.candidates`, and for the measuring itself `rnnbench.worker.perform`.
+`rnnbench.registry.availability.candidates`, and for the measuring itself `rnnbench.worker.perform`.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def _packages() -> dict[str, str]:
 
 def _entry(case: Any, registry: Any) -> dict[str, Any]:
     """A case with the implementations to try and how its program is verified."""
-    from rnnbench.availability import candidates
+    from rnnbench.registry.availability import candidates
 
     names, reason = candidates(case, registry)
     stepwise = "implementation" in registry.probes[case.probe].ignores

@@ -9,8 +9,8 @@ from statistics import median
 from typing import Any
 
 from rnnbench.gate.decision import Schedule
+from rnnbench.gate.pairs import SIDES, Sampler
 from rnnbench.gate.rows import Numbers, Row, implementations, missing, rows, settled, standing
-from rnnbench.gate.sampling import SIDES, Sampler
 from rnnbench.gate.subjects import Matching, Subject
 from rnnbench.gate.tolerances import Tolerances
 

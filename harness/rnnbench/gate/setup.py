@@ -9,7 +9,7 @@ from typing import Any
 
 from rnnbench.case import digest
 from rnnbench.errors import UsageError
-from rnnbench.gate.sampling import Plan
+from rnnbench.gate.pairs import Plan
 from rnnbench.gate.side import Name, PlanError, Side, prepare, python_of
 from rnnbench.gate.subjects import Entry, Matching, match
 from rnnbench.gate.worktrees import Repository, Revision, Workspace, project_of, source_roots

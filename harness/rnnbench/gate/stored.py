@@ -21,8 +21,8 @@ from rnnbench.gate.decision import ALARM, FIRST_LOOK, MISS, Judgement, benjamini
 from rnnbench.gate.rows import SILENT, Numbers, Row, Verdict, missing, rows, standing
 from rnnbench.gate.subjects import REPLICATE, Entry, Matching, Subject, label, match
 from rnnbench.gate.tolerances import Tolerances
+from rnnbench.measure.statistics import student_t_cdf, student_t_quantile
 from rnnbench.record import Record
-from rnnbench.statistics import student_t_cdf, student_t_quantile
 
 WEAKER = (
     "Stored runs are not paired: what the machine did between them is part of every difference. "

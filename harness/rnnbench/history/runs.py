@@ -27,7 +27,7 @@ class Machine:
 
     @classmethod
     def of(cls, environment: Mapping[str, Any]) -> Machine:
-        """The machine of a snapshot (see rnnbench.environment)."""
+        """The machine of a snapshot (see rnnbench.machine.environment)."""
         machine = environment["machine"]
         gpus = [gpu["name"] for gpu in machine.get("gpus") or () if gpu.get("name")]
         return cls(digest(machine), ", ".join([machine.get("cpu") or "unknown processor", *gpus]))

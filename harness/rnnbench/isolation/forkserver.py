@@ -22,7 +22,7 @@ from pathlib import Path
 
 from rnnbench.errors import UsageError
 from rnnbench.executor import Job, Outcome
-from rnnbench.isolation import frames, orphans
+from rnnbench.isolation import frames, subreaper
 
 WORKER = ("rnnbench.worker:preload",)
 """Imported, and called, ahead of every job, whatever its backend."""
@@ -193,7 +193,7 @@ class _Launcher:
             stdout=subprocess.PIPE,
             bufsize=0,
             start_new_session=True,
-            env={**os.environ, **interpreter.variables, orphans.MARK: self._mark},
+            env={**os.environ, **interpreter.variables, subreaper.MARK: self._mark},
             pass_fds=tuple(interpreter.descriptors),
         )
         assert self._process.stdin is not None
@@ -247,7 +247,7 @@ class _Launcher:
             if not clean:
                 self._process.kill()
                 self._process.wait()
-                orphans.kill_marked(self._mark)
+                subreaper.kill_marked(self._mark)
             self._from.close()
 
     def _send(self, message: bytes) -> bool:

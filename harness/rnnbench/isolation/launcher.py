@@ -25,8 +25,8 @@ from typing import Any, Literal
 
 import psutil
 
-from rnnbench.isolation import child, death, frames, kernel, orphans
-from rnnbench.isolation.offspring import Offspring
+from rnnbench.isolation import child, death, frames, kernel, subreaper
+from rnnbench.isolation.descendants import Offspring
 
 KEPT_OUTPUT = 8 << 10
 """Bytes of a job's output that go into its Outcome."""
@@ -103,7 +103,7 @@ class Launcher:
                 event = self._supervise(offspring, request["timeout"])
             finally:
                 offspring.end()
-                orphans.reap(self._mark)
+                subreaper.reap(self._mark)
                 offspring.drain()
             if event == "abandoned":
                 return

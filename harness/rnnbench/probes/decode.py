@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from rnnbench import timing
 from rnnbench.backend import Program
 from rnnbench.cell import Array
-from rnnbench.clock import SYSTEM, Clock
 from rnnbench.context import Context
 from rnnbench.errors import CaseError
+from rnnbench.measure import timing
+from rnnbench.measure.clock import SYSTEM, Clock
+from rnnbench.measure.statistics import quantile_interval
+from rnnbench.measure.timing import Timing, TimingSettings
 from rnnbench.probe import Probe
 from rnnbench.probes.ranges import Count, Positive
 from rnnbench.probes.work import limit_quantities, share_of_limit
 from rnnbench.quantity import Measurement, Quantity, Value
-from rnnbench.statistics import quantile_interval
-from rnnbench.timing import Timing, TimingSettings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,7 +71,7 @@ class Stream:
 
 def measure(context: Context) -> Measurement:
     """Latency of single steps with carried state; every sample is one step."""
-    from rnnbench.costs import state_bytes
+    from rnnbench.model.costs import state_bytes
 
     given, case = context.settings, context.case
     program = context.program()
@@ -111,7 +111,7 @@ def _check_outputs(program: Program, xs: np.ndarray, dtype: str) -> None:
     """Step by step or all at once: the same outputs, or it is another function that is timed here."""
     import numpy as np
 
-    from rnnbench.verification import EPS
+    from rnnbench.worker.verification import EPS
 
     _, whole = program.forward(program.put({"xs": xs})["xs"])
     stream = Stream(program, [program.put({"x": x[None]})["x"] for x in xs])

@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 
 from rnnbench.backend import Program
 from rnnbench.context import Context
+from rnnbench.model.bptt import Bptt, settled
 from rnnbench.probe import Probe
 from rnnbench.probes.ranges import Count
 from rnnbench.probes.work import MODES, Mode, random_batch, unit_of_work
 from rnnbench.quantity import Measurement, Quantity, Value
-from rnnbench.segments import Bptt, settled
 
 KINDS = {
     "process": "growth of this process's resident set, from the kernel's high-water mark",
@@ -22,8 +22,8 @@ KINDS = {
 
 @dataclass(frozen=True)
 class MemorySettings:
-    """modes: which passes to look at. bptt, segment: how a training step goes back through time (`rnnbench.segments`),
-    and the time steps of a segment.
+    """modes: which passes to look at. bptt, segment: how a training step goes back through time
+    (`rnnbench.model.bptt`), and the time steps of a segment.
     """
 
     modes: tuple[Mode, ...] = MODES

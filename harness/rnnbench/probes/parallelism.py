@@ -7,15 +7,15 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from rnnbench import timing
 from rnnbench.backend import Pass, Program
 from rnnbench.context import Context
 from rnnbench.errors import OutOfMemory
+from rnnbench.measure import timing
+from rnnbench.measure.timing import TimingSettings
 from rnnbench.probe import Probe
 from rnnbench.probes.ranges import Count, NotNegative, Positive
 from rnnbench.probes.work import PASSES, unit_of_work
 from rnnbench.quantity import Curve, Measurement, Quantity, Value
-from rnnbench.timing import TimingSettings
 
 SATURATED = 0.9
 """Share of the best tokens/s at which a batch size counts as saturating."""
@@ -24,7 +24,8 @@ SATURATED = 0.9
 @dataclass(frozen=True)
 class ParallelismSettings:
     """modes: which passes. batch_sizes: ascending. threads: ascending, on a CPU, as far as there are cores; none to
-    leave it out. budget: seconds of sampling for each point of a curve. width: see `rnnbench.timing.TimingSettings`.
+    leave it out. budget: seconds of sampling for each point of a curve. width: see
+    `rnnbench.measure.timing.TimingSettings`.
     """
 
     modes: tuple[Pass, ...] = ("forward",)

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rnnbench import timing
 from rnnbench.backend import Pass
-from rnnbench.clock import SYSTEM
 from rnnbench.context import Context
+from rnnbench.measure import timing
+from rnnbench.measure.clock import SYSTEM
+from rnnbench.measure.timing import Timing, TimingSettings
+from rnnbench.model.bptt import Bptt, settled
 from rnnbench.probe import Probe
 from rnnbench.probes.ranges import Count, NotNegative, Positive
 from rnnbench.probes.work import MODES, PASSES, limit_quantities, share_of_limit, unit_of_work
 from rnnbench.quantity import Measurement, Quantity, Value
-from rnnbench.segments import Bptt, settled
-from rnnbench.timing import Timing, TimingSettings
 
 
 @dataclass(frozen=True)
 class ThroughputSettings:
     """modes: which passes to time: forward, backward (alone, from a forward pass that was kept), train. processes:
     fresh processes that each number comes from. budget: seconds of sampling per mode, shared out among the processes.
-    width: see `rnnbench.timing.TimingSettings`, per process. bptt, segment: how a training step goes back through time
-    (`rnnbench.segments`), and the time steps of a segment.
+    width: see `rnnbench.measure.timing.TimingSettings`, per process. bptt, segment: how a training step goes back
+    through time (`rnnbench.model.bptt`), and the time steps of a segment.
     """
 
     modes: tuple[Pass, ...] = MODES

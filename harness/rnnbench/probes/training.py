@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from rnnbench import micro_batches
 from rnnbench.backend import Batch, Optimizer
 from rnnbench.context import Context
 from rnnbench.errors import Skipped
+from rnnbench.model import micro_batches
 from rnnbench.task import Task
 
 AHEAD = 8

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from rnnbench.backend import Pass, Program
 from rnnbench.context import Context
 from rnnbench.errors import CaseError
+from rnnbench.machine.roofline import limit
 from rnnbench.quantity import Quantity, Value
-from rnnbench.roofline import limit
 
 if TYPE_CHECKING:
-    from rnnbench.costs import Cost
+    from rnnbench.model.costs import Cost
 
 Mode = Literal["forward", "train"]
 MODES: tuple[Mode, ...] = ("forward", "train")
@@ -60,7 +60,7 @@ def _check_repeatable(program: Program, backward: Callable[[], object], dtype: s
     """
     import numpy as np
 
-    from rnnbench.verification import EPS
+    from rnnbench.worker.verification import EPS
 
     first, second = ([program.get(array).astype(float) for array in _flat(backward())] for _ in range(2))
     for one, other in zip(first, second, strict=True):
@@ -106,7 +106,7 @@ def share_of_limit(context: Context, name: str, mode: Pass, time: Value, seq_len
 
     details: the cost, and `limit`: ceilings, seconds at each, which of compute, bandwidth and latency binds.
     """
-    from rnnbench.costs import count
+    from rnnbench.model.costs import count
 
     case = context.case
     try:

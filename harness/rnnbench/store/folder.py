@@ -15,8 +15,8 @@ from typing import Any, BinaryIO, Protocol, Self
 
 import rnnbench
 from rnnbench.case import Case
-from rnnbench.environment import environment_id
 from rnnbench.errors import UsageError
+from rnnbench.machine.environment import environment_id
 from rnnbench.record import Record
 from rnnbench.store.files import explained, sync_folder, write_atomically
 from rnnbench.store.lines import InvalidRecord, decode, encode, without_measurements
@@ -80,7 +80,7 @@ class RunFolder:
     ) -> Self:
         """A new folder below `results`, locked and ready for records.
 
-        environment: as `rnnbench.environment.snapshot` gives it. argv: the command, by default this process's own.
+        environment: as `rnnbench.machine.environment.snapshot` gives it. argv: the command, by default this process's.
         Raises UsageError where it cannot be written or the disk is nearly full, before anything is measured.
         """
         now = datetime.now(UTC)

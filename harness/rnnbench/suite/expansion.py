@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
-from rnnbench import spelling
 from rnnbench.case import AXES, Case, digest
 from rnnbench.probe import Probe
+from rnnbench.registry import spelling
 from rnnbench.suite.document import Document
 from rnnbench.suite.matching import Matching, Point
 from rnnbench.suite.names import Names, Params, Registry

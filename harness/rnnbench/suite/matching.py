@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from typing import Any
 
-from rnnbench import spelling
 from rnnbench.case import AXES
 from rnnbench.model import Model, initialise
+from rnnbench.registry import spelling
 from rnnbench.suite.names import Params, Registry
 from rnnbench.suite.problems import Problems
 from rnnbench.suite.schema import LARGEST

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from rnnbench import spelling
 from rnnbench.backend import Backend
 from rnnbench.cell import Cell, Option
 from rnnbench.errors import UsageError
 from rnnbench.executor import Executor
 from rnnbench.implementation import Implementation
 from rnnbench.probe import Probe
+from rnnbench.registry import spelling
 from rnnbench.suite.problems import KeyPath, Problems, shown, unknown
 from rnnbench.suite.schema import Axes
 from rnnbench.task import Task

@@ -8,9 +8,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rnnbench import spelling
 from rnnbench.case import AXES, Case
 from rnnbench.errors import SuiteError, UsageError, nearest
+from rnnbench.registry import spelling
 from rnnbench.suite.document import Document, parse
 from rnnbench.suite.problems import KeyPath, Place, Places, unknown
 from rnnbench.suite.schema import Suite

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from rnnbench.clock import SYSTEM
 from rnnbench.errors import Diverged
+from rnnbench.measure.clock import SYSTEM
 
 if TYPE_CHECKING:
     import numpy as np

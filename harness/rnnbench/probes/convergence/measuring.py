@@ -8,10 +8,10 @@ from itertools import islice
 from typing import Any
 
 from rnnbench.backend import Program
-from rnnbench.clock import SYSTEM
 from rnnbench.context import Context
 from rnnbench.errors import CaseError, Skipped
-from rnnbench.probes import sampling, training
+from rnnbench.measure.clock import SYSTEM
+from rnnbench.probes import generation, training
 from rnnbench.probes.convergence.course import Course
 from rnnbench.probes.convergence.sample import Sample, draw
 from rnnbench.quantity import Curve, Measurement, Value
@@ -149,7 +149,7 @@ def _write(context: Context, program: Program, found: _Findings) -> None:
         return
     found.values["bits_per_character"] = Value(found.values["test_loss"].value / math.log(2))
     if context.settings.prompt is not None:
-        written = sampling.sample(context, program)
+        written = generation.sample(context, program)
         found.values |= written.values
         found.details |= written.details
 

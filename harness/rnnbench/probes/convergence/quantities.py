@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rnnbench.probes.sampling import SECONDS
+from rnnbench.probes.generation import SECONDS
 from rnnbench.quantity import Quantity
 
 QUANTITIES = (

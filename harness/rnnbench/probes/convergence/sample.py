@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rnnbench import micro_batches
 from rnnbench.backend import Loss, Program
 from rnnbench.context import Context
+from rnnbench.model import micro_batches
 from rnnbench.probes import training
 from rnnbench.task import Batch
 

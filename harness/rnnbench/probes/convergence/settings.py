@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from rnnbench.backend import Schedule
-from rnnbench.probes import sampling
+from rnnbench.model.bptt import Bptt, settled
+from rnnbench.probes import generation
 from rnnbench.probes.ranges import Count, Index, NotNegative, Positive, Share
-from rnnbench.segments import Bptt, settled
 
 if TYPE_CHECKING:
     from rnnbench.cell import Option
@@ -28,14 +28,14 @@ class ConvergenceSettings:
     stop_when_solved: stop at the first evaluation that reaches the task's target. patience: stop after so many
     evaluations in a row without a lower validation loss; null for never.
 
-    micro_batches: parts of a batch whose gradients are averaged before one step (`rnnbench.micro_batches`); must
+    micro_batches: parts of a batch whose gradients are averaged before one step (`rnnbench.model.micro_batches`); must
     divide the batch size. recurrent_dropout: p of DropConnect on hidden-to-hidden weights
     (`rnnbench.backend.ProgramSpec`); dropout between layers is an axis of the grid. embedding: features of a learnt
     table between the inputs and the first layer; null for none. bptt, segment: how gradients go back through time
-    (`rnnbench.segments`), and the time steps of a segment.
+    (`rnnbench.model.bptt`), and the time steps of a segment.
 
     test_seq_lens: lengths at which the trained model is tested, beside the one it was trained at. prompt: text that the
-    trained model goes on from for sample_length characters, on tasks over text (`rnnbench.probes.sampling`); null for
+    trained model goes on from for sample_length characters, on tasks over text (`rnnbench.probes.generation`); null for
     no text. temperature: what its outputs are divided by before the softmax that characters are drawn from; 0 takes the
     likeliest.
 
@@ -74,7 +74,7 @@ class ConvergenceSettings:
 
 def check(settings: Mapping[str, Any], task: Task, options: Mapping[str, Option]) -> str | None:
     """Why these settings do not go with the task, or None."""
-    problem = sampling.check(settings, task, options)
+    problem = generation.check(settings, task, options)
     if problem is not None:
         return problem
     for length in settings["test_seq_lens"]:

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rnnbench.measure.statistics import median_interval, student_t_quantile
 from rnnbench.quantity import Curve, Value
-from rnnbench.statistics import median_interval, student_t_quantile
 
 if TYPE_CHECKING:
     import numpy as np

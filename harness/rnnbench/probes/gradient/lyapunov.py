@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rnnbench.statistics import student_t_quantile
+from rnnbench.measure.statistics import student_t_quantile
 
 if TYPE_CHECKING:
     import numpy as np

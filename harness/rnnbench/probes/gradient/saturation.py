@@ -76,7 +76,7 @@ def _noting(seen: Saturation) -> Any:
     """The NumPy namespace for one time step, with activations that are numbered in the order they are called."""
     import numpy as np
 
-    from rnnbench.oracle import OPS
+    from rnnbench.model.oracle import OPS
 
     calls: dict[str, int] = {}
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
-from rnnbench.report import findings, learning_findings, units
+from rnnbench.report import findings, units
+from rnnbench.report.findings import learning as training
 from rnnbench.report.html.derived import SPEEDUP
 from rnnbench.report.series import RUN, Entry, Panel, Series
 
@@ -44,7 +45,7 @@ def gradients(panels: Sequence[Panel]) -> str:
 
 def memory_span(panels: Sequence[Panel]) -> str:
     """Who remembers furthest back, and who least: by recall where it was measured, else by the gradient's reach."""
-    for sentence in (*learning_findings.recall(panels), *learning_findings.capacity(panels)):
+    for sentence in (*training.recall(panels), *training.capacity(panels)):
         return sentence
     for pattern in ("gradient.reach", "gradient.half_life"):
         found = ranked(panels, pattern)
@@ -56,7 +57,7 @@ def memory_span(panels: Sequence[Panel]) -> str:
 
 def overfitting(panels: Sequence[Panel]) -> str:
     """What a remedy does to the gap where that is clear, else the largest and the smallest gap."""
-    for sentence in learning_findings.gaps(panels):
+    for sentence in training.gaps(panels):
         return sentence
     found = ranked(panels, "*gap*")
     return _ends(found[::-1], _of_task(found, "the largest"), "the smallest") if found else ""

@@ -1,4 +1,4 @@
-"""What this machine can do at best, the two ceilings that `rnnbench.roofline` holds a pass against.
+"""What this machine can do at best, the two ceilings that `rnnbench.machine.roofline` holds a pass against.
 
 Two ceilings per device, dtype and number of threads: the FLOP/s of a large square product and the B/s of a large array
 that is read and written, the best that any installed backend reaches, so that all rows are held against one limit. Each
@@ -21,14 +21,14 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rnnbench import timing
-from rnnbench.availability import device_problem
 from rnnbench.backend import Backend
 from rnnbench.case import Case
 from rnnbench.errors import CaseError
 from rnnbench.executor import Outcome
-from rnnbench.roofline import KEYS, Ceilings
-from rnnbench.timing import TimingSettings
+from rnnbench.machine.roofline import KEYS, Ceilings
+from rnnbench.measure import timing
+from rnnbench.measure.timing import TimingSettings
+from rnnbench.registry.availability import device_problem
 
 if TYPE_CHECKING:
     from rnnbench.registry import Registry

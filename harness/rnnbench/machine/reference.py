@@ -11,7 +11,7 @@ from functools import lru_cache
 from statistics import median
 from typing import TYPE_CHECKING
 
-from rnnbench.clock import SYSTEM, Clock
+from rnnbench.measure.clock import SYSTEM, Clock
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,10 +13,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from rnnbench import process_memory, turns
 from rnnbench.case import Case
 from rnnbench.context import Context, resolve
 from rnnbench.errors import CaseError
+from rnnbench.measure import lockstep, process_memory
 from rnnbench.quantity import Measurement
 from rnnbench.registry import Registry, load
 
@@ -36,7 +36,7 @@ def perform(job: Job) -> dict[str, Any]:
 
 def preload() -> None:
     """What every job needs and none changes, done once in the process that the jobs are forked from."""
-    import rnnbench.verification  # noqa: F401
+    import rnnbench.worker.verification  # noqa: F401
 
     _registry(())
 
@@ -70,7 +70,7 @@ def describe(error: BaseException) -> str:
 
 def _measure(context: Context, registry: Registry, job: Job) -> dict[str, Any]:
     probe = registry.probes[context.case.probe]
-    with turns.joined(**job.get("turns", {})) as place:
+    with lockstep.joined(**job.get("turns", {})) as place:
         measurement = probe.measure(replace(context, ceilings=job.get("ceilings")))
     found = measurement_json(measurement, {quantity.name: quantity for quantity in probe.quantities})
     found["details"]["ignored"] = list(probe.ignores)
@@ -100,7 +100,7 @@ def measurement_json(measurement: Measurement, quantities: Mapping[str, Any]) ->
 
 def _verify(context: Context, registry: Registry, job: Job) -> dict[str, Any]:
     """The check that comes before any timing, on the case's own sizes."""
-    from rnnbench.verification import against_oracle, mean_projection_loss, projection_loss
+    from rnnbench.worker.verification import against_oracle, mean_projection_loss, projection_loss
 
     del registry
     dtype = job.get("dtype") or context.case.dtype
@@ -123,7 +123,7 @@ def _verify(context: Context, registry: Registry, job: Job) -> dict[str, Any]:
 
 
 def _kit(context: Context, registry: Registry, job: Job) -> dict[str, Any]:
-    from rnnbench.conformance import run_kit
+    from rnnbench.worker.conformance import run_kit
 
     del registry, job
     return run_kit(context)
@@ -131,7 +131,7 @@ def _kit(context: Context, registry: Registry, job: Job) -> dict[str, Any]:
 
 def _ceilings(context: Context, registry: Registry, job: Job) -> dict[str, Any]:
     """What the case's device can do at best, in its dtype, with its threads."""
-    from rnnbench.ceilings import measure
+    from rnnbench.worker.ceilings import measure
 
     del registry, job
     case = context.case

@@ -5,14 +5,15 @@
 A number comes about in four steps.
 
 1. The first call is timed apart: it compiles, allocates, fills caches.
-2. Calls are timed until they have settled (`rnnbench.steadiness`), for at most a share of the budget. Short calls are
-   timed in lots of `number`, so that the clock's own cost stays below 0.1 % of a sample.
+2. Calls are timed until they have settled (`rnnbench.measure.steadiness`), for at most a share of the budget. Short
+   calls are timed in lots of `number`, so that the clock's own cost stays below 0.1 % of a sample.
 3. Samples are taken until the 95 % interval of their median is narrow enough, and shows no drift, or the budget is
-   spent; `stopped` says which. No sample is ever dropped: outliers stay in, disturbed ones (`rnnbench.disturbance`)
-   are flagged.
+   spent; `stopped` says which. No sample is ever dropped: outliers stay in, disturbed ones
+   (`rnnbench.measure.disturbance`) are flagged.
 4. The samples themselves are looked at once more for drift; that is the verdict in `steady`.
 
-Where another process takes turns with this one (`rnnbench.turns`), a sample is a turn, and both stop together.
+Where another process takes turns with this one (`rnnbench.measure.lockstep`), a sample is a turn, and both stop
+together.
 
 The cyclic garbage collector is off while the clock runs, as in `timeit`; it collects its youngest generation
 between samples instead, so that garbage of the timed calls cannot pile up. It is left as it was found.
@@ -32,13 +33,13 @@ from dataclasses import dataclass
 from itertools import repeat
 from typing import Any, Literal
 
-from rnnbench import disturbance, turns
-from rnnbench.clock import SYSTEM, Clock, clock_cost
-from rnnbench.disturbance import Counters
 from rnnbench.errors import CaseError
+from rnnbench.measure import disturbance, lockstep
+from rnnbench.measure.clock import SYSTEM, Clock, clock_cost
+from rnnbench.measure.disturbance import Counters
+from rnnbench.measure.statistics import Interval, median_interval
+from rnnbench.measure.steadiness import drift
 from rnnbench.quantity import Value
-from rnnbench.statistics import Interval, median_interval
-from rnnbench.steadiness import drift
 
 Call = Callable[[], object]
 Stopped = Literal["width", "budget", "samples", "turns"]
@@ -279,7 +280,7 @@ def _warm_up(stopwatch: _Stopwatch, settings: TimingSettings, cost: float) -> in
     """
     number = settings.number or 1
     least = cost / CLOCK_SHARE
-    turn = turns.LENGTH if turns.current().shared else 0.0
+    turn = lockstep.LENGTH if lockstep.current().shared else 0.0
     wanted = max(least, settings.budget / settings.max_samples, turn)
     times: list[float] = []
     spent = 0.0
@@ -309,7 +310,7 @@ def _sample(
     collect: Call,
 ) -> tuple[list[float], list[int], Stopped]:
     """Samples in seconds per call, the indices of disturbed ones, and why it stopped."""
-    place = turns.current()
+    place = lockstep.current()
     samples: list[float] = []
     contaminated: list[int] = []
     spent = seen = turn = 0.0
@@ -326,7 +327,7 @@ def _sample(
         samples.append(elapsed / number)
         spent += elapsed
         stopped = _stop(samples, spent, settings)
-        handing_over = place.shared and (settings.number is None or spent - turn >= turns.LENGTH)
+        handing_over = place.shared and (settings.number is None or spent - turn >= lockstep.LENGTH)
         if spent - seen >= disturbance.PERIOD or handing_over or stopped:
             after = counters()
             if disturbance.disturbed(before, after, spent - seen):

@@ -8,9 +8,10 @@ The launchers, which have the framework imported and are forked for every sample
 launcher hands its address layout and its hash seed down to all its children; with one launcher a side for the whole
 gate, that accident would look like a difference between the revisions, with any number of pairs.
 
-The two processes of a pair take turns of some 10 ms (`rnnbench.turns`), and what is judged is the median ratio of their
-samples, each to the one taken next to it. On a machine whose speed changes by a third within seconds, the ratios of
-pairs spread by 15 % (gru) and 7 % (lstm) when timed one after the other, and in turns by 1 %, with some stragglers.
+The two processes of a pair take turns of some 10 ms (`rnnbench.measure.lockstep`), and what is judged is the median
+ratio of their samples, each to the one taken next to it. On a machine whose speed changes by a third within seconds,
+the ratios of pairs spread by 15 % (gru) and 7 % (lstm) when timed one after the other, and in turns by 1 %, with some
+stragglers.
 Where two processes do not fit into the memory at once, or twice fail together and not alone, they are timed one after
 the other.
 """
@@ -30,15 +31,15 @@ from typing import Any
 
 from rnnbench.case import Case
 from rnnbench.executor import Outcome
+from rnnbench.gate.referee import Seat, in_turns
 from rnnbench.gate.rows import SAME
 from rnnbench.gate.side import Name, Side
 from rnnbench.gate.state import State
 from rnnbench.gate.subjects import Subject
-from rnnbench.gate.turns import Seat, in_turns
 from rnnbench.isolation.forkserver import ForkServer, Running
-from rnnbench.seeds import seed_for
+from rnnbench.measure.timing import LEAST_SAMPLES
+from rnnbench.model.seeds import seed_for
 from rnnbench.store.lines import problems
-from rnnbench.timing import LEAST_SAMPLES
 
 SIDES: tuple[Name, Name] = ("base", "head")
 EXACT_DETAILS = {"compilations": "lower", "parameters": "lower", "flops": "lower"}

@@ -11,7 +11,7 @@ from rnnbench.backend import Program
 from rnnbench.case import Case
 from rnnbench.cell import leaves
 from rnnbench.context import Context
-from rnnbench.verification import EPS, Check, against_oracle, projection_loss
+from rnnbench.worker.verification import EPS, Check, against_oracle, projection_loss
 
 SIZES = (13, 3, 8, 5, 2)
 """T, B, H, D and layers: unequal, so that a transposed or padded axis cannot go unnoticed."""

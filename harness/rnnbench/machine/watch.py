@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-from rnnbench import reference
-from rnnbench.disturbance import stolen_seconds
+from rnnbench.machine import reference
+from rnnbench.measure.disturbance import stolen_seconds
 
 PERIOD = 4.0
 """Seconds between two readings of some 40 ms: one percent of the time."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from rnnbench import spelling
 from rnnbench.backend import Backend
 from rnnbench.case import Case
 from rnnbench.cell import Cell
-from rnnbench.registry import Registry
+from rnnbench.registry import Registry, spelling
 
 AUTO = "auto"
 

@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rnnbench import oracle
 from rnnbench.cell import Cell, Params, State, leaves, tree_map
-from rnnbench.model import Model, States, Weights, batched, run
-from rnnbench.segments import spans
+from rnnbench.model import Model, States, Weights, batched, oracle, run
+from rnnbench.model.bptt import spans
 
 if TYPE_CHECKING:
     from rnnbench.backend import Program
@@ -86,7 +85,7 @@ def against_oracle(
 
     segment: time steps per segment where the program's gradients are truncated: the truth is then the derivative with
     the state at the start of each segment held constant. one_pass: the same program with `mean_projection_loss`, which
-    has another way to its truncated gradients (`rnnbench.segments`): they are compared too.
+    has another way to its truncated gradients (`rnnbench.model.bptt`): they are compared too.
     """
     from threadpoolctl import threadpool_limits
 

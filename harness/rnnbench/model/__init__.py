@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rnnbench.cell import Array, Cell, Option, Params, State, tree_map
-from rnnbench.seeds import rng_for
+from rnnbench.model.seeds import rng_for
 
 if TYPE_CHECKING:
     from rnnbench.implementation import Unroll

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from rnnbench.costs import Cost
+    from rnnbench.model.costs import Cost
 
 KEYS = ("flops_per_second", "bytes_per_second")
 
 Ceilings = Mapping[str, float]
-"""Both KEYS, and `disturbed`: 1 where they are doubtful, else 0. See `rnnbench.ceilings`."""
+"""Both KEYS, and `disturbed`: 1 where they are doubtful, else 0. See `rnnbench.worker.ceilings`."""
 
 EXPLAINED = 0.5
 """Below this share of the limit neither operations nor traffic explain most of the time: it went into waiting, for the

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from rnnbench.backend import Program
 from rnnbench.cell import Option
-from rnnbench.clock import SYSTEM, Clock
 from rnnbench.context import Context
 from rnnbench.errors import Diverged, UsageError
+from rnnbench.measure.clock import SYSTEM, Clock
+from rnnbench.measure.statistics import median_interval
 from rnnbench.quantity import Measurement, Quantity, Value
-from rnnbench.statistics import median_interval
 from rnnbench.task import Task
 
 if TYPE_CHECKING:

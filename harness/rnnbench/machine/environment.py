@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnbench.case import digest
-from rnnbench.disturbance import stolen_seconds
+from rnnbench.measure.disturbance import stolen_seconds
 
 PATIENCE = 10.0
 """Seconds to wait for nvidia-smi or git: the first takes seconds where the driver has to wake up, and hangs with it."""

@@ -17,9 +17,9 @@ from itertools import islice, zip_longest
 from statistics import fmean
 from typing import Any
 
-from rnnbench import rounds
 from rnnbench.case import Case, digest
 from rnnbench.record import Record
+from rnnbench.runner import processes
 
 CALIBRATION = 20.0
 """Seconds that a calibration may take."""
@@ -188,7 +188,7 @@ def _repeated(record: Record) -> float:
     only the first process of a run waits for (the import of the framework) is left out.
     """
     parts = record.details.get("seconds", {})
-    asked = rounds.asked(record.case)
+    asked = processes.asked(record.case)
     return record.seconds - parts.get("other", 0.0) - parts.get("verify", 0.0) * (1 - 1 / asked)
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rnnbench.cell import Array
 from rnnbench.errors import CaseError
-from rnnbench.segments import Shapes, random_batch, shapes_of
+from rnnbench.model.bptt import Shapes, random_batch, shapes_of
 
 if TYPE_CHECKING:
     from rnnbench.backend import Loss
@@ -59,7 +59,7 @@ def shares(ops: Any, parts: Sequence[Batch], weighing: Weighing) -> list[Array]:
 def weighing(loss: Loss, batch: Batch, outputs: int) -> Weighing | None:
     """How loss(all) = Σ share · loss(part) for batches like this one and any outputs_TBO; None where it is neither way.
 
-    Tried in NumPy, as in `rnnbench.segments.additive`, on a part of one sequence and a part of all others.
+    Tried in NumPy, as in `rnnbench.model.bptt.additive`, on a part of one sequence and a part of all others.
     """
     return _weighing(loss, shapes_of(batch), outputs)
 

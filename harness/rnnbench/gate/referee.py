@@ -1,4 +1,4 @@
-"""Gives the two processes of a pair their turns, see `rnnbench.turns`.
+"""Gives the two processes of a pair their turns, see `rnnbench.measure.lockstep`.
 
 The second process is started when the first hands over for the first time: by then that is warm, and shows what memory
 it holds. One that never hands over, because it measures no time or its revision does not know of turns, is followed by
@@ -16,10 +16,10 @@ from dataclasses import dataclass, field, replace
 
 import psutil
 
-from rnnbench.environment import available_memory
 from rnnbench.executor import Outcome
 from rnnbench.isolation.forkserver import Running
-from rnnbench.turns import ALONE, DONE, GO, MORE, STOP, forget
+from rnnbench.machine.environment import available_memory
+from rnnbench.measure.lockstep import ALONE, DONE, GO, MORE, STOP, forget
 
 SPARE = 1.25
 """Memory that must be free for the second process, in times of what the first holds."""

@@ -3,7 +3,7 @@
 The numbers of a case come from as many fresh processes as its probe's setting `processes` asks for. They do not follow
 each other: all cases of one length run once, in shuffled order, then all a second time, in another order. Whatever the
 machine does for a minute then hits every case alike instead of one case alone. After each process the record of what
-is in so far (`rnnbench.rounds`) is kept, so that nothing is lost whenever it ends.
+is in so far (`rnnbench.runner.processes`) is kept, so that nothing is lost whenever it ends.
 """
 
 from __future__ import annotations
@@ -15,16 +15,17 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
-from rnnbench import ceilings, rounds
-from rnnbench.availability import candidates
 from rnnbench.case import Case, digest
 from rnnbench.context import with_implementation
-from rnnbench.drift import Drift
 from rnnbench.executor import Outcome, Session
+from rnnbench.machine.watch import Drift
+from rnnbench.model.bptt import chosen
+from rnnbench.model.seeds import seed_for
 from rnnbench.record import Record
 from rnnbench.registry import Registry
-from rnnbench.seeds import seed_for
-from rnnbench.segments import chosen
+from rnnbench.registry.availability import candidates
+from rnnbench.runner import processes
+from rnnbench.worker import ceilings
 
 SHORT = 64
 """Steps over which a program is verified for probes that measure the portable step rather than an implementation of the
@@ -39,10 +40,10 @@ def turns(cases: Iterable[Case]) -> Iterator[tuple[int, Case]]:
     """
     for seq_len, members in groupby(cases, key=lambda case: case.seq_len):
         group = list(members)
-        for number in range(max(map(rounds.asked, group))):
-            again = [case for case in group if rounds.asked(case) > max(1, number)]
+        for number in range(max(map(processes.asked, group))):
+            again = [case for case in group if processes.asked(case) > max(1, number)]
             random.Random(seed_for(group[0].seed, "round", seq_len, number)).shuffle(again)
-            once = [case for case in group if rounds.asked(case) == 1] if number == 0 else []
+            once = [case for case in group if processes.asked(case) == 1] if number == 0 else []
             yield from ((number, case) for case in (*again, *once))
 
 
@@ -109,7 +110,7 @@ class Runner:
             environment=self.environment,
             started=parts[0]["harness"]["started"],
             seconds=sum(one["harness"]["elapsed"] for one in parts),
-            **rounds.merge(parts, rounds.asked(case)),
+            **processes.merge(parts, processes.asked(case)),
         )
 
     def _parts(self, case: Case, record: Record | None) -> list[dict[str, Any]]:
@@ -117,7 +118,7 @@ class Runner:
         if record is None or record.environment != self.environment or record.complete:
             return []
         names, _ = candidates(case, self.registry)
-        return rounds.parts_of(record) if record.implementation in names else []
+        return processes.parts_of(record) if record.implementation in names else []
 
     def _part(self, case: Case) -> dict[str, Any]:
         """One process: the fields of a record."""

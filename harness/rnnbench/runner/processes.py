@@ -30,8 +30,8 @@ from statistics import median, stdev
 from typing import Any
 
 from rnnbench.case import Case
+from rnnbench.measure.statistics import quantile, student_t_quantile
 from rnnbench.record import Record
-from rnnbench.statistics import quantile, student_t_quantile
 
 Fields = Mapping[str, Any]
 """Fields of a record: status, reason, quantities, details, ...; of a part, with `harness`."""

@@ -8,8 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any, NamedTuple
 
-from rnnbench.drift import SLOWER
-from rnnbench.growth import (
+from rnnbench.machine.watch import SLOWER
+from rnnbench.measure.statistics import Slope
+from rnnbench.report import units
+from rnnbench.report.findings.cost import COSTS
+from rnnbench.report.findings.learning import LEARNING
+from rnnbench.report.growth import (
     MIN_LENGTHS,
     MIN_SPAN,
     Crossover,
@@ -19,12 +23,8 @@ from rnnbench.growth import (
     crossovers,
     fit,
 )
-from rnnbench.report import units
-from rnnbench.report.cost_findings import COSTS
-from rnnbench.report.learning_findings import LEARNING
 from rnnbench.report.series import Entry, Group, Panel, Series, value_text
 from rnnbench.report.wording import listed, steps_text
-from rnnbench.statistics import Slope
 
 UNSURE = 0.5
 """The half-width of an exponent's interval beyond which it is not told: T and T² could not be told apart."""

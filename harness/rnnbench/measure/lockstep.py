@@ -7,7 +7,7 @@ differ only by what the processes themselves do differently. The regression gate
 A process holds the turn from its start. It hands over ahead of every sample, and when it has taken the last one of a
 measurement; everything between, like building the next program, is done in its own turn. Whoever stops first stops
 both, so that the i-th turns of both stand next to each other. A sample is a turn, but for calls whose number was given:
-of those, as many samples as fit make a turn. The other end is `rnnbench.gate.turns`.
+of those, as many samples as fit make a turn. The other end is `rnnbench.gate.referee`.
 """
 
 from __future__ import annotations

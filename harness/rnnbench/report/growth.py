@@ -19,8 +19,8 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
+from rnnbench.measure.statistics import Slope, log_log_slope, student_t_quantile
 from rnnbench.quantity import Value
-from rnnbench.statistics import Slope, log_log_slope, student_t_quantile
 
 MIN_LENGTHS, MIN_SPAN = 3, 4
 """A trend with T is stated for at least so many lengths, the longest at least so many times the shortest."""

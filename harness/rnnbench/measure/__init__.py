@@ -1,0 +1,1 @@
+"""One process, one number: clocks, samples, intervals, and the memory a call needs."""
