@@ -12,7 +12,7 @@ from rnnbench.machine.watch import SLOWER
 from rnnbench.measure.statistics import Slope
 from rnnbench.report import units
 from rnnbench.report.findings.cost import COSTS
-from rnnbench.report.findings.learning import LEARNING
+from rnnbench.report.findings.training import LEARNING
 from rnnbench.report.growth import (
     MIN_LENGTHS,
     MIN_SPAN,

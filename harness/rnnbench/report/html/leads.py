@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from rnnbench.report import findings, units
-from rnnbench.report.findings import learning as training
+from rnnbench.report.findings import training
 from rnnbench.report.html.derived import SPEEDUP
 from rnnbench.report.series import RUN, Entry, Panel, Series
 
