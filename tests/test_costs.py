@@ -7,10 +7,10 @@ import pytest
 
 import rnnbench_cells
 from rnnbench import Cell, Model
-from rnnbench.backend import Pass, mean_square
 from rnnbench.errors import CaseError
-from rnnbench.model import initialise
+from rnnbench.model import Pass, initialise
 from rnnbench.model.costs import ADAM, count
+from rnnbench.task import mean_square
 
 T, B, D, H = 7, 3, 5, 8
 CELLS = {cell.name: cell for cell in rnnbench_cells.rnnbench_cells()}

@@ -9,13 +9,14 @@ from gradient_programs import BACKENDS
 from rnnbench import Model, registry
 from rnnbench.case import Case
 from rnnbench.cell import Cell
-from rnnbench.context import Context, resolve
+from rnnbench.context import Context
 from rnnbench.errors import Diverged
 from rnnbench.model import initialise
 from rnnbench.probes.gradient import GRADIENT, GradientSettings, decay, saturation
 from rnnbench.probes.gradient.observation import log_lengths
 from rnnbench.probes.gradient.verdict import bounded, judge
 from rnnbench.quantity import Value
+from rnnbench.worker.resolve import resolve
 from rnnbench_cells import lru, lstm, rnn
 from rnnbench_cells.elman import irnn
 

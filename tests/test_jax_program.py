@@ -9,9 +9,9 @@ import jax
 
 from jax_programs import B, D, H, O, T, inputs, leaky, matrix, program, whirl
 from rnnbench import Cell, Optimizer
-from rnnbench.backend import mean_square
 from rnnbench.errors import OutOfMemory, Skipped
 from rnnbench.model import oracle
+from rnnbench.task import mean_square
 from rnnbench_cells import gru, rnn
 from rnnbench_jax.functions import dropout
 

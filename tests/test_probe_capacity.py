@@ -12,10 +12,10 @@ from gradient_programs import BACKENDS
 from rnnbench import registry, suite
 from rnnbench.case import Case
 from rnnbench.cell import Cell
-from rnnbench.context import resolve
 from rnnbench.errors import CaseError, Diverged, SuiteError
 from rnnbench.probes.capacity import CAPACITY, CapacitySettings, squared_correlations
 from rnnbench.quantity import Measurement
+from rnnbench.worker.resolve import resolve
 
 STEPWISE = {"torch": "eager", "jax": "scan"}
 N = 8

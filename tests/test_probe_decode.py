@@ -8,11 +8,11 @@ import pytest
 from marks import real_clock
 from rnnbench import registry
 from rnnbench.case import Case
-from rnnbench.context import resolve
 from rnnbench.errors import CaseError
 from rnnbench.probes import decode
 from rnnbench.probes.decode import DECODE, LOOP, ROUNDS, Stream, measure
 from rnnbench.worker import measurement_json
+from rnnbench.worker.resolve import resolve
 
 B, D, H = 3, 4, 8
 SETTINGS = {"processes": 1, "budget": 0.3}

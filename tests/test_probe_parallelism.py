@@ -5,12 +5,12 @@ import pytest
 from marks import real_clock
 from rnnbench import registry
 from rnnbench.case import Case
-from rnnbench.context import resolve
 from rnnbench.errors import CaseError, OutOfMemory
 from rnnbench.probes import parallelism, work
 from rnnbench.probes.parallelism import PARALLELISM, ParallelismSettings, measure, saturation
 from rnnbench.probes.throughput import THROUGHPUT
 from rnnbench.worker import measurement_json
+from rnnbench.worker.resolve import resolve
 
 SETTINGS = {"modes": ["forward"], "batch_sizes": [1, 8, 64], "threads": [1, 2], "budget": 0.02, "width": 0.5}
 

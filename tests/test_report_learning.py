@@ -11,10 +11,10 @@ import pytest
 
 from report_records import entry, record, timing, training
 from rnnbench.record import Record
-from rnnbench.report.findings.learned import longest_solved
 from rnnbench.report.findings.training import capacity, gaps, lengths, optimizers, profile, recall, training_share
 from rnnbench.report.html import views
 from rnnbench.report.html.sections import sections
+from rnnbench.report.learned import longest_solved
 from rnnbench.report.plots import write_plots
 from rnnbench.report.profiles import profiles
 from rnnbench.report.runs import Run, lettered

@@ -13,13 +13,13 @@ import pytest
 
 from rnnbench import registry
 from rnnbench.case import Case
-from rnnbench.context import resolve
 from rnnbench.errors import Diverged, SuiteError
 from rnnbench.model import Weights, oracle
 from rnnbench.probe import Probe
 from rnnbench.probes import generation
 from rnnbench.probes.generation import check, draw, sample, write
 from rnnbench.quantity import Measurement
+from rnnbench.worker.resolve import resolve
 from suite_registry import planned
 
 PROGRAMS = [("torch", "eager"), ("torch", "native"), ("jax", "scan")]

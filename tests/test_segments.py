@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from rnnbench import Model, Optimizer, ProgramSpec, Weights
-from rnnbench.backend import mean_square
 from rnnbench.case import Case
 from rnnbench.cell import tree_map
 from rnnbench.isolation import rnnbench_executors
@@ -18,6 +17,7 @@ from rnnbench.probes.memory import MemorySettings
 from rnnbench.probes.throughput import ThroughputSettings
 from rnnbench.registry import load
 from rnnbench.runner import Runner
+from rnnbench.task import mean_square
 from rnnbench.worker.verification import against_oracle, mean_projection_loss, projection_loss
 from rnnbench_cells import lru, lstm, mingru, rnnbench_cells
 from rnnbench_tasks import losses

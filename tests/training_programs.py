@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from rnnbench import Model, Optimizer, ProgramSpec
-from rnnbench.backend import mean_square
 from rnnbench.model import initialise
+from rnnbench.task import mean_square
 
 BACKENDS = [
     pytest.param(name, marks=pytest.mark.skipif(find_spec(name) is None, reason=f"{name} is not installed"))

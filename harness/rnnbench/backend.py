@@ -12,16 +12,10 @@ from rnnbench.cell import Array
 from rnnbench.implementation import Implementation
 from rnnbench.model import Model, States, Weights
 from rnnbench.model.bptt import Bptt
-from rnnbench.task import Batch
+from rnnbench.task import Batch, Loss, mean_square
 
 if TYPE_CHECKING:
     import numpy as np
-
-Loss = Callable[[Any, Array, Batch], Array]
-"""loss(ops, outputs_TBO, batch) -> scalar, written in the portable array namespace."""
-
-Pass = Literal["forward", "backward", "train"]
-"""What a program is asked to do with a batch: inference, the way back alone, or forward, backward and optimiser."""
 
 Schedule = Literal["constant", "cosine", "linear"]
 
@@ -83,11 +77,6 @@ class Optimizer:
         """
         last = self.warmup if self.schedule == "constant" else (self.max_steps or 1) - 1
         return tuple(self.rate(t) for t in range(last + 1))
-
-
-def mean_square(ops: Any, outputs: Array, batch: Batch) -> Array:
-    """The loss of probes that have no task: mean of (outputs − targets)² over everything."""
-    return ops.mean((outputs - batch["targets"]) ** 2)
 
 
 @dataclass(frozen=True)

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rnnbench.backend import Loss, Optimizer, Program, ProgramSpec, mean_square
+from rnnbench.backend import Optimizer, Program, ProgramSpec
 from rnnbench.case import Case
 from rnnbench.cell import Cell, Option
 from rnnbench.model import Model, Weights, initialise
 from rnnbench.model.bptt import Bptt, chosen
 from rnnbench.model.seeds import rng_for, seed_for
-from rnnbench.registry import spelling
-from rnnbench.task import Task
+from rnnbench.task import Loss, Task, mean_square
 
 if TYPE_CHECKING:
     import numpy as np
 
     from rnnbench.backend import Backend
     from rnnbench.implementation import Implementation
-    from rnnbench.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -109,39 +107,3 @@ class Context:
         case = self.case
         shape = (seq_len or case.seq_len, case.batch_size, case.input_size)
         return self.rng("inputs", *shape, *names).standard_normal(shape)
-
-
-def resolve(case: Case, registry: Registry) -> Context:
-    """Look up the names of a case whose implementation is already a real one."""
-    name, _ = spelling.parse(case.cell)
-    cell = registry.cells[name]
-    probe = registry.probes.get(case.probe)  # none for the conformance kit, which is no probe
-    task, task_options = _task(case, registry)
-    return Context(
-        case=case,
-        cell=cell,
-        cell_options=spelling.checked(case.cell, "cell", cell.options),
-        backend=registry.backends[case.backend],
-        implementation=registry.implementations[case.backend, case.implementation],
-        settings=None if probe is None else probe.settings(**_frozen(case.settings)),
-        task=task,
-        task_options=task_options,
-    )
-
-
-def with_implementation(case: Case, name: str) -> Case:
-    """The case with `auto` replaced by what was chosen."""
-    return replace(case, implementation=name)
-
-
-def _task(case: Case, registry: Registry) -> tuple[Task | None, dict[str, Option] | None]:
-    text = case.settings.get("task")
-    if text is None:
-        return None, None
-    task = registry.tasks[spelling.parse(text)[0]]
-    return task, spelling.checked(text, "task", task.options)
-
-
-def _frozen(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON lists as tuples, which frozen settings hold."""
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}

@@ -12,6 +12,9 @@ from typing import Any
 ACTIVATIONS = ("sigmoid", "logsigmoid", "softplus", "silu", "relu", "logsumexp")
 """What every `ops` has beyond the array API. `logsumexp(x, axis)`; the others are elementwise."""
 
+EPS = {"float64": 2.0**-52, "float32": 2.0**-23, "bfloat16": 2.0**-7, "float16": 2.0**-10}
+"""Spacing of numbers above 1, by dtype."""
+
 
 class Ops:
     """An array-API module with the activations added; attribute access goes to the activations, then to the module."""

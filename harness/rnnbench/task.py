@@ -11,6 +11,9 @@ from rnnbench.cell import Array, Option
 Batch = Mapping[str, Array]
 """`xs` (T, B, D) float; `targets` of the shape the task's loss wants; `mask` (T, B) of 0 and 1 where lengths vary."""
 
+Loss = Callable[[Any, Array, Batch], Array]
+"""loss(ops, outputs_TBO, batch) -> scalar, written in the portable array namespace."""
+
 
 @dataclass(frozen=True)
 class Task:
@@ -62,3 +65,8 @@ class Task:
     def outputs(self, **options: Option) -> int:
         """O, the number of outputs of the head."""
         return self.output_size(**options) if callable(self.output_size) else self.output_size
+
+
+def mean_square(ops: Any, outputs: Array, batch: Batch) -> Array:
+    """The loss of probes that have no task: mean of (outputs − targets)² over everything."""
+    return ops.mean((outputs - batch["targets"]) ** 2)

@@ -9,11 +9,11 @@ from statistics import median
 from typing import Any
 
 from rnnbench.case import Case
-from rnnbench.context import resolve
 from rnnbench.measure import timing
 from rnnbench.measure.timing import TimingSettings
 from rnnbench.probes.work import unit_of_work
 from rnnbench.registry import load
+from rnnbench.worker.resolve import resolve
 
 
 def three_ways(job: Mapping[str, Any]) -> dict[str, list[float]]:

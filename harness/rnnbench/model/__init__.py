@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rnnbench.cell import Array, Cell, Option, Params, State, tree_map
 from rnnbench.model.seeds import rng_for
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 States = tuple[State, ...]
 """One state per layer, bottom first."""
+
+Pass = Literal["forward", "backward", "train"]
+"""What a program is asked to do with a batch: inference, the way back alone, or forward, backward and optimiser."""
 
 
 @dataclass(frozen=True)

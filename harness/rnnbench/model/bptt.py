@@ -25,8 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     import numpy as np
 
-    from rnnbench.backend import Loss
-    from rnnbench.task import Batch
+    from rnnbench.task import Batch, Loss
 
 Bptt = Literal["full", "checkpointed", "truncated"]
 Shapes = tuple[tuple[str, tuple[int, ...], str], ...]

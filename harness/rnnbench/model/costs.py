@@ -24,11 +24,11 @@ from typing import Any
 
 import numpy as np
 
-from rnnbench.backend import Pass, mean_square
 from rnnbench.cell import Array, Cell, Params, State, leaves, tree_map
 from rnnbench.errors import CaseError
-from rnnbench.model import Model, Weights, batched, initialise, run
+from rnnbench.model import Model, Pass, Weights, batched, initialise, run
 from rnnbench.ops import ACTIVATIONS, Ops, numpy_ops
+from rnnbench.task import mean_square
 
 ITEM_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 

@@ -17,8 +17,7 @@ from rnnbench.errors import CaseError
 from rnnbench.model.bptt import Shapes, random_batch, shapes_of
 
 if TYPE_CHECKING:
-    from rnnbench.backend import Loss
-    from rnnbench.task import Batch
+    from rnnbench.task import Batch, Loss
 
 Weighing = Literal["sequences", "mask"]
 

@@ -111,7 +111,7 @@ def _check_outputs(program: Program, xs: np.ndarray, dtype: str) -> None:
     """Step by step or all at once: the same outputs, or it is another function that is timed here."""
     import numpy as np
 
-    from rnnbench.worker.verification import EPS
+    from rnnbench.ops import EPS
 
     _, whole = program.forward(program.put({"xs": xs})["xs"])
     stream = Stream(program, [program.put({"x": x[None]})["x"] for x in xs])

@@ -7,11 +7,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from rnnbench.backend import Pass, Program
+from rnnbench.backend import Program
 from rnnbench.context import Context
 from rnnbench.errors import OutOfMemory
 from rnnbench.measure import timing
 from rnnbench.measure.timing import TimingSettings
+from rnnbench.model import Pass
 from rnnbench.probe import Probe
 from rnnbench.probes.ranges import Count, NotNegative, Positive
 from rnnbench.probes.work import PASSES, unit_of_work

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rnnbench.backend import Pass
 from rnnbench.context import Context
 from rnnbench.measure import timing
 from rnnbench.measure.clock import SYSTEM
 from rnnbench.measure.timing import Timing, TimingSettings
+from rnnbench.model import Pass
 from rnnbench.model.bptt import Bptt, settled
 from rnnbench.probe import Probe
 from rnnbench.probes.ranges import Count, NotNegative, Positive

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from rnnbench.backend import Pass, Program
+from rnnbench.backend import Program
 from rnnbench.context import Context
 from rnnbench.errors import CaseError
 from rnnbench.machine.roofline import limit
+from rnnbench.model import Pass
 from rnnbench.quantity import Quantity, Value
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def _check_repeatable(program: Program, backward: Callable[[], object], dtype: s
     """
     import numpy as np
 
-    from rnnbench.worker.verification import EPS
+    from rnnbench.ops import EPS
 
     first, second = ([program.get(array).astype(float) for array in _flat(backward())] for _ in range(2))
     for one, other in zip(first, second, strict=True):

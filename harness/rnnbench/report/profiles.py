@@ -13,7 +13,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rnnbench.report.findings.learned import STEPS
+from rnnbench.report.learned import STEPS
 from rnnbench.report.series import COMPETING, Entry, Panel, Series
 
 

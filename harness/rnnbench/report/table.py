@@ -12,8 +12,8 @@ from typing import Any
 from rnnbench.record import Record
 from rnnbench.report.environment import environment_lines
 from rnnbench.report.findings import findings, fitted
-from rnnbench.report.findings.learned import MEDIAN_OVER, Derived, derived
 from rnnbench.report.growth import Growth, beyond
+from rnnbench.report.learned import MEDIAN_OVER, Derived, derived
 from rnnbench.report.problems import problems
 from rnnbench.report.samples import Sample, samples
 from rnnbench.report.series import RUN, SHOWN_SETTINGS, WIDE, Entry, Panel, Series, axis_text, is_wide, panels

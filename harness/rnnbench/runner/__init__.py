@@ -16,7 +16,6 @@ from itertools import groupby
 from typing import Any
 
 from rnnbench.case import Case, digest
-from rnnbench.context import with_implementation
 from rnnbench.executor import Outcome, Session
 from rnnbench.machine.watch import Drift
 from rnnbench.model.bptt import chosen
@@ -26,6 +25,7 @@ from rnnbench.registry import Registry
 from rnnbench.registry.availability import candidates
 from rnnbench.runner import processes
 from rnnbench.worker import ceilings
+from rnnbench.worker.resolve import with_implementation
 
 SHORT = 64
 """Steps over which a program is verified for probes that measure the portable step rather than an implementation of the

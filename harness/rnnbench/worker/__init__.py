@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from rnnbench.case import Case
-from rnnbench.context import Context, resolve
+from rnnbench.context import Context
 from rnnbench.errors import CaseError
 from rnnbench.measure import lockstep, process_memory
 from rnnbench.quantity import Measurement
 from rnnbench.registry import Registry, load
+from rnnbench.worker.resolve import resolve
 
 Job = Mapping[str, Any]
 

@@ -19,13 +19,11 @@ import numpy as np
 from rnnbench.cell import Cell, Params, State, leaves, tree_map
 from rnnbench.model import Model, States, Weights, batched, oracle, run
 from rnnbench.model.bptt import spans
+from rnnbench.ops import EPS
 
 if TYPE_CHECKING:
     from rnnbench.backend import Program
     from rnnbench.implementation import Unroll
-
-EPS = {"float64": 2.0**-52, "float32": 2.0**-23, "bfloat16": 2.0**-7, "float16": 2.0**-10}
-"""Spacing of numbers above 1."""
 
 SLACK = 20.0
 """Of the shipped cells at T=300 and T=2048, outputs came to at most 1.3 times the injected noise and gradients, which

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rnnbench.backend import Loss, Program
+from rnnbench.backend import Program
 from rnnbench.context import Context
 from rnnbench.model import micro_batches
 from rnnbench.probes import training
-from rnnbench.task import Batch
+from rnnbench.task import Batch, Loss
 
 AT_ONCE = 4
 """Times the training batch that one forward pass takes: without gradients it needs no more memory than training does,

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rnnbench.backend import Batch, Loss, Program, mean_square
+from rnnbench.backend import Program
 from rnnbench.cell import Array, leaves
 from rnnbench.context import Context
 from rnnbench.model import Weights
 from rnnbench.probes.gradient import lyapunov, saturation
+from rnnbench.task import Batch, Loss, mean_square
 
 if TYPE_CHECKING:
     import numpy as np

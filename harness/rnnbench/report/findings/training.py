@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rnnbench.report import units
-from rnnbench.report.findings.learned import STEPS, longest_solved
+from rnnbench.report.learned import STEPS, longest_solved
 from rnnbench.report.profiles import profiles
 from rnnbench.report.series import Entry, Panel, Series, axis_text
 from rnnbench.report.wording import listed, steps_text

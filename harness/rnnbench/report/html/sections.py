@@ -8,11 +8,11 @@ from itertools import chain
 from typing import Literal
 
 from rnnbench.report.findings import findings
-from rnnbench.report.findings.learned import STEPS
 from rnnbench.report.html import leads, tables, views
 from rnnbench.report.html.derived import GAP, SPEEDUP
 from rnnbench.report.html.tables import Table
 from rnnbench.report.html.views import View
+from rnnbench.report.learned import STEPS
 from rnnbench.report.series import Panel
 
 

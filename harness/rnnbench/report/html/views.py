@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from rnnbench.record import Record
-from rnnbench.report.findings.learned import STEPS
+from rnnbench.report.learned import STEPS
 from rnnbench.report.plots import held_losses
 from rnnbench.report.profiles import farthest, profiles, stairs
 from rnnbench.report.series import RUN, Entry, Group, Panel, Series, axis_text
