@@ -66,7 +66,10 @@ def _packages() -> dict[str, str]:
 
 def _entry(case: Any, registry: Any) -> dict[str, Any]:
     """A case with the implementations to try and how its program is verified."""
-    from rnnbench.registry.availability import candidates
+    try:
+        from rnnbench.registry.availability import candidates
+    except ImportError:  # a revision from before the module moved
+        from rnnbench.availability import candidates  # pyright: ignore[reportMissingImports]
 
     names, reason = candidates(case, registry)
     stepwise = "implementation" in registry.probes[case.probe].ignores

@@ -14,9 +14,9 @@ was cut off goes on with the processes that are left.
 s² is the variance of the x_i over k−1, t_{k−1} the 97.5 % quantile of Student's t, w_i = (ln h_i − ln l_i) / 3.92 the
 standard error of a median as its own 95 % interval [l_i, h_i] tells it. The first term holds all there is, within and
 between processes, and covers 95 % by itself where the x_i are normal; the second keeps three medians that agree by
-chance from promising more than their samples can. Simulated (tests/test_rounds.py), 94 to 99 % of the intervals hold
-the truth, whichever of the two spreads is the larger. The price of three processes is t_2 = 4.3. Where a number is not
-positive, the same without the logarithms.
+chance from promising more than their samples can. Simulated (tests/runner/test_processes.py), 94 to 99 % of the
+intervals hold the truth, whichever of the two spreads is the larger. The price of three processes is t_2 = 4.3. Where a
+number is not positive, the same without the logarithms.
 """
 
 from __future__ import annotations

@@ -325,7 +325,7 @@ def test_no_warning_is_given_anywhere(tmp_path):
     environment = {
         **os.environ,
         "PYTHONWARNINGS": "error::DeprecationWarning",
-        "PYTHONPATH": str(Path(__file__).parent),
+        "PYTHONPATH": os.pathsep.join(map(str, (Path(__file__).parent, Path(__file__).parents[1] / "support"))),
     }
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, timeout=60)
     assert (done.stdout, done.stderr) == ("{'sum': 64000000.0}\n", "")
@@ -363,7 +363,10 @@ except KeyboardInterrupt:
 def parent(tmp_path):
     """A command in the middle of a job, with the pids of all it started."""
     note = tmp_path / "pids"
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(map(str, (Path(__file__).parent, Path(__file__).parents[1] / "support"))),
+    }
     process = subprocess.Popen(
         [sys.executable, "-c", PARENT, str(note)], stdout=subprocess.PIPE, text=True, env=environment
     )

@@ -18,7 +18,7 @@ from rnnbench.runner import Runner
 from rnnbench.suite import Document, plan, read
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="trials need fork")
-HUNGRY = Path(__file__).with_name("plugins_hungry.py")
+HUNGRY = Path(__file__).parents[1] / "support" / "plugins_hungry.py"
 MIB = 2**20
 
 

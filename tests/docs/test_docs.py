@@ -13,7 +13,7 @@ import pytest
 
 import readme_tables
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```(python|yaml|console|toml|sh)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NAMED = re.compile(r"^# (\S+\.(?:py|yaml))$", re.MULTILINE)
 

@@ -14,7 +14,7 @@ from rnnbench import suite
 from rnnbench.errors import SuiteError
 from suite_registry import registry, write
 
-SUITES = sorted((Path(__file__).parent.parent / "suites").glob("*.yaml"))
+SUITES = sorted((Path(__file__).parents[2] / "suites").glob("*.yaml"))
 LONG_SEQ = next(path for path in SUITES if path.stem == "long_seq")
 TEXTS = [path.read_text() for path in SUITES]
 

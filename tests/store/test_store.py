@@ -308,7 +308,10 @@ def test_a_run_opened_for_reading_takes_no_record(results):
 
 def start(script: str, *arguments: object) -> subprocess.Popen[str]:
     """A process in which this module can be imported."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(map(str, (Path(__file__).parent, Path(__file__).parents[1] / "support"))),
+    }
     command = [sys.executable, "-c", script, *map(str, arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
 

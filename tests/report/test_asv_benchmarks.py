@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 BACKEND = next((name for name in ("torch", "jax") if importlib.util.find_spec(name)), None)
 SUITE = """\
 name: tiny
