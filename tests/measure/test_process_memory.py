@@ -23,7 +23,7 @@ def in_fresh_process(script: str, *arguments: object) -> dict[str, float]:
 PLANT = """
 import json, sys
 import numpy as np
-from rnnbench import process_memory
+from rnnbench.measure import process_memory
 
 size, past = (int(a) * 2**20 for a in sys.argv[1:])
 if past:
@@ -38,7 +38,7 @@ print(json.dumps({"peak": process_memory.peak_bytes() - before, "held": held,
 
 HOARD = """
 import json
-from rnnbench import process_memory
+from rnnbench.measure import process_memory
 
 def blocks():  # small enough to come from the heap, which glibc keeps when they are freed out of order
     return [bytearray(b"x" * 65536) for _ in range(1024)]

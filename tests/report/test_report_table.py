@@ -495,7 +495,7 @@ def test_colours_change_no_width() -> None:
 
 def test_a_terminal_gets_colours_and_a_pipe_does_not() -> None:
     code = (
-        "import sys; sys.path.insert(0, 'tests'); from test_report_table import SMALL; "
+        "import sys; sys.path[:0] = ['tests/report', 'tests/support']; from test_report_table import SMALL; "
         "from rnnbench.report import render; print(render(SMALL, 'table'))"
     )
     main, side = pty.openpty()

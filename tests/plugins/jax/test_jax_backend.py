@@ -114,7 +114,7 @@ ON_DEVICE = """
 import json
 import numpy as np
 from jax_programs import IMPLEMENTATIONS, O, T, B, inputs, program
-from rnnbench import oracle
+from rnnbench.model import oracle
 from rnnbench_cells import gru, lru
 device = "{device}"
 worst = 0.0
