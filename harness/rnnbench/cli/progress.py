@@ -83,3 +83,10 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def cost(seconds: float, peak: float | None) -> str:
+    """`40 s, 512 MiB in the largest process`; peak: bytes."""
+    from rnnbench.report.units import quantity
+
+    return duration(seconds) + ("" if peak is None else f", {quantity(peak, 'B')} in the largest process")

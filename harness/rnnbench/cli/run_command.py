@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rnnbench.cli.plugins import load_plugins, plugin_option
+from rnnbench.cli.progress import cost
 from rnnbench.cli.runs import results_option
-from rnnbench.errors import UsageError
 from rnnbench.record import Record
-from rnnbench.registry import Registry
+from rnnbench.runner.estimate import CALIBRATION
 
 if TYPE_CHECKING:
     from rnnbench.case import Case
-    from rnnbench.cli.estimating import Estimating
+    from rnnbench.execution import Execution, Forecast
     from rnnbench.report import Format
+    from rnnbench.runner.estimate import Estimate
     from rnnbench.store import RunFolder
     from rnnbench.suite import Plan
 
@@ -54,24 +55,23 @@ def command(
     `--dry-run --estimate` predicts duration and peak memory from earlier runs in RESULTS, or from a calibration of at
     most 20 s. A run says in the end how good its own prediction was.
     """
-    from rnnbench.cli.estimating import Estimating
+    from rnnbench.execution import Execution, Forecast, refuse_without_frameworks
     from rnnbench.suite import plan, read
 
     document = read(suite)
     files = [*document.plugins, *plugins]
     registry = load_plugins(files)
     planned = plan(document, registry, only, overrides)
-    absolute = [str(Path(file).resolve()) for file in files]
-    estimating = Estimating(planned, registry, absolute, results, calibrates=estimate)
     if dry_run:
         click.echo(_listing(planned.cases, as_json))
         if estimate:
-            _refuse_without_frameworks(planned.cases, registry)
-            estimating.predict(planned.cases)
+            refuse_without_frameworks(planned.cases, registry)
+            _predict(Forecast(registry, results), planned, files)
         return
-    _refuse_without_frameworks(planned.cases, registry)
-    with _folder(planned, registry, results, resume) as folder:
-        interrupted = _measure(planned, registry, absolute, folder, estimating)
+    argv = ["rnnbench", *sys.argv[1:]]
+    with Execution.begin(planned, registry, files, results, resume=resume, argv=argv) as execution:
+        interrupted = _measure(execution)
+        folder = execution.folder
         records = folder.load()
     _show(records, planned, folder, as_json)
     if interrupted:
@@ -107,52 +107,45 @@ def _listing(cases: Sequence[Case], as_json: bool) -> str:
     return "\n".join([*lines, f"{len(cases)} cases"])
 
 
-def _refuse_without_frameworks(cases: Sequence[Case], registry: Registry) -> None:
-    """A run in which nothing at all could be measured is a mistake, not a result."""
-    missing = {name: registry.backends[name].missing() for name in {case.backend for case in cases}}
-    if all(missing.values()):
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in sorted(missing.items()))
-        raise UsageError(f"none of the suite's backends is installed. {reasons}")
+def _predict(forecast: Forecast, planned: Plan, plugins: Sequence[Path]) -> None:
+    """What the suite will take, on stderr, from a calibration where no earlier run tells."""
+    found = forecast.estimate(planned.cases)
+    if found is None:
+        click.echo(f"no earlier run in this environment: calibrating for up to {CALIBRATION:.0f} s", err=True)
+        found = forecast.calibrated(planned, plugins)
+    if found is None:
+        click.echo("no estimate: no case can run here", err=True)
+    else:
+        _tell(found)
 
 
-def _folder(planned: Plan, registry: Registry, results: Path, resume: str | None) -> RunFolder:
-    """A new run folder, or the one to go on with."""
-    from rnnbench.machine.environment import git_state, snapshot
-    from rnnbench.store import RunFolder, find_run
-
-    versions = {}
-    for backend in registry.backends.values():
-        versions |= backend.versions()
-    environment = snapshot(versions)
-    if resume is None:
-        argv = ["rnnbench", *sys.argv[1:]]
-        return RunFolder.create(results, planned, environment, git_state(Path.cwd()), argv)
-    return RunFolder.resume(find_run(results, resume), planned, environment)
+def _tell(found: Estimate) -> None:
+    click.echo(f"estimate: {cost(found.seconds, found.peak_memory)}, from {found.source}", err=True)
+    click.echo(f"  {found.known} of the {found.cases} cases that can run here were measured before", err=True)
 
 
-def _measure(planned: Plan, registry: Registry, plugins: list[str], folder: RunFolder, estimating: Estimating) -> bool:
+def _measure(execution: Execution) -> bool:
     """Run what is not yet in the folder; True if the user interrupted it."""
     from rnnbench.cli.progress import Progress
-    from rnnbench.runner import Runner
+    from rnnbench.execution.forecast import Prediction
 
-    done, earlier = folder.done(), folder.incomplete()
-    cases = [case for case in planned.cases if case.id not in done]
-    estimating.begin(folder, cases, earlier)
-    progress = Progress(cases, len(done), earlier, estimating.costs)
-    session = registry.executors[planned.executor].open()
-    runner = Runner(registry, session, tuple(plugins), planned.timeout, folder.environment)
-
-    def keep(record: Record) -> None:
-        progress.ended(folder.append(record))
-
+    cases, earlier = execution.cases, execution.earlier
+    prediction = Prediction(execution.folder, execution.forecast.estimate(cases, earlier))
+    if prediction.predicted is not None:
+        _tell(prediction.predicted)
+    progress = Progress(cases, len(execution.planned.cases) - len(cases), earlier, execution.forecast.costs)
     try:
-        runner.run(cases, keep, progress.started, earlier)
+        execution.run(progress)
     except KeyboardInterrupt:
         return True
     finally:
         progress.close()
-        session.close()
-    estimating.end(folder, cases)
+    actual = prediction.ended(cases)
+    if prediction.predicted is not None and "seconds_error" in actual:
+        errors = [actual["seconds_error"], actual["peak_memory_error"]]
+        quality = ", ".join(f"{error:+.0%}" for error in errors if error is not None)
+        before = cost(prediction.predicted.seconds, prediction.predicted.peak_memory)
+        click.echo(f"took {cost(actual['seconds'], actual['peak_memory'])}; predicted: {before} ({quality})", err=True)
     return False
 
 

@@ -1,0 +1,134 @@
+"""One execution of a suite, from its plan to a folder of records. It prints nothing: its caller says what is seen.
+
+planned = suite.plan(suite.read(path), registry)
+with Execution.begin(planned, registry, plugins, results) as execution:
+    execution.run(watcher)
+    records = execution.folder.load()
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from rnnbench.errors import UsageError
+from rnnbench.execution.forecast import Forecast
+
+if TYPE_CHECKING:
+    from rnnbench.case import Case
+    from rnnbench.record import Record
+    from rnnbench.registry import Registry
+    from rnnbench.store import RunFolder
+    from rnnbench.suite import Plan
+
+__all__ = ["Execution", "Forecast", "Watcher", "refuse_without_frameworks"]
+
+
+class Watcher(Protocol):
+    """Is told what happens while a suite runs, in the process and the thread that runs it."""
+
+    def started(self, case: Case) -> None:
+        """A process of this case begins."""
+        ...
+
+    def ended(self, record: Record) -> None:
+        """It is over, and this record of the case is kept."""
+        ...
+
+
+class Silent:
+    """A watcher that says nothing."""
+
+    def started(self, case: Case) -> None:
+        """Nothing."""
+
+    def ended(self, record: Record) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True)
+class Execution:
+    """A plan that is being run into a folder.
+
+    planned: what is run. registry: where its names are looked up. plugins: absolute paths of the files that fresh
+    processes have to load. folder: where records go; locked until `close`. cases: those that are not complete yet.
+    earlier: by id of the case, incomplete records to go on with. forecast: how long it will take.
+    """
+
+    planned: Plan
+    registry: Registry
+    plugins: tuple[str, ...]
+    folder: RunFolder
+    cases: tuple[Case, ...]
+    earlier: Mapping[str, Record]
+    forecast: Forecast
+
+    @classmethod
+    @contextlib.contextmanager
+    def begin(
+        cls,
+        planned: Plan,
+        registry: Registry,
+        plugins: Sequence[Path],
+        results: Path,
+        *,
+        resume: str | None = None,
+        argv: Sequence[str] = (),
+    ) -> Iterator[Execution]:
+        """Open a new run folder below `results`, or the one that `resume` names; it is closed at the end of the block.
+
+        plugins: files the suite or the user named. argv: the command, which the folder keeps. Raises UsageError where
+        nothing could be measured, where the folder cannot be written, and where it was made of other cases.
+        """
+        from rnnbench.machine.environment import git_state, snapshot
+        from rnnbench.store import RunFolder, find_run
+
+        refuse_without_frameworks(planned.cases, registry)
+        environment = snapshot(versions(registry))
+        if resume is None:
+            opened = RunFolder.create(results, planned, environment, git_state(Path.cwd()), argv)
+        else:
+            opened = RunFolder.resume(find_run(results, resume), planned, environment)
+        with opened as folder:
+            done = folder.done()
+            yield cls(
+                planned,
+                registry,
+                tuple(str(file.resolve()) for file in plugins),
+                folder,
+                tuple(case for case in planned.cases if case.id not in done),
+                folder.incomplete(),
+                Forecast(registry, results),
+            )
+
+    def run(self, watcher: Watcher | None = None) -> None:
+        """Run all `cases`; a record is kept before the watcher hears of it. Ctrl-C raises KeyboardInterrupt."""
+        from rnnbench.runner import Runner
+
+        watcher = watcher or Silent()
+        session = self.registry.executors[self.planned.executor].open()
+        runner = Runner(self.registry, session, self.plugins, self.planned.timeout, self.folder.environment)
+
+        def keep(record: Record) -> None:
+            watcher.ended(self.folder.append(record))
+
+        try:
+            runner.run(self.cases, keep, watcher.started, self.earlier)
+        finally:
+            session.close()
+
+
+def refuse_without_frameworks(cases: Sequence[Case], registry: Registry) -> None:
+    """Raise UsageError where nothing at all could be measured: that is a mistake, not a result."""
+    missing = {name: registry.backends[name].missing() for name in {case.backend for case in cases}}
+    if all(missing.values()):
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in sorted(missing.items()))
+        raise UsageError(f"none of the suite's backends is installed. {reasons}")
+
+
+def versions(registry: Registry) -> dict[str, str]:
+    """Package -> version, of all backends that are there."""
+    return {name: version for backend in registry.backends.values() for name, version in backend.versions().items()}

@@ -1,0 +1,112 @@
+"""What is known of a cost before a suite runs, from earlier runs; and afterwards, how good that was."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rnnbench.runner import processes
+from rnnbench.runner.estimate import Costs, Estimate, calibrate, comparison, peak_memory, processes_in
+
+if TYPE_CHECKING:
+    from rnnbench.case import Case
+    from rnnbench.record import Record
+    from rnnbench.registry import Registry
+    from rnnbench.runner import Runner
+    from rnnbench.store import RunFolder
+    from rnnbench.suite import Plan
+
+RUNS = 20
+"""Earlier runs that are read, the latest ones."""
+
+
+class Forecast:
+    """The costs known of this environment. registry: of the suite's plugins. results: where earlier runs lie."""
+
+    def __init__(self, registry: Registry, results: Path) -> None:
+        self._registry, self._results = registry, results
+        self._runs = 0
+
+    @cached_property
+    def costs(self) -> Costs:
+        """Of all records of earlier runs that were made in this environment, oldest first."""
+        from rnnbench.errors import UsageError
+        from rnnbench.machine.environment import environment_id, snapshot
+        from rnnbench.store import RunFolder, list_runs
+
+        versions = {}
+        for backend in self._registry.backends.values():
+            versions |= backend.versions()
+        here = environment_id(snapshot(versions))
+        costs = Costs()
+        for path in list_runs(self._results)[-RUNS:]:
+            try:
+                folder = RunFolder.open(path)
+                records = folder.load(light=True) if here in folder.meta["environments"] else []
+            except (UsageError, KeyError):  # damaged, or written by a newer rnnbench: the estimate goes without it
+                continue
+            records = [record for record in records if record.environment == here]
+            self._runs += bool(records)
+            for record in records:
+                costs.learn_record(record)
+        return costs
+
+    def estimate(self, cases: Sequence[Case], earlier: Mapping[str, Record] | None = None) -> Estimate | None:
+        """What is left of the cases; None where no earlier run knows anything."""
+        costs = self.costs  # which also counts the runs
+        return costs.estimate(
+            self._left(cases, earlier), f"{self._runs} earlier run{'s' * (self._runs != 1)} in this environment"
+        )
+
+    def calibrated(self, planned: Plan, plugins: Sequence[Path]) -> Estimate | None:
+        """The same after some of the smallest cases have run; None where no case can run here."""
+        from rnnbench.runner import Runner
+
+        left = self._left(planned.cases)
+        session = self._registry.executors[planned.executor].open()
+        runner = Runner(self._registry, session, tuple(str(file.resolve()) for file in plugins), planned.timeout)
+        try:
+            count = calibrate(self.costs, [case for case, _ in left], lambda *asked: _measured(runner, *asked))
+        finally:
+            session.close()
+        return self.costs.estimate(left, f"a calibration on {count} of the smallest cases")
+
+    def _left(self, cases: Sequence[Case], earlier: Mapping[str, Record] | None = None) -> list[tuple[Case, int]]:
+        """The cases that can run here, each with how many processes are still to run."""
+        from rnnbench.registry.availability import candidates
+
+        done = {id: processes_in(record) for id, record in (earlier or {}).items()}
+        runnable = [case for case in cases if candidates(case, self._registry)[0]]
+        return [(case, processes.asked(case) - done.get(case.id, 0)) for case in runnable]
+
+
+class Prediction:
+    """What a run was expected to take, kept in its `run.json` under `estimates`, one entry per start of the run."""
+
+    def __init__(self, folder: RunFolder, predicted: Estimate | None) -> None:
+        self._folder, self.predicted = folder, predicted
+        kept = {"predicted": None if predicted is None else predicted.to_json(), "actual": None}
+        folder.remember(estimates=[*folder.meta.get("estimates", ()), kept])
+        self._started = time.monotonic()
+
+    def ended(self, cases: Sequence[Case]) -> dict[str, Any]:
+        """Put beside it what was true of these cases: seconds, peak_memory, and how good the prediction was."""
+        seconds = time.monotonic() - self._started
+        ran = {case.id for case in cases}
+        records = [record for record in self._folder.records(light=True) if record.case.id in ran]
+        peak = max((peak for record in records if (peak := peak_memory(record)) is not None), default=None)
+        actual: dict[str, Any] = {"seconds": seconds, "peak_memory": peak}
+        if self.predicted is not None and records:
+            actual = comparison(self.predicted, seconds, peak)
+        *others, own = self._folder.meta["estimates"]
+        self._folder.remember(estimates=[*others, {**own, "actual": actual}])
+        return actual
+
+
+def _measured(runner: Runner, case: Case, seconds: float) -> Record:
+    """One process of the case that is stopped after so many seconds."""
+    runner.timeout = min(seconds, runner.timeout)
+    return runner.advance(case)
