@@ -17,6 +17,11 @@ class Quantity:
     name: dotted and lower case, for instance `forward.time_per_step`; unit: SI (`s`, `B`, `1/s`, `1`, `step`);
     better: which direction is an improvement, `none` where there is no better; doc: one sentence, shown in reports.
     deterministic: two runs of the same code give the same number, so comparisons are exact instead of statistical.
+    headline: rank among the tables people read first, small numbers first; None: only shown where everything is.
+    group: the topic a report files it under, `speed` or `memory` say; empty: the probe's own.
+    fallback: name of the quantity that is shown in its place where it is missing; that one needs no rank of its own.
+
+    A run keeps the declarations of its probes (`rnnbench.store.RunFolder.quantities`), so a report needs no plugin.
     """
 
     name: str
@@ -24,6 +29,9 @@ class Quantity:
     better: Better
     doc: str
     deterministic: bool = False
+    headline: int | None = None
+    group: str = ""
+    fallback: str = ""
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from rnnbench.gate.tolerances import Tolerances
 from rnnbench.probes import memory
 from rnnbench.record import Record
 from rnnbench.store import RunFolder
+from rnnbench.suite import Plan
 from rnnbench.worker import measurement_json
 
 
@@ -222,7 +223,7 @@ def stored(
 ) -> str:
     """The name of a run that was to measure the cases of `planned`; suite: its hash."""
     cases = [record.case for record in planned or records]
-    plan: Any = SimpleNamespace(name="own", cases=cases, resolved={}, hash=suite)
+    plan = Plan("own", 0, "forkserver", 60.0, tuple(cases), {"suite": suite})
     with RunFolder.create(folder, plan, {"machine": {}, "software": {}}, None, meta.get("argv", [])) as run:
         for record in records:
             run.append(record)

@@ -7,7 +7,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 
 from report_records import entry, memory, record, timing, training
-from rnnbench.case import Case
 from rnnbench.errors import UsageError
 from rnnbench.history import Break, by_cause, commits, history, shifts, steps, to_json, to_text
 from rnnbench.record import Record
 from rnnbench.report.asv import export
 from rnnbench.store import RunFolder
+from rnnbench.suite import Plan
 
 pytest.importorskip("ruptures")
 
@@ -60,21 +60,16 @@ def hashes(repository: Path) -> list[str]:
     return git(repository, "rev-list", "--reverse", "main").splitlines()
 
 
-@dataclass
-class Planned:
-    """What the store wants of a suite's plan."""
-
-    cases: Sequence[Case]
-    name: str = "demo"
-    hash: str = "abc"
-    resolved: Mapping[str, Any] = field(default_factory=dict)
-
-
 def store(
-    results: Path, records: Sequence[Record], commit: str | None, dirty: bool = False, environment=ENVIRONMENT, **plan
+    results: Path,
+    records: Sequence[Record],
+    commit: str | None,
+    dirty: bool = False,
+    environment=ENVIRONMENT,
+    suite="abc",
 ) -> RunFolder:
     git_state = {"commit": commit, "dirty": dirty} if commit else None
-    planned = Planned([one.case for one in records], **plan)
+    planned = Plan("demo", 0, "forkserver", 60.0, tuple(one.case for one in records), {"suite": suite})
     with RunFolder.create(results, planned, environment, git_state, []) as folder:
         for one in records:
             folder.append(replace(one, environment=folder.environment))
@@ -212,10 +207,10 @@ def last_break(repository: Path, results: Path, good: str, bad: str, quantity: s
 def test_a_status_is_compared_across_versions_of_the_suite(repository, hashes, tmp_path):
     ok, failed = record({"loss": entry(1.0, "1")}), record(status="failed", reason="it broke")
     for number, one in enumerate([ok, failed, ok, ok]):
-        store(tmp_path / "mended", [one], hashes[number], hash="old" if number < 2 else "new")
+        store(tmp_path / "mended", [one], hashes[number], suite="old" if number < 2 else "new")
     assert history(repository, tmp_path / "mended").breaks == ()
     for number, one in enumerate([ok, ok, failed, failed]):
-        store(tmp_path / "broken", [one], hashes[number], hash="old" if number < 2 else "new")
+        store(tmp_path / "broken", [one], hashes[number], suite="old" if number < 2 else "new")
     assert last_break(repository, tmp_path / "broken", hashes[1], hashes[2]).reason == "it broke"
 
 
@@ -252,9 +247,9 @@ def test_three_commits_on_each_side_must_tell_that_a_target_is_missed(repository
 
 
 def test_a_target_reached_again_after_a_change_of_the_suite_is_no_break(repository, hashes, tmp_path):
-    trained(tmp_path, hashes, [300] * 4 + [None] * 4, hash="old")
+    trained(tmp_path, hashes, [300] * 4 + [None] * 4, suite="old")
     assert len(history(repository, tmp_path).breaks) == 2
-    trained(tmp_path, hashes[8:], [300] * 4, hash="new")
+    trained(tmp_path, hashes[8:], [300] * 4, suite="new")
     assert history(repository, tmp_path).breaks == ()
 
 
@@ -293,7 +288,7 @@ def test_another_suite_or_probe_version_is_another_series(repository, hashes, tm
         if number >= PLANTED:
             records[0] = replace(records[0], case=replace(records[0].case, probe_version=2))
         store(tmp_path / "probe", records, hashes[number])
-        store(tmp_path / "suite", records, hashes[number], hash="old" if number < PLANTED else "new")
+        store(tmp_path / "suite", records, hashes[number], suite="old" if number < PLANTED else "new")
     found = history(repository, tmp_path / "probe")
     assert {one.record.case.seq_len for one in found.changes} == {128}
     assert history(repository, tmp_path / "suite").changes == ()

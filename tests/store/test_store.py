@@ -10,8 +10,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -21,11 +22,15 @@ import pytest
 
 from rnnbench.case import Case
 from rnnbench.errors import UsageError
+from rnnbench.probe import Probe
+from rnnbench.probes.throughput import THROUGHPUT
+from rnnbench.quantity import Measurement, Quantity
 from rnnbench.record import Record
 from rnnbench.store import FORMAT, InvalidRecord, RunFolder, find_run, list_runs, write_atomically
 from rnnbench.store import folder as folder_module
 from rnnbench.store.lines import decode, encode
 from rnnbench.store.names import new_folder
+from rnnbench.suite import Plan
 
 ENVIRONMENT = {"machine": {"cpu": "abacus"}, "software": {"python": "3.11"}, "state": {"time": 1.0}}
 LATER = {**ENVIRONMENT, "state": {"time": 2.0}}
@@ -43,14 +48,9 @@ def record(number: int = 0, **changes: Any) -> Record:
     return replace(whole, **changes)
 
 
-@dataclass
-class Planned:
-    """What the store wants of a suite's plan."""
-
-    cases: tuple[Case, ...] = tuple(map(case, range(3)))
-    name: str = "long_seq"
-    hash: str = "0123456789ab"
-    resolved: dict[str, Any] = field(default_factory=lambda: {"grid": {"cell": ["lstm"]}})
+def planned(cases: Sequence[Case] = tuple(map(case, range(3))), name: str = "long_seq", timeout: float = 60.0) -> Plan:
+    resolved = {"timeout": timeout, "grid": {"cell": ["lstm"]}}
+    return Plan(name, 0, "forkserver", timeout, tuple(cases), resolved, (THROUGHPUT,))
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def results(tmp_path) -> Path:
 
 def create(results: Path, **changes: Any) -> RunFolder:
     return RunFolder.create(
-        results, Planned(**changes), ENVIRONMENT, {"commit": "c" * 40, "dirty": False}, ["rnnbench"]
+        results, planned(**changes), ENVIRONMENT, {"commit": "c" * 40, "dirty": False}, ["rnnbench"]
     )
 
 
@@ -130,8 +130,8 @@ def test_meta_says_what_was_asked_for(results):
     before = datetime.now(UTC).replace(microsecond=0)
     meta = reopened(create(results)).meta
     assert before <= datetime.fromisoformat(meta["created"]) <= datetime.now(UTC)
-    assert (meta["format"], meta["suite_name"], meta["suite_hash"]) == (FORMAT, "long_seq", "0123456789ab")
-    assert meta["suite"] == {"grid": {"cell": ["lstm"]}}
+    assert (meta["format"], meta["suite_name"], meta["suite_hash"]) == (FORMAT, "long_seq", planned().hash)
+    assert meta["suite"] == planned().resolved
     assert (meta["total"], meta["cases"]) == (3, [case(n).id for n in range(3)])
     assert list(meta["environments"].values()) == [ENVIRONMENT]
     assert meta["git"] == {"commit": "c" * 40, "dirty": False}
@@ -200,7 +200,7 @@ def test_every_cut_of_the_last_line_is_noticed_when_reading_and_mended_when_resu
         assert reading.notices == [f"{path}: line 2 is incomplete (the run was cut off there, or is being written) "
                                    "and was left out"]  # fmt: skip
         assert path.read_bytes() == whole[:cut]
-        with RunFolder.resume(run.path, Planned(), ENVIRONMENT) as writing:
+        with RunFolder.resume(run.path, planned(), ENVIRONMENT) as writing:
             assert len(writing.notices) == 1
             assert "its case runs again" in writing.notices[0]
             assert writing.done() == {case(0).id}
@@ -212,7 +212,7 @@ def test_a_file_that_is_one_torn_line_becomes_empty(results):
     run = create(results)
     run.close()
     (run.path / "records.jsonl").write_bytes(b'{"id": "0123' + b"\0" * 100_000)
-    with RunFolder.resume(run.path, Planned(), ENVIRONMENT) as writing:
+    with RunFolder.resume(run.path, planned(), ENVIRONMENT) as writing:
         assert writing.done() == set()
     assert (run.path / "records.jsonl").stat().st_size == 0
 
@@ -258,24 +258,57 @@ def test_what_a_newer_version_adds_to_a_line_is_ignored():
     assert decode(json.dumps(data).encode()) == record(1)
 
 
+# Declarations
+
+
+def test_a_run_keeps_what_its_probes_declare(results):
+    """All fields of every quantity come back, those of a plugin among them, without the plugin."""
+    mine = Quantity("mine.score", "1", "higher", "Mine.", True, headline=2, group="learning", fallback="mine.other")
+    other = Quantity("mine.other", "s", "lower", "What is shown where there is no score.")
+    probe = Probe("mine", 3, type("Settings", (), {}), (mine, other), lambda context: Measurement())
+    with RunFolder.create(results, replace(planned(), probes=(THROUGHPUT, probe)), ENVIRONMENT) as run:
+        assert run.meta["probes"]["mine"]["version"] == 3
+    kept = RunFolder.open(run.path).quantities
+    assert kept["mine"] == {"mine.score": mine, "mine.other": other}
+    assert list(kept["throughput"].values()) == list(THROUGHPUT.quantities)
+
+
+def test_a_run_from_before_has_the_declarations_of_the_shipped_probes(results):
+    run = create(results)
+    run.close()
+    del run.meta["probes"]
+    (run.path / "run.json").write_text(json.dumps(run.meta))
+    assert RunFolder.open(run.path).quantities["throughput"]["forward.time"].unit == "s"
+    assert RunFolder.resume(run.path, planned(), ENVIRONMENT).meta["probes"]["throughput"]["version"] == 1
+
+
+@pytest.mark.parametrize("damage", [[], {"mine": None}, {"mine": {"quantities": {"a": {"unit": "s"}}}}, {"mine": 3}])
+def test_declarations_that_are_none_are_told(results, damage):
+    run = create(results)
+    run.close()
+    (run.path / "run.json").write_text(json.dumps({**run.meta, "probes": damage}))
+    with pytest.raises(UsageError, match=r"run\.json is damaged: its `probes`"):
+        _ = RunFolder.open(run.path).quantities
+
+
 # Resuming
 
 
 def test_resuming_refuses_other_cases(results):
     run = create(results)
     run.close()
-    other = Planned(cases=(case(1), case(2), case(3), case(4)))
+    other = planned(cases=(case(1), case(2), case(3), case(4)))
     with pytest.raises(UsageError, match=r"other cases: 2 of the suite's are not in it, 1 of its are not in the suite"):
         RunFolder.resume(run.path, other, ENVIRONMENT)
-    RunFolder.resume(run.path, Planned(hash="changed timeout"), ENVIRONMENT).close()
+    RunFolder.resume(run.path, planned(timeout=120.0), ENVIRONMENT).close()
 
 
 def test_resuming_elsewhere_adds_an_environment(results):
     run = create(results)
     run.close()
-    here = RunFolder.resume(run.path, Planned(), LATER)
+    here = RunFolder.resume(run.path, planned(), LATER)
     here.close()
-    there = RunFolder.resume(run.path, Planned(), ELSEWHERE)
+    there = RunFolder.resume(run.path, planned(), ELSEWHERE)
     there.close()
     assert here.environment == run.environment != there.environment
     assert RunFolder.open(run.path).meta["environments"] == {run.environment: ENVIRONMENT, there.environment: ELSEWHERE}
@@ -285,20 +318,20 @@ def test_one_writer_at_a_time(results):
     """Also across processes, and the lock goes with the process that held it."""
     script = (
         "import sys, test_store as t; "
-        "run = t.RunFolder.resume(t.Path(sys.argv[1]), t.Planned(), t.ENVIRONMENT); print('locked', flush=True); "
+        "run = t.RunFolder.resume(t.Path(sys.argv[1]), t.planned(), t.ENVIRONMENT); print('locked', flush=True); "
         "t.time.sleep(60)"
     )
     run = create(results)
     with pytest.raises(UsageError, match="is being written by another process"):
-        RunFolder.resume(run.path, Planned(), ENVIRONMENT)
+        RunFolder.resume(run.path, planned(), ENVIRONMENT)
     run.close()
     with child(script, run.path) as (holder, _):
         with pytest.raises(UsageError, match="is being written by another process"):
-            RunFolder.resume(run.path, Planned(), ENVIRONMENT)
+            RunFolder.resume(run.path, planned(), ENVIRONMENT)
         assert list(RunFolder.open(run.path).records()) == []  # reading is always possible
         holder.kill()
         holder.wait()
-        RunFolder.resume(run.path, Planned(), ENVIRONMENT).close()
+        RunFolder.resume(run.path, planned(), ENVIRONMENT).close()
 
 
 def test_a_run_opened_for_reading_takes_no_record(results):
@@ -337,7 +370,7 @@ def child(script: str, *arguments: object):
 
 APPEND = """
 import sys, test_store as t
-run = t.RunFolder.resume(t.Path(sys.argv[1]), t.Planned(), t.ENVIRONMENT)
+run = t.RunFolder.resume(t.Path(sys.argv[1]), t.planned(), t.ENVIRONMENT)
 n = int(sys.argv[2])
 print("ready", flush=True)
 while True:

@@ -10,18 +10,23 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 import rnnbench
-from rnnbench.case import Case
 from rnnbench.errors import UsageError
 from rnnbench.machine.environment import environment_id
 from rnnbench.record import Record
+from rnnbench.store import declarations
+from rnnbench.store.declarations import Quantities
 from rnnbench.store.files import explained, sync_folder, write_atomically
 from rnnbench.store.lines import InvalidRecord, decode, encode, without_measurements
 from rnnbench.store.names import META, RECORDS, new_folder
 from rnnbench.store.writer import Writer
+
+if TYPE_CHECKING:
+    from rnnbench.suite import Plan
 
 FORMAT = 1
 """Version of the folder's layout; raised when an older rnnbench could no longer read it."""
@@ -30,36 +35,13 @@ MIN_FREE = 16 << 20
 _ID = re.compile(rb'\{"id":"([0-9a-f]{12})"')
 
 
-class Planned(Protocol):
-    """What a run folder has to know of a suite's plan."""
-
-    @property
-    def name(self) -> str:
-        """The suite's name, which names the folder."""
-        ...
-
-    @property
-    def cases(self) -> Sequence[Case]:
-        """All cases, in order."""
-        ...
-
-    @property
-    def resolved(self) -> Mapping[str, Any]:
-        """The suite complete with defaults, as JSON."""
-        ...
-
-    @property
-    def hash(self) -> str:
-        """Of all that decides what is measured."""
-        ...
-
-
 class RunFolder:
     """A run, opened for reading by `open`, for writing by `create` and `resume`; a context manager.
 
     path: the folder. meta: `run.json`: format, suite_name, suite, suite_hash, cases (ids), total, environments (id ->
-    snapshot), versions, git, argv, created (ISO 8601, UTC). environment: id of the environment that is being written,
-    `""` when reading. notices: what was wrong with the file and was worked around, one sentence each.
+    snapshot), probes (`rnnbench.store.declarations`), versions, git, argv, created (ISO 8601, UTC). environment: id of
+    the environment that is being written, `""` when reading. notices: what was wrong with the file and was worked
+    around, one sentence each.
     """
 
     def __init__(self, path: Path, meta: dict[str, Any], environment: str = "", writer: Writer | None = None) -> None:
@@ -73,7 +55,7 @@ class RunFolder:
     def create(
         cls,
         results: Path,
-        planned: Planned,
+        planned: Plan,
         environment: Mapping[str, Any],
         git: Mapping[str, Any] | None = None,
         argv: Sequence[str] | None = None,
@@ -95,6 +77,7 @@ class RunFolder:
             "versions": {"rnnbench": rnnbench.__version__, "python": platform.python_version()},
             "git": git,
             "suite": planned.resolved,
+            "probes": declarations.to_json(planned.probes),
             "environments": {identity: environment},
             "total": len(planned.cases),
             "cases": [case.id for case in planned.cases],
@@ -118,7 +101,7 @@ class RunFolder:
         return cls(folder, _read_meta(folder))
 
     @classmethod
-    def resume(cls, path: Path, planned: Planned, environment: Mapping[str, Any]) -> Self:
+    def resume(cls, path: Path, planned: Plan, environment: Mapping[str, Any]) -> Self:
         """A run to go on with; a torn last line is cut off.
 
         Raises UsageError when another process is writing it, or when it was made of other cases than `planned`.
@@ -130,8 +113,9 @@ class RunFolder:
             meta = _read_meta(folder)  # again, now that nobody else can change it
             _check_same_cases(folder, meta, planned)
             _check_space(folder)
-            if identity not in meta["environments"]:
-                meta["environments"][identity] = environment
+            if identity not in meta["environments"] or "probes" not in meta:
+                meta["environments"].setdefault(identity, environment)
+                meta["probes"] = declarations.to_json(planned.probes)
                 _write_meta(folder, meta)
         except BaseException:
             writer.close()
@@ -144,6 +128,20 @@ class RunFolder:
             raise UsageError(f"{self.path} was opened for reading; go on with it by `--resume`.")
         self.meta |= facts
         _write_meta(self.path, self.meta)
+
+    @cached_property
+    def quantities(self) -> Quantities:
+        """What its probes declared, by probe and name; of a run that did not keep it, what this rnnbench ships.
+
+        Raises UsageError where `run.json` does not hold declarations.
+        """
+        declared = self.meta.get("probes")
+        if declared is None:
+            return declarations.shipped()
+        try:
+            return declarations.from_json(declared)
+        except (TypeError, AttributeError, KeyError) as error:
+            raise UsageError(f"{self.path / META} is damaged: its `probes` are no declarations ({error}).") from None
 
     def append(self, record: Record) -> Record:
         """Keep a record: it is on the disk when this returns. Gives back what was kept.
@@ -275,7 +273,7 @@ def _check_space(folder: Path) -> None:
         )
 
 
-def _check_same_cases(folder: Path, meta: Mapping[str, Any], planned: Planned) -> None:
+def _check_same_cases(folder: Path, meta: Mapping[str, Any], planned: Plan) -> None:
     kept, asked = set(meta["cases"]), {case.id for case in planned.cases}
     if kept != asked:
         raise UsageError(

@@ -12,10 +12,10 @@ from typing import Any
 
 from rnnbench.case import AXES, Case, digest
 from rnnbench.probe import Probe
-from rnnbench.registry import spelling
+from rnnbench.registry import Registry, spelling
 from rnnbench.suite.document import Document
 from rnnbench.suite.matching import Matching, Point
-from rnnbench.suite.names import Names, Params, Registry
+from rnnbench.suite.names import Names, Params
 from rnnbench.suite.overrides import matches, overridden, selected
 from rnnbench.suite.problems import KeyPath, Problems
 from rnnbench.suite.schema import Grid, ProbeEntry, validated
@@ -32,7 +32,8 @@ _SEQ_LEN, _BATCH_SIZE, _INPUT_SIZE = (AXES.index(axis) for axis in ("seq_len", "
 class Plan:
     """A suite whose every name is known, as cases in the order they run.
 
-    resolved: the suite complete with defaults, as JSON values. executor, timeout: as in the suite.
+    resolved: the suite complete with defaults, as JSON values. executor, timeout: as in the suite. probes: those that
+    are asked, in the order written.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Plan:
     timeout: float
     cases: tuple[Case, ...]
     resolved: dict[str, Any]
+    probes: tuple[Probe, ...] = ()
 
     @property
     def hash(self) -> str:
@@ -117,6 +119,7 @@ def plan(document: Document, registry: Registry, only: Sequence[str] = (), overr
         timeout=suite.timeout,
         cases=selected(cases, only) if only else cases,
         resolved=json.loads(json.dumps(resolved)),
+        probes=tuple(question.probe for question in questions),
     )
 
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from rnnbench.case import AXES
 from rnnbench.model import Model, initialise
-from rnnbench.registry import spelling
-from rnnbench.suite.names import Params, Registry
+from rnnbench.registry import Registry, spelling
+from rnnbench.suite.names import Params
 from rnnbench.suite.problems import Problems
 from rnnbench.suite.schema import LARGEST
 

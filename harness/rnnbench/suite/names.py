@@ -5,35 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
-from rnnbench.backend import Backend
 from rnnbench.cell import Cell, Option
 from rnnbench.errors import UsageError
-from rnnbench.executor import Executor
-from rnnbench.implementation import Implementation
-from rnnbench.probe import Probe
-from rnnbench.registry import spelling
+from rnnbench.registry import Registry, spelling
 from rnnbench.suite.problems import KeyPath, Problems, shown, unknown
 from rnnbench.suite.schema import Axes
 from rnnbench.task import Task
-
-
-class Registry(Protocol):
-    """What a suite needs of `rnnbench.registry.Registry`."""
-
-    @property
-    def cells(self) -> Mapping[str, Cell]: ...  # noqa: D102
-    @property
-    def backends(self) -> Mapping[str, Backend]: ...  # noqa: D102
-    @property
-    def tasks(self) -> Mapping[str, Task]: ...  # noqa: D102
-    @property
-    def probes(self) -> Mapping[str, Probe]: ...  # noqa: D102
-    @property
-    def executors(self) -> Mapping[str, Executor]: ...  # noqa: D102
-    @property
-    def implementations(self) -> Mapping[tuple[str, str], Implementation]: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
