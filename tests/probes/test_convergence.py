@@ -92,6 +92,7 @@ def test_splits_are_evaluated_whole_remainders_too(plugins):
 def test_a_split_that_is_not_evaluated_whole_is_noted(plugins):
     found = CONVERGENCE.measure(context(plugins, eval_size=20))
     assert found.details["evaluated"] == {"validation": 20, "train": 20, "test": 37}
+    assert found.details["available"] == {"validation": 23, "train": 60}
     assert "validation: evaluated on 20 of its 23 sequences (eval_size)" in found.notes
 
 

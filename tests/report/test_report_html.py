@@ -275,22 +275,6 @@ def test_quantities_nobody_knows_have_a_section_of_their_own() -> None:
     assert [column.title for column in last.table.columns] == ["cell", "program", "T", "colour depth"]
 
 
-def test_the_first_plot_has_a_preview_in_the_colours_of_the_page() -> None:
-    """Two cells, a failure in the middle of one: two paths in their colours, the broken one with a second start."""
-    made = [timing(1e-6, cell=cell, seq_len=T) for cell in ("rnn", "lstm") for T in (64, 256)]
-    made += [record(status="oom", reason="no", cell="lstm", seq_len=128), timing(1e-6, cell="rnn", seq_len=128)]
-    page = render([Run(made, meta())])
-    wide, narrow = re.findall(r'<div class="preview \w+" role="img"[^>]*>(.*?)</div>', page, re.DOTALL)
-    for picture in (wide, narrow):
-        rnn, lstm = (re.findall(rf'<path d="([^"]*)"[^>]*stroke: {colour}', picture) for colour in BLUE_AND_ORANGE)
-        assert [path.count("M") for path in (*rnn, *lstm)] == [1, 2]
-        assert "#0" not in picture and "<style" not in picture and ' id="figure' not in picture
-        assert all(f">{T}</text>" in picture for T in (64, 128, 256))
-
-
-BLUE_AND_ORANGE = (r"var\(--blue\)", "#d55e00")
-
-
 # ---- the command ----
 
 
@@ -434,22 +418,6 @@ def test_every_plot_is_drawn_without_an_error_or_a_request(browser: Any, page: s
         "dark": ("rgb(19, 23, 28)", "rgb(232, 235, 238)"),
     }[scheme]
     assert browser.title == "rnnbench: long_seq"
-
-
-def test_a_preview_stands_in_until_the_library_is_there(browser: Any, page: str) -> None:
-    """With the library held back, the first plot is a picture with its key; let go, it is interactive."""
-    held = "window.requestIdleCallback = (go) => (window.release = [...(window.release ?? []), go])"
-    script = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": held})["identifier"]
-    visit(browser, page)
-    browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", {"identifier": script})
-    shown = "return [...document.querySelectorAll('.preview')].filter(e => e.checkVisibility()).map(e => e.className)"
-    assert browser.execute_script(shown) == ["preview wide"]
-    assert "lstm" in browser.execute_script("return document.querySelector('#gradients .key').textContent")
-    assert set(column(browser, "cost-table", 0)) == {"rnn", "lstm", "gru", "mingru", "lru"}
-    until(
-        browser, "while (window.release?.length) release.pop()(); return document.querySelector('.main-svg') !== null"
-    )
-    assert browser.execute_script(shown) == []
 
 
 def test_runs_stand_side_by_side_and_one_below_the_other_on_a_phone(browser: Any, page: str) -> None:

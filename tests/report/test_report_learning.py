@@ -230,7 +230,7 @@ def test_no_profile_where_nothing_was_solved() -> None:
 
 
 def test_the_profile_is_drawn_in_pictures_and_on_the_page(tmp_path: Path) -> None:
-    assert tmp_path / "performance_profile.png" in write_plots(spans(PROBLEMS), tmp_path)
+    assert tmp_path / "performance_profile.png" in write_plots(spans(PROBLEMS), tmp_path).paths
     grouped = panels(spans(PROBLEMS))
     (view,) = views.of_profiles(grouped)
     line = next(line for line in view.lines if line.cell == "lstm")

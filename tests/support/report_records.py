@@ -96,7 +96,7 @@ def gradient(rate: float, half_width: float = 0.0, **fields: Any) -> Record:
         quantities["gradient.half_life"] = entry(half_life, "step", "higher", **ends)
     quantities["gradient.nonfinite_share"] = entry(0.0, "1", "lower")
     lags = list(range(1, steps + 1))
-    curve = {"x_name": "lag", "y_name": "ln", "x": lags, "y": [rate * lag for lag in lags]}
+    curve = {"x_name": "lag", "y_name": "ln ‖dL/ds‖", "x": lags, "y": [rate * lag for lag in lags]}
     return record(quantities, probe="gradient", curves={"gradient.log_norm": curve}, **fields)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 
@@ -16,15 +16,39 @@ if TYPE_CHECKING:
     from rnnbench.report import Format
 
 FORMATS = ("table", "md", "csv", "json", "latex", "html")
+PICTURES = ("png", "pdf", "svg")
 
 
 @click.command("report")
 @click.argument("runs", nargs=-1, required=True)
-@click.option("--format", "format_", type=click.Choice(FORMATS), default="table", show_default=True)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice([*FORMATS, *PICTURES]),
+    help="Default: table, or png with --plots.",
+)
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write there, not to stdout.")
+@click.option("--plots", type=click.Path(path_type=Path, file_okay=False), help="Write the figures into this folder.")
+@click.option("--width", metavar="LENGTH", help="Of each figure, `3.25in` or `8.3cm`; only with --plots.")
 @results_option
-def command(runs: Sequence[str], format_: Format, output: Path | None, results: Path) -> None:
+def command(
+    runs: Sequence[str],
+    format_: str | None,
+    output: Path | None,
+    plots: Path | None,
+    width: str | None,
+    results: Path,
+) -> None:
     """Show RUNS again: folders of a run, names of suites (their latest run), or `latest`."""
+    if plots is not None:
+        from rnnbench.cli.plots_option import write
+
+        write(load_runs(runs, results), plots, format_, width)
+        return
+    if width is not None or format_ in PICTURES:
+        given = "--width" if width is not None else f"--format {format_}"
+        raise UsageError(f"{given} is for figures; add `--plots FOLDER`.")
+    format_ = cast("Format", format_ or "table")
     if format_ == "html" and output is None and sys.stdout.isatty():
         raise UsageError("a page of several megabytes is nothing for a terminal: add `--output report.html`.")
     text = _text(load_runs(runs, results), format_)

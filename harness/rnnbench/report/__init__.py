@@ -56,18 +56,23 @@ def render(
 def write_views(
     records: Sequence[Record], folder: Path, title: str = "", environment: Mapping[str, Any] | None = None
 ) -> list[Path]:
-    """Write `table.md`, `table.csv` and the plots into a folder; returns what was written."""
+    """Write `table.md`, `table.csv` and the plots into a folder; returns what was written.
+
+    Each file is whole or as it was before. A plot that cannot be drawn is named in `table.md` with the reason.
+    """
     from rnnbench.report.plots import write_plots
+    from rnnbench.store.files import write_atomically
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    pictures = write_plots(records, folder, title)
+    pictures = write_plots(records, folder, title, environment)
     page = render(records, "md", title, environment)
-    page += "".join(f"\n![{path.stem.replace('_', ' ')}]({path.name})\n" for path in pictures)
+    page += "".join(f"\n![{path.stem.replace('_', ' ')}]({path.name})\n" for path in pictures.paths)
+    page += "".join(f"\n{stem.replace('_', ' ')} is not drawn: {why}.\n" for stem, why in pictures.undrawn.items())
     texts = {"table.md": page, "table.csv": render(records, "csv", title, environment)}
     for name, content in texts.items():
-        (folder / name).write_text(content, encoding="utf-8")
-    return [*(folder / name for name in texts), *pictures]
+        write_atomically(folder / name, content)
+    return [*(folder / name for name in texts), *pictures.paths]
 
 
 def compare(

@@ -28,16 +28,16 @@ def explained(what: str, path: Path) -> Iterator[None]:
         raise UsageError(f"cannot {what} {path}: {error.strerror or error}.{remedy}") from error
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a whole text file: after a crash at any moment there is the old one or the new one, never a half.
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a whole file, text as UTF-8: after a crash at any moment there is the old one or the new one, never a half.
 
     Raises UsageError where the disk is full or the folder cannot be written.
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     with explained("write", path):
         try:
-            with draft.open("w", encoding="utf-8", newline="\n") as file:
-                file.write(text)
+            with draft.open("wb") as file:
+                file.write(content.encode() if isinstance(content, str) else content)
                 file.flush()
                 os.fsync(file.fileno())
             draft.replace(path)

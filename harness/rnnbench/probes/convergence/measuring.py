@@ -96,6 +96,7 @@ def _trained(context: Context, program: Program, found: _Findings) -> Course:
         found.values["train_share"] = Value(course.clocked / whole)
     found.notes += [note for note in map(Sample.note, samples) if note]
     found.details["evaluated"] = {sample.split: sample.size for sample in samples}
+    found.details["available"] = {sample.split: sample.available for sample in samples}
     return course
 
 

@@ -7,20 +7,24 @@ from dataclasses import dataclass
 from itertools import cycle
 from typing import Any, Self
 
+from rnnbench.report.colours import COLOURS, Mark, marks
 from rnnbench.report.html.sections import Section
 from rnnbench.report.html.views import Place
-from rnnbench.report.plots import COLOURS
 from rnnbench.report.runs import Run
 
-MARKERS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x", "star", "pentagon", "hexagram")
+MARKERS = (
+    *("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x", "triangle-left", "triangle-right"),
+    "star",
+)
+"""As `rnnbench.report.colours.MARKERS`, in plotly's words."""
 DASHES = ("solid", "dash", "dot", "dashdot", "9px,3px,2px,3px,2px,3px", "14px,3px", "2px,6px", "18px,5px,5px,5px")
 
 
 @dataclass(frozen=True)
 class Looks:
-    """How everything drawn looks, in the order of its first use. cells: colours; places: names."""
+    """How everything drawn looks, in the order of its first use. cells: colour and marker; places: names."""
 
-    cells: Mapping[str, str]
+    cells: Mapping[str, Mark]
     programs: Sequence[str]
     places: Mapping[Place, str]
 
@@ -32,17 +36,19 @@ class Looks:
         cells = dict.fromkeys(item.cell for item in items)
         places = sorted(dict.fromkeys(item.place for item in items))
         return cls(
-            dict(zip(cells, cycle(COLOURS), strict=False)),
+            marks(cells),
             list(dict.fromkeys(item.program for item in items)),
             {place: _place_name(place, runs) for place in places},
         )
 
     def to_json(self) -> dict[str, Any]:
         """For the script, with the marker of each cell and the dashes of each program."""
-        cells = zip(self.cells.items(), cycle(MARKERS), strict=False)
         programs = enumerate(zip(self.programs, cycle(DASHES), strict=False))
         return {
-            "cells": [{"name": name, "colour": colour, "marker": marker} for (name, colour), marker in cells],
+            "cells": [
+                {"name": name, "colour": COLOURS[mark.colour], "marker": MARKERS[mark.marker]}
+                for name, mark in self.cells.items()
+            ],
             "programs": [{"name": name, "dash": d, "open": index >= len(DASHES)} for index, (name, d) in programs],
             "places": [{"key": key(place), "name": name} for place, name in self.places.items()],
         }

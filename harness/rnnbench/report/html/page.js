@@ -33,6 +33,7 @@
     circle: "M8 3.5a4.5 4.5 0 1 0 .01 0Z", square: "M4 4h8v8H4Z", "triangle-up": "M8 3l5 9H3Z", "triangle-down": "M8 13l5-9H3Z",
     diamond: "M8 2.5 13.5 8 8 13.5 2.5 8Z", cross: "M6.3 3h3.4v3.3H13v3.4H9.7V13H6.3V9.7H3V6.3h3.3Z",
     x: "M5 3l3 3 3-3 2 2-3 3 3 3-2 2-3-3-3 3-2-2 3-3-3-3Z", pentagon: "M8 2.5 13.3 6.4 11.3 12.6H4.7L2.7 6.4Z",
+    "triangle-left": "M3 8l10-5v10Z", "triangle-right": "M13 8l-10-5v10Z",
     star: "M8 2l1.6 4.1 4.4.2-3.5 2.7 1.2 4.3L8 10.9l-3.7 2.4 1.2-4.3L2 6.3l4.4-.2Z",
     hexagram: "M8 2l1.7 3h3.5L11.5 8l1.7 3H9.7L8 14l-1.7-3H2.8l1.7-3-1.7-3h3.5Z",
   };
@@ -169,7 +170,7 @@
     return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip")));
   };
 
-  /* The library is compiled when the browser has nothing else to do: until then there is a preview of the first plot. */
+  /* The library is compiled when the browser has nothing else to do. */
   const idle = () => new Promise((go) => (window.requestIdleCallback ? requestIdleCallback(go, { timeout: 500 }) : setTimeout(go)));
   let loading;
   const plotly = () => (loading ??= unpack("plotly").text().then(async (text) => {
@@ -220,7 +221,6 @@
       return;
     }
     figure.querySelector(".y-title").textContent = view.y_title;
-    for (const preview of figure.querySelectorAll(".preview")) preview.remove();
     Plotly.react(target, traces(view, lines, axes), layout(view, lines, axes, width), config);
     target.setAttribute("role", "img");
     target.setAttribute("aria-label", `${select.selectedOptions[0].textContent}: ${lines.length} lines. Its numbers are in the raw data, those by length also in the table below.`);
@@ -343,7 +343,6 @@
   roomy.addEventListener("change", fold);
   buildFilters();
   buildTables();
-  for (const figure of figures.keys()) if (figure.querySelector(".preview")) explain(figure.querySelector(".key"), data.opens.lines, data.opens.kind);
   for (const figure of figures.keys()) figure.querySelector("select").addEventListener("change", () => draw(figure));
   const afterPaint = (action) => requestAnimationFrame(() => setTimeout(action));
   afterPaint(() => {

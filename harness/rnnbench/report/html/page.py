@@ -19,8 +19,7 @@ from rnnbench.report.html.derived import with_derived
 from rnnbench.report.html.downloads import downloads
 from rnnbench.report.html.looks import Looks, key
 from rnnbench.report.html.packing import packed
-from rnnbench.report.html.preview import preview
-from rnnbench.report.html.sections import Section, further_findings, sections
+from rnnbench.report.html.sections import further_findings, sections
 from rnnbench.report.html.tables import Column
 from rnnbench.report.html.views import Line, View
 from rnnbench.report.problems import problems
@@ -60,10 +59,9 @@ def render(runs: Sequence[Run], title: str = "") -> str:
         policy=_policy([plotly, page]),
         style=_file("page.css"),
         script=page,
-        data=_script_json(looks.to_json() | {"opens": _opening(shown)}),
+        data=_script_json(looks.to_json()),
         numbers={section.topic.id: packed(_json([_view(view) for view in section.views])) for section in shown},
         plotly=packed(plotly),
-        previews=_previews(shown, looks),
         runs=[_run_card(run) for run in runs],
         facts=_facts(records),
         sections=shown,
@@ -123,26 +121,6 @@ def _script_json(data: Any) -> str:
 
 def _json(data: Any) -> str:
     return json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-
-
-def _opening(shown: Sequence[Section]) -> dict[str, Any]:
-    """What the first plot shows, for the key below its preview."""
-    for _, view in _first(shown):
-        return {"kind": view.kind, "lines": [{"cell": line.cell, "program": line.program} for line in view.lines]}
-    return {}
-
-
-def _previews(shown: Sequence[Section], looks: Looks) -> dict[str, dict[str, str]]:
-    """section -> class -> picture, of the first plot only: by the time a reader is at the next, all can be drawn."""
-    return {
-        section: {name: preview(view, looks, name == "wide") for name in ("wide", "narrow")}
-        for section, view in _first(shown)
-    }
-
-
-def _first(shown: Sequence[Section]) -> list[tuple[str, View]]:
-    """The first plot of the page and its section's id; empty where nothing is drawn."""
-    return [(section.topic.id, section.views[0]) for section in shown if section.views][:1]
 
 
 def _view(view: View) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from rnnbench.record import Record
 from rnnbench.report.learned import STEPS
-from rnnbench.report.plots import held_losses
+from rnnbench.report.plots.data import held_losses
 from rnnbench.report.profiles import farthest, profiles, stairs
 from rnnbench.report.series import RUN, Entry, Group, Panel, Series, axis_text
 from rnnbench.report.units import scale_for, words
