@@ -1,43 +1,179 @@
 """rnnbench: benchmarks recurrent cells across frameworks and hardware.
 
-What a plugin needs is here; see plugins/README.md.
+All that a plugin or a notebook needs is importable from here; see plugins/README.md. Importing it imports no framework.
+The contract that plugins are written against comes with it; what belongs to the machine is imported when it is asked
+for.
 """
 
-from rnnbench.backend import Backend, Optimizer, Program, ProgramSpec
-from rnnbench.case import Case
-from rnnbench.cell import Cell
-from rnnbench.executor import Executor, Outcome
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from rnnbench.backend import (
+    DTYPES,
+    OPTIMIZERS,
+    Backend,
+    Compiled,
+    Optimizer,
+    Program,
+    ProgramSpec,
+    Schedule,
+    Workload,
+)
+from rnnbench.case import AXES, Case
+from rnnbench.cell import Array, Cell, Option, Params, State, leaves, tree_map
+from rnnbench.context import Context
+from rnnbench.errors import (
+    CaseError,
+    Diverged,
+    OutOfMemory,
+    PluginError,
+    RnnbenchError,
+    Skipped,
+    SuiteError,
+    UsageError,
+    nearest,
+)
+from rnnbench.executor import Executor, Job, Outcome, Session
 from rnnbench.hooks import hookimpl
-from rnnbench.implementation import Implementation, any_of, supports_linear, supports_portable
-from rnnbench.model import Model, Weights
+from rnnbench.implementation import Implementation, Unroll, any_of, supports_linear, supports_portable
+from rnnbench.model import (
+    Model,
+    Pass,
+    States,
+    Weights,
+    advance_model,
+    batched,
+    bptt,
+    initialise,
+    layer_params,
+    micro_batches,
+    run_model,
+)
+from rnnbench.model.seeds import rng_for, seed_for
+from rnnbench.ops import ACTIVATIONS, EPS, Ops, numpy_ops
 from rnnbench.probe import Probe
 from rnnbench.quantity import Curve, Measurement, Quantity, Value
-from rnnbench.record import Record
-from rnnbench.task import Task
+from rnnbench.ranges import Count, Index, NotNegative, Positive, Share
+from rnnbench.record import STATUSES, Record, Status
+from rnnbench.task import Batch, Loss, Task, mean_square
+
+if TYPE_CHECKING:
+    from rnnbench.measure import process_memory, timing
+    from rnnbench.measure.statistics import Interval, median_interval, quantile_interval
+    from rnnbench.measure.timing import Timing, TimingSettings
+    from rnnbench.probes.work import random_batch, unit_of_work
+    from rnnbench.worker import perform
 
 __version__ = "0.1.0"
 
+_LAZY = {
+    "Interval": "rnnbench.measure.statistics",
+    "Timing": "rnnbench.measure.timing",
+    "TimingSettings": "rnnbench.measure.timing",
+    "median_interval": "rnnbench.measure.statistics",
+    "perform": "rnnbench.worker",
+    "process_memory": "rnnbench.measure",
+    "quantile_interval": "rnnbench.measure.statistics",
+    "random_batch": "rnnbench.probes.work",
+    "timing": "rnnbench.measure",
+    "unit_of_work": "rnnbench.probes.work",
+}
+"""Name -> the module it is imported from when it is first asked for (PEP 562)."""
+
 __all__ = [
+    "ACTIVATIONS",
+    "AXES",
+    "DTYPES",
+    "EPS",
+    "OPTIMIZERS",
+    "STATUSES",
+    "Array",
     "Backend",
+    "Batch",
     "Case",
+    "CaseError",
     "Cell",
+    "Compiled",
+    "Context",
+    "Count",
     "Curve",
+    "Diverged",
     "Executor",
     "Implementation",
+    "Index",
+    "Interval",
+    "Job",
+    "Loss",
     "Measurement",
     "Model",
+    "NotNegative",
+    "Ops",
     "Optimizer",
+    "Option",
+    "OutOfMemory",
     "Outcome",
+    "Params",
+    "Pass",
+    "PluginError",
+    "Positive",
     "Probe",
     "Program",
     "ProgramSpec",
     "Quantity",
     "Record",
+    "RnnbenchError",
+    "Schedule",
+    "Session",
+    "Share",
+    "Skipped",
+    "State",
+    "States",
+    "Status",
+    "SuiteError",
     "Task",
+    "Timing",
+    "TimingSettings",
+    "Unroll",
+    "UsageError",
     "Value",
     "Weights",
+    "Workload",
+    "advance_model",
     "any_of",
+    "batched",
+    "bptt",
     "hookimpl",
+    "initialise",
+    "layer_params",
+    "leaves",
+    "mean_square",
+    "median_interval",
+    "micro_batches",
+    "nearest",
+    "numpy_ops",
+    "perform",
+    "process_memory",
+    "quantile_interval",
+    "random_batch",
+    "rng_for",
+    "run_model",
+    "seed_for",
     "supports_linear",
     "supports_portable",
+    "timing",
+    "tree_map",
+    "unit_of_work",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    source = import_module(_LAZY[name])
+    found = getattr(source, name, None) or import_module(f"{source.__name__}.{name}")
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -192,7 +192,7 @@ class Program(ABC):
         """ln ‖dL/ds_t‖ for L = Σ_h cotangent_BH · y_T,BH, as float64 (T, B); row k−1 holds lag k, that is t = T − k.
 
         s_t is the whole recurrent state of all layers after t steps (complex entries count by modulus); s_0 is the
-        initial state, at lag T. Backpropagated step by step through `model.advance`, renormalised to unit length at
+        initial state, at lag T. Backpropagated step by step through `advance_model`, renormalised to unit length at
         every step with the logarithm kept, so 0.5^4096 neither underflows nor is lost. −inf where the gradient is
         exactly zero, NaN or +inf from the step on where it stops being finite.
         """
@@ -203,7 +203,7 @@ class Program(ABC):
 
         s_t is the whole recurrent state of all layers as n real numbers: layer by layer, leaf by leaf, a complex entry
         as its real part followed by its imaginary part. Row i, column j: entry i of s_t by entry j of s_{t−1}. Through
-        `model.advance`, dropout off. From the initial states unless others are given, so that a long sequence can be
+        `advance_model`, dropout off. From the initial states unless others are given, so that a long sequence can be
         asked for in pieces; T·B·n² numbers come back at once.
         """
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rnnbench import Cell
-from rnnbench.cell import Array, Params
-from rnnbench.errors import UsageError, nearest
+from rnnbench import Array, Cell, Params, UsageError, nearest
 from rnnbench_cells.initial import Rng, finite, orthogonal, torch_uniform
 
 RECURRENT = ("uniform", "orthogonal")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from rnnbench.errors import UsageError
+from rnnbench import UsageError
 
 Rng = Any
 """A numpy.random.Generator."""

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rnnbench import Cell
-from rnnbench.cell import Array, Params
-from rnnbench.errors import UsageError
+from rnnbench import Array, Cell, Params, UsageError
 from rnnbench_cells.initial import Rng
 
 

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rnnbench import Cell
-from rnnbench.cell import Array, Params
+from rnnbench import Array, Cell, Params
 from rnnbench_cells.initial import Rng
 
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rnnbench.cell import Array, Params
-from rnnbench.model.micro_batches import Weighing, batch_axis, shares, split
-from rnnbench.task import Batch
+from rnnbench import Array, Batch, Params, micro_batches
 from rnnbench_jax.ops import jax_ops
 
 Gradient = Callable[[Batch, Array], tuple[Array, Params]]
 """gradient(part, number of the part) -> (loss, gradient of each parameter)"""
 
 
-def accumulated(gradient: Gradient, batch: Batch, count: int, weighing: Weighing) -> tuple[Array, Params]:
+def accumulated(gradient: Gradient, batch: Batch, count: int, weighing: micro_batches.Weighing) -> tuple[Array, Params]:
     """(loss, gradient) of the whole batch, in `count` equal parts.
 
     One after the other, by a scan: parts written out side by side XLA might well run at once, in the memory of all.
@@ -22,8 +20,9 @@ def accumulated(gradient: Gradient, batch: Batch, count: int, weighing: Weighing
     import jax.numpy as jnp
 
     T, B = batch["xs"].shape[:2]
-    weights = jnp.stack([jnp.asarray(share) for share in shares(jax_ops(), split(batch, B // count), weighing)])
-    stacked = {name: _stacked(array, batch_axis(array, T, B), count) for name, array in batch.items()}
+    parts = micro_batches.split(batch, B // count)
+    weights = jnp.stack([jnp.asarray(share) for share in micro_batches.shares(jax_ops(), parts, weighing)])
+    stacked = {name: _stacked(array, micro_batches.batch_axis(array, T, B), count) for name, array in batch.items()}
 
     def body(total: tuple[Array, Params], at: tuple[Array, Array, Batch]) -> tuple[tuple[Array, Params], None]:
         number, weight, part = at

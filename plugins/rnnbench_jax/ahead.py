@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from rnnbench.backend import ProgramSpec
-from rnnbench.errors import Skipped
+from rnnbench import ProgramSpec, Skipped
 from rnnbench_jax.chips import CHIPS
 from rnnbench_jax.devices import Device
 from rnnbench_jax.program import MATMUL_PRECISION, JaxProgram
 
 if TYPE_CHECKING:
-    from rnnbench.task import Batch
+    from rnnbench import Batch
 
 
 class AheadProgram(JaxProgram):

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 
-from rnnbench.cell import Array, Cell, Params
-from rnnbench.implementation import Implementation, Unroll, supports_linear
+from rnnbench import Array, Cell, Implementation, Params, Unroll, supports_linear
 from rnnbench_jax.ops import jax_ops
 
 Pair = tuple[Array, Array]

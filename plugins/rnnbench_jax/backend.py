@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rnnbench.backend import Backend, Program, ProgramSpec, Workload
-from rnnbench.cell import leaves
-from rnnbench.errors import Skipped
+from rnnbench import Backend, Program, ProgramSpec, Skipped, Workload, leaves
 from rnnbench_jax import chips
 from rnnbench_jax import threads as pool
 from rnnbench_jax.devices import CUDA_PLUGINS, cuda_problem, installed, tpu_problem

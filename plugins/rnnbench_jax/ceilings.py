@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from rnnbench.backend import Workload
-from rnnbench.cell import Array
+from rnnbench import Array, Workload
 from rnnbench_jax.devices import Device
 
 STREAM = {"cpu": 2**29, "gpu": 2**31, "tpu": 2**31}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from rnnbench.errors import Skipped
+from rnnbench import Skipped
 from rnnbench_jax.devices import Device, device, installed
 
 GIB = 2**30

@@ -7,7 +7,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from rnnbench.errors import Skipped
+from rnnbench import Skipped
 from rnnbench_jax.threads import pool_of
 
 Device = Any

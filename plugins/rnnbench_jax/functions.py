@@ -7,11 +7,7 @@ from dataclasses import dataclass, fields
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from rnnbench.backend import ProgramSpec
-from rnnbench.cell import Array, Params
-from rnnbench.model import States, batched, micro_batches, run
-from rnnbench.model.bptt import additive
-from rnnbench.task import Batch
+from rnnbench import Array, Batch, Params, ProgramSpec, States, batched, bptt, micro_batches, run_model
 from rnnbench_jax import segments, weight_drop
 from rnnbench_jax.accumulation import accumulated
 from rnnbench_jax.ops import jax_ops
@@ -75,10 +71,10 @@ def functions(spec: ProgramSpec) -> Functions:
     width = model.output_size or model.hidden_size
 
     def begin(params: Params, initial: States, xs: Array, drop: Dropout | None = None) -> tuple[States, Array]:
-        return run(model, unroll, params, batched(initial, xs.shape[1], jnp.broadcast_to), xs, drop)
+        return run_model(model, unroll, params, batched(initial, xs.shape[1], jnp.broadcast_to), xs, drop)
 
     def resume(params: Params, states: States, xs: Array) -> tuple[States, Array]:
-        return run(model, unroll, params, states, xs)
+        return run_model(model, unroll, params, states, xs)
 
     def loss(params: Params, xs: Array, initial: States, batch: Batch, drop: Dropout | None = None) -> Array:
         return spec.loss(ops, begin(params, initial, xs, drop)[1], {**batch, "xs": xs})
@@ -92,14 +88,14 @@ def functions(spec: ProgramSpec) -> Functions:
         states = batched(initial, xs.shape[1], jnp.broadcast_to)
 
         def part(params: Params, states: States, xs: Array, number: Array) -> tuple[States, Array]:
-            return run(model, unroll, params, states, xs, drops(number))
+            return run_model(model, unroll, params, states, xs, drops(number))
 
         def judged(outputs: Array, batch: Batch) -> Array:
             return spec.loss(ops, outputs, batch)
 
         if spec.bptt == "truncated":
             cut = segments.Truncated(part, judged, segment, of_xs)
-            way = cut.one_pass if additive(spec.loss, batch, width, segment) else cut.two_passes
+            way = cut.one_pass if bptt.additive(spec.loss, batch, width, segment) else cut.two_passes
             return way(params, states, batch)
 
         def whole(params: Params, xs: Array) -> Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from rnnbench.backend import Compiled
+from rnnbench import Compiled
 
 if TYPE_CHECKING:
     import jax

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from rnnbench.ops import Ops
+from rnnbench import Ops
 
 
 @cache

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from rnnbench.backend import Optimizer
-from rnnbench.errors import UsageError, nearest
+from rnnbench import Optimizer, UsageError, nearest
 
 if TYPE_CHECKING:
     import optax

@@ -9,12 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rnnbench.backend import Compiled, Program, ProgramSpec
-from rnnbench.cell import Array, tree_map
-from rnnbench.errors import OutOfMemory
-from rnnbench.measure import process_memory
-from rnnbench.model import States, batched, layer_params
-from rnnbench.task import Batch
+from rnnbench import (
+    Array,
+    Batch,
+    Compiled,
+    OutOfMemory,
+    Program,
+    ProgramSpec,
+    States,
+    batched,
+    layer_params,
+    process_memory,
+    tree_map,
+)
 from rnnbench_jax import lowered, threads
 from rnnbench_jax.devices import Device
 from rnnbench_jax.functions import Training, functions

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from rnnbench.cell import Array, Cell, Params, State
-from rnnbench.implementation import Implementation, Unroll, supports_portable
+from rnnbench import Array, Cell, Implementation, Params, State, Unroll, supports_portable
 from rnnbench_jax.ops import jax_ops
 
 

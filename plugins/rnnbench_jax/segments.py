@@ -7,10 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from rnnbench.cell import Array, Params
-from rnnbench.model import States
-from rnnbench.model.bptt import piece
-from rnnbench.task import Batch
+from rnnbench import Array, Batch, Params, States, bptt
 
 Run = Callable[[Params, States, Array, Array], tuple[States, Array]]
 """run(params, states, xs, segment) -> (final states, outputs): the model over the segment of that number."""
@@ -150,7 +147,7 @@ class Truncated:
         import jax
         import jax.numpy as jnp
 
-        part = piece(batch, slice(0, min(self.segment, len(batch["xs"]))))
+        part = bptt.piece(batch, slice(0, min(self.segment, len(batch["xs"]))))
         return jax.eval_shape(self._outputs, params, part["xs"], states, jnp.asarray(0)), part
 
 

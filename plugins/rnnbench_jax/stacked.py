@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
-from rnnbench.cell import Array
+from rnnbench import Array
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,8 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from rnnbench.cell import Array, Params
-from rnnbench.model import Model, States, advance
+from rnnbench import Array, Model, Params, States, advance_model
 from rnnbench_jax.ops import jax_ops
 
 
@@ -20,7 +19,7 @@ def growth_factors(model: Model, params: Params, states: States, xs: Array, cota
     import jax
     import jax.numpy as jnp
 
-    step = partial(advance, model, jax_ops(), params)
+    step = partial(advance_model, model, jax_ops(), params)
 
     def forth(states: States, x: Array) -> tuple[States, States]:
         return step(states, x)[0], states

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 
-from rnnbench.cell import Array, Params, leaves, tree_map
-from rnnbench.model import Model, States, advance
+from rnnbench import Array, Model, Params, States, advance_model, leaves, tree_map
 from rnnbench_jax.ops import jax_ops
 
 
@@ -20,10 +19,10 @@ def jacobians(model: Model, params: Params, states: States, xs: Array) -> tuple[
     ops = jax_ops()
 
     def forth(states: States, x: Array) -> tuple[States, Array]:
-        return advance(model, ops, params, states, x)[0], flattened(states)
+        return advance_model(model, ops, params, states, x)[0], flattened(states)
 
     def moved(flat: Array, x: Array) -> Array:
-        return flattened(advance(model, ops, params, unflattened(flat[None], states), x[None])[0])[0]
+        return flattened(advance_model(model, ops, params, unflattened(flat[None], states), x[None])[0])[0]
 
     last, visited = jax.lax.scan(forth, states, xs)
     T, B, n = visited.shape

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from rnnbench.cell import Array, Params
-from rnnbench.model import Model
+from rnnbench import Array, Model, Params
 
 
 def masks(model: Model, params: Params, seed: int, step: Array) -> dict[str, Array]:

@@ -6,8 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rnnbench.hooks import hookimpl
-from rnnbench.task import Task
+from rnnbench import Task, hookimpl
 from rnnbench_tasks.adding import adding
 from rnnbench_tasks.arrays import arrays
 from rnnbench_tasks.associative import induction, mqar

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 from functools import lru_cache
 
-from rnnbench.errors import UsageError, nearest
+from rnnbench import UsageError, nearest
 from rnnbench_tasks.corpus import existing
 from rnnbench_tasks.lazy_numpy import np
 from rnnbench_tasks.sequences import Arrays

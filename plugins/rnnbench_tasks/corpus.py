@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from rnnbench.errors import UsageError, nearest
+from rnnbench import UsageError, nearest
 from rnnbench_tasks.lazy_numpy import np
 
 MOST_CHARACTERS = 512

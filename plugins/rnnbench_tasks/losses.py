@@ -13,8 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rnnbench.cell import Array
-from rnnbench.task import Batch
+from rnnbench import Array, Batch
 
 
 def mean_square_last(ops: Any, outputs: Array, batch: Batch) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from rnnbench.model.seeds import rng_for
+from rnnbench import rng_for
 from rnnbench_tasks.lazy_numpy import np
 from rnnbench_tasks.losses import mean_square
 from rnnbench_tasks.sequences import Arrays, synthetic

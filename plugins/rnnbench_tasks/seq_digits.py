@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from functools import lru_cache
 
-from rnnbench.model.seeds import rng_for
+from rnnbench import rng_for
 from rnnbench_tasks.lazy_numpy import np
 from rnnbench_tasks.losses import accuracy_last, cross_entropy_last
 from rnnbench_tasks.sequences import Arrays, recorded

@@ -10,9 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from rnnbench.cell import Option
-from rnnbench.model.seeds import rng_for
-from rnnbench.task import Task
+from rnnbench import Option, Task, rng_for
 from rnnbench_tasks.lazy_numpy import np
 
 Arrays = dict[str, "np.ndarray"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rnnbench.model.seeds import rng_for
+from rnnbench import rng_for
 from rnnbench_tasks.lazy_numpy import np
 
 

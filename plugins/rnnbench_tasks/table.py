@@ -6,7 +6,7 @@ import csv as csv_module
 from collections.abc import Sequence
 from functools import lru_cache
 
-from rnnbench.errors import UsageError, nearest
+from rnnbench import UsageError, nearest
 from rnnbench_tasks.corpus import read_text
 from rnnbench_tasks.lazy_numpy import np
 from rnnbench_tasks.sequences import Arrays

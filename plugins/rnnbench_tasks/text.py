@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from importlib import import_module
 
-from rnnbench.errors import UsageError
+from rnnbench import UsageError
 from rnnbench_tasks.corpus import BOUNDS, MOST_CHARACTERS, Corpus, read_text
 from rnnbench_tasks.lazy_numpy import np
 from rnnbench_tasks.losses import cross_entropy

@@ -6,9 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rnnbench.cell import Array
-from rnnbench.errors import UsageError
-from rnnbench.task import Batch, Task
+from rnnbench import Array, Batch, Task, UsageError
 from rnnbench_tasks import losses
 from rnnbench_tasks.lazy_numpy import np
 from rnnbench_tasks.sequences import Arrays, recorded, take

@@ -6,7 +6,7 @@ import math
 from functools import lru_cache
 from itertools import permutations
 
-from rnnbench.errors import UsageError, nearest
+from rnnbench import UsageError, nearest
 from rnnbench_tasks.labelling import OPTIONS, check_labels, counted, prefixes
 from rnnbench_tasks.lazy_numpy import np
 from rnnbench_tasks.losses import accuracy, cross_entropy

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rnnbench.cell import Cell, leaves
+from rnnbench import Cell, leaves
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,8 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from rnnbench.cell import Cell, Params, State
-from rnnbench.implementation import Implementation, Unroll, supports_linear
+from rnnbench import Cell, Implementation, Params, State, Unroll, supports_linear
 from rnnbench_torch.arrays import supports_state
 from rnnbench_torch.ops import torch_ops
 

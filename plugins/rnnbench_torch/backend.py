@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-from rnnbench.backend import Backend, ProgramSpec, Workload
-from rnnbench.errors import Skipped
+from rnnbench import Backend, ProgramSpec, Skipped, Workload
 from rnnbench_torch import ceilings, devices
 from rnnbench_torch.program import TorchProgram
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rnnbench.backend import Workload
+from rnnbench import Workload
 from rnnbench_torch import devices
 
 STREAM = {"cpu": 2**29, "cuda": 2**31}

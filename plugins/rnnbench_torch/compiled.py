@@ -12,8 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rnnbench.cell import Array, Cell, Params, State, tree_map
-from rnnbench.implementation import Implementation, Unroll, supports_portable
+from rnnbench import Array, Cell, Implementation, Params, State, Unroll, supports_portable, tree_map
 from rnnbench_torch.arrays import complex_state
 from rnnbench_torch.eager import time_loop
 from rnnbench_torch.ops import torch_ops

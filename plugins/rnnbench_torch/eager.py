@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from rnnbench.cell import Array, Cell, Params, State, leaves
-from rnnbench.implementation import Implementation, Unroll, supports_portable
+from rnnbench import Array, Cell, Implementation, Params, State, Unroll, leaves, supports_portable
 from rnnbench_torch.arrays import supports_state
 from rnnbench_torch.ops import torch_ops
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rnnbench.cell import Cell, Params, State, tree_map
-from rnnbench.implementation import Implementation, Unroll, any_of
+from rnnbench import Cell, Implementation, Params, State, Unroll, any_of, tree_map
 
 if TYPE_CHECKING:
     import torch

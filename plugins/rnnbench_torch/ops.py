@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from rnnbench.ops import Ops
+from rnnbench import Ops
 
 LINEAR_ABOVE = 40.0
 """torch's softplus returns x itself above a threshold; its default of 20 is off by 2e-9, this one by 4e-18."""

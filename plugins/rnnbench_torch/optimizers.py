@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from rnnbench.backend import OPTIMIZERS, Optimizer
+from rnnbench import OPTIMIZERS, Optimizer
 
 if TYPE_CHECKING:
     import torch

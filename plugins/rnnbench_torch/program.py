@@ -9,13 +9,21 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from rnnbench.backend import Program, ProgramSpec
-from rnnbench.cell import tree_map
-from rnnbench.errors import OutOfMemory
-from rnnbench.measure import process_memory
-from rnnbench.model import States, advance, batched, layer_params, micro_batches, run
-from rnnbench.model.bptt import additive, spans
-from rnnbench.model.seeds import seed_for
+from rnnbench import (
+    OutOfMemory,
+    Program,
+    ProgramSpec,
+    States,
+    advance_model,
+    batched,
+    bptt,
+    layer_params,
+    micro_batches,
+    process_memory,
+    run_model,
+    seed_for,
+    tree_map,
+)
 from rnnbench_torch import devices, optimizers, segments
 from rnnbench_torch.arrays import to_numpy, to_torch
 from rnnbench_torch.ops import torch_ops
@@ -27,7 +35,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from rnnbench.task import Batch
+    from rnnbench import Batch
 
 Found = tuple["torch.Tensor", list["torch.Tensor"], list["torch.Tensor"]]
 """(loss, gradient of each parameter, gradient of xs: one tensor, or none where it was not asked for)"""
@@ -125,7 +133,7 @@ class TorchProgram(Program):
         model, ops = self._spec.model, torch_ops()
         with self._asked():
             initial = self._initial(xs.shape[1])
-            return to_numpy(log_norms(lambda s, x: advance(model, ops, params, s, x), initial, xs, cotangent))
+            return to_numpy(log_norms(lambda s, x: advance_model(model, ops, params, s, x), initial, xs, cotangent))
 
     def state_jacobians(self, xs: torch.Tensor, states: States | None = None) -> tuple[States, np.ndarray]:
         """(states after xs, ∂s_t/∂s_{t−1} over real entries as (T, B, n, n))."""
@@ -133,7 +141,7 @@ class TorchProgram(Program):
         model, ops = self._spec.model, torch_ops()
         with self._asked():
             states = self._initial(xs.shape[1]) if states is None else states
-            states, found = jacobians(lambda s, x: advance(model, ops, params, s, x)[0], states, xs)
+            states, found = jacobians(lambda s, x: advance_model(model, ops, params, s, x)[0], states, xs)
             return states, to_numpy(found)
 
     def parameters(self) -> dict[str, np.ndarray]:
@@ -191,7 +199,7 @@ class TorchProgram(Program):
         self, xs: torch.Tensor, states: States | None = None, dropout: Callable[[Any], Any] | None = None
     ) -> tuple[States, torch.Tensor]:
         states = self._initial(xs.shape[1]) if states is None else states
-        return run(self._spec.model, self._unroll, self._params, states, xs, dropout)
+        return run_model(self._spec.model, self._unroll, self._params, states, xs, dropout)
 
     def _loss(self, batch: Batch, dropout: Callable[[Any], Any] | None = None) -> torch.Tensor:
         _, outputs = self._run(batch["xs"], dropout=dropout)
@@ -232,12 +240,12 @@ class TorchProgram(Program):
         if spec.bptt == "full":
             return _found(self._loss(batch, self._dropout if dropout else None), params, batch["xs"])
         assert spec.segment is not None  # as of every other kind
-        masks = self._masks(len(spans(batch["xs"].shape[0], spec.segment)), dropout)
+        masks = self._masks(len(bptt.spans(batch["xs"].shape[0], spec.segment)), dropout)
         if spec.bptt == "checkpointed":
             _, outputs = segments.checkpointed(self._run, batch["xs"], states, spec.segment, masks)
             return _found(spec.loss(torch_ops(), outputs, batch), params, batch["xs"])
         cut = segments.Truncated(self._run, partial(spec.loss, torch_ops()), params, spec.segment)
-        way = cut.one_pass if additive(spec.loss, batch, self._width, spec.segment) else cut.two_passes
+        way = cut.one_pass if bptt.additive(spec.loss, batch, self._width, spec.segment) else cut.two_passes
         return way(batch, states, masks)
 
     @property

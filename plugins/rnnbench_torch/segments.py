@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rnnbench.cell import tree_map
-from rnnbench.model import States
-from rnnbench.model.bptt import piece, spans
-from rnnbench.task import Batch
+from rnnbench import Batch, States, bptt, tree_map
 
 if TYPE_CHECKING:
     import torch
@@ -64,7 +61,7 @@ class Truncated:
         T = batch["xs"].shape[0]
         total, xs_gradients = None, []
         gradients = [torch.zeros_like(param) for param in self._params]
-        for span, mask in zip(spans(T, self._segment), masks, strict=True):
+        for span, mask in zip(bptt.spans(T, self._segment), masks, strict=True):
             part = self._part(batch, span)
             final, outputs = self._run(part["xs"], states, mask())
             value = self._loss(outputs, part) * ((span.stop - span.start) / T)
@@ -83,7 +80,7 @@ class Truncated:
         """
         import torch
 
-        cuts = spans(batch["xs"].shape[0], self._segment)
+        cuts = bptt.spans(batch["xs"].shape[0], self._segment)
         starts, outputs = self._forward(batch["xs"], states, cuts, masks)
         xs = batch["xs"].detach().requires_grad_(batch["xs"].requires_grad)
         value = self._loss(outputs, {**batch, "xs": xs})
@@ -116,7 +113,7 @@ class Truncated:
             return starts, torch.cat(outputs).requires_grad_()
 
     def _part(self, batch: Batch, span: slice) -> dict[str, Any]:
-        part = piece(batch, span)
+        part = bptt.piece(batch, span)
         return {**part, "xs": part["xs"].detach().requires_grad_(batch["xs"].requires_grad)}
 
     def _pull(

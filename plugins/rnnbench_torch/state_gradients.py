@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from rnnbench.cell import leaves, tree_map
-from rnnbench.model import States
+from rnnbench import States, leaves, tree_map
 
 if TYPE_CHECKING:
     import torch

@@ -6,8 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from rnnbench.cell import leaves, tree_map
-from rnnbench.model import States
+from rnnbench import States, leaves, tree_map
 
 Step = Callable[[States, Any], States]
 """step(states, x_BD) -> the states of all layers one step later."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rnnbench import Model
-from rnnbench.model import advance, batched, initialise, oracle, run
+from rnnbench.model import advance_model, batched, initialise, oracle, run_model
 from rnnbench.ops import numpy_ops
 from rnnbench.worker.verification import against_oracle, projection_loss
 from rnnbench_cells import gru, lru
@@ -31,7 +31,8 @@ def test_the_product_with_one_hot_inputs_is_the_lookup():
     below = {name: array for name, array in weights.params.items() if name != "embedding.weight"}
     states = batched(weights.states, B, np.broadcast_to)
     unroll = oracle.unroll(gru)
-    found, expected = run(model, unroll, weights.params, states, xs), run(model, unroll, below, states, looked_up)
+    found = run_model(model, unroll, weights.params, states, xs)
+    expected = run_model(model, unroll, below, states, looked_up)
     np.testing.assert_array_equal(found[1], expected[1])
 
 
@@ -55,7 +56,7 @@ def test_single_steps_see_it_too(cell):
     states = batched(weights.states, B, np.broadcast_to)
     _, truth = oracle.forward(model, weights, xs)
     for x, outputs in zip(xs, truth, strict=True):
-        states, y = advance(model, OPS, weights.params, states, x)
+        states, y = advance_model(model, OPS, weights.params, states, x)
         head = y @ weights.params["head.weight"].T + weights.params["head.bias"]
         np.testing.assert_allclose(head, outputs, rtol=1e-10, atol=1e-12)
 

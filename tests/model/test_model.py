@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rnnbench.cell import leaves
 from rnnbench.errors import UsageError
-from rnnbench.model import Model, advance, batched, initialise, layer_params, run
+from rnnbench.model import Model, advance_model, batched, initialise, layer_params, run_model
 from rnnbench.model.oracle import OPS, forward, unroll
 from rnnbench.registry.spelling import checked, parse, spell
 from rnnbench_cells import gru, lru, lstm, mingru, rnn
@@ -33,7 +33,7 @@ def test_three_layers_are_three_calls_and_a_head(cell):
     model = Model(cell, D, H, layers=3, output_size=O)
     weights = initialise(model, 0)
     p, s = weights.params, start(weights)
-    final, got = run(model, unroll(cell), p, s, inputs())
+    final, got = run_model(model, unroll(cell), p, s, inputs())
 
     first, ys = unroll(cell)(layer_params(p, 0), s[0], inputs())
     second, ys = unroll(cell)(layer_params(p, 1), s[1], ys)
@@ -74,7 +74,7 @@ def test_dropout_acts_between_layers_and_nowhere_else():
         seen.append(ys)
         return ys * 0.5
 
-    _, got = run(model, unroll(rnn), p, s, inputs(), halve)
+    _, got = run_model(model, unroll(rnn), p, s, inputs(), halve)
     _, first = unroll(rnn)(layer_params(p, 0), s[0], inputs())
     _, second = unroll(rnn)(layer_params(p, 1), s[1], first * 0.5)
     _, third = unroll(rnn)(layer_params(p, 2), s[2], second * 0.5)
@@ -88,7 +88,7 @@ def test_one_layer_has_nowhere_to_drop():
     model = Model(rnn, D, H)
     weights = initialise(model, 0)
     _, plain = forward(model, weights, inputs())
-    _, dropped = run(model, unroll(rnn), weights.params, start(weights), inputs(), lambda ys: ys * 0)
+    _, dropped = run_model(model, unroll(rnn), weights.params, start(weights), inputs(), lambda ys: ys * 0)
     np.testing.assert_array_equal(plain, dropped)
 
 
@@ -99,7 +99,7 @@ def test_step_by_step_is_the_same_as_all_at_once(cell):
     final, expected = forward(model, weights, inputs())
     states, ys = start(weights), []
     for x in inputs():
-        states, y = advance(model, OPS, weights.params, states, x)
+        states, y = advance_model(model, OPS, weights.params, states, x)
         ys.append(y)
     np.testing.assert_allclose(np.stack(ys), expected, rtol=1e-12, atol=1e-14)
     for layer, truth in zip(states, final, strict=True):

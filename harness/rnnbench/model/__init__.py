@@ -101,7 +101,7 @@ def batched(states: States, batch_size: int, broadcast: Callable[[Any, tuple[int
     return tuple(tree_map(lambda leaf: broadcast(leaf, (batch_size, *leaf.shape)), state) for state in states)
 
 
-def run(
+def run_model(
     model: Model,
     unroll: Unroll,
     params: Params,
@@ -139,7 +139,7 @@ def head(params: Params, ys: Array) -> Array:
     return ys @ params["head.weight"].T + params["head.bias"]
 
 
-def advance(model: Model, ops: Any, params: Params, states: States, x: Array) -> tuple[States, Array]:
+def advance_model(model: Model, ops: Any, params: Params, states: States, x: Array) -> tuple[States, Array]:
     """One time step of all layers, no dropout, no head: (states, x_BD) -> (states, top y_BH)."""
     finals: list[State] = []
     x = embedded(params, x)

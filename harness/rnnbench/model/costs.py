@@ -26,7 +26,7 @@ import numpy as np
 
 from rnnbench.cell import Array, Cell, Params, State, leaves, tree_map
 from rnnbench.errors import CaseError
-from rnnbench.model import Model, Pass, Weights, batched, initialise, run
+from rnnbench.model import Model, Pass, Weights, batched, initialise, run_model
 from rnnbench.ops import ACTIVATIONS, Ops, numpy_ops
 from rnnbench.task import mean_square
 
@@ -183,7 +183,7 @@ def _counted(model: Model, weights: Weights, T: int, B: int, mode: Pass) -> tupl
     states = tuple(tree_map(counted, state) for state in batched(weights.states, B, np.broadcast_to))
     xs = counted(rng.standard_normal((T, B, model.input_size)), mode == "backward")
     with np.errstate(all="ignore"):
-        _, outputs = run(model, _unroll(model.cell), params, states, xs)
+        _, outputs = run_model(model, _unroll(model.cell), params, states, xs)
         if not isinstance(outputs, Counted):
             raise CaseError(f"cell {model.cell.name!r} leaves the arrays it is given, so it cannot be counted")
         if mode != "forward":

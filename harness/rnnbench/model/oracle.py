@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rnnbench.cell import Cell, Params, State, tree_map
-from rnnbench.model import Model, States, Weights, batched, run
+from rnnbench.model import Model, States, Weights, batched, run_model
 from rnnbench.ops import numpy_ops
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def forward(model: Model, weights: Weights, xs: np.ndarray, states: States | Non
     """(final states, outputs) of the model on xs_TBD, from the initial states unless others are given."""
     if states is None:
         states = batched(weights.states, xs.shape[1], np.broadcast_to)
-    return run(model, unroll(model.cell), weights.params, states, xs)
+    return run_model(model, unroll(model.cell), weights.params, states, xs)
 
 
 Function = Callable[[Mapping[str, np.ndarray]], float]

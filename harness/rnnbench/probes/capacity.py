@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from rnnbench.context import Context
 from rnnbench.errors import CaseError, Diverged
 from rnnbench.probe import Probe
-from rnnbench.probes.ranges import Index, Positive
 from rnnbench.quantity import Curve, Measurement, Quantity, Value
+from rnnbench.ranges import Index, Positive
 
 if TYPE_CHECKING:
     import numpy as np

@@ -17,9 +17,9 @@ from rnnbench.measure.clock import SYSTEM, Clock
 from rnnbench.measure.statistics import quantile_interval
 from rnnbench.measure.timing import Timing, TimingSettings
 from rnnbench.probe import Probe
-from rnnbench.probes.ranges import Count, Positive
 from rnnbench.probes.work import limit_quantities, share_of_limit
 from rnnbench.quantity import Measurement, Quantity, Value
+from rnnbench.ranges import Count, Positive
 
 if TYPE_CHECKING:
     import numpy as np

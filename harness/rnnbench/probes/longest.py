@@ -15,9 +15,9 @@ from typing import Any
 from rnnbench.context import Context
 from rnnbench.errors import CaseError, OutOfMemory
 from rnnbench.probe import Probe
-from rnnbench.probes.ranges import Count, Positive
 from rnnbench.probes.work import random_batch
 from rnnbench.quantity import Curve, Measurement, Quantity, Value
+from rnnbench.ranges import Count, Positive
 
 STEPS = 3
 """Training steps timed per trial, after the first; their median counts."""

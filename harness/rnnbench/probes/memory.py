@@ -9,9 +9,9 @@ from rnnbench.backend import Program
 from rnnbench.context import Context
 from rnnbench.model.bptt import Bptt, settled
 from rnnbench.probe import Probe
-from rnnbench.probes.ranges import Count
 from rnnbench.probes.work import MODES, Mode, random_batch, unit_of_work
 from rnnbench.quantity import Measurement, Quantity, Value
+from rnnbench.ranges import Count
 
 KINDS = {
     "process": "growth of this process's resident set, from the kernel's high-water mark",

@@ -14,9 +14,9 @@ from rnnbench.measure import timing
 from rnnbench.measure.timing import TimingSettings
 from rnnbench.model import Pass
 from rnnbench.probe import Probe
-from rnnbench.probes.ranges import Count, NotNegative, Positive
 from rnnbench.probes.work import PASSES, unit_of_work
 from rnnbench.quantity import Curve, Measurement, Quantity, Value
+from rnnbench.ranges import Count, NotNegative, Positive
 
 SATURATED = 0.9
 """Share of the best tokens/s at which a batch size counts as saturating."""

@@ -11,9 +11,9 @@ from rnnbench.measure.timing import Timing, TimingSettings
 from rnnbench.model import Pass
 from rnnbench.model.bptt import Bptt, settled
 from rnnbench.probe import Probe
-from rnnbench.probes.ranges import Count, NotNegative, Positive
 from rnnbench.probes.work import MODES, PASSES, limit_quantities, share_of_limit, unit_of_work
 from rnnbench.quantity import Measurement, Quantity, Value
+from rnnbench.ranges import Count, NotNegative, Positive
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rnnbench.cell import Cell, Params, State, leaves, tree_map
-from rnnbench.model import Model, States, Weights, batched, oracle, run
+from rnnbench.model import Model, States, Weights, batched, oracle, run_model
 from rnnbench.model.bptt import spans
 from rnnbench.ops import EPS
 
@@ -246,7 +246,7 @@ def _noisy_forward(
 
     params = {name: rounded(array) for name, array in weights.params.items()}
     states = batched(weights.states, xs.shape[1], np.broadcast_to) if states is None else states
-    return run(model, _noisy_unroll(model.cell, rounded), params, states, rounded(xs))
+    return run_model(model, _noisy_unroll(model.cell, rounded), params, states, rounded(xs))
 
 
 def _noisy_unroll(cell: Cell, rounded: Callable[[np.ndarray], np.ndarray]) -> Unroll:

@@ -120,7 +120,7 @@ def test_all_layers_count_and_sequences_do_not_mix():
     """Against torch's own backward through the whole sequence, two layers of (h, c)."""
     import torch
 
-    from rnnbench.model import advance, batched
+    from rnnbench.model import advance_model, batched
     from rnnbench_torch.ops import torch_ops
 
     weights, prog = program(lstm, layers=2)
@@ -133,7 +133,7 @@ def test_all_layers_count_and_sequences_do_not_mix():
         # Copies: layer 0's h is also what layer 1 reads at the same step, a path that is not through the state.
         states = tuple(tuple(leaf.clone().requires_grad_() for leaf in s) for s in states)
         visited.append([leaf for s in states for leaf in s])
-        states, y = advance(Model(lstm, 3, 6, 2), torch_ops(), params, states, x)
+        states, y = advance_model(Model(lstm, 3, 6, 2), torch_ops(), params, states, x)
     total = (y * torch.tensor(batch["cotangent"])).sum()
     for lag in range(1, 7):
         gradients = torch.autograd.grad(total, visited[-lag], retain_graph=True, materialize_grads=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from rnnbench.backend import Schedule
 from rnnbench.model.bptt import Bptt, settled
 from rnnbench.probes import generation
-from rnnbench.probes.ranges import Count, Index, NotNegative, Positive, Share
+from rnnbench.ranges import Count, Index, NotNegative, Positive, Share
 
 if TYPE_CHECKING:
     from rnnbench.cell import Option

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rnnbench.cell import leaves
-from rnnbench.model import Model, Weights, advance, batched
+from rnnbench.model import Model, Weights, advance_model, batched
 from rnnbench.ops import ACTIVATIONS, Ops
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def observe(model: Model, weights: Weights, xs: np.ndarray) -> Saturation:
     states = batched(weights.states, xs.shape[1], np.broadcast_to)
     with np.errstate(over="ignore", invalid="ignore"):
         for x in xs:
-            states, _ = advance(model, _noting(seen), weights.params, states, x)
+            states, _ = advance_model(model, _noting(seen), weights.params, states, x)
             seen.sizes.append(_largest(states))
     return seen
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge
 
-from rnnbench.probes.ranges import Count, NotNegative, Positive, Share
+from rnnbench.ranges import Count, NotNegative, Positive, Share
 
 Moment = Literal["start", "middle", "end"]
 
