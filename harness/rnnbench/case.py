@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -69,7 +70,7 @@ class Case:
 
     @property
     def label(self) -> str:
-        """Short text for progress lines and errors."""
+        """Short text for an error about this one case; `labels` tells several apart."""
         task = self.settings.get("task")
         what = f"{self.probe}[{task}]" if task else self.probe
         return f"{what} {self.cell} {self.backend}/{self.implementation} {self.device} T={self.seq_len}"
@@ -82,6 +83,58 @@ class Case:
     def from_json(cls, data: Mapping[str, Any]) -> Case:
         """The inverse of `to_json`; unknown fields, written by a newer version, are dropped."""
         return revive(cls, data)
+
+
+def labels(cases: Sequence[Case]) -> list[str]:
+    """A short text for each case, no two alike unless the cases are.
+
+    Each has probe and task, cell, program, device and T; behind them stands whatever else varies among the cases of its
+    probe: `throughput lstm torch/native cpu T=64 hidden 512 float16`. Where fields that no text shows are all that
+    differs, the case's id does.
+    """
+    by_probe: dict[str, list[Case]] = defaultdict(list)
+    for case in cases:
+        by_probe[case.probe].append(case)
+    varying = {probe: _varying(members) for probe, members in by_probe.items()}
+    texts = [" ".join([case.label, *_told(case, varying[case.probe])]) for case in cases]
+    ids: dict[str, set[str]] = defaultdict(set)
+    for text, case in zip(texts, cases, strict=True):
+        ids[text].add(case.id)
+    return [text if len(ids[text]) == 1 else f"{text} ({case.id})" for text, case in zip(texts, cases, strict=True)]
+
+
+def axis_text(axis: str, value: Any) -> str:
+    """The value of an axis or setting in words: `hidden 128`, `lr 0.01`, `no clip`; a dtype speaks for itself."""
+    if axis in ("cell", "implementation", "device", "dtype"):
+        return str(value)
+    name = axis.removesuffix("_size")
+    return f"no {name}" if value is None else f"{name} {value_text(value)}"
+
+
+def value_text(value: Any) -> str:
+    """The value of an axis as people write it."""
+    if isinstance(value, list | tuple):
+        return "+".join(map(value_text, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+_IN_LABEL = ("probe", "cell", "backend", "implementation", "device", "seq_len", "settings", "params")
+
+
+def _varying(cases: Sequence[Case]) -> tuple[list[str], list[str]]:
+    """(fields, settings) that differ among some cases and that `Case.label` does not hold."""
+    fields = [name for name in Case.__dataclass_fields__ if name not in _IN_LABEL]
+    names = dict.fromkeys(name for case in cases for name in case.settings if name != "task")
+    return (
+        [name for name in fields if len({getattr(case, name) for case in cases}) > 1],
+        [name for name in names if len({repr(case.settings.get(name)) for case in cases}) > 1],
+    )
+
+
+def _told(case: Case, varying: tuple[list[str], list[str]]) -> list[str]:
+    fields, settings = varying
+    told = [axis_text(name, getattr(case, name)) for name in fields]
+    return told + [axis_text(name, case.settings[name]) for name in settings if name in case.settings]
 
 
 def digest(data: Any) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
-from rnnbench.case import Case
+from rnnbench.case import Case, labels
 from rnnbench.frozen import revive
 
 Status = Literal["ok", "skipped", "failed", "wrong", "diverged", "timeout", "oom", "crashed"]
@@ -70,3 +70,8 @@ class Record:
         found = {**data, "case": Case.from_json(data["case"])}
         found.pop("id", None)  # of the case, which knows it
         return revive(cls, found)
+
+
+def record_labels(records: Sequence[Record]) -> list[str]:
+    """`rnnbench.case.labels` of the cases with what `auto` became."""
+    return labels([replace(one.case, implementation=one.implementation or one.case.implementation) for one in records])

@@ -1,12 +1,14 @@
 """Intervals cover as often as they say, and agree with scipy, which the package itself does not need."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 import scipy.stats
 
 from rnnbench.measure.statistics import (
+    least_squares,
     log_log_slope,
     median_interval,
     quantile,
@@ -122,3 +124,11 @@ def test_two_points_give_an_exponent_without_an_interval() -> None:
 def test_an_exponent_needs_positive_values_at_two_lengths(x: list[float], y: list[float]) -> None:
     with pytest.raises(ValueError, match="growth exponent"):
         log_log_slope(x, y)
+
+
+def test_a_line_is_recovered_with_its_error() -> None:
+    points = [(1.0, 2.0), (2.0, 2.5), (4.0, 7.0), (9.0, 11.0)]
+    x, y = (list(column) for column in zip(*points, strict=True))
+    expected: Any = scipy.stats.linregress(x, y)
+    fit = least_squares(x, y)
+    assert (fit.slope, fit(0.0), fit.error) == pytest.approx((expected.slope, expected.intercept, expected.stderr))

@@ -11,7 +11,7 @@ import pytest
 
 from report_records import entry, gradient, memory, record, timing, training
 from rnnbench.record import Record
-from rnnbench.report.findings import findings, line, ratio_text
+from rnnbench.report.findings import findings, ratio_text
 from rnnbench.report.series import Entry, panels
 
 LENGTHS = (64, 128, 256, 512)
@@ -19,14 +19,6 @@ LENGTHS = (64, 128, 256, 512)
 
 def told(records: Sequence[Record]) -> list[str]:
     return findings(panels(records))
-
-
-def test_a_line_is_recovered_with_its_error() -> None:
-    scipy_stats = pytest.importorskip("scipy.stats")
-    points = [(1.0, 2.0), (2.0, 2.5), (4.0, 7.0), (9.0, 11.0)]
-    expected = scipy_stats.linregress(*zip(*points, strict=True))
-    fit = line(points)
-    assert (fit.slope, fit.intercept, fit.error) == pytest.approx((expected.slope, expected.intercept, expected.stderr))
 
 
 def test_growth_of_time() -> None:

@@ -19,7 +19,7 @@ from rnnbench.case import Case
 from rnnbench.errors import UsageError
 from rnnbench.gate.decision import ALARM, FIRST_LOOK, MISS, Judgement, benjamini_hochberg, relative
 from rnnbench.gate.rows import SILENT, Numbers, Row, Verdict, missing, rows, standing
-from rnnbench.gate.subjects import REPLICATE, Entry, Matching, Subject, label, match
+from rnnbench.gate.subjects import REPLICATE, Entry, Matching, Subject, match, subject_labels
 from rnnbench.gate.tolerances import Tolerances
 from rnnbench.measure.statistics import student_t_cdf, student_t_quantile
 from rnnbench.record import Record
@@ -124,27 +124,30 @@ def _unmatched(
     """Rows for cases and replicates that only one side has, and the matching without those that have a row."""
     met = {a.case.id for _, pairs in paired for a, _ in pairs}
     shared = {_key(subject.base.case) for subject in matching.subjects}
-    groups: dict[tuple[str, Verdict, str], list[Case]] = defaultdict(list)
+    groups: dict[tuple[str, str, Verdict, str], list[Case]] = defaultdict(list)
     removed: dict[str, str] = {}
-    for record in base:
+    names = subject_labels([record.case for record in base])
+    for record, name in zip(base, names, strict=True):
         case, key = record.case, _key(record.case)
         verdict, reason = asked.absence(record)
         if case.id not in met and reason == ONLY_BASE and key not in shared:
-            removed[key] = label(case)
+            removed[key] = name
         elif case.id not in met:
-            groups[key, verdict, reason].append(case)
-    found = [row for (_, verdict, reason), cases in groups.items() for row in _absent(cases, verdict, reason)]
+            groups[key, name, verdict, reason].append(case)
+    found = [
+        row for (_, name, verdict, reason), cases in groups.items() for row in _absent(cases, name, verdict, reason)
+    ]
     if asked.same:
         found += missing(matching.new, "in head, and base has no record of it", "not compared")
     new = () if asked.same else matching.new
     return replace(matching, new=new, removed=tuple(removed.values())), found
 
 
-def _absent(cases: Sequence[Case], verdict: Verdict, reason: str) -> list[Row]:
+def _absent(cases: Sequence[Case], name: str, verdict: Verdict, reason: str) -> list[Row]:
     """The row of a case, or of some of its replicates."""
     numbers = [str(case.settings[REPLICATE]) for case in cases if REPLICATE in case.settings]
     which = f" (replicate{'s' * (len(numbers) > 1)} {', '.join(numbers)})" if numbers else ""
-    return missing([label(cases[0])], reason + which, verdict)
+    return missing([name], reason + which, verdict)
 
 
 def _urgency(pair: tuple[Record, Record]) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rnnbench.case import Case, digest
+from rnnbench.case import Case, digest, labels
 from rnnbench.gate.side import Name
 
 SAMPLE_SECONDS = 0.4
@@ -89,20 +89,24 @@ def match(base: Sequence[Entry], head: Sequence[Entry]) -> Matching:
     """Pair the cases of two plans, in the order of head's."""
     shared, notes = _shared_settings(base, head)
     groups_base, groups_head = _groups(base, shared), _groups(head, shared)
-    subjects, new = [], []
-    for key, entries in groups_head.items():
-        if key in groups_base:
-            subjects.append(_subject(key, groups_base[key], entries))
-        else:
-            new.append(label(entries[0].case))
-    removed = tuple(label(entries[0].case) for key, entries in groups_base.items() if key not in groups_head)
-    return Matching(tuple(subjects), tuple(new), removed, tuple(notes))
+    names = _labels(groups_head)
+    subjects = [
+        _subject(key, names[key], groups_base[key], groups_head[key]) for key in groups_head if key in groups_base
+    ]
+    new = tuple(names[key] for key in groups_head if key not in groups_base)
+    removed = tuple(text for key, text in _labels(groups_base).items() if key not in groups_head)
+    return Matching(tuple(subjects), new, removed, tuple(notes))
 
 
-def label(case: Case) -> str:
-    """The case's own label with what tells apart cases that differ only in their settings."""
-    extras = [f"{name} {case.settings[name]}" for name in ("lr",) if name in case.settings]
-    return " ".join([case.label, *extras])
+def subject_labels(cases: Sequence[Case]) -> list[str]:
+    """`rnnbench.case.labels` of the cases, in which replicates of one are one."""
+    alike = [{name: value for name, value in case.settings.items() if name != REPLICATE} for case in cases]
+    return labels([replace(case, settings=settings) for case, settings in zip(cases, alike, strict=True)])
+
+
+def _labels(groups: Mapping[str, Sequence[Entry]]) -> dict[str, str]:
+    """A text for each subject, no two alike."""
+    return dict(zip(groups, subject_labels([entries[0].case for entries in groups.values()]), strict=True))
 
 
 def _shared_settings(base: Sequence[Entry], head: Sequence[Entry]) -> tuple[dict[str, frozenset[str]], list[str]]:
@@ -138,8 +142,8 @@ def _groups(entries: Iterable[Entry], shared: Mapping[str, Iterable[str]]) -> di
     return groups
 
 
-def _subject(key: str, base: Sequence[Entry], head: Sequence[Entry]) -> Subject:
+def _subject(key: str, label: str, base: Sequence[Entry], head: Sequence[Entry]) -> Subject:
     replicates = None
     if REPLICATE in head[0].case.settings:
         replicates = tuple(entry.case.settings[REPLICATE] for entry in head)
-    return Subject(key, label(head[0].case), base[0], head[0], replicates)
+    return Subject(key, label, base[0], head[0], replicates)

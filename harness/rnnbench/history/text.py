@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rnnbench.case import Case
 from rnnbench.history.change_points import MIN_SIZE
 from rnnbench.history.commits import Commit
 from rnnbench.history.finding import Break, Change, History, by_cause
-from rnnbench.record import Record
+from rnnbench.record import Record, record_labels
 from rnnbench.report.units import number, quantity, words
 
 SHORT = 10
@@ -24,10 +23,13 @@ def to_text(found: History) -> str:
     head = f"{found.runs} runs of {len(found.commits)} commits on {found.machine}: {found.series} series"
     head += f" ({found.short} more have fewer than {2 * MIN_SIZE} commits)" if found.short else ""
     lines = [head]
+    records = [one.record for one in (*found.changes, *found.breaks)]
+    names = dict(zip(map(id, records), record_labels(records), strict=True))
     for changes in by_cause(found.changes):
-        lines += ["", *_block(changes)]
+        lines += ["", *_block(changes, names)]
     for (good, bad), breaks in _by_range(found.breaks).items():
-        lines += ["", _range(good, bad), *(f"  {one.status:11}  {_who(one.record)}: {one.reason}" for one in breaks)]
+        told = (f"  {one.status:11}  {names[id(one.record)]}: {one.reason}" for one in breaks)
+        lines += ["", _range(good, bad), *told]
     if not found.changes and not found.breaks:
         lines.append("nothing changed" if found.series else "too few commits to see a change")
     return "\n".join(lines) + "\n"
@@ -47,13 +49,14 @@ def to_json(found: History) -> dict[str, Any]:
     }
 
 
-def _block(changes: Sequence[Change]) -> list[str]:
+def _block(changes: Sequence[Change], names: Mapping[int, str]) -> list[str]:
+    """names: the label of a record, by its identity."""
     lines = [_range(changes[0].last_good, changes[0].first_bad)]
     also = dict.fromkeys(text for change in changes for text in change.software)
     lines += [f"  also changed: {', '.join(also)}"] if also else []
-    who = max(len(_who(change.record)) for change in changes)
+    who = max(len(names[id(change.record)]) for change in changes)
     what = max(len(words(change.quantity)) for change in changes)
-    return [*lines, *(_line(change, who, what) for change in changes)]
+    return [*lines, *(_line(change, names[id(change.record)], who, what) for change in changes)]
 
 
 def _by_range(breaks: Iterable[Break]) -> dict[tuple[Commit, Commit], list[Break]]:
@@ -69,24 +72,16 @@ def _range(good: Commit, bad: Commit) -> str:
     return f"{head}  {bad.subject}" if between == 1 else f"{head}  {between} commits, the last: {bad.subject}"
 
 
-def _line(change: Change, who: int, what: int) -> str:
+def _line(change: Change, label: str, who: int, what: int) -> str:
     unit = change.record.quantities[change.quantity]["unit"]
     levels = f"{quantity(change.before, unit, change.quantity)} -> {quantity(change.after, unit, change.quantity)}"
-    name = f"{_who(change.record):{who}}  {words(change.quantity):{what}}"
+    name = f"{label:{who}}  {words(change.quantity):{what}}"
     size = f"{_size(change, change.size)} ({_size(change, change.low)} to {_size(change, change.high)})"
     return f"  {change.kind:11}  {name}  {size}  {levels}, {change.points[0]} + {change.points[1]} commits"
 
 
 def _size(change: Change, value: float) -> str:
     return f"{value:+.1%}" if change.relative else f"{'+' if value >= 0 else ''}{number(value)}"
-
-
-def _who(record: Record) -> str:
-    case: Case = record.case
-    program = f"{case.backend}/{record.implementation or case.implementation}"
-    task = case.settings.get("task")
-    parts = [case.cell, program, case.device, f"T={case.seq_len}", f"[{task}]" if task else ""]
-    return " ".join(filter(None, parts))
 
 
 def _change_json(change: Change) -> dict[str, Any]:

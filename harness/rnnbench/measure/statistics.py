@@ -10,9 +10,13 @@ is not in it and has to be measured by starting several.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,50 @@ def median_interval(samples: Sequence[float], confidence: float = 0.95) -> Inter
     return quantile_interval(samples, 0.5, confidence)
 
 
+@dataclass(frozen=True)
+class Line:
+    """y = slope·(x − mean) + height by weighted least squares, with what its intervals need.
+
+    spread: Σ w·(x − mean)²; weight: Σ w; variance: of the residuals, of weight 1; freedom:
+    its degrees of freedom, n − 2.
+    Draper & Smith 1998, *Applied Regression Analysis*, section 1.4.
+    """
+
+    slope: float
+    height: float
+    mean: float
+    spread: float
+    weight: float
+    variance: float
+    freedom: int
+
+    def __call__(self, x: float) -> float:
+        """The value of the line at x."""
+        return self.height + self.slope * (x - self.mean)
+
+    @property
+    def error(self) -> float:
+        """Standard error of the slope; infinite where two points leave nothing to judge it by."""
+        return math.sqrt(self.variance / self.spread) if self.freedom else math.inf
+
+    def margin(self, x: float, noise: float) -> float:
+        """Half the 95 % prediction interval at x, for a new observation of weight 1/noise (there, 1.4.8)."""
+        scatter = noise + 1 / self.weight + (x - self.mean) ** 2 / self.spread
+        return student_t_quantile(0.975, self.freedom) * math.sqrt(self.variance * scatter)
+
+
+def least_squares(x: Sequence[float], y: Sequence[float], weights: Sequence[float] | None = None) -> Line:
+    """The line through points (x, y), at least two of which differ in x; weights: one each where none are given."""
+    points = list(zip(x, y, weights or [1.0] * len(x), strict=True))
+    total = math.fsum(w for *_, w in points)
+    x_mean, y_mean = (math.fsum(point[axis] * point[2] for point in points) / total for axis in (0, 1))
+    spread = math.fsum(w * (a - x_mean) ** 2 for a, _, w in points)
+    slope = math.fsum(w * (a - x_mean) * (b - y_mean) for a, b, w in points) / spread
+    rest = math.fsum(w * (b - y_mean - slope * (a - x_mean)) ** 2 for a, b, w in points)
+    freedom = len(points) - 2
+    return Line(slope, y_mean, x_mean, spread, total, rest / freedom if freedom else 0.0, freedom)
+
+
 def log_log_slope(x: Sequence[float], y: Sequence[float], confidence: float = 0.95) -> Slope:
     """Least-squares slope of ln y against ln x with Student's t interval: the exponent of growth.
 
@@ -79,15 +127,37 @@ def log_log_slope(x: Sequence[float], y: Sequence[float], confidence: float = 0.
     """
     if len(x) != len(y) or len(set(x)) < 2 or min(*x, *y) <= 0:
         raise ValueError(f"a growth exponent needs positive y at two different positive x, found x={x}, y={y}")
-    log_x, log_y = [math.log(v) for v in x], [math.log(v) for v in y]
-    n, mean_x, mean_y = len(x), math.fsum(log_x) / len(x), math.fsum(log_y) / len(y)
-    spread = math.fsum((v - mean_x) ** 2 for v in log_x)
-    slope = math.fsum((a - mean_x) * (b - mean_y) for a, b in zip(log_x, log_y, strict=True)) / spread
-    if n == 2:
-        return Slope(slope, None, None)
-    rest = math.fsum((b - mean_y - slope * (a - mean_x)) ** 2 for a, b in zip(log_x, log_y, strict=True))
-    margin = student_t_quantile((1 + confidence) / 2, n - 2) * math.sqrt(rest / (n - 2) / spread)
-    return Slope(slope, slope - margin, slope + margin)
+    line = least_squares([math.log(v) for v in x], [math.log(v) for v in y])
+    if not line.freedom:
+        return Slope(line.slope, None, None)
+    margin = student_t_quantile((1 + confidence) / 2, line.freedom) * line.error
+    return Slope(line.slope, line.slope - margin, line.slope + margin)
+
+
+def bootstrap(
+    statistic: Callable[..., np.ndarray], *samples: Sequence[float], resamples: int = 2000
+) -> tuple[float, float]:
+    """95 % percentile-bootstrap interval (Efron & Tibshirani 1993, ch. 13); the same samples give the same numbers.
+
+    Args:
+        statistic: takes for each of the samples an array (k, n) of resamples, one a row, and returns k numbers.
+        samples: one or several independent samples.
+        resamples: how often each sample is drawn anew, with replacement.
+    """
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    sides = [np.asarray(side, dtype=float) for side in samples]
+    draws = [side[rng.integers(len(side), size=(resamples, len(side)))] for side in sides]
+    low, high = np.percentile(statistic(*draws), [2.5, 97.5])
+    return float(low), float(high)
+
+
+def ratio_of_medians(a: Sequence[float], b: Sequence[float]) -> tuple[float, float]:
+    """95 % bootstrap interval of median(b) / median(a), for positive samples."""
+    import numpy as np
+
+    return bootstrap(lambda a_draws, b_draws: np.median(b_draws, axis=1) / np.median(a_draws, axis=1), a, b)
 
 
 @lru_cache(maxsize=1024)

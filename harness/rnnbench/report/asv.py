@@ -18,10 +18,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rnnbench.case import digest
+from rnnbench.case import axis_text, digest
 from rnnbench.errors import UsageError
 from rnnbench.record import Record
-from rnnbench.report.series import Entry, Group, Panel, Series, axis_text, panels
+from rnnbench.report.series import Entry, Group, Panel, Series, panels
 from rnnbench.store import write_atomically
 
 RESULT_FORMAT, MACHINE_FORMAT, BENCHMARKS_FORMAT = 2, 1, 2

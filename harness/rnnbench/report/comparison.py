@@ -19,13 +19,13 @@ from typing import Any
 
 from rnnbench.case import Case
 from rnnbench.errors import UsageError
-from rnnbench.record import Record
+from rnnbench.measure.statistics import ratio_of_medians
+from rnnbench.record import Record, record_labels
 from rnnbench.report import latex, markdown, text
 from rnnbench.report.table import is_headline
 from rnnbench.report.units import number, quantity
 
 MIN_SAMPLES = 7
-RESAMPLES = 2000
 VERDICTS = ("worse", "better", "changed", "no clear difference", "identical", "one number a side", "only a bound")
 
 
@@ -82,7 +82,10 @@ def compare(records_a: Sequence[Record], records_b: Sequence[Record], name_a: st
         why = _difference(records_a, records_b)
         raise UsageError(f"no case is in both {name_a} and {name_b}, so there is nothing to compare; {why}")
     pairs = [(by_id_a[key], by_id_b[key]) for key in shared]
-    changes = tuple(change for a, b in pairs for change in _changes(a, b, name_a, name_b))
+    names = record_labels([a for a, _ in pairs])
+    changes = tuple(
+        change for name, (a, b) in zip(names, pairs, strict=True) for change in _changes(name, a, b, name_a, name_b)
+    )
     environments = {(a.environment, b.environment) for a, b in pairs if a.environment != b.environment}
     notes = ["The two were measured in different environments."] if environments else []
     left = len(by_id_a) - len(shared), len(by_id_b) - len(shared)
@@ -114,8 +117,7 @@ def render(comparison: Comparison, format: str, width: int | None = None, style:
     )
 
 
-def _changes(a: Record, b: Record, name_a: str, name_b: str) -> list[Change]:
-    label = _label(a)
+def _changes(label: str, a: Record, b: Record, name_a: str, name_b: str) -> list[Change]:
     if not (a.ok and b.ok):
         if a.status == b.status:
             return []
@@ -180,18 +182,6 @@ def _interval(a: Mapping[str, Any], b: Mapping[str, Any], several: bool) -> tupl
     return b["low"] / a["high"], b["high"] / a["low"]
 
 
-def ratio_of_medians(a: Sequence[float], b: Sequence[float]) -> tuple[float, float]:
-    """95 % percentile-bootstrap interval of median(b) / median(a), for positive samples; always the same numbers."""
-    import numpy as np
-
-    rng = np.random.default_rng(0)
-    a_medians, b_medians = (
-        np.median(rng.choice(np.asarray(side, dtype=float), (RESAMPLES, len(side))), axis=1) for side in (a, b)
-    )
-    low, high = np.percentile(b_medians / a_medians, [2.5, 97.5])
-    return float(low), float(high)
-
-
 def _difference(records_a: Sequence[Record], records_b: Sequence[Record]) -> str:
     """The first field of the cases in which the two have no value in common."""
     for name in Case.__dataclass_fields__:
@@ -200,13 +190,6 @@ def _difference(records_a: Sequence[Record], records_b: Sequence[Record]) -> str
             shown = [", ".join(sorted(values)[:5]) for values in (values_a, values_b)]
             return f"they differ in {name}: {shown[0]} against {shown[1]}."
     return "each field has values in common, but no case agrees in all of them."
-
-
-def _label(record: Record) -> str:
-    case = record.case
-    label = case.label.replace("/auto ", f"/{record.implementation or 'auto'} ")
-    extras = [f"{name} {case.settings[name]}" for name in ("lr", "replicate") if name in case.settings]
-    return " ".join([label, *extras])
 
 
 def _row(change: Change) -> list[str]:

@@ -19,7 +19,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
-from rnnbench.measure.statistics import Slope, log_log_slope, student_t_quantile
+from rnnbench.measure.statistics import Line, Slope, least_squares, log_log_slope
 from rnnbench.quantity import Value
 
 MIN_LENGTHS, MIN_SPAN = 3, 4
@@ -31,28 +31,6 @@ CLEAR = 0.05
 
 Points = tuple[tuple[float, float], ...]
 """(T, y) pairs, y > 0."""
-
-
-@dataclass(frozen=True)
-class Line:
-    """v = intercept + slope·u by weighted least squares, with what its intervals need."""
-
-    intercept: float
-    slope: float
-    mean: float
-    spread: float
-    weight: float
-    variance: float
-    freedom: int
-
-    def __call__(self, u: float) -> float:
-        """The value of the line at u."""
-        return self.intercept + self.slope * (u - self.mean)
-
-    def margin(self, u: float, noise: float) -> float:
-        """Half the 95 % prediction interval at u, for a new observation of weight 1/noise."""
-        scatter = noise + 1 / self.weight + (u - self.mean) ** 2 / self.spread
-        return student_t_quantile(0.975, self.freedom) * math.sqrt(self.variance * scatter)
 
 
 @dataclass(frozen=True)
@@ -101,24 +79,14 @@ def fit(points: Points) -> Growth | None:
     if len(lengths) < MIN_LENGTHS or max(lengths) < MIN_SPAN * min(lengths) or any(y <= 0 for _, y in points):
         return None
     exponent = log_log_slope([T for T, _ in points], [y for _, y in points])
-    power = _line([(math.log(T), math.log(y), 1.0) for T, y in points])
+    power = least_squares([math.log(T) for T, _ in points], [math.log(y) for _, y in points])
     chosen = Growth("power", exponent, math.sqrt(power.variance), min(lengths), max(lengths), power)
     if chosen.misfit > POOR:
-        line = _line([(T, y, 1 / y**2) for T, y in points])
+        line = least_squares([T for T, _ in points], [y for _, y in points], [1 / y**2 for _, y in points])
         misfit = math.sqrt(line.variance)
         if line(0.0) > 0 and line.slope > 0 and misfit < chosen.misfit:
             return Growth("overhead", exponent, misfit, min(lengths), max(lengths), line)
     return chosen
-
-
-def _line(points: Sequence[tuple[float, float, float]]) -> Line:
-    """Through (u, v, weight)."""
-    total = math.fsum(w for *_, w in points)
-    u_mean, v_mean = (math.fsum(point[axis] * point[2] for point in points) / total for axis in (0, 1))
-    spread = math.fsum(w * (u - u_mean) ** 2 for u, _, w in points)
-    slope = math.fsum(w * (u - u_mean) * (v - v_mean) for u, v, w in points) / spread
-    rest = math.fsum(w * (v - v_mean - slope * (u - u_mean)) ** 2 for u, v, w in points)
-    return Line(v_mean, slope, u_mean, spread, total, rest / (len(points) - 2), len(points) - 2)
 
 
 class Measured(NamedTuple):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from rnnbench.report.series import CRITERION, TUNED, Entry, Panel, Series, value_text
+from rnnbench.case import value_text
+from rnnbench.report.series import CRITERION, TUNED, Entry, Panel, Series
 
 STEPS = "steps_to_target"
 MEDIAN_OVER = ".median_over_"

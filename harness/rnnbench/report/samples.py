@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from rnnbench.case import axis_text
 from rnnbench.record import Record
-from rnnbench.report.series import TUNED, Group, Panel, Series, axis_text
+from rnnbench.report.series import TUNED, Group, Panel, Series
 from rnnbench.report.units import number
 
 TITLE = "Generated text"

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Any
 
-from rnnbench.case import AXES
+from rnnbench.case import AXES, axis_text, value_text
 from rnnbench.record import Record
 
 REPLICATES = ("replicate", "seed")
@@ -148,16 +148,21 @@ class Group:
 class Series:
     """One row: its values of the panel's axes, and its groups by sequence length.
 
-    program: its name without the cell, with what else tells it apart: `torch/native`, `torch/native, float16`.
+    telling: (axis, text) of what tells it apart beside its cell, ("implementation", "torch/native") say.
     verified: false where some record's program was never checked against the oracle. matched: its hidden size was
     solved for a parameter count, which then is what rows must share to be ranked.
     """
 
     axes: Mapping[str, Any]
     groups: Mapping[int, Group]
-    program: str
+    telling: tuple[tuple[str, str], ...]
     verified: bool
     matched: bool = False
+
+    @property
+    def program(self) -> str:
+        """Its name without the cell: `torch/native`, `torch/native, float16`."""
+        return ", ".join(text for _, text in self.telling)
 
     @property
     def contest(self) -> tuple[Any, ...]:
@@ -181,8 +186,8 @@ class Series:
 
     def without(self, axes: Iterable[str]) -> Series:
         """The row under a name that leaves out what these axes add to it."""
-        gone = {axis_text(axis, self.axes[axis]) for axis in axes if axis in self.axes}
-        return replace(self, program=", ".join(part for part in self.program.split(", ") if part not in gone))
+        gone = set(axes)
+        return replace(self, telling=tuple(part for part in self.telling if part[0] not in gone))
 
     def points(self, quantity: str) -> Iterator[tuple[int, Entry]]:
         """(seq_len, entry) where there is a number, by length."""
@@ -229,19 +234,6 @@ def panels(records: Sequence[Record]) -> list[Panel]:
     resolved = _resolved(records)
     absent = _absent(records)
     return [_panel(*key, group, resolved, absent) for key, group in by_probe.items()]
-
-
-def axis_text(axis: str, value: Any) -> str:
-    """`hidden 128`, `lr 0.01`, `no clip`; device, dtype and the like speak for themselves."""
-    if axis in ("cell", "implementation", "device", "dtype"):
-        return str(value)
-    name = axis.removesuffix("_size")
-    return f"no {name}" if value is None else f"{name} {value_text(value)}"
-
-
-def value_text(value: Any) -> str:
-    """The value of an axis as people write it."""
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _panel(
@@ -309,7 +301,7 @@ def _series(
     series = []
     for key, lengths in sorted(found.items(), key=_by_appearance(axes, columns)):
         values = dict(zip(axes, key, strict=True))
-        program = ", ".join(axis_text(axis, values[axis]) for axis in telling)
+        program = tuple((axis, axis_text(axis, values[axis])) for axis in telling)
         verified = all(record.verified != "none" for members in lengths.values() for record in members)
         groups = {length: group(members) for length, members in lengths.items()}
         series.append(Series(values, groups, program, verified, matched))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
+from rnnbench.case import axis_text
 from rnnbench.record import Record
 from rnnbench.report.environment import environment_lines
 from rnnbench.report.findings import findings, fitted
@@ -16,7 +17,7 @@ from rnnbench.report.growth import Growth, beyond
 from rnnbench.report.learned import MEDIAN_OVER, Derived, derived
 from rnnbench.report.problems import problems
 from rnnbench.report.samples import Sample, samples
-from rnnbench.report.series import RUN, SHOWN_SETTINGS, WIDE, Entry, Panel, Series, axis_text, is_wide, panels
+from rnnbench.report.series import RUN, SHOWN_SETTINGS, WIDE, Entry, Panel, Series, is_wide, panels
 from rnnbench.report.units import number, words
 
 HEADLINES: Mapping[str, tuple[str, ...]] = {

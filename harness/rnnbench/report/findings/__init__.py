@@ -6,10 +6,11 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
-from typing import Any, NamedTuple
+from typing import Any
 
+from rnnbench.case import value_text
 from rnnbench.machine.watch import SLOWER
-from rnnbench.measure.statistics import Slope
+from rnnbench.measure.statistics import Slope, least_squares
 from rnnbench.report import units
 from rnnbench.report.findings.cost import COSTS
 from rnnbench.report.findings.training import LEARNING
@@ -23,7 +24,7 @@ from rnnbench.report.growth import (
     crossovers,
     fit,
 )
-from rnnbench.report.series import Entry, Group, Panel, Series, value_text
+from rnnbench.report.series import Entry, Group, Panel, Series
 from rnnbench.report.wording import listed, steps_text
 
 UNSURE = 0.5
@@ -218,25 +219,6 @@ def _measured(series: Series, quantity: str) -> list[Measured]:
     return [Measured(float(length), entry.number, entry.low, entry.high) for length, entry in points]
 
 
-class Fit(NamedTuple):
-    """A straight line by least squares: y = slope·x + intercept; error is the slope's standard error."""
-
-    slope: float
-    intercept: float
-    error: float
-
-
-def line(points: Sequence[tuple[float, float]]) -> Fit:
-    """Least squares through three points or more that do not share one x."""
-    count = len(points)
-    x_mean, y_mean = (sum(axis) / count for axis in zip(*points, strict=True))
-    spread = sum((x - x_mean) ** 2 for x, _ in points)
-    slope = sum((x - x_mean) * (y - y_mean) for x, y in points) / spread
-    intercept = y_mean - slope * x_mean
-    residual = sum((y - slope * x - intercept) ** 2 for x, y in points)
-    return Fit(slope, intercept, math.sqrt(residual / (count - 2) / spread))
-
-
 def fastest(panels: Sequence[Panel]) -> Iterator[str]:
     """The fastest program per length, by which ratio over the next, and best against best between backends."""
     for panel in panels:
@@ -336,7 +318,7 @@ def memory(panels: Sequence[Panel]) -> Iterator[str]:
                 points = _numbers(series, quantity)
                 if not _enough(points):
                     continue
-                found = line(points)
+                found = least_squares(*zip(*points, strict=True))
                 if found.slope > 0 and found.error <= 0.1 * found.slope:
                     slopes.append((found.slope, series.name))
             if slopes:

@@ -8,10 +8,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from rnnbench.case import axis_text
 from rnnbench.report import units
 from rnnbench.report.learned import STEPS, longest_solved
 from rnnbench.report.profiles import profiles
-from rnnbench.report.series import Entry, Panel, Series, axis_text
+from rnnbench.report.series import Entry, Panel, Series
 from rnnbench.report.wording import listed, steps_text
 
 GAP, VALIDATION = "generalisation_gap", "best_validation_loss"

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from typing import Any
 
-from rnnbench.case import AXES
+from rnnbench.case import AXES, value_text
 from rnnbench.errors import UsageError
 from rnnbench.record import STATUSES, Record
 from rnnbench.report.environment import environment_line
@@ -25,7 +25,7 @@ from rnnbench.report.html.views import Line, View
 from rnnbench.report.problems import problems
 from rnnbench.report.runs import Run, lettered
 from rnnbench.report.samples import CAPTION, TITLE, samples
-from rnnbench.report.series import RUN, panels, value_text
+from rnnbench.report.series import RUN, panels
 from rnnbench.report.table import BEST
 from rnnbench.report.units import quantity
 

@@ -14,11 +14,12 @@ from fnmatch import fnmatchcase
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from rnnbench.case import axis_text
 from rnnbench.record import Record
 from rnnbench.report.learned import STEPS
 from rnnbench.report.plots.data import held_losses
 from rnnbench.report.profiles import farthest, profiles, stairs
-from rnnbench.report.series import RUN, Entry, Group, Panel, Series, axis_text
+from rnnbench.report.series import RUN, Entry, Group, Panel, Series
 from rnnbench.report.units import scale_for, words
 
 WIDE = 8
