@@ -19,7 +19,6 @@ import pytest
 from rnnbench.backend import Backend
 from rnnbench.case import Case
 from rnnbench.cell import Cell
-from rnnbench.cli.progress import Progress
 from rnnbench.executor import Job, Outcome
 from rnnbench.implementation import Implementation
 from rnnbench.machine.watch import Drift
@@ -202,27 +201,6 @@ def test_the_reference_kernel_is_timed_every_few_seconds_only():
 def test_stolen_time_is_recorded():
     stolen = iter([1.0, 1.5, 2.0, 2.0, 3.0, 3.25])
     assert run(Played(), [CASE], calm(steal=lambda: next(stolen)))[-1].details["steal"] == 0.5 + 0.0 + 0.25
-
-
-def test_progress_counts_cases_and_expects_the_processes_that_are_left(capsys):
-    records = run(Played(), [CASE, ONCE])
-    timed = [replace(records[0], seconds=4.0), replace(records[1], seconds=1.0), replace(records[2], seconds=6.0)]
-    progress = Progress([CASE, ONCE], done=2)
-    for record in timed:
-        progress.started(record.case)
-        progress.ended(record)
-    first, second, third = capsys.readouterr().err.splitlines()
-    # two more of this case, and one of a probe not seen yet, for which the mean of all that was seen stands in
-    assert first.startswith("[2/4] ok          4.0 s") and first.endswith("1 of 3 processes  (about 12 s left)")
-    assert second.startswith("[3/4] ok          1.0 s") and second.endswith("T=16  (about 8 s left)")
-    assert third.startswith("[3/4] ok          2.0 s") and third.endswith("2 of 3 processes  (about 2 s left)")
-
-
-def test_progress_of_a_resumed_run_begins_where_it_was(capsys):
-    records = run(Played(), [CASE])
-    progress = Progress([CASE], earlier={CASE.id: replace(records[1], seconds=5.0)})
-    progress.ended(replace(records[2], seconds=8.0))
-    assert capsys.readouterr().err.startswith("[1/1] ok          3.0 s")
 
 
 PLUGIN = '''

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rnnbench.cli.plugins import load_plugins, plugin_option
-from rnnbench.cli.progress import cost
 from rnnbench.cli.runs import results_option
 from rnnbench.record import Record
-from rnnbench.runner.estimate import CALIBRATION
 
 if TYPE_CHECKING:
     from rnnbench.case import Case
-    from rnnbench.execution import Execution, Forecast
+    from rnnbench.execution import Execution
+    from rnnbench.execution.forecast import Prediction
     from rnnbench.report import Format
     from rnnbench.runner.estimate import Estimate
     from rnnbench.store import RunFolder
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 @click.option("--set", "overrides", multiple=True, metavar="K=V", help="Change the suite: `seq_len=[64,128]`.")
 @results_option
 @click.option("--dry-run", is_flag=True, help="Print the cases and measure nothing.")
-@click.option("--estimate", is_flag=True, help="Predict duration and memory; calibrate where nothing is known.")
+@click.option("--estimate", is_flag=True, help="With --dry-run: predict duration and memory.")
 @click.option("--resume", metavar="RUN", help="Go on with an interrupted run of this suite: its folder, or `latest`.")
 @click.option("--json", "as_json", is_flag=True, help="Print the records as JSON instead of the table.")
 def command(
@@ -52,8 +51,8 @@ def command(
     Every case runs in a fresh process and is checked against the mathematics before it is measured. Records are kept in
     RESULTS/runs as they come; Ctrl-C loses nothing.
 
-    `--dry-run --estimate` predicts duration and peak memory from earlier runs in RESULTS, or from a calibration of at
-    most 20 s. A run says in the end how good its own prediction was.
+    `--dry-run --estimate` predicts duration and peak memory from earlier runs in RESULTS, or else duration from the
+    budgets in the suite. A run says in the end how good its own prediction was.
     """
     from rnnbench.execution import Execution, Forecast, refuse_without_frameworks
     from rnnbench.suite import plan, read
@@ -66,7 +65,7 @@ def command(
         click.echo(_listing(planned.cases, as_json))
         if estimate:
             refuse_without_frameworks(planned.cases, registry)
-            _predict(Forecast(registry, results), planned, files)
+            _tell(Forecast(registry, results).estimate(planned.cases))
         return
     argv = ["rnnbench", *sys.argv[1:]]
     with Execution.begin(planned, registry, files, results, resume=resume, argv=argv) as execution:
@@ -107,20 +106,15 @@ def _listing(cases: Sequence[Case], as_json: bool) -> str:
     return "\n".join([*lines, f"{len(cases)} cases"])
 
 
-def _predict(forecast: Forecast, planned: Plan, plugins: Sequence[Path]) -> None:
-    """What the suite will take, on stderr, from a calibration where no earlier run tells."""
-    found = forecast.estimate(planned.cases)
-    if found is None:
-        click.echo(f"no earlier run in this environment: calibrating for up to {CALIBRATION:.0f} s", err=True)
-        found = forecast.calibrated(planned, plugins)
-    if found is None:
-        click.echo("no estimate: no case can run here", err=True)
-    else:
-        _tell(found)
-
-
 def _tell(found: Estimate) -> None:
-    click.echo(f"estimate: {cost(found.seconds, found.peak_memory)}, from {found.source}", err=True)
+    """What the suite will take, on stderr."""
+    from rnnbench.cli.progress import memory, span
+
+    if not found.cases:
+        click.echo("no estimate: no case can run here", err=True)
+        return
+    text = f"{span(found.seconds, found.low, found.high)}{memory(found.peak_memory)}"
+    click.echo(f"estimate: {text}, from {found.source}", err=True)
     click.echo(f"  {found.known} of the {found.cases} cases that can run here were measured before", err=True)
 
 
@@ -128,25 +122,40 @@ def _measure(execution: Execution) -> bool:
     """Run what is not yet in the folder; True if the user interrupted it."""
     from rnnbench.cli.progress import Progress
     from rnnbench.execution.forecast import Prediction
+    from rnnbench.execution.tally import Tally
+    from rnnbench.machine.load import busy_sentence
 
+    if sentence := busy_sentence():
+        click.echo(f"warning: {sentence}", err=True)
     cases, earlier = execution.cases, execution.earlier
     prediction = Prediction(execution.folder, execution.forecast.estimate(cases, earlier))
-    if prediction.predicted is not None:
-        _tell(prediction.predicted)
-    progress = Progress(cases, len(execution.planned.cases) - len(cases), earlier, execution.forecast.costs)
+    _tell(prediction.predicted)
+    left = execution.forecast.left(cases, earlier)
+    done = len(execution.planned.cases) - len(cases)
+    progress = Progress(Tally(left, execution.forecast.costs, done), execution.planned.name)
+    progress.open()
     try:
         execution.run(progress)
     except KeyboardInterrupt:
         return True
     finally:
         progress.close()
-    actual = prediction.ended(cases)
-    if prediction.predicted is not None and "seconds_error" in actual:
-        errors = [actual["seconds_error"], actual["peak_memory_error"]]
-        quality = ", ".join(f"{error:+.0%}" for error in errors if error is not None)
-        before = cost(prediction.predicted.seconds, prediction.predicted.peak_memory)
-        click.echo(f"took {cost(actual['seconds'], actual['peak_memory'])}; predicted: {before} ({quality})", err=True)
+    _judge(prediction, cases)
     return False
+
+
+def _judge(prediction: Prediction, cases: Sequence[Case]) -> None:
+    """How good the prediction was, on stderr."""
+    from rnnbench.cli.progress import duration, memory
+
+    predicted, actual = prediction.predicted, prediction.ended(cases)
+    if not predicted.cases:
+        return
+    errors = [actual["seconds_error"], actual["peak_memory_error"]]
+    quality = ", ".join(f"{error:+.0%}" for error in errors if error is not None)
+    took = f"{duration(actual['seconds'])}{memory(actual['peak_memory'])}"
+    expected = f"{duration(predicted.seconds)}{memory(predicted.peak_memory)}"
+    click.echo(f"took {took}; predicted: {expected} ({quality})", err=True)
 
 
 def _show(records: Sequence[Record], planned: Plan, folder: RunFolder, as_json: bool) -> None:

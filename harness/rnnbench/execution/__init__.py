@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from rnnbench.errors import UsageError
-from rnnbench.execution.forecast import Forecast
+from rnnbench.execution.forecast import Forecast, versions
 
 if TYPE_CHECKING:
     from rnnbench.case import Case
@@ -127,8 +127,3 @@ def refuse_without_frameworks(cases: Sequence[Case], registry: Registry) -> None
     if all(missing.values()):
         reasons = "; ".join(f"{name}: {reason}" for name, reason in sorted(missing.items()))
         raise UsageError(f"none of the suite's backends is installed. {reasons}")
-
-
-def versions(registry: Registry) -> dict[str, str]:
-    """Package -> version, of all backends that are there."""
-    return {name: version for backend in registry.backends.values() for name, version in backend.versions().items()}

@@ -9,15 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnbench.runner import processes
-from rnnbench.runner.estimate import Costs, Estimate, calibrate, comparison, peak_memory, processes_in
+from rnnbench.runner.estimate import Costs, Estimate, comparison, peak_memory, processes_in
 
 if TYPE_CHECKING:
     from rnnbench.case import Case
     from rnnbench.record import Record
     from rnnbench.registry import Registry
-    from rnnbench.runner import Runner
     from rnnbench.store import RunFolder
-    from rnnbench.suite import Plan
 
 RUNS = 20
 """Earlier runs that are read, the latest ones."""
@@ -37,10 +35,7 @@ class Forecast:
         from rnnbench.machine.environment import environment_id, snapshot
         from rnnbench.store import RunFolder, list_runs
 
-        versions = {}
-        for backend in self._registry.backends.values():
-            versions |= backend.versions()
-        here = environment_id(snapshot(versions))
+        here = environment_id(snapshot(versions(self._registry)))
         costs = Costs()
         for path in list_runs(self._results)[-RUNS:]:
             try:
@@ -51,30 +46,17 @@ class Forecast:
             records = [record for record in records if record.environment == here]
             self._runs += bool(records)
             for record in records:
-                costs.learn_record(record)
+                costs.learn(record, earlier=True)
         return costs
 
-    def estimate(self, cases: Sequence[Case], earlier: Mapping[str, Record] | None = None) -> Estimate | None:
-        """What is left of the cases; None where no earlier run knows anything."""
+    def estimate(self, cases: Sequence[Case], earlier: Mapping[str, Record] | None = None) -> Estimate:
+        """What is left of the cases, from earlier runs or else from the budgets that the suite gives its probes."""
         costs = self.costs  # which also counts the runs
-        return costs.estimate(
-            self._left(cases, earlier), f"{self._runs} earlier run{'s' * (self._runs != 1)} in this environment"
-        )
+        runs = f"{self._runs} earlier run{'s' * (self._runs != 1)} in this environment"
+        source = runs if self._runs else "the budgets in the suite: there is no earlier run in this environment"
+        return costs.estimate(self.left(cases, earlier), source)
 
-    def calibrated(self, planned: Plan, plugins: Sequence[Path]) -> Estimate | None:
-        """The same after some of the smallest cases have run; None where no case can run here."""
-        from rnnbench.runner import Runner
-
-        left = self._left(planned.cases)
-        session = self._registry.executors[planned.executor].open()
-        runner = Runner(self._registry, session, tuple(str(file.resolve()) for file in plugins), planned.timeout)
-        try:
-            count = calibrate(self.costs, [case for case, _ in left], lambda *asked: _measured(runner, *asked))
-        finally:
-            session.close()
-        return self.costs.estimate(left, f"a calibration on {count} of the smallest cases")
-
-    def _left(self, cases: Sequence[Case], earlier: Mapping[str, Record] | None = None) -> list[tuple[Case, int]]:
+    def left(self, cases: Sequence[Case], earlier: Mapping[str, Record] | None = None) -> list[tuple[Case, int]]:
         """The cases that can run here, each with how many processes are still to run."""
         from rnnbench.registry.availability import candidates
 
@@ -86,9 +68,9 @@ class Forecast:
 class Prediction:
     """What a run was expected to take, kept in its `run.json` under `estimates`, one entry per start of the run."""
 
-    def __init__(self, folder: RunFolder, predicted: Estimate | None) -> None:
+    def __init__(self, folder: RunFolder, predicted: Estimate) -> None:
         self._folder, self.predicted = folder, predicted
-        kept = {"predicted": None if predicted is None else predicted.to_json(), "actual": None}
+        kept = {"predicted": predicted.to_json() if predicted.cases else None, "actual": None}
         folder.remember(estimates=[*folder.meta.get("estimates", ()), kept])
         self._started = time.monotonic()
 
@@ -98,15 +80,12 @@ class Prediction:
         ran = {case.id for case in cases}
         records = [record for record in self._folder.records(light=True) if record.case.id in ran]
         peak = max((peak for record in records if (peak := peak_memory(record)) is not None), default=None)
-        actual: dict[str, Any] = {"seconds": seconds, "peak_memory": peak}
-        if self.predicted is not None and records:
-            actual = comparison(self.predicted, seconds, peak)
+        actual = comparison(self.predicted, seconds, peak)
         *others, own = self._folder.meta["estimates"]
         self._folder.remember(estimates=[*others, {**own, "actual": actual}])
         return actual
 
 
-def _measured(runner: Runner, case: Case, seconds: float) -> Record:
-    """One process of the case that is stopped after so many seconds."""
-    runner.timeout = min(seconds, runner.timeout)
-    return runner.advance(case)
+def versions(registry: Registry) -> dict[str, str]:
+    """Package -> version, of all backends that are there."""
+    return {name: version for backend in registry.backends.values() for name, version in backend.versions().items()}

@@ -1,19 +1,21 @@
-"""How long a suite will take and how much memory, before it starts; and afterwards, how good that was.
+"""How long a suite will take, before it starts and while it runs; and afterwards, how good that was.
 
-One model for the estimate and for the time left while a run is going: what a process of a case took is looked up among
-the processes seen so far, from the most alike to the least (same program and sizes; same probe, settings and sizes;
-same probe and backend; anything), and carried to the case's length: linear in T between and beyond two lengths, in
-proportion to a broader kind's growth where only one length was seen, with the root of T where nothing tells better:
-between start-up and sampling, which do not grow, and the work itself, which does.
+What one process of a case takes is looked up among the processes that went well, from the most alike to the least:
+
+    the same case in this run; the same case in an earlier one; the same program and settings at the nearest length;
+    the same settings and sizes; the same probe and backend; the same probe.
+
+A broader kind tells how far its own processes were from their budgets (`work`); the case's budget plus that distance is
+expected of it. Another probe tells nothing. Where no process of a probe was seen, its budget stands alone. Case, probe
+and backend are those of a suite; processes that failed teach nothing, as they end whenever they fail.
 """
 
 from __future__ import annotations
 
-import time
+import math
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import islice, zip_longest
 from statistics import fmean
 from typing import Any
 
@@ -21,23 +23,39 @@ from rnnbench.case import Case, digest
 from rnnbench.record import Record
 from rnnbench.runner import processes
 
-CALIBRATION = 20.0
-"""Seconds that a calibration may take."""
-MEMBERS = 10
-"""Programs whose growth stands in for that of one seen at a single length."""
-Curve = Mapping[int, float]
-"""Sequence length -> mean of what was seen."""
+START = 1.0
+"""Seconds in which a process starts, compiles and verifies, where no process of its probe was seen."""
+TRAINING_START = 2.0
+"""Seconds more where a probe trains: it compiles the update and the evaluation too."""
+FLOPS = {"cpu": 30e9, "other": 3e12}
+"""FLOP/s of a recurrent training step on an everyday device."""
+LATENCY = 10e-6
+"""Seconds that a time step takes at the least."""
+CALLS = 4
+"""Calls of each mode that check, warm up, and are sampled at the least; a mode that is not sampled is called once."""
+OVERHEAD = 1.5
+"""Seconds of timing per second of its budget."""
+SOLVED = 0.5
+"""Share of the steps after which training is expected to have reached its target, where it may stop there."""
+PACE_PRIOR = 10.0
+"""Seconds of a run before its own pace, against earlier runs, counts as much as theirs."""
+
+FACTORS = {"run": 1.2, "earlier": 1.3, "program": 1.4, "settings": 1.5, "backend": 1.7, "probe": 2.0, "budget": 3.0}
+"""By what an expectation rests on: the factor by which a sum of such may be off, up and down."""
 
 
 @dataclass(frozen=True)
 class Estimate:
     """What a suite is expected to take.
 
-    seconds: wall time. peak_memory: bytes resident in its hungriest process, None where nothing is known. cases: that
-    would run. known: those of them that an earlier run has measured. source: what it rests on, in words.
+    seconds: wall time. low, high: where it is expected to lie. peak_memory: bytes resident in the hungriest process of
+    those measured before, None where there is none. cases: that would run. known: those of them that an earlier run has
+    measured. source: what it rests on, in words.
     """
 
     seconds: float
+    low: float
+    high: float
     peak_memory: float | None
     cases: int
     known: int
@@ -48,109 +66,108 @@ class Estimate:
         return asdict(self)
 
 
+def work(case: Case) -> float:
+    """Seconds of one process that the probe's settings ask for, its start apart, on an everyday machine.
+
+    Read are the settings every probe spells alike: `budget` (seconds of sampling per mode and batch size, shared among
+    `processes`), `search_seconds`, `modes`, `batch_sizes`, and training steps, `max_steps` or `steps`.
+    """
+    given = case.settings
+    step = _training_step(case)
+    modes = len(given.get("modes", "1"))
+    sampled = given.get("budget", 0.0) / processes.asked(case) * modes * len(given.get("batch_sizes", "1"))
+    calls = modes * (CALLS if sampled else 1)
+    trains = given.get("max_steps", given.get("steps", 0) if set(given.get("at", ())) - {"start"} else 0)
+    training = TRAINING_START + trains * step * (SOLVED if given.get("stop_when_solved") else 1.0) if trains else 0.0
+    return OVERHEAD * sampled + calls * step + training + given.get("search_seconds", 0.0) / 2
+
+
+def _training_step(case: Case) -> float:
+    """Seconds of forward and backward over one batch: of a cell with two gates, where a weight is used three times."""
+    rate = FLOPS.get(case.device, FLOPS["other"])
+    flops = 12 * case.batch_size * case.hidden_size * (case.hidden_size + case.input_size)
+    return case.seq_len * case.layers * (flops / rate + LATENCY)
+
+
 class Costs:
-    """Seconds and peak bytes of a process, from the processes that have run."""
+    """Seconds and peak bytes of processes that have run, and what they say of others."""
 
     def __init__(self) -> None:
-        self._seconds, self._bytes = _Seen(), _Seen()
-        self._latest: dict[str, float] = {}
+        self._run: dict[str, float] = {}
+        self._earlier: dict[str, float] = {}
+        self._bytes: dict[str, float] = {}
+        self._kinds: dict[Hashable, dict[int, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
+        self._took = self._expected = PACE_PRIOR
 
-    def learn(self, case: Case, seconds: float, peak_memory: float | None = None) -> None:
-        """A process of this case took this much."""
-        self._latest[case.id] = seconds
-        self._seconds.add(case, seconds)
-        if peak_memory is not None:
-            self._bytes.add(case, peak_memory)
-
-    def learn_record(self, record: Record) -> None:
-        """All processes of a record; nothing from one that was skipped."""
-        if record.status != "skipped":
-            self.learn(record.case, record.seconds / processes_in(record), peak_memory(record))
+    def learn(self, record: Record, *, earlier: bool = False) -> None:
+        """What a process of this record takes: a record of this run, kept after each of its processes, or of an earlier
+        run. One that failed, was skipped or stopped teaches nothing.
+        """
+        if not record.ok:
+            return
+        case, seconds = record.case, per_process(record)
+        if earlier:
+            self._earlier[case.id] = seconds
+        else:
+            if case.id in self._earlier:
+                self._took += seconds
+                self._expected += self._earlier[case.id]
+            self._run[case.id] = seconds
+        for kind in _kinds(case).values():
+            self._kinds[kind][case.seq_len].append((seconds, work(case)))
+        if (peak := peak_memory(record)) is not None:
+            self._bytes[case.id] = max(peak, self._bytes.get(case.id, 0.0))
 
     def knows(self, case: Case) -> bool:
         """Whether this very case has run before."""
-        return case.id in self._latest
+        return case.id in self._run or case.id in self._earlier
 
-    def seconds(self, case: Case) -> float | None:
-        """Expected of one process: what the case's latest took, for its first also verified the program; None before
-        anything has run.
-        """
-        return self._latest[case.id] if self.knows(case) else self._seconds.expected(case)
+    def seconds(self, case: Case) -> tuple[float, str]:
+        """Expected of one process, and what that rests on, a key of FACTORS."""
+        if case.id in self._run:
+            return self._run[case.id], "run"
+        if case.id in self._earlier:
+            return self._earlier[case.id] * self._took / self._expected, "earlier"
+        for name, kind in _kinds(case).items():
+            if kind in self._kinds:
+                return _carried(self._kinds[kind], case), name
+        return START + work(case), "budget"
 
-    def bytes(self, case: Case) -> float | None:
-        """Expected resident peak of its process; None before any was seen."""
-        return self._bytes.expected(case)
-
-    def total(self, left: Iterable[tuple[Case, int]]) -> float | None:
-        """Expected seconds of so many processes of each case; None before anything is known."""
-        if not self._latest:
-            return None
-        return sum(count * (self.seconds(case) or 0.0) for case, count in left)
-
-    def estimate(self, left: Sequence[tuple[Case, int]], source: str) -> Estimate | None:
-        """Of so many processes of each case; None where nothing is known."""
-        seconds = self.total(left)
-        if seconds is None:
-            return None
-        peaks = [peak for case, _ in left if (peak := self.bytes(case)) is not None]
+    def estimate(self, left: Sequence[tuple[Case, int]], source: str = "") -> Estimate:
+        """Of so many processes of each case."""
+        total = low = high = 0.0
+        for case, count in left:
+            seconds, basis = self.seconds(case)
+            total += count * seconds
+            low += count * seconds / FACTORS[basis]
+            high += count * seconds * FACTORS[basis]
+        peaks = [self._bytes[case.id] for case, _ in left if case.id in self._bytes]
         known = sum(self.knows(case) for case, _ in left)
-        return Estimate(seconds, max(peaks, default=None), len(left), known, source)
+        return Estimate(total, low, high, max(peaks, default=None), len(left), known, source)
 
 
-def _kinds(case: Case) -> tuple[Hashable, ...]:
+def _kinds(case: Case) -> dict[str, Hashable]:
     """Kinds of alike cases, the narrowest first; none of them holds the sequence length or the seed."""
     settings = digest({key: value for key, value in case.settings.items() if key not in ("replicate", "seed")})
     sizes = (case.dtype, case.batch_size, case.hidden_size, case.input_size, case.layers, case.threads)
-    place = (case.probe, case.backend, case.device)
-    program = (case.cell, case.implementation)
-    return (place, settings, sizes, program), (place, settings, sizes), place, case.backend, ()
+    backend = (case.probe, case.backend, case.device)
+    alike = (backend, settings, sizes)
+    return {
+        "program": (alike, case.cell, case.implementation),
+        "settings": alike,
+        "backend": backend,
+        "probe": case.probe,
+    }
 
 
-class _Seen:
-    """Numbers by kind and length."""
-
-    def __init__(self) -> None:
-        self._numbers: dict[Hashable, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
-        self._programs: dict[Hashable, dict[Hashable, None]] = defaultdict(dict)
-
-    def add(self, case: Case, number: float) -> None:
-        kinds = _kinds(case)
-        for kind in kinds:
-            self._numbers[kind][case.seq_len].append(number)
-            self._programs[kind][kinds[0]] = None
-
-    def expected(self, case: Case) -> float | None:
-        """Carried from the narrowest kind that was seen to the case's length; None before anything was seen."""
-        program, *broader = kinds = _kinds(case)
-        nearest = next((kind for kind in kinds if kind in self._numbers), None)
-        if nearest is None:
-            return None
-        curve = self._curve(nearest)
-        if case.seq_len in curve or len(curve) > 1:
-            return _at(curve, case.seq_len)
-        ((T, value),) = curve.items()
-        for kind in broader:
-            programs = (self._curve(member) for member in self._programs.get(kind, ()) if member != program)
-            known = list(islice((curve for curve in programs if len(curve) > 1), MEMBERS))
-            if known:
-                return value * fmean(_at(curve, case.seq_len) / _at(curve, T) for curve in known)
-        return value * max(1.0, case.seq_len / T) ** 0.5
-
-    def _curve(self, kind: Hashable) -> Curve:
-        return {T: fmean(numbers) for T, numbers in self._numbers[kind].items()}
-
-
-def _at(curve: Curve, T: int) -> float:
-    """Linear between the lengths and, rising at most, beyond the longest; flat below the shortest."""
-    lengths = sorted(curve)
-    if T in curve or lengths[0] > T:
-        return curve[max(T, lengths[0])]
-    above = next((index for index, length in enumerate(lengths) if length > T), len(lengths) - 1)
-    low, high = lengths[above - 1], lengths[above]
-    slope = (curve[high] - curve[low]) / (high - low)
-    if high < T:
-        return curve[high] + max(0.0, slope) * (T - high)
-    return curve[low] + slope * (T - low)
+def _carried(seen: dict[int, list[tuple[float, float]]], case: Case) -> float:
+    """From (seconds, work) at the nearest length to the case's: the same distance from its budget, or the same share
+    where processes took less than their budgets.
+    """
+    nearest = min(seen, key=lambda T: abs(math.log(T / case.seq_len)))
+    seconds, budget = (fmean(numbers) for numbers in zip(*seen[nearest], strict=True))
+    distance = seconds - budget
+    return work(case) + distance if distance > 0 else work(case) * seconds / budget
 
 
 def processes_in(record: Record) -> int:
@@ -158,49 +175,26 @@ def processes_in(record: Record) -> int:
     return record.details["processes"]["done"] if "processes" in record.details else 1
 
 
+def per_process(record: Record) -> float:
+    """Seconds of one process of a case on average: each bears its share of the verification, which all of a case's
+    processes have in common, and none bears what only the first process of a run waits for (imports, ceilings).
+    """
+    parts, done = record.details.get("seconds", {}), processes_in(record)
+    once = parts.get("other", 0.0) + parts.get("ceilings", 0.0)
+    others = parts.get("verify", 0.0) * (1 - done / max(done, processes.asked(record.case)))
+    return (record.seconds - once - others) / done
+
+
 def peak_memory(record: Record) -> float | None:
     """The most bytes that any process of a record had resident, where that was noted."""
-    found = [details.get("peak_memory") for details in (record.details, *(part["details"] for part in record.parts))]
-    return max((peak for peak in found if peak is not None), default=None)
+    return max(_peaks(record), default=None)
 
 
-def calibrate(
-    costs: Costs, cases: Sequence[Case], measure: Callable[[Case, float], Record], budget: float = CALIBRATION
-) -> int:
-    """Run one process of small cases until `budget` seconds are spent; how many ran.
-
-    measure(case, seconds): a process of the case that is stopped after so many seconds. Breadth first over probe,
-    backend and device: the shortest case of each, then its next length, then further cells.
-    """
-    started, count = time.monotonic(), 0
-    for case in _smallest(cases):
-        left = budget - (time.monotonic() - started)
-        if left <= 0:
-            break
-        record = measure(case, left)
-        costs.learn(case, _repeated(record), peak_memory(record))
-        count += 1
-    return count
-
-
-def _repeated(record: Record) -> float:
-    """What each process of a case takes, from its very first one: a verification is shared by all of them, and what
-    only the first process of a run waits for (the import of the framework) is left out.
-    """
-    parts = record.details.get("seconds", {})
-    asked = processes.asked(record.case)
-    return record.seconds - parts.get("other", 0.0) - parts.get("verify", 0.0) * (1 - 1 / asked)
-
-
-def _smallest(cases: Sequence[Case]) -> Iterator[Case]:
-    groups: dict[Hashable, list[Case]] = defaultdict(list)
-    for case in sorted(cases, key=lambda case: case.seq_len):
-        groups[case.probe, case.backend, case.device].append(case)
-    queues = []
-    for group in groups.values():
-        first = list({case.seq_len: case for case in reversed(group)}.values())[::-1][:2]
-        queues.append([*first, *(case for case in group if case not in first)])
-    yield from (case for turn in zip_longest(*queues) for case in turn if case is not None)
+def _peaks(record: Record) -> Iterator[float]:
+    for details in (record.details, *(part["details"] for part in record.parts)):
+        peak = details.get("peak_memory")
+        if peak is not None:
+            yield peak
 
 
 def comparison(estimate: Estimate, seconds: float, peak: float | None) -> dict[str, Any]:
