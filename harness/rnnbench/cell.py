@@ -77,8 +77,11 @@ class Cell:
 
 
 def tree_map(function: Callable[[Any], Any], tree: Any) -> Any:
-    """Apply `function` to an array or to each array of a tuple."""
-    return tuple(function(leaf) for leaf in tree) if isinstance(tree, tuple) else function(tree)
+    """Apply `function` to an array or to each array of a tuple; a NamedTuple stays one."""
+    if not isinstance(tree, tuple):
+        return function(tree)
+    mapped = [function(leaf) for leaf in tree]
+    return type(tree)(*mapped) if hasattr(tree, "_fields") else tuple(mapped)
 
 
 def leaves(tree: Any) -> tuple[Any, ...]:

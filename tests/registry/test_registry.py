@@ -131,3 +131,56 @@ def test_listing_imports_no_framework():
         "assert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+
+TWINS = "@hookimpl\ndef rnnbench_cells():\n    return [Cell('twin', init, step), Cell('twin', init, step)]\n"
+IMPLEMENTATION = (
+    "from rnnbench import Implementation\n\n"
+    "@hookimpl\ndef rnnbench_implementations():\n"
+    "    return [Implementation('x', 'torch', {supports}, lambda cell, device, dtype: None)]\n"
+)
+
+
+def test_one_plugin_may_not_bring_a_name_twice(tmp_path):
+    message = r"it brings two cells named 'twin', the first \(mine.py:5\) and the second \(mine.py:5\); rename one"
+    with pytest.raises(PluginError, match=message):
+        load([plugin(tmp_path, TWINS)])
+
+
+def test_supports_of_the_wrong_form_is_told_with_its_line(tmp_path):
+    text = IMPLEMENTATION.format(supports="lambda cell: None")
+    message = r"'x': `supports` must take 3 arguments: supports\(cell, device, dtype\) \(mine.py:15\)"
+    with pytest.raises(PluginError, match=message):
+        load([plugin(tmp_path, text)])
+
+
+def test_a_plugin_may_import_its_neighbours_also_later(tmp_path):
+    (tmp_path / "gates_beside_it.py").write_text("def mix(u, h, c):\n    return u * h + (1 - u) * c\n")
+    (tmp_path / "more_beside_it").mkdir()
+    (tmp_path / "more_beside_it/__init__.py").write_text("")
+    (tmp_path / "more_beside_it/inner.py").write_text("two = 2\n")
+    text = (
+        "from gates_beside_it import mix\n\n"
+        "def later(ops, p, h, z):\n    from more_beside_it.inner import two\n    return mix(two, h, h), h\n\n"
+        "@hookimpl\ndef rnnbench_cells():\n    return [Cell('sib', init, later)]\n"
+    )
+    cell = load([plugin(tmp_path, text)]).cells["sib"]
+    assert cell.advance(None, {}, 3.0, None) == (3.0, 3.0)
+
+
+def test_neighbours_of_two_plugins_are_not_mixed_up(tmp_path):
+    for folder, value in (("one", 1), ("two", 2)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "same_name.py").write_text(f"value = {value}\n")
+    text = (
+        "import same_name\n\n@hookimpl\ndef rnnbench_cells():\n    return [Cell(f'c{same_name.value}', init, step)]\n"
+    )
+    files = [plugin(tmp_path / folder, text, f"{folder}.py") for folder in ("one", "two")]
+    assert "c1" in load(files[:1]).cells
+    with pytest.raises(PluginError, match=r"two.py: its neighbour .*two/same_name has the name of .*one/same_name"):
+        load(files)
+
+
+def test_an_exception_that_is_no_exception_breaks_only_its_plugin(tmp_path):
+    with pytest.raises(PluginError, match=r"Stop: now \(mine.py:12\)"):
+        load([plugin(tmp_path, "class Stop(BaseException): pass\nraise Stop('now')\n")])

@@ -18,7 +18,7 @@ from rnnbench.context import Context
 from rnnbench.errors import CaseError
 from rnnbench.measure import lockstep, process_memory
 from rnnbench.quantity import Measurement
-from rnnbench.registry import Registry, load
+from rnnbench.registry import Registry, load, place
 from rnnbench.worker.resolve import resolve
 
 Job = Mapping[str, Any]
@@ -58,15 +58,7 @@ def _perform(job: Job) -> dict[str, Any]:
         return {"status": "oom", "reason": f"out of memory ({error or 'MemoryError'}); use a smaller case"}
     except Exception as error:  # a plugin may raise anything: it is that case's failure, not the run's
         traceback.print_exc()
-        return {"status": "failed", "reason": describe(error)}
-
-
-def describe(error: BaseException) -> str:
-    """`Type: message (file:line)` of the frame that raised, on one line."""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    message = " ".join(str(error).split())
-    return f"{type(error).__name__}: {message[:500]}{where}"
+        return {"status": "failed", "reason": place.described(error)}
 
 
 def _measure(context: Context, registry: Registry, job: Job) -> dict[str, Any]:

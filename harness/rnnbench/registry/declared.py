@@ -1,0 +1,112 @@
+"""What a plugin's hooks returned, checked before anything is run."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from rnnbench.backend import Backend
+from rnnbench.cell import Cell
+from rnnbench.errors import PluginError
+from rnnbench.executor import Executor
+from rnnbench.implementation import Implementation
+from rnnbench.probe import Probe
+from rnnbench.registry import place
+from rnnbench.task import Task
+
+KINDS: dict[str, type] = {
+    "rnnbench_cells": Cell,
+    "rnnbench_implementations": Implementation,
+    "rnnbench_backends": Backend,
+    "rnnbench_tasks": Task,
+    "rnnbench_probes": Probe,
+    "rnnbench_executors": Executor,
+}
+_NAME = re.compile(r"[A-Za-z_][\w.:-]*")
+_ARGUMENTS: dict[type, dict[str, tuple[str, ...]]] = {
+    Cell: {
+        "init": ("rng", "D", "H"),
+        "step": ("ops", "params", "state", "z"),
+        "project": ("ops", "params", "xs_TBD"),
+        "linear": ("ops", "params", "zs"),
+        "output": ("ops", "params", "hs", "zs"),
+    },
+    Implementation: {
+        "supports": ("cell", "device", "dtype"),
+        "build": ("cell", "device", "dtype"),
+        "prepare": ("params",),
+    },
+}
+"""What the functions of a value are called with."""
+
+
+def kind_of(hook: str) -> str:
+    """`rnnbench_cells` -> `cell`."""
+    return hook.removeprefix("rnnbench_").removesuffix("s")
+
+
+def key_of(value: Any) -> str:
+    """The name under which a value is known; an implementation's has its backend before it."""
+    return f"{value.backend}/{value.name}" if isinstance(value, Implementation) else value.name
+
+
+def checked(hook: str, values: Any) -> Sequence[Any]:
+    """The values of a hook. Raises PluginError for the first that is of no use, with what to do."""
+    kind = KINDS[hook]
+    if not isinstance(values, list | tuple):
+        raise PluginError(f"{hook} returned {a(values)}; return a list of rnnbench.{kind.__name__}")
+    for value in values:
+        if not isinstance(value, kind):
+            raise PluginError(f"{hook} returned {a(value)} in its list; it must be a rnnbench.{kind.__name__}")
+        if not isinstance(value.name, str) or not _NAME.fullmatch(value.name):
+            raise PluginError(f"{hook}: {value.name!r} is not a name; use letters, digits, and _ . : -")
+        _check_functions(kind, value)
+    return values
+
+
+def check_distinct(brought: Sequence[tuple[str, Any]]) -> None:
+    """Raises PluginError where one plugin brings two values of one kind and name."""
+    counts = Counter((kind, key_of(value)) for kind, value in brought)
+    for (kind, name), count in counts.items():
+        if count > 1:
+            twins = [value for other, value in brought if (other, key_of(value)) == (kind, name)]
+            first, second = (_place_of(value) for value in twins[:2])
+            raise PluginError(
+                f"it brings two {kind}s named {name!r}, the first{first or ' one'} and the second{second or ' one'}; "
+                "rename one"
+            )
+
+
+def a(value: Any) -> str:
+    """`a list`, `an int`."""
+    name = type(value).__name__
+    return f"an {name}" if name[0] in "aeiouAEIOU" else f"a {name}"
+
+
+def _check_functions(kind: type, value: Any) -> None:
+    """Catch what could only fail later, in a process of its own."""
+    what = f"{kind.__name__.lower()} {value.name!r}"
+    if isinstance(value, Cell) and value.step is not None and value.linear is not None:
+        raise PluginError(f"{what} has both `step` and `linear`; a linear cell's step is derived: drop it")
+    for name, arguments in _ARGUMENTS.get(kind, {}).items():
+        function = getattr(value, name)
+        if function is None:
+            continue
+        if not callable(function):
+            raise PluginError(f"{what}: `{name}` is {a(function)}; give a function {name}({', '.join(arguments)})")
+        try:
+            inspect.signature(function).bind(*arguments)
+        except (TypeError, ValueError):
+            raise PluginError(
+                f"{what}: `{name}` must take {len(arguments)} argument{'s' * (len(arguments) > 1)}: "
+                f"{name}({', '.join(arguments)}){place.of_function(function)}"
+            ) from None
+
+
+def _place_of(value: Any) -> str:
+    """Where the first function of a value is written."""
+    functions = (getattr(value, name) for name in _ARGUMENTS.get(type(value), {}))
+    return next((place.of_function(function) for function in functions if callable(function)), "")

@@ -1,0 +1,321 @@
+"""One run of every function of a cell in NumPy, at sizes that take milliseconds, before any process is started.
+
+What a framework would refuse in its own words, from inside its own files, is told here in one sentence: the function
+with its file and line, what it did, and what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from rnnbench.cell import Cell, Option, Params, State, leaves, tree_map
+from rnnbench.errors import PluginError
+from rnnbench.ops import numpy_ops
+from rnnbench.registry import place
+from rnnbench.registry.declared import a
+from rnnbench.worker.watched import LeftNamespace, unwrapped, watched, watched_ops
+
+T, B = 6, 3
+SIZES = ((5, 8), (8, 8), (16, 64), (64, 64))
+"""(D, H) tried in turn: a cell may ask that H be divisible, or that D = H."""
+SEED = 5
+SMALL, SMALLER = 1e-6, 1e-9
+"""Changes of a parameter: where the smaller one moves the outputs as far as the other, they jump."""
+JUMP = 1e-6
+"""Of outputs of order one, a jump is at least this large."""
+
+
+def check_cell(cell: Cell, options: Mapping[str, Option] | None = None) -> None:
+    """Raises PluginError for the first thing about the functions of a cell that no framework could run."""
+    with np.errstate(all="ignore"):
+        _Check(cell, dict(options or {})).run()
+
+
+class _Check:
+    """The cell, and what its `init` returned."""
+
+    def __init__(self, cell: Cell, options: Mapping[str, Option]) -> None:
+        self.cell, self.options = cell, options
+        self.ops = numpy_ops()
+
+    def run(self) -> None:
+        """Every check, the ones that others rely on first."""
+        D, self.H, (self.params, self.state) = self._initial()
+        self._check_params()
+        self._check_state()
+        self._check_seeded(D)
+        if not self.cell.portable:
+            return
+        self.xs = np.random.default_rng(0).standard_normal((T, B, D))
+        zs = self._projected(self.params, self.xs)
+        self._check_projection(zs)
+        ys = self._outputs(self.params)
+        if not _same(ys, self._outputs(self.params)):
+            self._refuse(
+                self._main,
+                "gives other outputs for the same inputs when called again; a cell is a function of its "
+                "arguments: draw no random numbers and keep nothing between calls",
+            )
+        self._check_namespace()
+        for name in self.params:
+            self._check_smooth(name, ys)
+
+    @property
+    def _main(self) -> str:
+        return "step" if self.cell.step is not None else "linear"
+
+    def _refuse(self, function: str, what: str) -> None:
+        where = place.of_function(getattr(self.cell, function))
+        raise PluginError(f"cell {self.cell.name!r}: `{function}`{where} {what}")
+
+    def _call(self, function: str, *args: Any, **kwargs: Any) -> Any:
+        """Call one function of the cell, and tell an exception as the user's."""
+        try:
+            return getattr(self.cell, function)(*args, **kwargs)
+        except LeftNamespace as error:
+            raise PluginError(
+                f"cell {self.cell.name!r}: `{function}`{place.of_error(error)} {error}: NumPy's functions take no "
+                "arrays of torch or jax"
+            ) from None
+        except Exception as error:
+            raise PluginError(f"cell {self.cell.name!r}: `{function}` raised {place.described(error)}") from error
+
+    def _initial(self) -> tuple[int, int, tuple[Params, State]]:
+        """(D, H, what `init` returns) at the first sizes it accepts."""
+        problem: PluginError | None = None
+        for D, H in SIZES:
+            try:
+                found = self._call("init", np.random.default_rng(SEED), D, H, **self.options)
+            except PluginError as error:
+                problem = problem or error
+                continue
+            if not isinstance(found, tuple) or len(found) != 2:
+                self._refuse("init", f"returned {_shape_of(found)}; return (params, state)")
+            return D, H, found
+        assert problem is not None
+        raise problem
+
+    def _check_params(self) -> None:
+        params: Any = self.params
+        if not isinstance(params, Mapping):
+            self._refuse("init", f"returned {a(params)} of parameters; return a dict of named NumPy arrays")
+        for name, value in params.items():
+            if not isinstance(name, str):
+                self._refuse("init", f"names a parameter {name!r}; a name is text")
+            if not isinstance(value, np.ndarray | np.floating):
+                self._refuse("init", f"returns {a(value)} for parameter {name!r}; {_to_array(value)}")
+            if value.dtype.kind == "c":
+                self._refuse(
+                    "init",
+                    f"returns a complex parameter {name!r}; parameters are real: keep two of them, real and "
+                    "imaginary part, and join them in `step` or `project`",
+                )
+            if value.dtype.kind != "f":
+                self._refuse(
+                    "init",
+                    f"returns parameter {name!r} of type {value.dtype}; parameters are trained, so give it as "
+                    "float64, or keep a constant out of `params` and compute it in `step`",
+                )
+
+    def _check_state(self) -> None:
+        if isinstance(self.state, list):
+            self._refuse("init", "returns the state as a list; return one array or a tuple of arrays")
+        for leaf in leaves(self.state):
+            if not isinstance(leaf, np.ndarray):
+                self._refuse("init", f"returns {a(leaf)} as (part of) the state; {_to_array(leaf)}")
+            if leaf.dtype.kind not in "fc":
+                self._refuse(
+                    "init",
+                    f"returns a state of type {leaf.dtype}; states are float64 (or complex): write np.zeros(n), "
+                    "also for a counter",
+                )
+
+    def _check_seeded(self, D: int) -> None:
+        """The same generator gives the same weights."""
+        params, state = self._call("init", np.random.default_rng(SEED), D, self.H, **self.options)
+        same = params.keys() == self.params.keys() and all(_same(params[k], self.params[k]) for k in params)
+        if not same or not all(_same(*pair) for pair in zip(leaves(state), leaves(self.state), strict=True)):
+            self._refuse(
+                "init",
+                "gives other weights when it is called again with the same seed; draw from its first argument, "
+                "`rng.standard_normal(...)`, not from np.random or another source",
+            )
+
+    def _projected(self, params: Params, xs: np.ndarray) -> Any:
+        return xs if self.cell.project is None else self._call("project", self.ops, params, xs)
+
+    def _check_projection(self, zs: Any) -> None:
+        """Leading axes (T, B), and nothing of a later step in an earlier one."""
+        if self.cell.project is None:
+            return
+        for part in leaves(zs):
+            if not isinstance(part, np.ndarray) or part.shape[:2] != (T, B):
+                self._refuse(
+                    "project",
+                    f"returned {_shape_of(zs)} for xs of shape {self.xs.shape}; return an array, or a tuple "
+                    "of arrays, with the leading axes (T, B) of xs",
+                )
+        for part, whole in zip(leaves(self._projected(self.params, self.xs[: T // 2])), leaves(zs), strict=True):
+            if part.shape != whole[: T // 2].shape or not np.allclose(part, whole[: T // 2], 1e-9, 1e-12, True):
+                self._refuse(
+                    "project",
+                    "gives the first steps other values where later steps follow; it must act on each time "
+                    "step by itself",
+                )
+
+    def _outputs(self, params: Params) -> np.ndarray:
+        """ys of the cell over all of xs, with the form of all that its functions return checked."""
+        zs = self._projected(params, self.xs.copy())
+        state = tree_map(lambda leaf: np.broadcast_to(leaf, (B, *leaf.shape)).copy(), self.state)
+        if self.cell.linear is not None:
+            return self._linear_outputs(params, state, zs)
+        ys = []
+        for t in range(T):
+            state = self._stepped(params, state, tree_map(lambda part, t=t: part[t], zs), ys)
+        return np.stack(ys)
+
+    def _stepped(self, params: Params, state: State, z: Any, ys: list[np.ndarray]) -> State:
+        found = self._call("step", self.ops, params, state, z)
+        if not isinstance(found, tuple | list) or len(found) != 2:
+            self._refuse("step", f"returned {_shape_of(found)}; return (state, y)")
+        new, y = found
+        if isinstance(new, list) or len(leaves(new)) != len(leaves(state)):
+            self._refuse(
+                "step",
+                f"returned a state of {_shape_of(new)} where `init` gave {_shape_of(self.state)}; return a state "
+                "of the same form, and (state, y) in this order",
+            )
+        for after, before, initial in zip(leaves(new), leaves(state), leaves(self.state), strict=True):
+            if np.shape(after) != before.shape:
+                self._refuse_state(np.shape(after), before.shape, initial)
+        self._check_width("step", y, (B, self.H), self.state)
+        ys.append(np.asarray(y))
+        return new
+
+    def _refuse_state(self, after: tuple[int, ...], before: tuple[int, ...], initial: np.ndarray) -> None:
+        if initial.ndim > 1 and (initial.shape[0] == 1 or initial.shape[0] == B):
+            self._refuse(
+                "init",
+                f"returns a state of shape {initial.shape}, with a batch axis; leave it out, as in "
+                f"np.zeros({initial.shape[-1]}): the harness adds it",
+            )
+        if initial.ndim == 0:
+            self._refuse("init", "returns a state without an axis; return np.zeros(H), one number per unit")
+        self._refuse("step", f"returned a state of shape {after} where it was given one of {before}")
+
+    def _check_width(self, function: str, y: Any, shape: tuple[int, ...], state: State) -> None:
+        if np.shape(y) == shape:
+            return
+        for leaf in leaves(state):
+            if leaf.ndim > 1 and leaf.shape[0] == 1:
+                self._refuse_state((), (), leaf)
+        if np.ndim(y) == len(shape) and np.shape(y)[:-1] == shape[:-1]:
+            self._refuse(
+                function,
+                f"returned y with {np.shape(y)[-1]} features; y must have H = {self.H}: multiply it by a "
+                "parameter of H columns, or show another part of the state",
+            )
+        self._refuse(function, f"returned {_shape_of(y)} as y; it must have the shape {shape}")
+
+    def _linear_outputs(self, params: Params, state: State, zs: Any) -> np.ndarray:
+        if not isinstance(state, np.ndarray):
+            self._refuse("init", f"returns a state of {_shape_of(state)}; the state of a linear cell is one array")
+        found = self._call("linear", self.ops, params, zs)
+        if not isinstance(found, tuple | list) or len(found) != 2:
+            self._refuse("linear", f"returned {_shape_of(found)}; return (a, b) of h_t = a_t * h_(t-1) + b_t")
+        wanted = (T, *state.shape)
+        for name, part in zip("ab", found, strict=True):
+            if not _broadcasts(np.shape(part), wanted):
+                self._refuse(
+                    "linear", f"returned {name} of shape {np.shape(part)}, which does not broadcast to {wanted}"
+                )
+        a_, b_ = (np.broadcast_to(part, wanted) for part in found)
+        hs = []
+        for t in range(T):
+            state = a_[t] * state + b_[t]
+            hs.append(state)
+        if self.cell.output is None:
+            self._check_width("linear", hs[-1], (B, self.H), self.state)
+            return np.stack(hs)
+        ys = self._call("output", self.ops, params, np.stack(hs), zs)
+        self._check_width("output", ys, (T, B, self.H), self.state)
+        return np.asarray(ys)
+
+    def _check_namespace(self) -> None:
+        """Once more with arrays that refuse NumPy's functions; what else goes wrong with them is their own fault."""
+        ops, params = watched_ops(), {name: watched(np.asarray(value)) for name, value in self.params.items()}
+        state = tree_map(lambda leaf: watched(np.broadcast_to(leaf, (B, *leaf.shape)).copy()), self.state)
+        try:
+            zs = watched(self.xs.copy())
+            zs = zs if self.cell.project is None else self._watched_call("project", ops, params, zs)
+            if self.cell.step is not None:
+                self._watched_call("step", ops, params, state, tree_map(lambda part: part[0], zs))
+            else:
+                self._watched_call("linear", ops, params, zs)
+                if self.cell.output is not None:
+                    hs = watched(np.broadcast_to(unwrapped(state), (T, *unwrapped(state).shape)).copy())
+                    self._watched_call("output", ops, params, hs, zs)
+        except _NotOurs:
+            return
+
+    def _watched_call(self, function: str, *args: Any) -> Any:
+        try:
+            return getattr(self.cell, function)(*args)
+        except LeftNamespace:
+            return self._call(function, *args)
+        except Exception as error:
+            raise _NotOurs from error
+
+    def _check_smooth(self, name: str, ys: np.ndarray) -> None:
+        """A parameter that the outputs jump with has no gradient: it is a constant."""
+        value = np.asarray(self.params[name])
+        direction = np.random.default_rng(1).uniform(0.5, 1, value.shape) * np.maximum(np.abs(value), 1e-3)
+
+        def moved(size: float) -> float:
+            changed = self._outputs({**self.params, name: value + size * direction})
+            return float(np.max(np.abs(changed - ys), initial=0.0))
+
+        for sign in (1, -1):
+            jump = moved(sign * SMALLER)
+            if jump <= JUMP or jump <= 0.3 * moved(sign * SMALL):
+                continue
+            self._refuse(
+                self._main,
+                f"makes the outputs jump by {jump:.2g} as parameter {name!r} moves by one part in "
+                f"{1 / SMALLER:.0e}; it has no gradient, so keep this constant out of `params` and compute it in "
+                f"`{self._main}`",
+            )
+
+
+class _NotOurs(Exception):
+    """A watched array could not do what NumPy's can."""
+
+
+def _same(one: Any, other: Any) -> bool:
+    return np.array_equal(np.asarray(one), np.asarray(other), equal_nan=True)
+
+
+def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
+    try:
+        return np.broadcast_shapes(shape, to) == to
+    except ValueError:
+        return False
+
+
+def _shape_of(value: Any) -> str:
+    """A value in words: `one array of shape (3, 8)`, `2 arrays`, `a dict`."""
+    if isinstance(value, tuple) and all(hasattr(part, "shape") for part in value):
+        return f"{len(value)} arrays" if len(value) != 1 else "a tuple of one array"
+    return f"one array of shape {np.shape(value)}" if hasattr(value, "shape") else a(value)
+
+
+def _to_array(value: Any) -> str:
+    """How a value becomes a NumPy array."""
+    if type(value).__module__.partition(".")[0] == "torch":
+        return "return NumPy arrays: value.detach().double().numpy()"
+    if isinstance(value, list | tuple | dict):
+        return "give each array a name of its own in `params`, and each part of a state its place in the tuple"
+    return "return NumPy float64 arrays: np.asarray(value, dtype=float)"

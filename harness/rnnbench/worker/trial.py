@@ -1,0 +1,114 @@
+"""A plugin imported for the first time, in a process that it may bring down, and its cells tried.
+
+Importing a file runs it: it may end the process, loop for ever, or change the process so that all that comes after it
+fails. The command imports only what came through this.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pluggy
+
+from rnnbench import hooks
+from rnnbench.cell import Cell
+from rnnbench.errors import PluginError
+from rnnbench.implementation import Implementation
+from rnnbench.registry import brought, installed, place
+from rnnbench.registry.declared import a
+from rnnbench.registry.plugin_files import import_file
+from rnnbench.worker.preflight import check_cell
+
+_LIMITS = {name: getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")}
+
+
+def perform(job: Mapping[str, Any]) -> dict[str, Any]:
+    """`{"file": path}` or `{"installed": name}` -> `{"problem": one sentence or ""}`."""
+    before = _process()
+    manager = pluggy.PluginManager(hooks.PROJECT)
+    manager.add_hookspecs(hooks)
+    try:
+        if "file" in job:
+            module, name = import_file(Path(job["file"])), job["file"]
+        else:
+            module, name = installed()[job["installed"]].load(), job["installed"]
+        values = [value for _, value in brought(manager, name, module)]
+        problem = next(_changed(before, _process()), "")
+        if not problem:
+            for value in values:
+                _try(value, values)
+    except PluginError as error:
+        problem = str(error)
+    except BaseException as error:  # also what is made to pass by `except Exception`
+        problem = place.described(error)
+    return {"problem": problem}
+
+
+def _try(value: Any, values: list[Any]) -> None:
+    """Raises PluginError for a cell that cannot be run, or an implementation that gives no usable answer."""
+    if isinstance(value, Cell):
+        check_cell(value)
+    if isinstance(value, Implementation):
+        for cell in [one for one in values if isinstance(one, Cell)] or [Cell("any", _no_init)]:
+            _try_supports(value, cell)
+
+
+def _try_supports(implementation: Implementation, cell: Cell) -> None:
+    where = f"implementation {implementation.name!r}: `supports`{place.of_function(implementation.supports)}"
+    try:
+        answer = implementation.supports(cell, "cpu", "float32")
+    except Exception as error:
+        raise PluginError(
+            f"implementation {implementation.name!r}: `supports` raised {place.described(error)}; return None for a "
+            "cell it can run, else one sentence why not"
+        ) from error
+    if answer is not None and not isinstance(answer, str):
+        raise PluginError(
+            f"{where} returned {answer if isinstance(answer, bool) else a(answer)}; return None for a cell it can run, "
+            "else one sentence why not"
+        )
+
+
+def _no_init(*_: Any, **__: Any) -> Any:
+    raise PluginError("this cell only asks what `supports` answers")
+
+
+def _process() -> dict[str, Any]:
+    """What an import must leave as it was, by the words a message has for it."""
+    found: dict[str, Any] = {
+        "the folder the process works in": _folder(),
+        "the recursion limit": sys.getrecursionlimit(),
+        "standard input, output or error": (*map(_open, range(3)), id(sys.stdin), id(sys.stdout), id(sys.stderr)),
+        "a timer or alarm": [signal.getitimer(which)[0] > 0 for which in (signal.ITIMER_REAL, signal.ITIMER_PROF)],
+        "the handler of a signal": [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)],
+    }
+    found |= {f"the limit {name}": resource.getrlimit(which) for name, which in _LIMITS.items()}
+    torch = sys.modules.get("torch")
+    return found | {"whether torch records gradients": torch is None or torch.is_grad_enabled()}
+
+
+def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+    for what, was in before.items():
+        if after[what] != was:
+            yield f"it changes {what} while it is imported; do that in the function that needs it, and undo it there"
+
+
+def _folder() -> str:
+    try:
+        return str(Path.cwd())
+    except OSError:
+        return ""
+
+
+def _open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,86 @@
+"""A plugin is imported and tried in a process of its own first: it can neither end the command nor change it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from rnnbench.cli import cli, plugins
+from rnnbench.errors import PluginError
+
+CELL = """
+import numpy as np
+from rnnbench import Cell, Implementation, hookimpl
+
+def init(rng, D, H):
+    return {"W": rng.normal(size=(H, D))}, np.zeros(H)
+
+def step(ops, p, h, z):
+    return h, ops.tanh(z @ p["W"].T)
+
+@hookimpl
+def rnnbench_cells():
+    return [Cell("tried", init, step)]
+"""
+SUPPORTS = """
+@hookimpl
+def rnnbench_implementations():
+    return [Implementation("tried", "torch", lambda cell, device, dtype: %s, lambda cell, device, dtype: None)]
+"""
+HARMFUL = {
+    "exit": ("import os\nos._exit(0)\n", r"ended the process: called os._exit\(0\)"),
+    "segfault": ("import ctypes\nctypes.string_at(0)\n", "ended the process: killed by SIGSEGV"),
+    "base exception": ("class Stop(BaseException): pass\nraise Stop('now')\n", r"Stop: now \(mine.py:2\)"),
+    "alarm": (f"import signal\nsignal.alarm(30)\n{CELL}", "it changes a timer or alarm while it is imported"),
+    "folder": (f"import os\nos.chdir('/')\n{CELL}", "it changes the folder the process works in"),
+    "limit": (
+        f"import resource as r\nr.setrlimit(r.RLIMIT_NOFILE, (99, r.getrlimit(r.RLIMIT_NOFILE)[1]))\n{CELL}",
+        "it changes the limit RLIMIT_NOFILE",
+    ),
+    "recursion": (f"import sys\nsys.setrecursionlimit(900)\n{CELL}", "it changes the recursion limit"),
+    "descriptor": (f"import os\nos.close(1)\n{CELL}", "it changes standard input, output or error"),
+    "wrong step": (CELL.replace("return h, ops", "return ops"), r"`step` \(mine.py:8\) returned one array of shape"),
+    "supports says true": (CELL + SUPPORTS % True, r"`supports` \(mine.py:18\) returned True; return None for a cell"),
+    "supports raises": (CELL + SUPPORTS % "1 / 0", "`supports` raised ZeroDivisionError.*return None for a cell"),
+}
+
+
+@pytest.mark.parametrize("text, message", HARMFUL.values(), ids=HARMFUL.keys())
+def test_a_harmful_file_is_refused_before_it_is_imported(tmp_path, text, message):
+    (tmp_path / "mine.py").write_text(text)
+    with pytest.raises(PluginError, match=message):
+        plugins.load_plugins([tmp_path / "mine.py"])
+
+
+def test_a_file_that_never_ends_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(plugins, "IMPORT_SECONDS", 1.0)
+    (tmp_path / "mine.py").write_text("while True: pass\n")
+    with pytest.raises(PluginError, match=r"did not finish within 1 s in <module> \(mine.py:1\) of importing it"):
+        plugins.load_plugins([tmp_path / "mine.py"])
+
+
+def test_every_broken_file_is_told_at_once(tmp_path):
+    files = [tmp_path / "one.py", tmp_path / "two.py"]
+    for file in files:
+        file.write_text("import os\nos._exit(0)\n")
+    with pytest.raises(PluginError, match=r"(?s)plugin .*one.py: .*\nplugin .*two.py: "):
+        plugins.load_plugins(files)
+
+
+def test_a_good_file_is_loaded_and_what_it_prints_is_no_data(tmp_path):
+    (tmp_path / "mine.py").write_text(f"print('hello')\n{CELL}")
+    result = CliRunner().invoke(cli, ["list", "cells", "--json", "--plugin", str(tmp_path / "mine.py")])
+    assert result.exit_code == 0
+    assert "hello" not in result.stdout
+    assert '"tried"' in result.stdout
+
+
+def test_run_refuses_before_it_makes_a_folder(tmp_path: Path):
+    (tmp_path / "mine.py").write_text("import os\nos._exit(0)\n")
+    suite = tmp_path / "s.yaml"
+    suite.write_text("name: s\nplugins: [mine.py]\ngrid: {cell: gru, seq_len: 4}\nprobes: {throughput: {}}\n")
+    with pytest.raises(PluginError, match=r"os\._exit"):
+        CliRunner().invoke(cli, ["run", str(suite), "--results", str(tmp_path / "r")], catch_exceptions=False)
+    assert not (tmp_path / "r").exists()
