@@ -7,7 +7,7 @@ with its file and line, what it did, and what to do.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -67,7 +67,7 @@ class _Check:
     def _main(self) -> str:
         return "step" if self.cell.step is not None else "linear"
 
-    def _refuse(self, function: str, what: str) -> None:
+    def _refuse(self, function: str, what: str) -> NoReturn:
         where = place.of_function(getattr(self.cell, function))
         raise PluginError(f"cell {self.cell.name!r}: `{function}`{where} {what}")
 
@@ -195,7 +195,7 @@ class _Check:
         ys.append(np.asarray(y))
         return new
 
-    def _refuse_state(self, after: tuple[int, ...], before: tuple[int, ...], initial: np.ndarray) -> None:
+    def _refuse_state(self, after: tuple[int, ...], before: tuple[int, ...], initial: np.ndarray) -> NoReturn:
         if initial.ndim > 1 and (initial.shape[0] == 1 or initial.shape[0] == B):
             self._refuse(
                 "init",
