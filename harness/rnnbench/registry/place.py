@@ -9,9 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import rnnbench
-
-_OTHERS = (str(Path(rnnbench.__file__).parent), sysconfig.get_path("stdlib"), "<")
+_OTHERS = (str(Path(__file__).parents[1]), sysconfig.get_path("stdlib"), "<")
 """Files that a plugin's author did not write begin like one of these, or are installed packages."""
 
 
