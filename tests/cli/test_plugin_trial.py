@@ -42,7 +42,7 @@ HARMFUL = {
     "recursion": (f"import sys\nsys.setrecursionlimit(900)\n{CELL}", "it changes the recursion limit"),
     "descriptor": (f"import os\nos.close(1)\n{CELL}", "it changes standard input, output or error"),
     "wrong step": (CELL.replace("return h, ops", "return ops"), r"`step` \(mine.py:8\) returned one array of shape"),
-    "supports says true": (CELL + SUPPORTS % True, r"`supports` \(mine.py:18\) returned True; return None for a cell"),
+    "supports says true": (CELL + SUPPORTS % True, r"`supports` \(mine.py:17\) returned True; return None for a cell"),
     "supports raises": (CELL + SUPPORTS % "1 / 0", "`supports` raised ZeroDivisionError.*return None for a cell"),
 }
 
