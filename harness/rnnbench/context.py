@@ -10,7 +10,7 @@ from rnnbench.backend import Optimizer, Program, ProgramSpec
 from rnnbench.case import Case
 from rnnbench.cell import Cell, Option
 from rnnbench.model import Model, Weights, initialise
-from rnnbench.model.bptt import Bptt, chosen
+from rnnbench.model.bptt import Bptt, bptt_of
 from rnnbench.model.seeds import rng_for, seed_for
 from rnnbench.task import Loss, Task, mean_square
 
@@ -63,7 +63,7 @@ class Context:
     @property
     def bptt(self) -> tuple[Bptt, int | None]:
         """How gradients go back through time, and the length of a segment: `rnnbench.model.bptt`."""
-        return chosen(self.case.settings)
+        return bptt_of(self.case.settings)
 
     def weights(self, *names: object) -> Weights:
         """The initial weights of the model; `names` single out a replicate."""

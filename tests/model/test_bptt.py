@@ -12,6 +12,7 @@ from rnnbench.cell import tree_map
 from rnnbench.isolation import rnnbench_executors
 from rnnbench.model import initialise, oracle
 from rnnbench.model.bptt import Bptt, additive, spans
+from rnnbench.model.micro_batches import weighing
 from rnnbench.probes.convergence import ConvergenceSettings
 from rnnbench.probes.memory import MemorySettings
 from rnnbench.probes.throughput import ThroughputSettings
@@ -260,6 +261,27 @@ def test_which_losses_are_means_over_time(loss, targets, expected):
     shape = {"xs": np.zeros((T, B, D)), "targets": np.zeros(targets[1], targets[0])}
     assert additive(loss, shape, O, 4) is expected
     assert additive(loss, shape, O, T)  # one segment is the whole
+
+
+def ignoring(ops, outputs, batch):
+    """A user's cross-entropy over the steps whose target is a class; -1 marks the others."""
+    counts = (batch["targets"] >= 0) * 1.0
+    surprise = ops.logsumexp(outputs, -1) - outputs[..., 0]
+    return ops.sum(surprise * counts) / ops.sum(counts)
+
+
+def class_weighted(ops, outputs, batch):
+    """A user's cross-entropy with weights 1, 2, ... of the classes, normalised by their sum, as torch's is."""
+    weights = batch["targets"] + 1.0
+    return ops.sum((ops.logsumexp(outputs, -1) - outputs[..., 0]) * weights) / ops.sum(weights)
+
+
+@pytest.mark.parametrize("loss", [ignoring, class_weighted])
+def test_what_the_targets_weigh_is_no_mean_over_time_or_sequences(loss):
+    """On targets that are all class 0 both would look like means."""
+    shape = {"xs": np.zeros((T, B, D)), "targets": np.zeros((T, B), "int64")}
+    assert not additive(loss, shape, O, 4)
+    assert weighing(loss, shape, O) is None
 
 
 @pytest.mark.parametrize("loss", [losses.mean_square, losses.mean_square_last])

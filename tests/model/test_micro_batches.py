@@ -66,6 +66,12 @@ def test_a_loss_that_is_no_mean_is_refused():
     assert weighing(root_mean_square, batch(), O) is None
 
 
+def test_a_loss_that_cannot_be_asked_about_a_part_is_refused():
+    """It knows its batch size: a part makes it raise, which must not end the probe."""
+    whole = np.ones((T, batch()["xs"].shape[1], O))
+    assert weighing(lambda ops, outputs, batch: ops.mean(outputs * whole), batch(), O) is None
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(
     ("case", "cut"), [(CASES[0], {}), (CASES[4], {}), (CASES[0], {"bptt": "truncated", "segment": 4})],

@@ -1,7 +1,8 @@
-"""The course of training: when it ends, what is evaluated, and what is reported of it."""
+"""The learning curve: when it ends, what is evaluated, and what is reported of it."""
 
 from dataclasses import replace
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from rnnbench.case import Case
 from rnnbench.context import Context
 from rnnbench.errors import CaseError, Skipped, SuiteError
 from rnnbench.probes.convergence import CONVERGENCE, ConvergenceSettings
-from rnnbench.probes.convergence.course import Course, Evaluation
+from rnnbench.probes.convergence.learning_curve import Evaluation, LearningCurve
 from rnnbench.probes.convergence.settings import check
 from rnnbench.registry import load
 from rnnbench.suite import plan, read
@@ -113,11 +114,50 @@ def test_training_stops_after_evaluations_in_vain(plugins):
     assert found.values["steps_to_target"].bound == "lower"
 
 
+class Clocked:
+    """A program whose first step takes 100 s, for it compiles, and each other one 2 s, by a clock that is given."""
+
+    def __init__(self, monkeypatch):
+        self.time, self.taken = 0.0, 0
+        monkeypatch.setattr("rnnbench.probes.convergence.learning_curve.SYSTEM", self)
+
+    def now(self):
+        return self.time
+
+    def train_steps(self, batches):
+        self.time += sum(2.0 if self.taken + index else 100.0 for index in range(len(batches)))
+        self.taken += len(batches)
+        return np.ones(len(batches))
+
+    def get(self, losses):
+        return losses
+
+    def synchronize(self):
+        pass
+
+
+@pytest.mark.parametrize("eval_every", [1, 2, 5])
+def test_the_first_step_counts_as_long_as_the_others_however_often_is_evaluated(monkeypatch, eval_every):
+    curve = LearningCurve(target=0.0)
+    program: Any = Clocked(monkeypatch)
+    for _ in range(10 // eval_every):
+        curve.train(program, [{}] * eval_every)
+    assert curve.seconds(curve.steps, curve.clocked) == pytest.approx(20.0)
+
+
+def test_the_only_step_counts_as_what_it_took(monkeypatch):
+    curve = LearningCurve(target=0.0)
+    program: Any = Clocked(monkeypatch)
+    curve.train(program, [{}])
+    assert curve.seconds(1, curve.clocked) == 100.0
+    assert curve.seconds(0, 0.0) == 0.0
+
+
 def test_patience_counts_from_the_lowest_loss():
-    course, settings = Course(target=0.0, steps=10), ConvergenceSettings("a", patience=2, max_steps=50)
+    curve, settings = LearningCurve(target=0.0, steps=10), ConvergenceSettings("a", patience=2, max_steps=50)
     for loss, stopped in ((3.0, None), (2.0, None), (2.5, None), (1.9, None), (2.0, None), (1.9, "patience")):
-        course.evaluations.append(Evaluation(len(course.evaluations), loss, loss, None))
-        assert course.stopped(settings) == stopped
+        curve.evaluations.append(Evaluation(len(curve.evaluations), loss, loss, None))
+        assert curve.stopped(settings) == stopped
 
 
 def test_a_solved_task_ends_training_unless_it_is_to_go_on(plugins):

@@ -32,7 +32,7 @@ Shapes = tuple[tuple[str, tuple[int, ...], str], ...]
 """(name, shape, dtype) of each array of a batch."""
 
 
-def settled(bptt: Bptt, segment: int | None) -> int | None:
+def segment_of(bptt: Bptt, segment: int | None) -> int | None:
     """`segment` as a probe's settings keep it: None with `full`, which has none, so that equal cases are one case.
 
     Raises ValueError where the other two lack a length of at least one time step.
@@ -58,9 +58,9 @@ def piece(batch: Batch, span: slice) -> Batch:
 def additive(loss: Loss, batch: Batch, outputs: int, segment: int) -> bool:
     """Whether loss(all) = Σ length_s/T · loss(segment s) for batches like this one and any outputs_TBO.
 
-    Tried in NumPy on outputs, targets and masks drawn at random in the batch's shapes (integers, which name classes,
-    are 0): the two sides agree there only if they agree everywhere. Only shapes are looked at, so the answer holds for
-    whatever the batch holds, and can be had while a framework traces.
+    Tried in NumPy on outputs, targets and masks drawn at random in the batch's shapes: the two sides agree there only
+    if they agree everywhere. Only shapes are looked at, so the answer holds for whatever the batch holds, and can be
+    had while a framework traces.
     """
     return _additive(loss, shapes_of(batch), outputs, segment)
 
@@ -70,9 +70,13 @@ def shapes_of(batch: Batch) -> Shapes:
     return tuple((name, tuple(array.shape), str(array.dtype)) for name, array in sorted(batch.items()))
 
 
-def random_batch(rng: np.random.Generator, shapes: Shapes) -> Batch:
-    """Numbers and masks drawn at random in the shapes of a batch; integers, which name classes, are 0."""
-    return {name: _random(rng, shape, dtype) for name, shape, dtype in shapes}
+def random_batch(rng: np.random.Generator, shapes: Shapes, classes: int) -> Batch:
+    """Numbers and masks drawn at random in the shapes of a batch.
+
+    Integers name one of `classes` classes, or are -1, which losses that ignore steps take for no class: a loss that
+    weighs classes or ignores steps weighs the parts of a batch unlike, and shows it on such numbers alone.
+    """
+    return {name: _random(rng, shape, dtype, classes) for name, shape, dtype in shapes}
 
 
 @cache
@@ -82,7 +86,7 @@ def _additive(loss: Loss, shapes: Shapes, outputs: int, segment: int) -> bool:
     from rnnbench.ops import numpy_ops
 
     ops, rng = numpy_ops(), np.random.default_rng(0)
-    batch = random_batch(rng, shapes)
+    batch = random_batch(rng, shapes, outputs)
     T, B = batch["xs"].shape[:2]
     ys = rng.standard_normal((T, B, outputs))
     with np.errstate(all="ignore"):
@@ -97,12 +101,12 @@ def _additive(loss: Loss, shapes: Shapes, outputs: int, segment: int) -> bool:
     return abs(parts - whole) <= 1e-9 * abs(whole)
 
 
-def _random(rng: Any, shape: tuple[int, ...], dtype: str) -> Any:
+def _random(rng: Any, shape: tuple[int, ...], dtype: str, classes: int) -> Any:
     if "bool" in dtype:
         return rng.random(shape) < 0.5
-    return rng.random(shape) if "float" in dtype else rng.integers(0, 1, shape)
+    return rng.random(shape) if "float" in dtype else rng.integers(-1, classes, shape)
 
 
-def chosen(settings: Mapping[str, Any]) -> tuple[Bptt, int | None]:
+def bptt_of(settings: Mapping[str, Any]) -> tuple[Bptt, int | None]:
     """What the settings of a case say of BPTT; probes that do not ask train on the full gradient."""
     return settings.get("bptt", "full"), settings.get("segment")

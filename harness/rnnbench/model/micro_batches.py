@@ -70,7 +70,7 @@ def _weighing(loss: Loss, shapes: Shapes, outputs: int) -> Weighing | None:
     from rnnbench.ops import numpy_ops
 
     ops, rng = numpy_ops(), np.random.default_rng(0)
-    whole = random_batch(rng, shapes)
+    whole = random_batch(rng, shapes, outputs)
     T, B = whole["xs"].shape[:2]
     if B == 1:
         return "sequences"
@@ -78,8 +78,11 @@ def _weighing(loss: Loss, shapes: Shapes, outputs: int) -> Weighing | None:
     parts = [(span, _cut(whole, span)) for span in (slice(0, 1), slice(1, B))]
     kinds: tuple[Weighing, ...] = ("sequences", "mask") if "mask" in whole else ("sequences",)
     with np.errstate(all="ignore"):
-        truth = float(loss(ops, ys, whole))
-        found = [float(loss(ops, ys[:, span], part)) for span, part in parts]
+        try:
+            truth = float(loss(ops, ys, whole))
+            found = [float(loss(ops, ys[:, span], part)) for span, part in parts]
+        except (ValueError, IndexError, TypeError):  # it cannot even be asked about a part
+            return None
         for kind in kinds:
             weights = shares(ops, [part for _, part in parts], kind)
             total = sum(weight * one for weight, one in zip(weights, found, strict=True))

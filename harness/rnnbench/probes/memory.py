@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 from rnnbench.backend import Program
 from rnnbench.context import Context
-from rnnbench.model.bptt import Bptt, settled
+from rnnbench.model.bptt import Bptt, segment_of
 from rnnbench.probe import Probe
 from rnnbench.probes.work import MODES, Mode, random_batch, unit_of_work
 from rnnbench.quantity import Measurement, Quantity, Value
@@ -31,7 +31,7 @@ class MemorySettings:
     segment: Count | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "segment", settled(self.bptt, self.segment))
+        object.__setattr__(self, "segment", segment_of(self.bptt, self.segment))
 
 
 def measure(context: Context) -> Measurement:

@@ -9,7 +9,7 @@ from rnnbench.measure import timing
 from rnnbench.measure.clock import SYSTEM
 from rnnbench.measure.timing import Timing, TimingSettings
 from rnnbench.model import Pass
-from rnnbench.model.bptt import Bptt, settled
+from rnnbench.model.bptt import Bptt, segment_of
 from rnnbench.probe import Probe
 from rnnbench.probes.work import MODES, PASSES, limit_quantities, share_of_limit, unit_of_work
 from rnnbench.quantity import Measurement, Quantity, Value
@@ -32,7 +32,7 @@ class ThroughputSettings:
     segment: Count | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "segment", settled(self.bptt, self.segment))
+        object.__setattr__(self, "segment", segment_of(self.bptt, self.segment))
         if self.bptt != "full" and "backward" in self.modes:
             raise ValueError(f"bptt {self.bptt} has no backward pass alone: leave `backward` out of modes")
 

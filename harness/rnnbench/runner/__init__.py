@@ -18,7 +18,7 @@ from typing import Any
 from rnnbench.case import Case, digest
 from rnnbench.executor import Outcome, Session
 from rnnbench.machine.watch import Drift
-from rnnbench.model.bptt import chosen
+from rnnbench.model.bptt import bptt_of
 from rnnbench.model.seeds import seed_for
 from rnnbench.record import Record
 from rnnbench.registry import Registry
@@ -166,7 +166,7 @@ class Runner:
         if "implementation" in self.registry.probes[case.probe].ignores:
             options = {"dtype": "float64", "seq_len": min(case.seq_len, SHORT)}
         task = case.settings.get("task")
-        model = [task, case.settings.get("embedding"), chosen(case.settings)]
+        model = [task, case.settings.get("embedding"), bptt_of(case.settings)]
         key = digest([case.program_id if not options else _stepwise_id(case), options, model])
         if key not in self.verdicts:
             outcome = self.verdicts[key] = self._job("verify", case, options)

@@ -12,7 +12,7 @@ from rnnbench.context import Context
 from rnnbench.errors import CaseError, Skipped
 from rnnbench.measure.clock import SYSTEM
 from rnnbench.probes import generation, training
-from rnnbench.probes.convergence.course import Course
+from rnnbench.probes.convergence.learning_curve import LearningCurve
 from rnnbench.probes.convergence.sample import Sample, draw
 from rnnbench.quantity import Curve, Measurement, Value
 
@@ -35,8 +35,8 @@ def measure(context: Context) -> Measurement:
     started = SYSTEM.now()
     program = _program(context)
     found.seconds["build"] = SYSTEM.now() - started
-    course = _trained(context, program, found)
-    _report(context, course, found)
+    curve = _trained(context, program, found)
+    _report(context, curve, found)
     started = SYSTEM.now()
     _test(context, program, found)
     found.seconds["test"] = SYSTEM.now() - started
@@ -72,74 +72,74 @@ def _program(context: Context) -> Program:
     return context.program(weights, loss=task.loss, metric=task.metric, optimizer=optimizer)
 
 
-def _trained(context: Context, program: Program, found: _Findings) -> Course:
-    """The whole course of training. The first evaluation and the first step compile; they are no part of the share."""
+def _trained(context: Context, program: Program, found: _Findings) -> LearningCurve:
+    """The whole curve of training. The first evaluation and the first step compile; they are no part of the share."""
     settings, task = context.settings, training.task_of(context)
     started = SYSTEM.now()
     samples = [draw(context, program, split, settings.eval_size) for split in ("validation", "train")]
-    course = Course(task.solved(context.case.seq_len, **(context.task_options or {})))
+    curve = LearningCurve(task.solved(context.case.seq_len, **(context.task_options or {})))
     batches = training.training_batches(context, settings.replicate)
-    course.evaluate(program, *samples)
+    curve.evaluate(program, *samples)
     begun = SYSTEM.now()
     data = 0.0
-    while course.stopped(settings) is None:
-        count = min(settings.eval_every, settings.max_steps - course.steps)
+    while curve.stopped(settings) is None:
+        count = min(settings.eval_every, settings.max_steps - curve.steps)
         drawing = SYSTEM.now()
         chunk = program.put_all(list(islice(batches, count)))
         data += SYSTEM.now() - drawing
-        course.train(program, chunk)
-        course.evaluate(program, *samples)
-    whole = SYSTEM.now() - begun - course.first_step
-    found.seconds |= {"first_calls": begun - started + course.first_step, "data": data, "train": course.clocked}
-    found.seconds["evaluate"] = whole - data - course.clocked
-    if course.clocked:
-        found.values["train_share"] = Value(course.clocked / whole)
+        curve.train(program, chunk)
+        curve.evaluate(program, *samples)
+    whole = SYSTEM.now() - begun - curve.first_step
+    found.seconds |= {"first_calls": begun - started + curve.first_step, "data": data, "train": curve.clocked}
+    found.seconds["evaluate"] = whole - data - curve.clocked
+    if curve.clocked:
+        found.values["train_share"] = Value(curve.clocked / whole)
     found.notes += [note for note in map(Sample.note, samples) if note]
     found.details["evaluated"] = {sample.split: sample.size for sample in samples}
     found.details["available"] = {sample.split: sample.available for sample in samples}
-    return course
+    return curve
 
 
-def _report(context: Context, course: Course, found: _Findings) -> None:
-    """What the course says: how soon the target, how low the losses, and why it ended."""
+def _report(context: Context, curve: LearningCurve, found: _Findings) -> None:
+    """What the curve says: how soon the target, how low the losses, and why it ended."""
     task, case, options = training.task_of(context), context.case, context.task_options or {}
     chance = task.chance(case.seq_len, **options)
-    steps, seconds = course.solved_at or (course.steps, course.seconds)
-    bound = None if course.solved_at else "lower"
-    last, best, tokens = course.last, course.best, case.seq_len * case.batch_size
+    steps, clocked = curve.solved_at or (curve.steps, curve.clocked)
+    bound = None if curve.solved_at else "lower"
+    last, best, tokens = curve.last, curve.best, case.seq_len * case.batch_size
     found.values |= {
         "steps_to_target": Value(steps, bound=bound),
         "tokens_to_target": Value(steps * tokens, bound=bound),
-        "seconds_to_target": Value(seconds, bound=bound),
+        "seconds_to_target": Value(curve.seconds(steps, clocked), bound=bound),
         "final_validation_loss": Value(last.validation),
         "best_validation_loss": Value(best.validation),
         "loss_over_chance": Value(best.validation / chance),
         "generalisation_gap": Value(last.gap),
         "gap_at_best": Value(best.gap),
-        "seconds_per_training_step": Value(course.seconds / course.steps),
+        "seconds_per_training_step": Value(curve.seconds(curve.steps, curve.clocked) / curve.steps),
     }
     if last.metric is not None:
         found.values["final_validation_metric"] = Value(last.metric)
-    found.curves |= _curves(course)
-    found.details |= {"chance": chance, "target": course.target, "metric": task.metric_name}
-    found.details |= {"stopped": course.stopped(context.settings), "best_step": best.step}
+    found.curves |= _curves(curve)
+    found.details |= {"chance": chance, "target": curve.target, "metric": task.metric_name}
+    found.details |= {"stopped": curve.stopped(context.settings), "best_step": best.step}
     found.details["budget"] = {
         "max_steps": context.settings.max_steps,
-        "steps": course.steps,
-        "sequences": course.steps * case.batch_size,
-        "tokens": course.steps * tokens,
+        "steps": curve.steps,
+        "sequences": curve.steps * case.batch_size,
+        "tokens": curve.steps * tokens,
     }
 
 
-def _curves(course: Course) -> dict[str, Curve]:
-    steps = [one.step for one in course.evaluations]
+def _curves(curve: LearningCurve) -> dict[str, Curve]:
+    steps = [one.step for one in curve.evaluations]
     curves = {
-        "train_loss": Curve("step", "loss", *zip(*course.losses, strict=True)),
-        "validation_loss": Curve("step", "loss", steps, [one.validation for one in course.evaluations]),
-        "evaluated_train_loss": Curve("step", "loss", steps, [one.train for one in course.evaluations]),
+        "train_loss": Curve("step", "loss", *zip(*curve.losses, strict=True)),
+        "validation_loss": Curve("step", "loss", steps, [one.validation for one in curve.evaluations]),
+        "evaluated_train_loss": Curve("step", "loss", steps, [one.train for one in curve.evaluations]),
     }
-    if course.last.metric is not None:
-        metrics = [one.metric for one in course.evaluations]
+    if curve.last.metric is not None:
+        metrics = [one.metric for one in curve.evaluations]
         curves["validation_metric"] = Curve("step", "metric", steps, metrics)
     return curves
 

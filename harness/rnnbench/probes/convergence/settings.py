@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from rnnbench.backend import Schedule
-from rnnbench.model.bptt import Bptt, settled
+from rnnbench.model.bptt import Bptt, segment_of
 from rnnbench.probes import generation
 from rnnbench.ranges import Count, Index, NotNegative, Positive, Share
 
@@ -67,7 +67,7 @@ class ConvergenceSettings:
     segment: Count | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "segment", settled(self.bptt, self.segment))
+        object.__setattr__(self, "segment", segment_of(self.bptt, self.segment))
         if self.warmup >= self.max_steps:
             raise ValueError(f"warmup {self.warmup} must be below max_steps {self.max_steps}")
 

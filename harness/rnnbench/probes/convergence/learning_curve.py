@@ -1,4 +1,4 @@
-"""How far training has come."""
+"""The learning curve: losses over the steps of training, and how long they took."""
 
 from __future__ import annotations
 
@@ -37,14 +37,17 @@ class Evaluation:
 
 
 @dataclass
-class Course:
-    """steps: taken. seconds: they took. clocked: of these, measured (the first one, which compiles, is estimated)."""
+class LearningCurve:
+    """Losses so far.
+
+    target: validation loss that counts as solved. steps: taken. first_step: seconds of the first one, which compiles.
+    clocked: seconds of all others. solved_at: steps and clocked seconds when the target was first reached.
+    """
 
     target: float
     steps: int = 0
-    seconds: float = 0.0
-    clocked: float = 0.0
     first_step: float = 0.0
+    clocked: float = 0.0
     losses: list[tuple[int, float]] = field(default_factory=list)
     evaluations: list[Evaluation] = field(default_factory=list)
     solved_at: tuple[int, float] | None = None
@@ -59,8 +62,17 @@ class Course:
         """The first with the lowest validation loss."""
         return min(self.evaluations, key=lambda one: one.validation)
 
+    def seconds(self, steps: int, clocked: float) -> float:
+        """What `steps` steps take without compilation, of which all but the first took `clocked` seconds.
+
+        The first one is taken to be as long as the others are on average; alone, it is what it took.
+        """
+        if not steps:
+            return 0.0
+        return clocked + (self.clocked / (self.steps - 1) if self.steps > 1 else self.first_step)
+
     def train(self, program: Program, chunk: list[Batch]) -> None:
-        """Take the steps of a chunk; the first step of all is taken to be as long as the others of its chunk."""
+        """Take the steps of a chunk."""
         import numpy as np
 
         first = []
@@ -72,9 +84,7 @@ class Course:
         program.synchronize()
         started = SYSTEM.now()
         losses = [program.get(program.train_steps(rest))] if rest else []
-        seconds = SYSTEM.now() - started
-        self.clocked += seconds
-        self.seconds += seconds * len(chunk) / max(1, len(rest))
+        self.clocked += SYSTEM.now() - started if rest else 0.0
         self._note(np.concatenate([*first, *losses]))
 
     def _note(self, losses: np.ndarray) -> None:
@@ -99,7 +109,7 @@ class Course:
         known = train.evaluate(program)["loss"]
         self.evaluations.append(Evaluation(self.steps, loss, known, found.get("metric")))
         if loss <= self.target and self.solved_at is None:
-            self.solved_at = (self.steps, self.seconds)
+            self.solved_at = (self.steps, self.clocked)
 
     def stopped(self, settings: ConvergenceSettings) -> Stopped | None:
         """Why there is nothing left to do, None where there is."""
