@@ -42,6 +42,11 @@ class Optimizer:
 
     Raises ValueError for a schedule other than constant that is not told over how many steps, or has none left after
     its warm-up.
+
+    Example:
+        >>> from rnnbench import Optimizer
+        >>> Optimizer("sgd", lr=1.0, schedule="linear", warmup=2, max_steps=6).rates()
+        (0.5, 1.0, 1.0, 0.75, 0.5, 0.25)
     """
 
     name: str = "adam"
@@ -145,7 +150,17 @@ class Program(ABC):
 
     @abstractmethod
     def put(self, batch: Mapping[str, np.ndarray]) -> Batch:
-        """NumPy arrays onto the device: floating ones in the program's dtype, integers and booleans as they are."""
+        """NumPy arrays onto the device: floating ones in the program's dtype, integers and booleans as they are.
+
+        Args:
+            batch: `xs` (T, B, D), and whatever else the loss wants, by name.
+
+        Returns:
+            The same names, with the framework's arrays.
+
+        Raises:
+            OutOfMemory: The device has no room for it.
+        """
 
     def put_all(self, batches: Sequence[Mapping[str, np.ndarray]]) -> list[Batch]:
         """`put` for many batches, waiting for the device only at the end where a backend can."""
@@ -153,15 +168,30 @@ class Program(ABC):
 
     @abstractmethod
     def get(self, array: Array) -> np.ndarray:
-        """A device array as NumPy (bfloat16 comes back as float32)."""
+        """A device array as NumPy of the same shape (bfloat16 comes back as float32)."""
 
     @abstractmethod
     def forward(self, xs: Array, states: States | None = None) -> tuple[States, Array]:
-        """Inference on xs_TBD: (final states, outputs). No gradients are kept, dropout is off."""
+        """Inference. No gradients are kept, dropout is off.
+
+        Args:
+            xs: (T, B, D), on the device.
+            states: One per layer, with a batch axis; the model's initial states where they are left out.
+
+        Returns:
+            (final states, outputs of shape (T, B, O), or (T, B, H) without a head).
+        """
 
     @abstractmethod
     def loss_and_gradients(self, batch: Batch) -> tuple[Array, dict[str, Array], Array]:
-        """(loss, gradient of each parameter, gradient of xs), dropout off; truncated where the spec says so."""
+        """dL/dθ and dL/dx with dropout off; truncated where the spec says so.
+
+        Args:
+            batch: On the device.
+
+        Returns:
+            (loss, a scalar; gradient of each parameter by name; gradient of xs, (T, B, D)).
+        """
 
     @abstractmethod
     def backward(self, batch: Batch) -> Callable[[], tuple[dict[str, Array], Array]]:
@@ -181,7 +211,11 @@ class Program(ABC):
 
     @abstractmethod
     def train_steps(self, batches: Sequence[Batch]) -> Array:
-        """`train_step` on each batch, waiting for the device only at the end: losses (len(batches),)."""
+        """`train_step` on each batch, waiting for the device only at the end.
+
+        Returns:
+            The loss before each step, (len(batches),).
+        """
 
     @abstractmethod
     def evaluate(self, batch: Batch) -> dict[str, float]:
@@ -228,7 +262,15 @@ class Program(ABC):
         """Bytes at the high-water mark since the reset, above what was in use at the reset."""
 
     def compiled(self, mode: str, batch: Mapping[str, np.ndarray]) -> Compiled | None:
-        """Compile a pass (`forward` or `train`) on such a batch; None where no compiler tells its sizes."""
+        """Compile a pass on such a batch without running it.
+
+        Args:
+            mode: `forward` or `train`.
+            batch: NumPy arrays; only shapes and dtypes matter.
+
+        Returns:
+            What the compiler tells, None where none tells its sizes.
+        """
         del mode, batch
         return None
 

@@ -37,6 +37,14 @@ class Case:
     settings: the probe's own settings, JSON values, complete with defaults. probe_version: as in the probe.
     params: the parameter count that hidden_size was solved for, None where the suite gave a size. How a size was asked
     for does not change what is measured, so it is no part of `id`.
+
+    Example:
+        >>> from rnnbench import Case
+        >>> case = Case("memory", "lstm", "torch", "auto", "cpu", "float32", 64, 16, hidden_size=128, input_size=32)
+        >>> case.label
+        'memory lstm torch/auto cpu T=64'
+        >>> Case.from_json(case.to_json()) == case
+        True
     """
 
     probe: str
@@ -104,7 +112,13 @@ def labels(cases: Sequence[Case]) -> list[str]:
 
 
 def axis_text(axis: str, value: Any) -> str:
-    """The value of an axis or setting in words: `hidden 128`, `lr 0.01`, `no clip`; a dtype speaks for itself."""
+    """The value of an axis or setting in words; a dtype speaks for itself.
+
+    Example:
+        >>> from rnnbench.case import axis_text
+        >>> axis_text("hidden_size", 128), axis_text("lr", 0.01), axis_text("clip", None), axis_text("dtype", "float32")
+        ('hidden 128', 'lr 0.01', 'no clip', 'float32')
+    """
     if axis in ("cell", "implementation", "device", "dtype"):
         return str(value)
     name = axis.removesuffix("_size")
@@ -138,6 +152,18 @@ def _told(case: Case, varying: tuple[list[str], list[str]]) -> list[str]:
 
 
 def digest(data: Any) -> str:
-    """12 hex digits of a canonical-JSON hash."""
+    """12 hex digits of the BLAKE2 hash of canonical JSON: the same value has the same digest everywhere.
+
+    Args:
+        data: JSON values.
+
+    Raises:
+        TypeError: Something is not JSON.
+
+    Example:
+        >>> from rnnbench.case import digest
+        >>> digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+        True
+    """
     text = json.dumps(data, sort_keys=True, separators=(",", ":"))
     return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()

@@ -39,6 +39,21 @@ class Cell:
     source: where the equations come from (paper, year, equation).
     recurrent: names of the parameters that multiply the state, hidden to hidden, which recurrent dropout thins out;
         empty where there are none.
+
+    Example: h_t = tanh(W x_t + U h_{t−1}) (Elman 1990, doi:10.1207/s15516709cog1402_1, with tanh).
+
+        >>> import numpy as np
+        >>> from rnnbench import Cell, numpy_ops
+        >>> def init(rng, D, H):
+        ...     return {"W": rng.normal(size=(H, D)), "U": rng.normal(size=(H, H))}, np.zeros(H)
+        >>> def step(ops, p, h, x):
+        ...     h = ops.tanh(x @ p["W"].T + h @ p["U"].T)
+        ...     return h, h
+        >>> cell = Cell("mine", init, step, source="Elman 1990, with tanh", recurrent=("U",))
+        >>> params, state = cell.init(np.random.default_rng(0), 3, 5)
+        >>> state, y = cell.advance(numpy_ops(), params, np.zeros((2, 5)), np.ones((2, 3)))
+        >>> y.shape
+        (2, 5)
     """
 
     name: str
@@ -57,11 +72,33 @@ class Cell:
         return self.step is not None or self.linear is not None
 
     def projected(self, ops: Any, params: Params, xs: Array) -> Array:
-        """`project`, or the inputs themselves where the cell has none."""
+        """All that does not depend on the state: `project`, or the inputs themselves where the cell has none.
+
+        Args:
+            ops: Array namespace of the arrays (see `rnnbench.ops`).
+            params: The cell's parameters.
+            xs: Inputs, (T, B, D).
+
+        Returns:
+            zs, an array or a tuple of arrays with leading axes (T, B).
+        """
         return xs if self.project is None else self.project(ops, params, xs)
 
     def advance(self, ops: Any, params: Params, state: State, z: Array) -> tuple[State, Array]:
-        """One time step, whichever way the cell is written: (state, z_t) -> (state, y_BH)."""
+        """One time step, whichever way the cell is written.
+
+        Args:
+            ops: Array namespace of the arrays.
+            params: The cell's parameters.
+            state: One array or a tuple of arrays, (B, ...).
+            z: `projected` at one time step, (B, ...).
+
+        Returns:
+            (state after the step, y of shape (B, H)).
+
+        Raises:
+            TypeError: The cell has no portable mathematics.
+        """
         if self.step is not None:
             return self.step(ops, params, state, z)
         if self.linear is None:
@@ -72,12 +109,28 @@ class Cell:
         return h, self.shown(ops, params, h[None], zs)[0]
 
     def shown(self, ops: Any, params: Params, hs: Array, zs: Array) -> Array:
-        """`output` of a linear cell, or its states where it has none."""
+        """What a linear cell shows of its states: `output`, or the states themselves where it has none.
+
+        Args:
+            ops: Array namespace of the arrays.
+            params: The cell's parameters.
+            hs: States h_1 ... h_T, (T, B, ...).
+            zs: As `projected` gives them, leading axes (T, B).
+
+        Returns:
+            ys, (T, B, H).
+        """
         return hs if self.output is None else self.output(ops, params, hs, zs)
 
 
 def tree_map(function: Callable[[Any], Any], tree: Any) -> Any:
-    """Apply `function` to an array or to each array of a tuple; a NamedTuple stays one."""
+    """Apply `function` to an array or to each array of a tuple; a NamedTuple stays one.
+
+    Example:
+        >>> from rnnbench import tree_map
+        >>> tree_map(lambda x: 2 * x, (1, 2))
+        (2, 4)
+    """
     if not isinstance(tree, tuple):
         return function(tree)
     mapped = [function(leaf) for leaf in tree]
@@ -85,5 +138,11 @@ def tree_map(function: Callable[[Any], Any], tree: Any) -> Any:
 
 
 def leaves(tree: Any) -> tuple[Any, ...]:
-    """An array, or a tuple of arrays, as a tuple."""
+    """An array, or a tuple of arrays, as a tuple.
+
+    Example:
+        >>> from rnnbench import leaves
+        >>> leaves(1), leaves((1, 2))
+        ((1,), (1, 2))
+    """
     return tree if isinstance(tree, tuple) else (tree,)

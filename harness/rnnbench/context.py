@@ -27,6 +27,15 @@ class Context:
 
     Random streams are named, never counted, and no name contains the backend, implementation or device: weights and
     data are the same numbers everywhere.
+
+    Example:
+        >>> import numpy as np
+        >>> from rnnbench import Case, Cell, Context
+        >>> cell = Cell("mine", init=lambda rng, D, H: ({"W": rng.normal(size=(H, D))}, np.zeros(H)))
+        >>> case = Case("memory", "mine", "torch", "eager", "cpu", "float32", 8, 2, hidden_size=4, input_size=3)
+        >>> context = Context(case, cell, {}, backend=None, implementation=None, settings=None)
+        >>> context.inputs().shape, context.weights().count
+        ((8, 2, 3), 12)
     """
 
     case: Case
@@ -66,7 +75,14 @@ class Context:
         return bptt_of(self.case.settings)
 
     def weights(self, *names: object) -> Weights:
-        """The initial weights of the model; `names` single out a replicate."""
+        """The initial weights of the model.
+
+        Args:
+            *names: Single out a replicate; the same names give the same numbers on every backend.
+
+        Returns:
+            float64 NumPy parameters, and a state without batch axis per layer.
+        """
         return initialise(self.model, self.case.seed, *names)
 
     def program(
@@ -78,7 +94,22 @@ class Context:
         optimizer: Optimizer | None = None,
         dtype: str | None = None,
     ) -> Program:
-        """Build the model on the case's backend and device, to be trained with the `bptt` of the case's settings."""
+        """Build the model on the case's backend and device, to be trained with the `bptt` of the case's settings.
+
+        Args:
+            weights: Initial weights; by default those of `weights()`.
+            loss: What training minimises, and gradients are of.
+            metric: What `Program.evaluate` tells beside the loss.
+            optimizer: How a training step updates; Adam with its defaults where it is left out.
+            dtype: Another one than the case's.
+
+        Returns:
+            A program whose calls return when the device is done.
+
+        Raises:
+            Skipped: The device is not there, or the implementation cannot run the cell on it.
+            OutOfMemory: The model does not fit.
+        """
         case = self.case
         bptt, segment = self.bptt
         spec = ProgramSpec(
@@ -99,11 +130,19 @@ class Context:
         return self.backend.build(spec)
 
     def rng(self, *names: object) -> np.random.Generator:
-        """A random stream of this case's seed, by name."""
+        """A random stream of this case's seed, by name: the same names give the same stream everywhere."""
         return rng_for(self.case.seed, *names)
 
     def inputs(self, *names: object, seq_len: int | None = None) -> np.ndarray:
-        """Standard normal xs_TBD, float64; never zeros, which would be unlike any data (and quick for some kernels)."""
+        """Standard normal inputs. Zeros would be unlike any data, and some kernels are faster on them.
+
+        Args:
+            *names: Single out a draw.
+            seq_len: T, by default the case's.
+
+        Returns:
+            xs, (T, B, D), float64.
+        """
         case = self.case
         shape = (seq_len or case.seq_len, case.batch_size, case.input_size)
         return self.rng("inputs", *shape, *names).standard_normal(shape)

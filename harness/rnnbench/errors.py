@@ -2,6 +2,15 @@
 
 `UsageError` and its children end the command with exit code 2 and their message, never a traceback. The others
 are raised inside a case and become the status of its record.
+
+A plugin may raise, and rnnbench answers:
+
+    UsageError     in a function of a cell or task, where an option or a file is wrong: the message is the user's
+    Skipped        in `Probe.measure`, `Backend.build`, `Implementation.build`: the row is `skipped`
+    Diverged       in `Probe.measure`: the row is `diverged`
+    OutOfMemory    in any method of a `Program`: the row is `oom`, as it is for a MemoryError
+    CaseError      in a probe, for what makes its number wrong: the row is `failed`, the message is its reason
+    anything else  inside a case: the row is `failed` with type, message, file and line; the other cases go on
 """
 
 from __future__ import annotations
@@ -48,7 +57,22 @@ class OutOfMemory(CaseError):
 
 
 def nearest(name: str, allowed: object) -> str:
-    """`" Did you mean 'x'?"` when one of `allowed` is close to `name`, else the empty string."""
+    """A hint for the end of a message: the nearest of `allowed`, or the empty string where none is near.
+
+    Args:
+        name: What was found.
+        allowed: What may stand there; anything that can be listed, compared as text.
+
+    Returns:
+        `" Did you mean 'x'?"` with its leading space, or `""`.
+
+    Example:
+        >>> from rnnbench import nearest
+        >>> nearest("lstn", ["lstm", "gru"])
+        " Did you mean 'lstm'?"
+        >>> nearest("tree", ["lstm", "gru"])
+        ''
+    """
     import difflib
 
     names = [str(a) for a in allowed]  # type: ignore[attr-defined]

@@ -25,6 +25,13 @@ class Implementation:
         flat buffer, say). Same names, same numbers.
     stepwise: true where the implementation is the plain loop over the portable step, the reference of its backend.
     doc: one sentence for `rnnbench list`.
+
+    Example:
+        >>> from rnnbench import Implementation, supports_portable
+        >>> def build(cell, device, dtype):
+        ...     import torch  # here, and not at the top: the parent process has no framework
+        >>> Implementation("mine", "torch", supports_portable, build, doc="a loop of my own").name
+        'mine'
     """
 
     name: str
@@ -37,13 +44,31 @@ class Implementation:
 
 
 def supports_portable(cell: Cell, device: str, dtype: str) -> str | None:
-    """The answer of every generic implementation: any cell with portable mathematics."""
+    """The answer of every generic implementation: any cell with portable mathematics.
+
+    Args:
+        cell: The cell that is asked about.
+        device: Of no matter here.
+        dtype: Of no matter here.
+
+    Returns:
+        None, or one sentence why not.
+    """
     del device, dtype
     return None if cell.portable else f"cell {cell.name!r} has no portable step, only its own implementations run it"
 
 
 def supports_linear(cell: Cell, device: str, dtype: str) -> str | None:
-    """The answer of every parallel scan: only cells that are linear in their state."""
+    """The answer of every parallel scan: only cells that are linear in their state.
+
+    Args:
+        cell: The cell that is asked about.
+        device: Of no matter here.
+        dtype: Of no matter here.
+
+    Returns:
+        None, or one sentence why not.
+    """
     del device, dtype
     if cell.linear is None:
         return f"cell {cell.name!r} is not linear in its state, so no parallel scan can run it"
@@ -51,7 +76,19 @@ def supports_linear(cell: Cell, device: str, dtype: str) -> str | None:
 
 
 def any_of(*names: str) -> Callable[[Cell, str, str], str | None]:
-    """The answer of a native implementation: only the cells it names."""
+    """The answer of a native implementation: only the cells it names.
+
+    Args:
+        *names: Of cells, without their options.
+
+    Returns:
+        A function for `Implementation.supports`.
+
+    Example:
+        >>> from rnnbench import Cell, any_of
+        >>> any_of("lstm", "gru")(Cell("rnn", init=lambda rng, D, H: ({}, None)), "cpu", "float32")
+        'it serves only lstm, gru'
+    """
 
     def supports(cell: Cell, device: str, dtype: str) -> str | None:
         del device, dtype

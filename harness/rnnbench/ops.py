@@ -17,7 +17,15 @@ EPS = {"float64": 2.0**-52, "float32": 2.0**-23, "bfloat16": 2.0**-7, "float16":
 
 
 class Ops:
-    """An array-API module with the activations added; attribute access goes to the activations, then to the module."""
+    """An array-API module with the activations added; attribute access goes to the activations, then to the module.
+
+    Args:
+        module: An array namespace: `numpy`, `jax.numpy`, `array_api_compat.torch`, ...
+        **activations: A function for each of `ACTIVATIONS`; `logsumexp(x, axis)`, the others elementwise.
+
+    Raises:
+        TypeError: An activation is missing.
+    """
 
     def __init__(self, module: Any, **activations: Any) -> None:
         missing = sorted(set(ACTIVATIONS) - set(activations))
@@ -31,7 +39,16 @@ class Ops:
 
 
 def numpy_ops() -> Ops:
-    """`ops` over NumPy: the oracle's arithmetic, stable for large arguments."""
+    """`ops` over NumPy: the oracle's arithmetic, stable for large arguments.
+
+    softplus(x) = max(x, 0) + ln(1 + exp(−|x|)) and sigmoid(x) = exp(−softplus(−x)), so that nothing overflows.
+
+    Example:
+        >>> import numpy as np
+        >>> from rnnbench import numpy_ops
+        >>> numpy_ops().sigmoid(np.array([-1000.0, 0.0, 1000.0])).round(12).tolist()
+        [0.0, 0.5, 1.0]
+    """
     import numpy as np
 
     def softplus(x: Any) -> Any:

@@ -34,6 +34,18 @@ class Probe:
         task's, complete.
     uses_ceilings: `measure` wants to know what the machine can do at best (`Context.ceilings`).
     doc: one sentence for `rnnbench list`.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> from rnnbench import Measurement, Probe, Quantity, Value
+        >>> @dataclass(frozen=True)
+        ... class Settings:
+        ...     repeats: int = 1
+        >>> def measure(context):
+        ...     return Measurement({"parameters": Value(float(context.weights().count), origin="counted")})
+        >>> quantity = Quantity("parameters", "1", "lower", "Trainable scalars.", deterministic=True)
+        >>> Probe("parameters", 1, Settings, (quantity,), measure).quantities[0].unit
+        '1'
     """
 
     name: str

@@ -38,6 +38,20 @@ class Task:
         (`rnnbench.probes.generation`). encode raises UsageError for what has no id; it is asked before anything runs.
     requires: packages beyond the core that `batch` imports (`sklearn`, ...), so that their absence is a clear skip.
     options: names and defaults of what the functions accept beyond T and B; users write `copy(symbols=8)`.
+
+    Example: the mean of T uniform numbers, whose variance 1/(12 T) is what a constant scores.
+
+        >>> import numpy as np
+        >>> from rnnbench import Task, numpy_ops
+        >>> def batch(rng, T, B, split):
+        ...     xs = rng.uniform(0, 1, (T, B, 1))
+        ...     return {"xs": xs, "targets": xs.mean(axis=0)}
+        >>> def loss(ops, outputs, batch):
+        ...     return ops.mean((outputs[-1] - batch["targets"]) ** 2)
+        >>> task = Task("running_mean", 1, 1, batch, loss, chance=lambda T: 1 / (12 * T), solved=lambda T: 0.1 / T)
+        >>> drawn = task.batch(np.random.default_rng(0), 8, 4, "train")
+        >>> drawn["xs"].shape, float(loss(numpy_ops(), drawn["targets"][None], drawn))
+        ((8, 4, 1), 0.0)
     """
 
     name: str
@@ -68,5 +82,20 @@ class Task:
 
 
 def mean_square(ops: Any, outputs: Array, batch: Batch) -> Array:
-    """The loss of probes that have no task: mean of (outputs − targets)² over everything."""
+    """The loss of probes that have no task: mean of (outputs − targets)² over everything.
+
+    Args:
+        ops: Array namespace of the arrays.
+        outputs: (T, B, O).
+        batch: `targets` of the same shape.
+
+    Returns:
+        A scalar array.
+
+    Example:
+        >>> import numpy as np
+        >>> from rnnbench import mean_square, numpy_ops
+        >>> float(mean_square(numpy_ops(), np.ones((3, 2, 1)), {"targets": np.zeros((3, 2, 1))}))
+        1.0
+    """
     return ops.mean((outputs - batch["targets"]) ** 2)
