@@ -27,8 +27,11 @@ from rnnbench.errors import UsageError
 from rnnbench.record import Record
 from rnnbench.report import compare
 from rnnbench.report import render as render_report
+from rnnbench.report.generalisation import is_limited
 from rnnbench.report.html import Run, leads, render, views
 from rnnbench.report.html.derived import GAP, with_derived
+from rnnbench.report.html.explanation import explained
+from rnnbench.report.html.marked import marked
 from rnnbench.report.html.sections import sections
 from rnnbench.report.series import panels
 
@@ -66,7 +69,9 @@ def overfitted(gap: float, **fields: Any) -> Record:
         name: {"x_name": "step", "y_name": "loss", "x": [0, 10, 20], "y": [1.0, 0.5, last]}
         for name, last in (("train_loss", 0.25), ("validation_loss", 0.25 + gap))
     }
-    return record({"final_validation_loss": entry(0.25 + gap, "1")}, probe="convergence", curves=curves, **fields)
+    loss = {"final_validation_loss": entry(0.25 + gap, "1")}
+    details = {"available": {"train": fields.pop("sequences", 200)}}
+    return record(loss, probe="convergence", curves=curves, details=details, **fields)
 
 
 def batches(**fields: Any) -> Record:
@@ -106,6 +111,7 @@ def titles(page: str) -> list[str]:
 def test_the_page_answers_in_order() -> None:
     page = render([Run(everything(), meta())])
     assert titles(page) == [
+        "Summary",
         "What was compared, on what machine",
         "1. Vanishing and exploding gradients",
         "2. Short memory",
@@ -162,7 +168,7 @@ def test_two_runs_are_two_places_and_never_replicates_of_each_other() -> None:
         "A: AMD EPYC, 2 cores (cpu), 2026-11-21",
         "B: NVIDIA H100 (cuda), 2026-11-22",
     ]
-    view = next(view for view in cost if view["label"] == "train time per step")
+    view = next(view for view in cost if view["label"] == "train time per step, against T")
     assert {(line["place"], *line["y"]) for line in view["lines"]} == {("A/cpu", 10, 10, 10), ("B/cuda", 2, 2, 2)}
 
 
@@ -171,8 +177,8 @@ def test_the_same_cases_run_twice_stay_apart() -> None:
         Run([timing(cost, seq_len=T) for T in (64, 128)], meta(day=day)) for cost, day in ((1e-6, "a"), (2e-6, "b"))
     ]
     page = render(runs)
-    assert re.search(r"At T=128 lstm \(torch/native, run A\) has the lowest train time per step, 1.00 µs", page)
-    assert "lstm (torch/native, run B) needs 2.0 times as much, 2.00 µs" in page
+    assert "At T=128 the train time per step of lstm (torch/native) is 2.0 times in run B what it is in run A." in page
+    assert "lowest train time" not in page
 
 
 # ---- derived numbers and sentences with known answers ----
@@ -202,7 +208,7 @@ def test_the_gap_is_the_difference_of_the_last_losses_unless_the_probe_tells_it(
 def test_sentences_name_both_ends() -> None:
     made = [gradient(-0.1, cell="rnn"), gradient(-0.7, cell="gru"), gradient(0.1, cell="irnn")]
     assert leads.gradients(panels(made)) == (
-        "The gradient of gru (torch/native) halves every 0.99 steps (T=64); "
+        "At initialisation the gradient of gru (torch/native) halves every 0.99 steps (T=64); "
         "at the other end that of irnn (torch/native) doubles every 6.9 steps (T=64)."
     )
     gaps = with_derived([overfitted(0.1, cell="rnn"), overfitted(0.4, cell="gru")])
@@ -273,6 +279,91 @@ def test_quantities_nobody_knows_have_a_section_of_their_own() -> None:
     assert last.topic.id == "other"
     assert last.table is not None
     assert [column.title for column in last.table.columns] == ["cell", "program", "T", "colour depth"]
+
+
+def test_runs_that_agree_are_not_ranked() -> None:
+    made = [timing(1e-6, cell=cell, seq_len=T) for cell in ("rnn", "lstm") for T in (64, 128)]
+    page = render([Run(made, meta(day=day)) for day in "ab"])
+    sentence = "At T=128 the train time per step of no program differs by more than 5 % between the runs."
+    assert sentence in html.unescape(page)
+    made = [gradient(-0.1, cell="rnn"), gradient(-0.7, cell="gru")]
+    page = html.unescape(render([Run(made, meta(day=day)) for day in "ab"]))
+    assert "Run A, B: At initialisation the gradient of gru (torch/native) halves every 0.99 steps" in page
+
+
+def test_fresh_data_are_never_called_overfitted() -> None:
+    """Their gap is luck: the section names no cell, and the suite that measures it."""
+    page = render(
+        [Run([overfitted(gap, cell=cell, sequences=None) for cell, gap in (("rnn", 0.1), ("gru", 0.4))], meta())]
+    )
+    section = re.findall(r'<section id="overfitting".*?</section>', page, re.DOTALL)[0]
+    assert "Not measured in this run: the training data were fresh at every step" in section
+    assert "suites/overfitting.yaml" in section
+    assert "rnn" not in section.replace("rnnbench", "") and "gru" not in section
+
+
+def test_older_records_tell_by_their_task_whether_data_were_fresh() -> None:
+    old = [
+        replace(overfitted(0.1, settings={"task": task}), details={}) for task in ("adding", "mnist1d(train_size=200)")
+    ]
+    assert [is_limited(panel) for panel in panels(old)] == [False, True]
+
+
+def test_no_choice_of_a_plot_is_there_twice() -> None:
+    curves = {name: {"x_name": "lag", "y_name": "ln", "x": [1, 2], "y": [0, -1]} for name in ("gradient.log_norm",)}
+    made = [
+        record(
+            {"gradient.decay_rate": entry(-0.1, "1/step", "none")}, probe="gradient", curves=curves, seq_len=T, **task
+        )
+        for T in (8, 16)
+        for task in ({}, {"settings": {"task": "adding"}})
+    ]
+    page = render([Run(made, meta())])
+    for select in re.findall(r"<select.*?</select>", page, re.DOTALL):
+        options = re.findall(r"<option[^>]*>(.*?)</option>", select)
+        assert len(options) == len(set(options)), options
+    data = json.loads(re.findall(r'<script type="application/json" id="data">(.*?)</script>', page)[0])
+    offered = data["variants"]["gradients"]["0"]
+    assert [text for _, text in offered] == ["T=16", "T=8"]
+
+
+def test_code_in_sentences_is_code() -> None:
+    assert marked("add `a < b`, `or` not ` alone") == ("add <code>a &lt; b</code>, <code>or</code> not ` alone")
+    page = render([Run([timing(1e-6), record(status="failed", reason="use `--set x=1` here", cell="lru")], meta())])
+    visible = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
+    assert visible.count("use <code>--set x=1</code> here") == 2
+    assert "`" not in visible
+
+
+def test_a_number_is_explained_by_its_record() -> None:
+    details = {"processes": {"asked": 3, "done": 3}, "contaminated": 1}
+    one = replace(timing(2e-6), details=details, notes=("train: noisy",))
+    (panel,) = panels([one])
+    group = panel.series[0].groups[64]
+    told = dict(explained("train.time_per_step", "s", group.entry("train.time_per_step"), group))
+    assert told["Value"] == "2.00 µs (0.00000200000 s)" or told["Value"].startswith("2.00 µs (")
+    assert told["95 % interval"] == "1.98 µs to 2.02 µs"
+    assert told["Samples"] == "9"
+    assert told["Fresh processes"] == "3 of 3 asked for"
+    assert told["Disturbed by other work"] == "1 of 3 processes"
+    assert told["Note"] == "train: noisy"
+    failed = record(status="oom", reason="no room")
+    (panel,) = panels([failed, timing(1e-6, cell="gru")])
+    group = panel.series[0].groups[64]
+    told = dict(explained("train.time", "s", group.entry("train.time"), group))
+    assert (told["Status"], told["Reason"]) == ("oom", "no room")
+
+
+def test_settings_that_are_compared_have_the_colours_and_each_cell_a_picture() -> None:
+    made = [
+        overfitted(gap, cell=cell, dropout=dropout, settings={"task": "digits"})
+        for cell in ("lstm", "gru")
+        for dropout, gap in ((0.0, 0.4), (0.5, 0.2))
+    ]
+    both = next(views.of_both_losses(panels(made)))
+    assert both.studied
+    assert {line.setting for line in both.lines} == {"dropout 0", "dropout 0.5"}
+    assert {line.base for line in both.lines} == {"torch/native", "torch/native, training data"}
 
 
 # ---- the command ----
@@ -485,6 +576,112 @@ def test_another_view_of_a_plot_can_be_chosen(browser: Any, page: str) -> None:
     title = browser.execute_script("return document.querySelector('#cost .y-title').textContent")
     assert title.startswith("train peak memory (process), MiB")
     assert drawn(browser, "cost") == 8
+
+
+def until_drawn(browser: Any, section: str, lines: int) -> None:
+    until(
+        browser, "return document.querySelectorAll(`#${arguments[0]} .trace`).length === arguments[1]", section, lines
+    )
+
+
+def test_what_is_seen_is_in_the_address(browser: Any, page: str) -> None:
+    """Filters, the plot's choice and scale, hidden columns, order and search come back from the link alone."""
+    from selenium.webdriver.support.select import Select
+
+    visit(browser, page)
+    see(browser, "cost")
+    Select(browser.find_element("id", "cost-view")).select_by_visible_text("train peak memory (process)")
+    Select(browser.find_element("css selector", "#cost [data-control=y]")).select_by_visible_text("y: linear")
+    browser.execute_script("document.querySelector('#filters input[value=lstm]').click()")
+    browser.execute_script("document.querySelector('#cost .chooser input[value=\"5\"]').click()")
+    browser.execute_script("document.querySelector('#cost th button').click()")
+    browser.find_element("id", "cost-find").send_keys("torch")
+    link = browser.current_url
+    seen = "return [...document.querySelectorAll('#cost-table tr')].filter(r => !r.hidden).map(r =>"
+    seen += "[...r.cells].filter(c => !c.hidden).map(c => c.textContent).join())"
+    before = browser.execute_script(seen)
+    assert before and all("lstm" not in row for row in before)
+    visit(browser, link)
+    assert browser.execute_script(seen) == before
+    see(browser, "cost")
+    assert browser.execute_script("return document.querySelector('#cost .y-title').textContent").startswith(
+        "train peak"
+    )
+    assert browser.execute_script("return document.querySelector('#cost .plot')._fullLayout.yaxis.type") == "linear"
+    assert browser.execute_script("return document.querySelector('#cost-table').rows[0].cells[5].hidden")
+
+
+def test_a_double_click_isolates_a_cell_and_a_second_one_shows_all(browser: Any, page: str) -> None:
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    visit(browser, page)
+    see(browser, "cost")
+    all_cells = set(column(browser, "cost-table", 0))
+    for expected in ({"gru"}, all_cells):
+        until(browser, "return document.querySelector('#cost .key button') !== null")
+        find = "return [...document.querySelectorAll('#cost .key button')].find(b => b.textContent === 'gru')"
+        button = browser.execute_script(find)
+        browser.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", button)
+        ActionChains(browser).double_click(button).perform()
+        assert set(column(browser, "cost-table", 0)) == expected
+
+
+def test_a_double_click_on_a_curve_leaves_only_it(browser: Any, page: str) -> None:
+    visit(browser, page)
+    see(browser, "cost")
+    browser.execute_script("""const plot = document.querySelector('#cost .plot');
+        const point = { curveNumber: 0, data: plot.data[0] };
+        for (let i = 0; i < 2; i++) plot.emit('plotly_click', { points: [point] });""")
+    assert len(set(column(browser, "cost-table", 0))) == 1
+    assert len({program.partition(",")[0] for program in column(browser, "cost-table", 1)}) == 1
+
+
+def test_a_click_on_a_number_explains_it_and_so_does_the_keyboard(browser: Any, page: str) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    visit(browser, page)
+    number = browser.find_element("css selector", "#cost td.why")
+    browser.execute_script("arguments[0].click()", number)
+    until(browser, "return document.getElementById('why').open")
+    text = browser.execute_script("return document.getElementById('why').innerText")
+    assert "Value" in text and "Origin" in text and "measured" in text
+    browser.execute_script("document.getElementById('why').close()")
+    number.send_keys(Keys.ARROW_DOWN)
+    below = browser.switch_to.active_element
+    assert browser.execute_script("return [arguments[0].cellIndex, arguments[1].cellIndex]", number, below)[0] > 0
+    below.send_keys(Keys.ENTER)
+    until(browser, "return document.getElementById('why').open")
+
+
+def test_a_table_is_copied_as_it_is_seen(browser: Any, page: str) -> None:
+    visit(browser, page)
+    browser.find_element("id", "cost-find").send_keys("gru torch 256")
+    copied = "let text; navigator.clipboard.writeText = async (t) => { window.copied = t; };"
+    browser.execute_script(copied)
+    texts = {}
+    for index, name in enumerate(("csv", "latex")):
+        browser.execute_script("document.querySelectorAll('#cost .copy')[arguments[0]].click()", index)
+        until(browser, "return window.copied !== undefined")
+        texts[name] = browser.execute_script("const t = window.copied; window.copied = undefined; return t")
+    head, *rows = texts["csv"].splitlines()
+    assert head.startswith("cell,program,")
+    assert rows and all("gru" in row and ",256," in row for row in rows)
+    assert texts["latex"].count(r"\\") == len(rows) + 1
+    assert r"\toprule" in texts["latex"]
+
+
+def test_every_axis_that_varies_has_a_filter(browser: Any, page: str) -> None:
+    visit(browser, page)
+    fieldsets = "[...document.querySelectorAll('#filters fieldset')].filter(f => !f.hidden)"
+    found = browser.execute_script(f"return {fieldsets}.map(f => f.children[0].textContent)")
+    assert found[:2] == ["Cell", "Implementation"]
+    assert found[-1] == "Run and hardware"
+
+
+def test_the_first_number_of_a_row_is_on_a_phone(browser: Any, page: str) -> None:
+    visit(browser, page, 390)
+    right = "return document.querySelector('#cost tbody td.why').getBoundingClientRect().right"
+    assert browser.execute_script(right) < 390
 
 
 def test_the_first_tab_skips_to_the_results(browser: Any, page: str) -> None:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rnnbench.report import findings, units
 from rnnbench.report.findings import training
+from rnnbench.report.generalisation import is_limited
 from rnnbench.report.html.derived import SPEEDUP
 from rnnbench.report.series import RUN, Entry, Panel, Series
+
+ALIKE = 1.05
+"""Runs whose numbers differ by less than this factor are told to agree."""
 
 
 class Found(NamedTuple):
@@ -36,27 +41,33 @@ def gradients(panels: Sequence[Panel]) -> str:
         return ""
     first, last = found[0], found[-1]
     if first.value == last.value:
-        return f"The gradient of {first.series.name} {_rate(first)} (T={first.length})."
+        return f"At initialisation the gradient of {first.series.name} {_rate(first)} (T={first.length})."
     return (
-        f"The gradient of {first.series.name} {_rate(first)} (T={first.length}); "
+        f"At initialisation the gradient of {first.series.name} {_rate(first)} (T={first.length}); "
         f"at the other end that of {last.series.name} {_rate(last)} (T={last.length})."
     )
 
 
 def memory_span(panels: Sequence[Panel]) -> str:
-    """Who remembers furthest back, and who least: by recall where it was measured, else by the gradient's reach."""
+    """Who remembers furthest back, and who least: by recall where it was measured, else by the gradient's reach, which
+    is known of untrained cells only.
+    """
     for sentence in (*training.recall(panels), *training.capacity(panels)):
         return sentence
     for pattern in ("gradient.reach", "gradient.half_life"):
         found = ranked(panels, pattern)
         if found:
             what = units.words(found[0].quantity)
-            return _ends(found[::-1], f"the longest {what}", "the shortest")
+            told = _ends(found[::-1], f"the longest {what}", "the shortest")
+            return f"Of untrained cells, {told[0].lower()}{told[1:]}"
     return ""
 
 
 def overfitting(panels: Sequence[Panel]) -> str:
-    """What a remedy does to the gap where that is clear, else the largest and the smallest gap."""
+    """What a remedy does to the gap where that is clear, else the largest and the smallest gap, of tasks whose training
+    data are limited.
+    """
+    panels = [panel for panel in panels if is_limited(panel)]
     for sentence in training.gaps(panels):
         return sentence
     found = ranked(panels, "*gap*")
@@ -71,6 +82,50 @@ def cost(panels: Sequence[Panel]) -> str:
             continue
         return f"At T={found[0].length} {_cheapest(found)}."
     return ""
+
+
+def across_runs(panels: Sequence[Panel]) -> str:
+    """How the cost of one program differs between runs, for the programs that moved most up and down.
+
+    Machines, loads and versions differ between runs, so programs are never ranked across them: only the ratio of a
+    program to itself is told.
+    """
+    for pattern in ("train.time_per_step", "*.time_per_step", "*.peak_memory.*"):
+        found = ranked(panels, pattern, comparable=True)
+        ratios = sorted(_ratios(found), key=lambda one: one.ratio)
+        if ratios and all(1 / ALIKE < one.ratio < ALIKE for one in ratios):
+            what = units.words(found[0].quantity)
+            return f"At T={found[0].length} the {what} of no program differs by more than 5 % between the runs."
+        if ratios:
+            slowest, fastest = ratios[-1], ratios[0]
+            told = [slowest.text] if slowest.ratio >= 1 else []
+            told += [fastest.text] if fastest.ratio < 1 else []
+            what = units.words(found[0].quantity)
+            return f"At T={found[0].length} the {what} {'; '.join(told)}."
+    return ""
+
+
+class _Ratio(NamedTuple):
+    """A number of a program in one run over that of the first run."""
+
+    ratio: float
+    text: str
+
+
+def _ratios(found: Sequence[Found]) -> Iterator[_Ratio]:
+    programs: dict[tuple[Any, ...], dict[str, Found]] = defaultdict(dict)
+    for one in found:
+        if RUN in one.series.axes:
+            programs[tuple(one.series.but(RUN).items())][str(one.series.axes[RUN])] = one
+    for runs in programs.values():
+        (first, base), *others = sorted(runs.items())
+        name = base.series.without([RUN]).name
+        for letter, other in others:
+            if base.value > 0 and other.value > 0:
+                ratio = other.value / base.value
+                yield _Ratio(
+                    ratio, f"of {name} is {units.factor(ratio)} times in run {letter} what it is in run {first}"
+                )
 
 
 def _cheapest(found: Sequence[Found]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import cycle
 from typing import Any, Self
 
-from rnnbench.report.colours import COLOURS, Mark, marks
+from rnnbench.report.colours import COLOURS, Mark, marks, marks_in_order
 from rnnbench.report.html.sections import Section
 from rnnbench.report.html.views import Place
 from rnnbench.report.runs import Run
@@ -22,36 +22,58 @@ DASHES = ("solid", "dash", "dot", "dashdot", "9px,3px,2px,3px,2px,3px", "14px,3p
 
 @dataclass(frozen=True)
 class Looks:
-    """How everything drawn looks, in the order of its first use. cells: colour and marker; places: names."""
+    """How everything drawn looks, in the order of its first use. cells: colour and marker; places: names;
+    axes: the values of each that varies; settings:
+    what is compared where cells are not.
+    """
 
     cells: Mapping[str, Mark]
     programs: Sequence[str]
     places: Mapping[Place, str]
+    axes: Mapping[str, Sequence[str]]
+    settings: Sequence[str]
 
     @classmethod
     def of(cls, shown: Sequence[Section], runs: Sequence[Run]) -> Self:
         """Of all that sections show."""
         lines = [line for section in shown for view in section.views for line in view.lines]
         items = [*lines, *(row for section in shown if section.table for row in section.table.rows)]
+        studied = [line for section in shown for view in section.views if view.studied for line in view.lines]
         cells = dict.fromkeys(item.cell for item in items)
+        axes = dict.fromkeys(axis for item in items for axis in item.axes)
         places = sorted(dict.fromkeys(item.place for item in items))
         return cls(
             marks(cells),
-            list(dict.fromkeys(item.program for item in items)),
+            list(dict.fromkeys([*(line.base for line in studied), *(item.program for item in items)])),
             {place: _place_name(place, runs) for place in places},
+            {axis: list(dict.fromkeys(one.axes[axis] for one in items if axis in one.axes)) for axis in axes},
+            list(dict.fromkeys(line.setting for line in studied)),
         )
+
+    def position(self, axes: Mapping[str, str]) -> list[int]:
+        """For each axis the index of its value, −1 where something has none."""
+        return [values.index(axes[axis]) if axis in axes else -1 for axis, values in self.axes.items()]
 
     def to_json(self) -> dict[str, Any]:
         """For the script, with the marker of each cell and the dashes of each program."""
         programs = enumerate(zip(self.programs, cycle(DASHES), strict=False))
         return {
-            "cells": [
-                {"name": name, "colour": COLOURS[mark.colour], "marker": MARKERS[mark.marker]}
-                for name, mark in self.cells.items()
-            ],
+            "cells": [_look(name, mark) for name, mark in self.cells.items()],
             "programs": [{"name": name, "dash": d, "open": index >= len(DASHES)} for index, (name, d) in programs],
+            "settings": [_look(name, mark) for name, mark in marks_in_order(self.settings).items()],
+            "axes": [_axis(axis, values) for axis, values in self.axes.items()],
             "places": [{"key": key(place), "name": name} for place, name in self.places.items()],
         }
+
+
+def _look(name: str, mark: Mark) -> dict[str, str]:
+    return {"name": name, "colour": COLOURS[mark.colour], "marker": MARKERS[mark.marker]}
+
+
+def _axis(axis: str, values: Sequence[str]) -> dict[str, Any]:
+    """`optimizer`: `sgd`, `adam`, without the name of the axis, which stands above them."""
+    name = axis.removesuffix("_size")
+    return {"name": axis.replace("_", " "), "values": [value.removeprefix(f"{name} ") for value in values]}
 
 
 def key(place: Place) -> str:

@@ -18,6 +18,7 @@ from rnnbench.report.html import origins
 from rnnbench.report.html.derived import with_derived
 from rnnbench.report.html.downloads import downloads
 from rnnbench.report.html.looks import Looks, key
+from rnnbench.report.html.marked import marked
 from rnnbench.report.html.packing import packed
 from rnnbench.report.html.sections import further_findings, sections
 from rnnbench.report.html.tables import Column
@@ -31,6 +32,8 @@ from rnnbench.report.units import quantity
 
 DIGITS = 6
 """Significant digits of numbers that are only drawn; the raw data keep all."""
+SCRIPTS = ("kit", "plots", "filters", "tables", "explanations", "state", "start")
+"""Files of the page's script, in the order in which they need each other."""
 FACTS = ("cell", "backend", "device", "dtype", *AXES[5:10])
 
 
@@ -45,8 +48,9 @@ def render(runs: Sequence[Run], title: str = "") -> str:
     stored, runs = runs, lettered(runs)
     records = with_derived([record for run in runs for record in run.records])
     grouped = panels(records)
-    shown = sections(grouped)
-    page, looks = _file("page.js"), Looks.of(shown, runs)
+    alone = {run.letter: panels(with_derived(run.records)) for run in runs} if len(runs) > 1 else {}
+    shown = sections(grouped, alone)
+    page, looks = script(), Looks.of(shown, runs)
     environment = jinja2.Environment(
         autoescape=True,
         trim_blocks=True,
@@ -54,13 +58,17 @@ def render(runs: Sequence[Run], title: str = "") -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
+    environment.filters["marked"] = marked
     return environment.from_string(_file("page.html")).render(
         title=title or ", ".join(dict.fromkeys(run.suite for run in runs if run.suite)) or "report",
         policy=_policy([plotly, page]),
         style=_file("page.css"),
         script=page,
-        data=_script_json(looks.to_json()),
-        numbers={section.topic.id: packed(_json([_view(view) for view in section.views])) for section in shown},
+        data=_script_json(looks.to_json() | {"variants": {one.topic.id: one.variants for one in shown}}),
+        numbers={one.topic.id: packed(_json([_view(view, looks) for view in one.views])) for one in shown},
+        reasons={one.topic.id: packed(_json(one.table.explanations)) for one in shown if one.table},
+        summary=[section for section in shown if section.topic.suite],
+        position=looks.position,
         plotly=packed(plotly),
         runs=[_run_card(run) for run in runs],
         facts=_facts(records),
@@ -104,6 +112,12 @@ def _file(name: str) -> str:
     return resources.files("rnnbench.report.html").joinpath(name).read_text(encoding="utf-8")
 
 
+def script() -> str:
+    """The script of a page, one file after the other in one scope."""
+    parts = "\n".join(_file(f"{name}.js") for name in SCRIPTS)
+    return f'"use strict";\n(() => {{\n{parts}}})();\n'
+
+
 def _policy(scripts: Iterable[str]) -> str:
     """The page may run its own scripts and nothing else, and may not reach for anything outside."""
     digests = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
@@ -123,10 +137,15 @@ def _json(data: Any) -> str:
     return json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
-def _view(view: View) -> dict[str, Any]:
-    names = ("group", "label", "kind", "x_title", "y_title", "x_log", "y_log", "levels")
+def _view(view: View, looks: Looks) -> dict[str, Any]:
+    names = ("group", "label", "kind", "x_title", "y_title", "x_log", "y_log", "levels", "floor", "studied")
     labels = view.labels
-    lines = [_line(line) | {"label": labels[line.cell, line.program]} for line in view.lines]
+    lines = [
+        _line(line)
+        | {"label": labels[line.cell, line.program], "axes": looks.position(line.axes)}
+        | ({"tint": line.setting, "program": line.base} if view.studied else {"tint": line.cell})
+        for line in view.lines
+    ]
     return {name: getattr(view, name) for name in names} | {"lines": lines}
 
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Literal
 
 from rnnbench.report.findings import findings
+from rnnbench.report.generalisation import is_limited
 from rnnbench.report.html import leads, tables, views
 from rnnbench.report.html.derived import GAP, SPEEDUP
 from rnnbench.report.html.tables import Table
 from rnnbench.report.html.views import View
 from rnnbench.report.learned import STEPS
 from rnnbench.report.series import Panel
+
+MOST_RUNS = 3
+"""Runs whose findings stand above a plot."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +28,8 @@ class Topic:
     lead(panels): the finding in one sentence, empty where there are too few numbers. needs: quantities of which the
     runs must have one, where the others alone do not answer the question. beside: shown in its table too where any of
     its columns is. more: further quantities that its plot can show. curves, losses: measured curves, and learning
-    curves among them, that it can show. opens: what of all these it shows first.
+    curves among them, that it can show. opens: what of all these it shows first. limited: only tasks with limited
+    training data say anything of it. across_runs: in place of `lead` where there are several runs.
     """
 
     id: str
@@ -38,16 +44,21 @@ class Topic:
     opens: Literal["curves", "losses", "columns"] = "curves"
     curves: tuple[str, ...] = ()
     losses: tuple[str, ...] = ()
+    limited: bool = False
+    across_runs: Callable[[Sequence[Panel]], str] | None = None
 
 
 @dataclass(frozen=True)
 class Section:
-    """A topic with what the runs say of it: finding, choices of the plot, table; empty where none measured it."""
+    """A topic with what the runs say of it: finding, choices of the plot, table; empty where none measured it. why: it
+    was not, where that can be told.
+    """
 
     topic: Topic
     finding: str
     views: Sequence[View]
     table: Table | None
+    why: str = ""
 
     @property
     def measured(self) -> bool:
@@ -56,11 +67,21 @@ class Section:
 
     @property
     def choices(self) -> dict[str, list[tuple[int, str]]]:
-        """group -> (index of the view, its label)."""
+        """group -> (index of its first view, name) of each quantity. No two names are alike, even in other groups."""
+        firsts = {(view.group, view.name): index for index, view in reversed(list(enumerate(self.views)))}
+        names = Counter(name for _, name in firsts)
         found: dict[str, list[tuple[int, str]]] = {}
-        for index, view in enumerate(self.views):
-            found.setdefault(view.group, []).append((index, view.label))
+        for (group, name), index in sorted(firsts.items(), key=lambda item: item[1]):
+            found.setdefault(group, []).append((index, name if names[name] == 1 else f"{name} ({group})"))
         return found
+
+    @property
+    def variants(self) -> dict[int, list[tuple[int, str]]]:
+        """index of a quantity's first view -> (index, what it is against) of all of its views."""
+        found: dict[tuple[str, str], list[tuple[int, str]]] = {}
+        for index, view in enumerate(self.views):
+            found.setdefault((view.group, view.name), []).append((index, view.at))
+        return {members[0][0]: members for members in found.values()}
 
 
 TOPICS = (
@@ -99,8 +120,9 @@ TOPICS = (
         (GAP, "*gap*", "*train_loss*", "*train_metric*", "final_validation_loss"),
         leads.overfitting,
         needs=("*gap*",),
-        opens="columns",
+        opens="losses",
         losses=("train_loss", "validation_loss"),
+        limited=True,
     ),
     Topic(
         "cost",
@@ -112,6 +134,7 @@ TOPICS = (
             *("*.peak_memory.*", "train.limit_share", "*.limit_share", "decode.latency_*", "*.first_call"),
         ),
         leads.cost,
+        across_runs=leads.across_runs,
         more=("*.time", "*.flops", "*.bytes", "decode.state_bytes"),
     ),
     Topic(
@@ -144,9 +167,11 @@ TOPICS = (
 OTHER = Topic("other", "Everything else that was measured", "What do the remaining numbers say?", "", (), lambda _: "")
 
 
-def sections(panels: Sequence[Panel]) -> list[Section]:
-    """Every topic, and one of all quantities that belong to none."""
-    found = [_section(topic, panels) for topic in TOPICS]
+def sections(panels: Sequence[Panel], runs: Mapping[str, Sequence[Panel]] | None = None) -> list[Section]:
+    """Every topic, and one of all quantities that belong to none. runs: letter -> panels of that run by itself, where
+    there are several.
+    """
+    found = [_section(topic, panels, runs or {}) for topic in TOPICS]
     told = tuple(chain.from_iterable((*topic.columns, *topic.more) for topic in TOPICS))
     known = {(id(panel), name) for panel, name in views.matching(panels, told)}
     rest = [name for panel in panels for name in panel.quantities if (id(panel), name) not in known]
@@ -164,21 +189,39 @@ def further_findings(panels: Sequence[Panel], shown: Iterable[Section]) -> list[
     return [sentence for sentence in findings(panels) if sentence not in leading]
 
 
-def _section(topic: Topic, panels: Sequence[Panel]) -> Section:
+def _section(topic: Topic, panels: Sequence[Panel], runs: Mapping[str, Sequence[Panel]]) -> Section:
     if topic.needs and not any(views.matching(panels, topic.needs)) and not _scaled(panels, topic):
         return Section(topic, "", (), None)
+    if topic.limited:
+        panels = [panel for panel in panels if is_limited(panel)]
+        if not panels:
+            return Section(topic, "", (), None, "the training data were fresh at every step, which nothing can overfit")
+    both = views.of_both_losses(panels) if topic.limited else ()
     kinds = {
         "curves": list(views.of_curves(panels, topic.curves)),
-        "losses": list(views.of_losses(panels, topic.losses)),
+        "losses": [*both, *views.of_losses(panels, topic.losses)],
         "columns": list(views.of_quantities(panels, (*topic.columns, *topic.more))),
     }
     profiles = views.of_profiles(panels) if topic.id == "learning" else ()
-    finding = topic.lead(panels)
+    finding = _lead(topic, panels, runs)
     # first what the sentence speaks of, which begins with its task
     kinds[topic.opens].sort(key=lambda view: not finding.startswith(f"{view.group}, "))
     shown = [*kinds.pop(topic.opens), *chain.from_iterable(kinds.values()), *profiles]
     beside = topic.beside if any(views.matching(panels, topic.columns)) else ()
     return Section(topic, finding, shown, tables.of_quantities(panels, (*topic.columns, *beside)))
+
+
+def _lead(topic: Topic, panels: Sequence[Panel], runs: Mapping[str, Sequence[Panel]]) -> str:
+    """The finding of the only run; of several, each for itself, but costs as ratios of a program to itself."""
+    if len(runs) < 2:
+        return topic.lead(panels)
+    if topic.across_runs is not None:
+        return topic.across_runs(panels)
+    told: dict[str, list[str]] = {}
+    for letter, own in runs.items():
+        told.setdefault(topic.lead(own), []).append(letter)
+    shown = [(letters, sentence) for sentence, letters in told.items() if sentence][:MOST_RUNS]
+    return " ".join(f"Run {', '.join(letters)}: {sentence}" for letters, sentence in shown)
 
 
 def _scaled(panels: Sequence[Panel], topic: Topic) -> bool:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
 
-from rnnbench.report.html.views import Place, matching, place_of, program_of
-from rnnbench.report.series import RUN, Entry, Panel, Series
+from rnnbench.report.html.explanation import Fact, explained
+from rnnbench.report.html.views import Place, axes_of, matching, place_of, program_of
+from rnnbench.report.series import RUN, Entry, Group, Panel, Series
 from rnnbench.report.table import entries_of, facts, mark_best
 from rnnbench.report.text import BETTER, entry_text
 from rnnbench.report.units import Scale, scale_for, words
@@ -19,11 +19,14 @@ UNUSUAL = ("compiled", "modelled", "derived")
 
 @dataclass(frozen=True)
 class Cell:
-    """One place of a table. sort: what its column is ordered by, None at the end; kind: `best`, `status` or empty."""
+    """One place of a table. sort: what its column is ordered by, None at the end; kind: `best`, `status` or empty. why:
+    what explains it.
+    """
 
     text: str
     sort: float | str | None = None
     kind: str = ""
+    why: Sequence[Fact] = ()
 
 
 @dataclass(frozen=True)
@@ -37,24 +40,36 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """place, cell, program: what the page's filters look at."""
+    """place, cell, axes: what the page's filters look at; program: its name beside the cell."""
 
     place: Place
     cell: str
     program: str
     cells: Sequence[Cell]
+    axes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Table:
     """Columns and rows; skipped: cases left out because they were skipped, whose reasons are told elsewhere; captions:
-    what the numbers were made with, as far as it is the same for all of a kind.
+    what the numbers were made with, as far as it is the same for all of a kind; labels: how many columns name the row.
     """
 
     columns: Sequence[Column]
     rows: Sequence[Row]
     skipped: int = 0
     captions: Sequence[str] = ()
+    labels: int = 0
+
+    @property
+    def folded(self) -> Sequence[int]:
+        """Columns that stand below the cell's name where there is no room: what ran, and where."""
+        return [index for index, column in enumerate(self.columns) if column.title in ("program", "run", "device")]
+
+    @property
+    def explanations(self) -> dict[str, Sequence[Fact]]:
+        """`row.column` -> what explains it."""
+        return {f"{r}.{c}": cell.why for r, row in enumerate(self.rows) for c, cell in enumerate(row.cells) if cell.why}
 
     @property
     def has_best(self) -> bool:
@@ -63,6 +78,7 @@ class Table:
 
 
 Key = tuple[Place, str, str, str, int]
+Found = tuple[Entry, Group]
 
 
 def of_quantities(panels: Sequence[Panel], patterns: Sequence[str]) -> Table | None:
@@ -71,7 +87,8 @@ def of_quantities(panels: Sequence[Panel], patterns: Sequence[str]) -> Table | N
     Rows of several probes are one where cell, program, place, task and length agree. The best of a column is marked per
     length and place, as in every other report.
     """
-    rows: dict[Key, dict[str, tuple[Entry, str]]] = defaultdict(dict)
+    rows: dict[Key, dict[str, Found]] = defaultdict(dict)
+    axes: dict[Key, dict[str, str]] = {}
     captions: dict[str, None] = {}
     units: dict[str, tuple[str, str]] = {}
     for panel, name in matching(panels, patterns):
@@ -80,40 +97,50 @@ def of_quantities(panels: Sequence[Panel], patterns: Sequence[str]) -> Table | N
         for series, entries in zip(panel.series, _marked(panel, name), strict=True):
             for length, entry in zip(panel.lengths, entries, strict=True):
                 if entry.status:
-                    rows[_key(panel, series, length)][name] = entry, _origin(series, length, name)
+                    key = _key(panel, series, length)
+                    rows[key][name] = entry, series.groups[length]
+                    axes.setdefault(key, axes_of(series))
     statuses = {key: {entry.status for entry, _ in found.values()} for key, found in rows.items()}
     shown = {key: found for key, found in rows.items() if not statuses[key] <= {"skipped", "missing"}}
     if not any("ok" in statuses[key] for key in shown):
         return None
     skipped = sum("skipped" in found for key, found in statuses.items() if key not in shown)
     several = any(RUN in panel.axes or RUN in panel.constants for panel in panels)
-    return replace(_table(shown, units, skipped, several), captions=list(captions))
+    return replace(_table(shown, axes, units, skipped, several), captions=list(captions))
 
 
 def _table(
-    rows: Mapping[Key, Mapping[str, tuple[Entry, str]]], units: Mapping[str, Any], skipped: int, several: bool
+    rows: Mapping[Key, Mapping[str, Found]],
+    axes: Mapping[Key, Mapping[str, str]],
+    units: Mapping[str, tuple[str, str]],
+    skipped: int,
+    several: bool,
 ) -> Table:
     scales = {name: _scale(rows, name, unit) for name, (unit, _) in units.items()}
     devices, tasks = {key[0].device for key in rows}, {key[3] for key in rows}
-    axes = {"run": several, "device": len(devices) > 1, "task": len(tasks) > 1}
-    shown = ("cell", "program", *(name for name, wanted in axes.items() if wanted), "T")
+    optional = {"run": several, "device": len(devices) > 1, "task": len(tasks) > 1}
+    shown = ("cell", "program", *(name for name, wanted in optional.items() if wanted), "T")
     columns = [Column(name, numeric=name == "T") for name in shown]
     columns += [Column(words(name), _detail(scales[name], units[name][1]), True) for name in units]
     made = []
-    for (place, cell, program, task, length), found in rows.items():
+    for key, found in rows.items():
+        place, cell, program, task, length = key
         facts = {"cell": cell, "program": program, "run": place.run, "device": place.device, "task": task}
         head = [Cell(str(length), length) if name == "T" else Cell(facts[name], facts[name]) for name in shown]
-        body = [_cell(*found.get(name, (Entry(""), "")), scales[name]) for name in units]
-        made.append(Row(place, cell, program, [*head, *body]))
-    return Table(columns, made, skipped)
+        body = [_cell(name, units[name][0], found.get(name), scales[name]) for name in units]
+        made.append(Row(place, cell, program, [*head, *body], axes[key]))
+    return Table(columns, made, skipped, labels=len(shown))
 
 
-def _cell(entry: Entry, origin: str, scale: Scale) -> Cell:
-    text = entry_text(entry, scale)
+def _cell(name: str, unit: str, found: Found | None, scale: Scale) -> Cell:
+    if found is None:
+        return Cell("")
+    entry, group = found
+    text, origin = entry_text(entry, scale), _origin(group, name)
     if entry.value is not None and origin in UNUSUAL:
         text += f" {origin}"
     kind = "best" if entry.best else "status" if entry.value is None and entry.status not in ("", "missing") else ""
-    return Cell(text, entry.value, kind)
+    return Cell(text, entry.value, kind, explained(name, unit, entry, group))
 
 
 def _marked(panel: Panel, quantity: str) -> list[list[Entry]]:
@@ -125,12 +152,12 @@ def _key(panel: Panel, series: Series, length: int) -> Key:
     return place_of(panel, series), str(series.axes["cell"]), program_of(series), panel.task or "", length
 
 
-def _origin(series: Series, length: int, quantity: str) -> str:
-    entries = (record.quantities.get(quantity) for record in series.groups[length].records)
+def _origin(group: Group, quantity: str) -> str:
+    entries = (record.quantities.get(quantity) for record in group.records)
     return next((entry.get("origin", "measured") for entry in entries if entry), "")
 
 
-def _scale(rows: Mapping[Key, Mapping[str, tuple[Entry, str]]], name: str, unit: str) -> Scale:
+def _scale(rows: Mapping[Key, Mapping[str, Found]], name: str, unit: str) -> Scale:
     entries = (found[name][0] for found in rows.values() if name in found)
     return scale_for(unit, [entry.value for entry in entries if entry.value is not None], name)
 

@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 from rnnbench.case import axis_text
 from rnnbench.record import Record
 from rnnbench.report.learned import STEPS
-from rnnbench.report.plots.data import held_losses
+from rnnbench.report.plots.data import FLOAT32_ZERO, held_losses
+from rnnbench.report.plots.encoding import PROGRAM
 from rnnbench.report.profiles import farthest, profiles, stairs
 from rnnbench.report.series import RUN, Entry, Group, Panel, Series
 from rnnbench.report.units import scale_for, words
@@ -53,7 +54,8 @@ class Place(NamedTuple):
 class Line:
     """x, y of one program at one place; None where a case failed, which breaks the line. low, high: its interval.
 
-    bounds: `lower` or `upper` where a number is only that; empty where there are none.
+    bounds: `lower` or `upper` where a number is only that; empty where there are none. axes: its place on what varies
+    beside cell, run and device, as text, which is what filters look at. kind: what else it is, `training data` say.
     """
 
     place: Place
@@ -64,28 +66,55 @@ class Line:
     low: Sequence[float | None] = ()
     high: Sequence[float | None] = ()
     bounds: Sequence[str | None] = ()
+    axes: Mapping[str, str] = field(default_factory=dict)
+    kind: str = ""
+
+    @property
+    def setting(self) -> str:
+        """Its place on all axes but the program's: what a study varies."""
+        return ", ".join(text for axis, text in self.axes.items() if axis not in PROGRAM)
+
+    @property
+    def base(self) -> str:
+        """Its program without the setting."""
+        return ", ".join(filter(None, [*(self.axes[axis] for axis in PROGRAM if axis in self.axes), self.kind]))
 
 
 @dataclass(frozen=True)
 class View:
-    """One choice of a plot. group, label: how it is called in the list of choices. levels: horizontal lines (name, y).
+    """One choice of a plot. group, name: how it is called in the list of choices. at: which of the plots of that name,
+    by its x axis and length: `against batch size, T=64`. levels: horizontal lines (name, y). floor: y below which the
+    picture does not begin by itself.
 
     kind: `lines`; `dots` where all lines have one x in common, which then says nothing.
     """
 
     group: str
-    label: str
+    name: str
+    at: str
     x_title: str
     y_title: str
     lines: Sequence[Line]
     x_log: bool = False
     y_log: bool = False
     levels: Mapping[str, float] = field(default_factory=dict)
+    floor: float | None = None
+
+    @property
+    def label(self) -> str:
+        """In one text."""
+        return ", ".join(filter(None, [self.name, self.at]))
 
     @property
     def kind(self) -> str:
         """`lines` or `dots`."""
         return "lines" if len({x for line in self.lines for x in line.x}) > 1 else "dots"
+
+    @property
+    def studied(self) -> bool:
+        """Whether it compares settings rather than cells: then they have the colours, and each cell a picture."""
+        settings, cells = ({getattr(line, name) for line in self.lines} for name in ("setting", "cell"))
+        return self.kind == "lines" and 1 < len(settings) >= len(cells)
 
     @property
     def labels(self) -> Mapping[tuple[str, str], str]:
@@ -101,10 +130,15 @@ def place_of(panel: Panel, series: Series) -> Place:
     return Place(str(known.get(RUN, "A")), str(known.get("device", "")))
 
 
+def axes_of(series: Series, without: str = "") -> dict[str, str]:
+    """What a series is on each axis that varies, but for those that have a filter of their own."""
+    hidden = ("cell", "device", RUN, without, *(["hidden_size"] if series.matched else []))
+    return {axis: axis_text(axis, value) for axis, value in series.axes.items() if axis not in hidden}
+
+
 def program_of(series: Series, without: str = "") -> str:
     """What tells a series apart beside its cell and place: `torch/native`, `torch/native, batch 32`."""
-    hidden = ("cell", "device", RUN, without, *(["hidden_size"] if series.matched else []))
-    told = [axis_text(axis, value) for axis, value in series.axes.items() if axis not in hidden and value is not None]
+    told = [text for axis, text in axes_of(series, without).items() if series.axes[axis] is not None]
     return ", ".join(told) + ("" if series.verified else " (unverified)")
 
 
@@ -132,11 +166,12 @@ def of_curves(panels: Sequence[Panel], patterns: Sequence[str]) -> Iterator[View
     """One view per curve and length, the longest first; curves `<name>.q10` and `.q90` are its range."""
     for panel in panels:
         names = dict.fromkeys(name for record in records_of(panel) for name in record.curves)
-        for pattern in patterns:
-            for name in (name for name in names if fnmatchcase(name, pattern)):
-                for length in reversed(panel.lengths):
-                    if view := _along(panel, name, length):
-                        yield view
+        # the first pattern that names a curve says where it stands; a later one does not name it again
+        asked = dict.fromkeys(name for pattern in patterns for name in names if fnmatchcase(name, pattern))
+        for name in asked:
+            for length in reversed(panel.lengths):
+                if view := _along(panel, name, length):
+                    yield view
 
 
 def of_losses(panels: Sequence[Panel], names: Sequence[str]) -> Iterator[View]:
@@ -146,6 +181,20 @@ def of_losses(panels: Sequence[Panel], names: Sequence[str]) -> Iterator[View]:
             for name in names:
                 if view := _losses(panel, name, length):
                     yield view
+
+
+def of_both_losses(panels: Sequence[Panel]) -> Iterator[View]:
+    """Training and validation loss in one picture, per task and length: what lies between them is the gap."""
+    for panel in panels:
+        for length in reversed(panel.lengths):
+            validation = _losses(panel, "validation_loss", length)
+            found = (_losses(panel, name, length) for name in ("evaluated_train_loss", "train_loss"))
+            train = next(filter(None, found), None)
+            if validation and train:
+                kind = "training data"
+                lines = [*validation.lines]
+                lines += [replace(line, program=f"{line.program}, {kind}", kind=kind) for line in train.lines]
+                yield replace(validation, name="training and validation loss", y_title="loss", lines=lines)
 
 
 def of_profiles(panels: Sequence[Panel]) -> Iterator[View]:
@@ -161,11 +210,12 @@ def of_profiles(panels: Sequence[Panel]) -> Iterator[View]:
         x = [x for one, after in pairwise(factors) for x in (one, after)]
         y = [share for share in shares[:-1] for _ in range(2)]  # flat up to the next factor, then straight up
         place = place_of(panels[0], profile.series)
-        lines.append(Line(place, str(profile.series.axes["cell"]), profile.series.program, x, y))
+        series = profile.series
+        lines.append(Line(place, str(series.axes["cell"]), series.program, x, y, axes=_implementation(series)))
     if lines:
         x_title = "τ: steps to target over those of the best"
         y_title = f"share of {found[0].problems} problems solved within τ"
-        yield View("all tasks", "performance profile", x_title, y_title, lines, x_log=True)
+        yield View("all tasks", "performance profile", "", x_title, y_title, lines, x_log=True)
 
 
 def records_of(panel: Panel) -> Iterator[Record]:
@@ -212,7 +262,7 @@ def _line(panel: Panel, series: Series, points: Sequence[tuple[float, Entry]], a
     x = [x for x, _ in points]
     bounds = [entry.bound for entry in entries] if any(entry.bound for entry in entries) else ()
     place, cell = place_of(panel, series), str(series.axes["cell"])
-    return [Line(place, cell, program_of(series, axis), x, y, low, high, bounds)]
+    return [Line(place, cell, program_of(series, axis), x, y, low, high, bounds, axes_of(series, axis))]
 
 
 def _quantity_view(panel: Panel, quantity: str, axis: str, lines: list[Line], at: str) -> View | None:
@@ -226,9 +276,9 @@ def _quantity_view(panel: Panel, quantity: str, axis: str, lines: list[Line], at
     direction = {"lower": " (lower is better)", "higher": " (higher is better)"}.get(better, "")
     xs = [x for line in lines for x in line.x]
     logarithmic = wide(xs) or (axis in DOUBLED and min(xs) > 0)
-    label = name + (f" against {_title(axis)}" if axis != LENGTH else "") + (f", {at}" if at else "")
+    at = ", ".join(filter(None, [f"against {'T' if axis == LENGTH else _title(axis)}", at]))
     y_title = (f"{name}, {scale.unit}" if scale.unit else name) + direction
-    return View(panel.task or panel.probe, label, _title(axis), y_title, scaled, logarithmic, wide(values))
+    return View(panel.task or panel.probe, name, at, _title(axis), y_title, scaled, logarithmic, wide(values))
 
 
 def _along(panel: Panel, name: str, length: int) -> View | None:
@@ -238,19 +288,18 @@ def _along(panel: Panel, name: str, length: int) -> View | None:
             curve = record.curves[name]
             titles = curve["x_name"], curve["y_name"]
             bounds = (record.curves.get(f"{name}.{end}", {}).get("y", ()) for end in ("q10", "q90"))
-            program = program_of(series)
-            lines.append(
-                Line(place_of(panel, series), str(series.axes["cell"]), program, curve["x"], curve["y"], *bounds)
-            )
+            who = place_of(panel, series), str(series.axes["cell"]), program_of(series)
+            lines.append(Line(*who, curve["x"], curve["y"], *bounds, axes=axes_of(series)))
             break
     if not lines:
         return None
     x_title, y_title = titles
     if y_title.startswith("ln "):
         lines, y_title = [_scaled(line, math.log(10)) for line in lines], "log₁₀ " + y_title.removeprefix("ln ")
-    logs = (False, False) if x_title in ("lag", "step", "rank") else _logs(lines)
-    label = f"{words(name)}, T={length}"
-    return View(panel.task or panel.probe, label, _title(x_title), y_title, lines, *logs)
+    logs = (x_title == "lag", False) if x_title in ("lag", "step", "rank") else _logs(lines)
+    floor = FLOAT32_ZERO if y_title.startswith("log₁₀") else None
+    titles = panel.task or panel.probe, words(name), f"T={length}", _title(x_title), y_title
+    return View(*titles, lines, *logs, floor=floor)
 
 
 def _losses(panel: Panel, name: str, length: int) -> View | None:
@@ -261,15 +310,17 @@ def _losses(panel: Panel, name: str, length: int) -> View | None:
         if steps:
             y, low, high = ([function(column) for column in losses] for function in (statistics.median, min, max))
             place, cell = place_of(panel, series), str(series.axes["cell"])
-            lines.append(Line(place, cell, program_of(series), steps, y, low, high))
+            lines.append(Line(place, cell, program_of(series), steps, y, low, high, axes=axes_of(series)))
     if not lines:
         return None
     details = [record.details for record in records_of(panel) if record.case.seq_len == length]
     levels = {key: one[key] for one in details for key in ("target", "chance") if one.get(key) is not None}
-    label = f"{words(name)}, T={length}"
-    return View(
-        panel.task or panel.probe, label, _title("step"), words(name), lines, False, _logs(lines)[1], levels=levels
-    )
+    titles = panel.task or panel.probe, words(name), f"T={length}", _title("step"), words(name)
+    return View(*titles, lines, False, _logs(lines)[1], levels)
+
+
+def _implementation(series: Series) -> dict[str, str]:
+    return {"implementation": str(series.axes["implementation"])}
 
 
 def _measured(group: Group | None, curve: str) -> Iterator[Record]:

@@ -12,6 +12,8 @@ from rnnbench.report.series import Group, Panel, Series
 
 PARTS = ("q10", "median", "q90")
 """Last words of curves that belong to another one: its quantiles."""
+FLOAT32_ZERO = math.log10(2.0**-149)
+"""log₁₀ of the smallest number above 0 in float32: what is below it trains nothing."""
 
 
 class Curve(NamedTuple):

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from rnnbench.report.colours import Mark
+from rnnbench.report.generalisation import is_limited
 from rnnbench.report.plots import learning
 from rnnbench.report.plots.canvas import Canvas, Style, doubled_axis, log_axis, log_if_wide
-from rnnbench.report.plots.data import curve, curve_names, longest_curve
+from rnnbench.report.plots.data import FLOAT32_ZERO, curve, curve_names, longest_curve
 from rnnbench.report.plots.encoding import encode
 from rnnbench.report.profiles import Profile, farthest, profiles, stairs
 from rnnbench.report.series import Panel
@@ -30,8 +31,6 @@ WIDE = 8
 COUNTED = ("step", "delay", "rank")
 _DOUBLED = ("batch size", "threads")
 """Curves along these have a mark at each of their few points."""
-FLOAT32_ZERO = math.log10(2.0**-149)
-"""log₁₀ of the smallest number above 0 in float32: what is below it trains nothing."""
 _AXIS_TITLES = {"lag": "lag (steps back from the loss)", "delay": "delay (steps)", "step": "training step"}
 
 
@@ -79,7 +78,7 @@ def _plans(grouped: Sequence[Panel], page: Page) -> Iterator[tuple[Plan, Panel |
     if learned:
         yield Plan("validation_loss", lambda: _losses(learned, page)), None
     for panel in learned:
-        if learning.is_limited(panel):
+        if is_limited(panel):
             yield Plan("generalisation", lambda p=panel: _generalisation(p, page)), panel
     if found := profiles(grouped):
         yield Plan("performance_profile", lambda: _performance_profile(found, page)), None

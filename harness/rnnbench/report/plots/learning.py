@@ -6,7 +6,6 @@ import statistics
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from rnnbench.record import Record
 from rnnbench.report.colours import COLOURS
 from rnnbench.report.plots.canvas import Canvas, reference_line
 from rnnbench.report.plots.data import losses, records_of
@@ -20,28 +19,8 @@ VALIDATION = "validation_loss"
 TRAINING = ("evaluated_train_loss", "train_loss")
 """The first one is evaluated as the validation loss is, without dropout and on whole batches."""
 CURVES = (VALIDATION, "validation_metric", *TRAINING)
-GAP = "generalisation_gap"
-LARGE_GAP = 0.5
-"""Share of the loss of chance: on fresh data a small sample showed gaps up to 0.24 of it by luck."""
 
 Line = tuple[Series, Told]
-
-
-def is_limited(panel: Panel) -> bool:
-    """Whether the training data are a fixed set, so that a gap to validation can be overfitting.
-
-    Records say how many sequences there are (None: drawn without end). Older ones do not; of them it is told by the
-    `train_size` of their task, and by a gap that no luck in a single seed explains.
-    """
-    told = [record.details["available"].get("train") for record in panel.ran if "available" in record.details]
-    if told:
-        return any(count is not None for count in told)
-    return "train_size=" in (panel.task or "") or any(map(_has_gap, panel.ran))
-
-
-def _has_gap(record: Record) -> bool:
-    gap, chance = record.value(GAP), record.details.get("chance")
-    return gap is not None and bool(chance) and gap > LARGE_GAP * chance
 
 
 def draw_losses(canvas: Canvas, ax: Axes, lines: Sequence[Line], length: int) -> None:

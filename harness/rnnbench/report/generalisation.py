@@ -1,0 +1,28 @@
+"""Whether what separates training from validation can be overfitting at all."""
+
+from __future__ import annotations
+
+from rnnbench.record import Record
+from rnnbench.report.series import Panel
+
+GAP = "generalisation_gap"
+LARGE_GAP = 0.5
+"""Share of the loss of chance: on fresh data a small sample showed gaps up to 0.24 of it by luck."""
+
+
+def is_limited(panel: Panel) -> bool:
+    """Whether the training data are a fixed set. A cell that sees fresh data at every step cannot overfit: its gap is
+    the luck of two samples.
+
+    Records say how many sequences there are (None: drawn without end). Older ones do not; of them it is told by the
+    `train_size` of their task, and by a gap that no luck in a single seed explains.
+    """
+    told = [record.details["available"].get("train") for record in panel.ran if "available" in record.details]
+    if told:
+        return any(count is not None for count in told)
+    return "train_size=" in (panel.task or "") or any(map(_has_gap, panel.ran))
+
+
+def _has_gap(record: Record) -> bool:
+    gap, chance = record.value(GAP), record.details.get("chance")
+    return gap is not None and bool(chance) and gap > LARGE_GAP * chance
