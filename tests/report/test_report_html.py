@@ -310,13 +310,12 @@ def test_older_records_tell_by_their_task_whether_data_were_fresh() -> None:
 
 
 def test_no_choice_of_a_plot_is_there_twice() -> None:
-    curves = {name: {"x_name": "lag", "y_name": "ln", "x": [1, 2], "y": [0, -1]} for name in ("gradient.log_norm",)}
+    curves = {"gradient.log_norm": {"x_name": "lag", "y_name": "ln", "x": [1, 2], "y": [0, -1]}}
+    rate = {"gradient.decay_rate": entry(-0.1, "1/step", "none")}
     made = [
-        record(
-            {"gradient.decay_rate": entry(-0.1, "1/step", "none")}, probe="gradient", curves=curves, seq_len=T, **task
-        )
+        record(rate, probe="gradient", curves=curves, seq_len=T, settings={"task": task})
         for T in (8, 16)
-        for task in ({}, {"settings": {"task": "adding"}})
+        for task in (None, "adding")
     ]
     page = render([Run(made, meta())])
     for select in re.findall(r"<select.*?</select>", page, re.DOTALL):
