@@ -56,15 +56,47 @@ class OutOfMemory(CaseError):
     status = "oom"
 
 
+SYNONYMS = {
+    "gpu": "cuda",
+    "nvidia": "cuda",
+    "fp16": "float16",
+    "half": "float16",
+    "fp32": "float32",
+    "single": "float32",
+    "fp64": "float64",
+    "double": "float64",
+    "bf16": "bfloat16",
+    "cudnn": "native",
+    "onednn": "native",
+    "mkldnn": "native",
+    "pytorch": "torch",
+    "vanilla": "rnn",
+    "elman": "rnn",
+    "length": "seq_len",
+    "steps": "seq_len",
+    "batch": "batch_size",
+    "hidden": "hidden_size",
+    "features": "input_size",
+    "num_layers": "layers",
+    "depth": "layers",
+    "speed": "throughput",
+    "time": "throughput",
+    "latency": "decode",
+    "training": "convergence",
+    "learning": "convergence",
+}
+"""What people write for a name of ours that is spelled quite differently."""
+
+
 def nearest(name: str, allowed: object) -> str:
-    """A hint for the end of a message: the nearest of `allowed`, or the empty string where none is near.
+    """A hint for the end of a message: the nearest of `allowed`, or what people mean by `name` (`gpu`: `cuda`).
 
     Args:
         name: What was found.
         allowed: What may stand there; anything that can be listed, compared as text.
 
     Returns:
-        `" Did you mean 'x'?"` with its leading space, or `""`.
+        `" Did you mean 'x'?"` with its leading space, or `""` where none is near.
 
     Example:
         >>> from rnnbench import nearest
@@ -76,5 +108,10 @@ def nearest(name: str, allowed: object) -> str:
     import difflib
 
     names = [str(a) for a in allowed]  # type: ignore[attr-defined]
-    close = difflib.get_close_matches(str(name), names, n=1)
-    return f" Did you mean {close[0]!r}?" if close else ""
+    meant = SYNONYMS.get(str(name).lower())
+    if meant in names:
+        return f" Did you mean {meant!r}?"
+    close = difflib.get_close_matches(str(name)[:200], names, n=1)
+    if not close or (meant is not None and not close[0].startswith(str(name))):
+        return ""  # `tpu` is close to `gpu`, and not what is meant
+    return f" Did you mean {close[0]!r}?"

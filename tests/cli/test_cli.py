@@ -8,11 +8,13 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
 import pytest
 
+import rnnbench as rnnbench_package
 from marks import real_clock
 
 SUITE = """
@@ -216,12 +218,62 @@ def test_list_says_what_is_there_and_why_something_is_not(tmp_path):
     assert next(row for row in found["cells"] if row["name"] == "lstm")["plugin"].startswith("cells (rnnbench ")
 
 
-def test_a_reader_that_has_had_enough_is_no_error(tmp_path):
+def without_a_reader(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     read, write = os.pipe()
     os.close(read)
-    result = subprocess.run(command("list"), cwd=tmp_path, stdout=write, stderr=subprocess.PIPE, text=True)
-    os.close(write)
-    assert "Traceback" not in result.stderr and "BrokenPipe" not in result.stderr
+    try:
+        return subprocess.run(
+            command(*arguments), cwd=cwd, stdout=write, stderr=subprocess.PIPE, text=True, timeout=200
+        )
+    finally:
+        os.close(write)
+
+
+@pytest.mark.parametrize("words", [["list"], ["--help"], ["--version"], ["schema"], ["help", "run"]])
+def test_a_reader_that_has_had_enough_is_no_error(words, tmp_path):
+    result = without_a_reader(*words, cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_a_case_that_failed_is_exit_code_1_also_where_nobody_reads_the_table(suite):
+    pytest.importorskip("torch")
+    (suite.parent / "picky.py").write_text(FAILING)
+    suite.write_text(SUITE.replace("gradient:", "picky:") + "plugins: [picky.py]\n")
+    result = without_a_reader("run", suite, "--only", "probe=picky,cell=gru", cwd=suite.parent)
+    assert result.returncode == 1 and "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("moment", [0.0, 0.03, 0.1])
+def test_ctrl_c_while_it_starts_is_quiet(moment, tmp_path):
+    """SIGINT comes so many seconds after the first line of the command."""
+    script = "import os, sys, rnnbench_start; os.write(1, b'.'); sys.argv = ['rnnbench', 'list']; rnnbench_start.main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(rnnbench_package.__file__).parents[1])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None and process.stdout.read(1) == b"."
+    time.sleep(moment)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode in (0, 130), errors
+    if process.returncode == 130:
+        assert errors.strip() == b""
+
+
+def test_a_folder_that_was_deleted_is_told(tmp_path):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    script = 'cd gone && rmdir ../gone && exec "$0" -m rnnbench "$@"'
+    for words in (["run", "smoke"], ["list"], ["new", "workflow"], ["gate", "smoke", "--base", "main"]):
+        gone.mkdir(exist_ok=True)
+        result = subprocess.run(
+            ["sh", "-c", script, sys.executable, *words], cwd=tmp_path, capture_output=True, text=True, timeout=60
+        )
+        assert result.returncode == 2
+        assert "has been deleted" in result.stderr and "Traceback" not in result.stderr
 
 
 WITHOUT = """

@@ -11,6 +11,8 @@ from rich.console import Console
 from report_records import BASE, entry, record
 from rnnbench.cli.progress import Progress, clock, duration, headline, skip_lines, span, time_left
 from rnnbench.execution.tally import Tally
+from rnnbench.probes.throughput import THROUGHPUT
+from rnnbench.quantity import Quantity
 from rnnbench.runner.estimate import Costs, Estimate
 
 TIMED = replace(record(quantities={"train.time_per_step": entry(14.9e-6, spread=0.02)}), seconds=2.0)
@@ -21,7 +23,7 @@ def shown(width: int) -> tuple[Progress, io.StringIO]:
     text = io.StringIO()
     console = Console(file=text, force_terminal=True, width=width, height=24, color_system=None)
     tally = Tally([(TIMED.case, 1), (FAILED.case, 1)], Costs())
-    return Progress(tally, "long_seq", console), text
+    return Progress(tally, "long_seq", console=console), text
 
 
 def test_a_log_has_a_line_per_case_with_its_time_and_a_line_per_reason_to_skip(capsys) -> None:
@@ -78,6 +80,13 @@ def test_the_words_for_times() -> None:
 
 
 def test_a_record_has_one_number_that_people_read_first() -> None:
-    assert headline(TIMED) == "train time per step 14.9 µs ±2 %"
-    assert headline(FAILED) == ""
+    assert headline(TIMED, THROUGHPUT) == "train time per step 14.9 µs ±2 %"
+    assert headline(FAILED, THROUGHPUT) == ""
+    several = record(quantities={"forward.time": entry(1.0), **TIMED.quantities, "own": entry(2.0)})
+    ranks = {"own": 2, "train.time_per_step": 1}
+    quantities = tuple(Quantity(name, "s", "lower", "", headline=rank) for name, rank in ranks.items())
+    ranked = replace(THROUGHPUT, quantities=quantities)
+    assert headline(several, ranked) == headline(several, None) == headline(TIMED, THROUGHPUT)
+    only_own = replace(THROUGHPUT, quantities=quantities[:1])
+    assert headline(several, only_own) == "own 2.00 s"
     assert skip_lines([("a", 1), ("b", 3)]) == ["skipped: 3 cases: b", "skipped: 1 case: a"]

@@ -18,10 +18,13 @@ ROOT = Path(__file__).parents[2]
 def wheel(tmp_path_factory) -> Path:
     """Built from a copy of what git tracks, so that nothing lying about in the checkout gets in."""
     source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
-    names = ["pyproject.toml", "README.md", "LICENSE", "harness", "plugins"]
+    names = ["pyproject.toml", "README.md", "LICENSE", "harness", "plugins", "suites"]
     tracked = subprocess.run(["git", "ls-files", *names], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in tracked.splitlines():
-        if (ROOT / name).is_file():
+        if (ROOT / name).is_symlink():
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            (source / name).symlink_to((ROOT / name).readlink())
+        elif (ROOT / name).is_file():
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             (source / name).write_bytes((ROOT / name).read_bytes())
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(source)]
@@ -37,12 +40,14 @@ def test_the_wheel_holds_core_plugins_types_and_templates(wheel):
         "rnnbench/templates/cell.py.txt",
         "rnnbench_cells/lstm.py",
         "rnnbench_jax/scan.py",
+        "rnnbench/suite/shipped/long_seq.yaml",
     ):
         assert name in names
     assert {name.split("/")[0] for name in names if not name.split("/")[0].endswith(".dist-info")} == {
         "rnnbench",
         "rnnbench_cells",
         "rnnbench_jax",
+        "rnnbench_start.py",
         "rnnbench_tasks",
         "rnnbench_torch",
     }
@@ -68,4 +73,6 @@ def test_it_works_outside_the_checkout_with_its_plugins(wheel, tmp_path):
         "name: s\ngrid: {cell: mine, seq_len: 4}\nplugins: [mine.py]\nprobes: {memory: }\n"
     )
     assert python("-m", "rnnbench", "run", "suite.yaml", "--dry-run").strip().endswith("2 cases")
+    assert python("-m", "rnnbench", "run", "smoke", "--dry-run").strip().endswith("40 cases")
+    assert "long_seq" in python("-m", "rnnbench", "list", "suites")
     assert json.loads(python("-m", "rnnbench", "schema"))["properties"]

@@ -400,8 +400,21 @@ def test_killed_at_any_moment_every_line_that_was_kept_is_whole(results):
 def test_killed_before_the_first_record_the_folder_is_no_run(results):
     (results / "runs" / "long_seq" / "20990101T000000Z-000abcdef").mkdir(parents=True)
     run = create(results)
-    assert find_run(results, "latest") == run.path
+    assert find_run(results, "latest", empty=True) == run.path
     run.close()
+
+
+def test_a_run_that_was_interrupted_in_its_first_case_is_passed_by_unless_it_is_to_be_resumed(results):
+    with create(results) as kept:
+        kept.append(record())
+    with create(results) as empty:
+        pass
+    assert find_run(results, "latest") == find_run(results, "long_seq") == kept.path
+    assert find_run(results, "latest", empty=True) == find_run(results, empty.path.name) == empty.path
+    with create(results, name="smoke"):
+        pass
+    with pytest.raises(UsageError, match=r"no run that 'smoke' names in .* has any record"):
+        find_run(results, "smoke")
 
 
 def test_an_atomic_write_leaves_the_old_or_the_new(tmp_path):
@@ -569,8 +582,8 @@ def test_a_suite_whose_name_is_no_folder_name(results, name):
 def test_runs_are_found_by_every_name_they_have(results):
     paths = {}
     for name in ("long_seq", "smoke", "long_seq"):
-        run = create(results, name=name)
-        run.close()
+        with create(results, name=name) as run:
+            run.append(record())
         paths.setdefault(name, []).append(run.path)
     old, new = paths["long_seq"]
     assert find_run(results, "long_seq") == new

@@ -204,7 +204,7 @@ PROBE_FAULTS = {
     "unknown setting": ("{throughput: {mode: [train]}}", "probes.throughput.mode", "Did you mean 'modes'?"),
     "setting of another type": ("{throughput: {budget: '1'}}", "probes.throughput.budget", "should be a number"),
     "bool for a number": ("{throughput: {budget: true}}", "probes.throughput.budget", "found true; it should be a num"),
-    "one for a list": ("{throughput: {modes: train}}", "probes.throughput.modes", 'found "train"'),
+    "one for a list": ("{throughput: {modes: 3}}", "probes.throughput.modes", "found"),
     "unknown choice": ("{throughput: {modes: [trian]}}", "probes.throughput.modes", "Did you mean 'train'?"),
     "empty list": ("{throughput: {budget: []}}", "probes.throughput.budget", "at least one value"),
     "number for a bool": ("{convergence: {task: adding, nesterov: 1}}", "nesterov", "should be true or false"),

@@ -6,25 +6,29 @@ was wrong or regressed, 2 usage, suite or plugin error, 130 interrupted.
 
 from __future__ import annotations
 
-import os
 import sys
+import traceback
 from importlib import import_module
+from pathlib import Path
 
 import click
 
-from rnnbench.errors import RnnbenchError
+from rnnbench.cli.streams import tolerate_lost_readers
+from rnnbench.errors import RnnbenchError, UsageError, nearest
 
 COMMANDS = {
     "run": "Measure a suite.",
     "list": "What is there, and why something is not.",
+    "describe": "Explain a probe with its settings, a task, a cell, a suite.",
     "verify": "Check cells and implementations against the mathematics.",
-    "new": "Write a ready-to-edit plugin file, or a workflow for CI.",
+    "new": "Write a ready-to-edit cell, a suite, or a workflow for CI.",
     "report": "Show runs again, in any format.",
     "compare": "Show the difference of two runs.",
     "gate": "Find out whether a revision made something worse.",
     "history": "Find when numbers changed over stored runs.",
     "export": "Hand a run to another tool.",
     "schema": "Print the JSON Schema of suites, for editors.",
+    "help": "Show the help of a command.",
 }
 
 
@@ -43,6 +47,16 @@ class _Lazy(click.Group):
             return None
         return import_module(f"rnnbench.cli.{cmd_name}_command").command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, with the near name where there is none."""
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
+            hint = nearest(name, COMMANDS) or f" Commands: {', '.join(COMMANDS)}."
+            raise click.UsageError(f"there is no command {name!r}.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The help page, without importing any command."""
         del ctx
@@ -50,7 +64,22 @@ class _Lazy(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+EPILOG = """
+\b
+Examples:
+  rnnbench run smoke                                        a minute, to see that all works
+  rnnbench run long_seq --only cell=lstm|gru --set device=cpu
+  rnnbench report latest --format html --output report.html
+  rnnbench new cell my_cell && rnnbench verify --plugin my_cell.py
+
+`rnnbench list suites` shows what can be run, `rnnbench describe convergence` what can be set. How a number is made, and
+how to bring a cell, a task or a backend of your own, is told in the README and in plugins/README.md.
+"""
+
+
+@click.group(
+    cls=_Lazy, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(package_name="rnnbench", message="rnnbench %(version)s")
 def cli() -> None:
     """Benchmark recurrent cells across frameworks and hardware.
@@ -62,19 +91,39 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line and exit."""
+    tolerate_lost_readers()
+    sys.exit(exit_code())
+
+
+def exit_code() -> int:
+    """Run the command that `sys.argv` holds; what it exits with."""
     try:
-        code = cli.main(standalone_mode=False)
-    except click.exceptions.Abort:
-        code = 130
+        _require_working_folder()
+        return cli.main(standalone_mode=False) or 0
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        return 130
     except click.ClickException as error:
         error.show()
-        code = 2
     except RnnbenchError as error:
         click.echo(f"error: {error}", err=True)
-        code = 2
-    except KeyboardInterrupt:
-        code = 130
-    except BrokenPipeError:  # the reader, `head` say, has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
-    sys.exit(code or 0)
+    except Exception:
+        if _working_folder_is_gone():
+            click.echo(f"error: {GONE}", err=True)
+        else:
+            traceback.print_exc()  # a bug; Python's own exit code, 1, would say that a case failed
+    return 2
+
+
+GONE = "the folder this was started in has been deleted; change to one that is there"
+
+
+def _require_working_folder() -> None:
+    if _working_folder_is_gone():
+        raise UsageError(GONE)
+
+
+def _working_folder_is_gone() -> bool:
+    try:
+        return not Path.cwd().is_dir()
+    except OSError:
+        return True

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rnnbench.cli import completion
 from rnnbench.cli.runs import load_runs, results_option
 
 if TYPE_CHECKING:
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
 
 
 @click.command("compare")
-@click.argument("run_a")
-@click.argument("run_b")
+@click.argument("run_a", shell_complete=completion.runs)
+@click.argument("run_b", shell_complete=completion.runs)
 @click.option("--format", "format_", type=click.Choice(("table", "md", "json")), default="table", show_default=True)
 @results_option
 def command(run_a: str, run_b: str, format_: Format, results: Path) -> None:

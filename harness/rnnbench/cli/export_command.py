@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from rnnbench.cli import completion
 from rnnbench.cli.runs import results_option
 
 
@@ -16,7 +17,7 @@ def command() -> None:
 
 
 @command.command("asv")
-@click.argument("runs", nargs=-1, required=True)
+@click.argument("runs", nargs=-1, required=True, shell_complete=completion.runs)
 @results_option
 def asv(runs: Sequence[str], results: Path) -> None:
     """Merge RUNS into RESULTS/asv, for `asv publish --no-pull`."""

@@ -3,31 +3,90 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
+from rnnbench.cli.completion import words
 from rnnbench.cli.plugins import load_plugins, plugin_option
+from rnnbench.cli.runs import results_option
+from rnnbench.errors import UsageError, nearest
 from rnnbench.registry import Registry
 
-KINDS = ("cells", "implementations", "backends", "devices", "tasks", "probes", "executors", "plugins")
+KINDS = ("suites", "cells", "implementations", "backends", "devices", "tasks", "probes", "executors", "plugins")
 COLUMNS = ("name", "available", "plugin", "about")
+SUITE_COLUMNS = ("name", "cases", "time", "about")
 
 
 @click.command("list")
-@click.argument("kinds", nargs=-1, type=click.Choice(KINDS))
+@click.argument("kinds", nargs=-1, metavar="[KIND | NAME]...", shell_complete=words(KINDS))
 @plugin_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(kinds: Sequence[str], plugins: Sequence[Path], as_json: bool) -> None:
-    """Show what is there, which plugin brought it, and why something is not available."""
+@results_option
+def command(kinds: Sequence[str], plugins: Sequence[Path], as_json: bool, results: Path) -> None:
+    r"""Show what is there, which plugin brought it, and why something is not available.
+
+    KIND is suites, cells, implementations, backends, devices, tasks, probes, executors or plugins; without any, all
+    are shown. `list suites` also tells how many cases of each can run here, and how long that is expected to take.
+    The NAME of a probe, cell, task or suite is explained, as by `rnnbench describe`.
+
+    \b
+    Examples:
+      rnnbench list
+      rnnbench list suites
+      rnnbench list cells tasks --plugin my_cell.py
+    """
     registry = load_plugins(plugins)
+    if kinds and not set(kinds) <= set(KINDS):
+        click.echo(_described(kinds, registry), nl=False)
+        return
     found = {kind: _rows(kind, registry) for kind in kinds or KINDS}
+    if "suites" in kinds:
+        found["suites"] = _planned_suites(registry, results)
     click.echo(json.dumps(found, indent=2, ensure_ascii=False) if as_json else _text(found))
 
 
+def _described(names: Sequence[str], registry: Registry) -> str:
+    from rnnbench.cli.describe_command import describe
+    from rnnbench.suite.catalogue import shipped
+
+    known = {*registry.probes, *registry.cells, *registry.tasks, *shipped()}
+    for name in names:
+        if name not in known and (hint := nearest(name, KINDS)):
+            raise UsageError(f"{name!r} is no kind of thing; kinds: {', '.join(KINDS)}.{hint}")
+    return describe(names, registry)
+
+
+def _suites() -> list[dict[str, Any]]:
+    """Name and description of the shipped suites."""
+    from rnnbench.suite import read
+    from rnnbench.suite.catalogue import shipped
+
+    documents = [read(path) for path in shipped().values()]
+    return [{"name": d.name, "about": " ".join(str(d.data.get("description", "")).split())} for d in documents]
+
+
+def _planned_suites(registry: Registry, results: Path) -> list[dict[str, Any]]:
+    """The same with what each would be here, on the strength of earlier runs in `results`."""
+    from rnnbench.cli.progress import duration
+    from rnnbench.execution import Forecast
+    from rnnbench.suite import plan, read
+
+    forecast = Forecast(registry, results)
+    rows = []
+    for row in _suites():
+        estimate = forecast.estimate(plan(read(Path(row["name"])), registry).cases)
+        about = {"cases": estimate.cases, "seconds": round(estimate.seconds), "time": duration(estimate.seconds)}
+        rows.append({"name": row["name"], **about, "about": row["about"]})
+    return rows
+
+
 def _rows(kind: str, registry: Registry) -> list[dict[str, Any]]:
+    if kind == "suites":
+        return _suites()
     if kind == "devices":
         return [row for backend in registry.backends.values() for row in _devices(backend, registry)]
     if kind == "plugins":
@@ -85,13 +144,23 @@ def _devices(backend: Any, registry: Registry) -> list[dict[str, Any]]:
 
 
 def _text(found: dict[str, list[dict[str, Any]]]) -> str:
-    """One aligned block per kind."""
+    """One aligned block per kind; what is told of a suite stands on lines of its own."""
     blocks = []
     for kind, rows in found.items():
-        widths = [max([len(str(row[column])) for row in rows] + [0]) for column in COLUMNS]
+        columns = [name for name in (SUITE_COLUMNS if kind == "suites" else COLUMNS) if rows and name in rows[0]]
+        short = [name for name in columns if kind != "suites" or name != "about"]
+        widths = {name: max(len(str(row[name])) for row in rows) for name in short}
         lines = [kind.upper()]
         for row in rows:
-            cells = [str(row[column]).ljust(width) for column, width in zip(COLUMNS, widths, strict=True)]
-            lines.append(("  " + "  ".join(cells)).rstrip())
+            lines.append("  " + "  ".join(str(row[name]).ljust(widths[name]) for name in short).rstrip())
+            if kind == "suites":
+                lines[-1] = _suite_line(row, widths)
+                lines += textwrap.wrap(row["about"], 100, initial_indent="      ", subsequent_indent="      ")
         blocks.append("\n".join(lines if rows else [*lines, "  none"]))
     return "\n\n".join(blocks)
+
+
+def _suite_line(row: dict[str, Any], widths: dict[str, int]) -> str:
+    if "cases" not in row:
+        return f"  {row['name']}"
+    return f"  {row['name'].ljust(widths['name'])}  {row['cases']:5} cases can run here, about {row['time']}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keyword
 import re
+import sys
 import tomllib
 from importlib.resources import files
 from pathlib import Path
@@ -16,7 +17,7 @@ from rnnbench.errors import UsageError
 
 @click.group("new")
 def command() -> None:
-    """Write a ready-to-edit plugin file, or a workflow for CI."""
+    """Write a ready-to-edit cell, a suite, or a workflow for CI."""
 
 
 @command.command("cell")
@@ -26,9 +27,41 @@ def cell(name: str, force: bool) -> None:
     """Write NAME.py, a cell that already passes `rnnbench verify --plugin NAME.py`."""
     if not name.isidentifier() or keyword.iskeyword(name):
         raise UsageError(f"{name!r} is not a name for a cell; use letters, digits and _, not beginning with a digit")
+    _refuse_taken(name)
     path = Path(f"{name}.py")
     _write(path, _template("cell.py.txt").replace("NAME", name), force)
     click.echo(f"wrote {path}; next: rnnbench verify --plugin {path}", err=True)
+
+
+def _refuse_taken(name: str) -> None:
+    """A cell of a name that exists cannot be loaded beside it, and a file named as a package hides the package."""
+    from importlib.machinery import PathFinder
+
+    from rnnbench.registry import load
+
+    registry = load()
+    if name in registry.cells:
+        origin = registry.origins["cell", name]
+        raise UsageError(f"there is a cell {name!r} already, of plugin {origin.name}; take another name")
+    elsewhere = [folder for folder in sys.path if folder and Path(folder).resolve() != Path.cwd()]
+    if name in sys.stdlib_module_names or PathFinder.find_spec(name, elsewhere) is not None:
+        raise UsageError(f"there is a Python module {name!r}, which {name}.py would hide; take another name")
+
+
+@command.command("suite")
+@click.argument("name")
+@click.option("--force", is_flag=True, help="Overwrite the file if it exists.")
+def suite(name: str, force: bool) -> None:
+    """Write NAME.yaml, a suite with every key explained, which `rnnbench run NAME` measures in a minute."""
+    from rnnbench.suite.catalogue import shipped
+
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", name):
+        raise UsageError(f"{name!r} is not a name for a suite; use letters, digits, _ and -")
+    if name in shipped():
+        raise UsageError(f"there is a suite {name!r} already, which comes with rnnbench; take another name")
+    path = Path(f"{name}.yaml")
+    _write(path, _template("suite.yaml.txt").replace("NAME", name), force)
+    click.echo(f"wrote {path}; next: rnnbench run {name}", err=True)
 
 
 @command.command("workflow")

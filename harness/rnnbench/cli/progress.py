@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import click
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.live import Live
 
+    from rnnbench.probe import Probe
     from rnnbench.runner.estimate import Estimate
 
 REFRESH = 1.0
@@ -25,12 +26,22 @@ REFRESH = 1.0
 
 
 class Progress:
-    """Watches an execution. tally: what is counted. title: the suite's name."""
+    """Watches an execution. tally: what is counted. title: the suite's name. labels: id of a case -> what it is called.
+    probes: by name, for what people read first of their numbers.
+    """
 
-    def __init__(self, tally: Tally, title: str, console: Console | None = None) -> None:
+    def __init__(
+        self,
+        tally: Tally,
+        title: str,
+        labels: Mapping[str, str] | None = None,
+        probes: Mapping[str, Probe] | None = None,
+        console: Console | None = None,
+    ) -> None:
         from rich.console import Console
 
-        self._tally, self._title = tally, title
+        self._tally, self._title, self._labels = tally, title, labels or {}
+        self._probes = probes or {}
         self._console = console or Console(stderr=True, highlight=False)
         self._live: Live | None = None
 
@@ -66,11 +77,14 @@ class Progress:
 
     def _line(self, record: Record) -> str:
         count = f"[{self._tally.done}/{self._tally.total}]"
-        text = f"{count} {record.status:8} {record.seconds:6.1f} s  {record.case.label}"
+        text = f"{count} {record.status:8} {record.seconds:6.1f} s  {self._label(record.case)}"
         if not record.ok:
             return f"{text}: {record.reason}"
-        found = headline(record)
+        found = headline(record, self._probes.get(record.case.probe))
         return f"{text}{found and ': '}{found}{self._left(self._tally.remaining())}"
+
+    def _label(self, case: Case) -> str:
+        return self._labels.get(case.id, case.label)
 
     def _left(self, estimate: Estimate) -> str:
         return f"  ({time_left(estimate)} left)" if estimate.cases else ""
@@ -102,11 +116,15 @@ class Progress:
             return ""
         asked = processes.asked(case)
         which = f", process {self._tally.process} of {asked}" if asked > 1 else ""
-        return f"{self._tally.current_elapsed:.0f} s  {case.label}{which}"
+        return f"{self._tally.current_elapsed:.0f} s  {self._label(case)}{which}"
 
     def _last(self) -> str:
         record = self._tally.last
-        return "" if record is None else f"{record.case.label}: {headline(record)}"
+        return (
+            ""
+            if record is None
+            else f"{self._label(record.case)}: {headline(record, self._probes.get(record.case.probe))}"
+        )
 
     def _refresh(self) -> None:
         if self._live is not None:
@@ -119,18 +137,16 @@ class Progress:
             click.echo(text, err=True)
 
 
-def headline(record: Record) -> str:
+def headline(record: Record, probe: Probe | None) -> str:
     """The number of a record that people read first, `train time per step 14.9 µs ±2 %`; empty where there is none."""
-    from fnmatch import fnmatchcase
-
-    from rnnbench.report.table import HEADLINES
     from rnnbench.report.units import words
 
-    patterns = HEADLINES.get(record.case.probe, ("*",))
-    found = [name for pattern in patterns for name in record.quantities if fnmatchcase(name, pattern)]
-    if not found:
+    ranked = [(quantity.headline, quantity.name) for quantity in (probe.quantities if probe else ())]
+    read_first = [name for rank, name in sorted((rank, name) for rank, name in ranked if rank is not None)]
+    names = [name for name in read_first if name in record.quantities] or list(record.quantities)
+    if not names:
         return ""
-    name = next((name for name in found if name.startswith("train.")), found[0])
+    name = next((name for name in names if name.startswith("train.")), names[0])
     entry = record.quantities[name]
     text = f"{words(name)} {bounded(entry['value'], entry.get('bound'), entry['unit'], name)}"
     low, high, value = entry.get("low"), entry.get("high"), entry["value"]

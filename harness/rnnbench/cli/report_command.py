@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
+from rnnbench.cli import completion
 from rnnbench.cli.runs import LoadedRuns, load_runs, results_option
 from rnnbench.errors import UsageError
 
@@ -20,7 +21,7 @@ PICTURES = ("png", "pdf", "svg")
 
 
 @click.command("report")
-@click.argument("runs", nargs=-1, required=True)
+@click.argument("runs", nargs=-1, required=True, shell_complete=completion.runs)
 @click.option(
     "--format",
     "format_",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rnnbench.cli import completion
 from rnnbench.cli.plugins import load_plugins, plugin_option
 from rnnbench.cli.runs import results_option
 from rnnbench.record import Record
@@ -26,14 +27,32 @@ if TYPE_CHECKING:
 
 
 @click.command("run")
-@click.argument("suite", type=click.Path(path_type=Path))
+@click.argument("suite", type=click.Path(path_type=Path), shell_complete=completion.suites)
 @plugin_option
-@click.option("--only", multiple=True, metavar="K=V,...", help="Only cases like this: `cell=lstm|gru,backend=torch`.")
-@click.option("--set", "overrides", multiple=True, metavar="K=V", help="Change the suite: `seq_len=[64,128]`.")
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="K=V,...",
+    help="Only cases like this: `cell=lstm|gru,backend=torch`.",
+    shell_complete=completion.filters,
+)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="K=V",
+    help="Change the suite: `seq_len=[64,128]`.",
+    shell_complete=completion.overrides,
+)
 @results_option
 @click.option("--dry-run", is_flag=True, help="Print the cases and measure nothing.")
 @click.option("--estimate", is_flag=True, help="With --dry-run: predict duration and memory.")
-@click.option("--resume", metavar="RUN", help="Go on with an interrupted run of this suite: its folder, or `latest`.")
+@click.option(
+    "--resume",
+    metavar="RUN",
+    help="Go on with an interrupted run of this suite: its folder, or `latest`.",
+    shell_complete=completion.runs,
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the records as JSON instead of the table.")
 def command(
     suite: Path,
@@ -46,13 +65,20 @@ def command(
     resume: str | None,
     as_json: bool,
 ) -> None:
-    """Measure SUITE, a YAML file, and print its table.
+    r"""Measure SUITE and print its table: a YAML file, or the name of a shipped suite (`rnnbench list suites`).
 
     Every case runs in a fresh process and is checked against the mathematics before it is measured. Records are kept in
     RESULTS/runs as they come; Ctrl-C loses nothing.
 
     `--dry-run --estimate` predicts duration and peak memory from earlier runs in RESULTS, or else duration from the
     budgets in the suite. A run says in the end how good its own prediction was.
+
+    \b
+    Examples:
+      rnnbench run smoke
+      rnnbench run long_seq --set profile=quick --only cell=lstm|gru
+      rnnbench run long_seq --set cell=[lstm,my_cell] --plugin my_cell.py
+      rnnbench run long_seq --resume latest
     """
     from rnnbench.execution import Execution, Forecast, refuse_without_frameworks
     from rnnbench.suite import plan, read
@@ -102,7 +128,9 @@ def _listing(cases: Sequence[Case], as_json: bool) -> str:
     """What would be measured, in the order it would be."""
     if as_json:
         return json.dumps([{"id": case.id, **case.to_json()} for case in cases], indent=2)
-    lines = [f"{case.id}  {case.label}" for case in cases]
+    from rnnbench.case import labels
+
+    lines = [f"{case.id}  {label}" for case, label in zip(cases, labels(cases), strict=True)]
     return "\n".join([*lines, f"{len(cases)} cases"])
 
 
@@ -120,6 +148,7 @@ def _tell(found: Estimate) -> None:
 
 def _measure(execution: Execution) -> bool:
     """Run what is not yet in the folder; True if the user interrupted it."""
+    from rnnbench.case import labels
     from rnnbench.cli.progress import Progress
     from rnnbench.execution.forecast import Prediction
     from rnnbench.execution.tally import Tally
@@ -132,7 +161,10 @@ def _measure(execution: Execution) -> bool:
     _tell(prediction.predicted)
     left = execution.forecast.left(cases, earlier)
     done = len(execution.planned.cases) - len(cases)
-    progress = Progress(Tally(left, execution.forecast.costs, done), execution.planned.name)
+    everything = execution.planned.cases
+    names = {case.id: label for case, label in zip(everything, labels(everything), strict=True)}
+    tally = Tally(left, execution.forecast.costs, done)
+    progress = Progress(tally, execution.planned.name, names, execution.registry.probes)
     progress.open()
     try:
         execution.run(progress)

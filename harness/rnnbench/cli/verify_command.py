@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from rnnbench.case import Case
+from rnnbench.cli.completion import names_of
 from rnnbench.cli.plugins import load_plugins, plugin_option
 from rnnbench.errors import UsageError, nearest
 from rnnbench.executor import Session
@@ -22,20 +23,27 @@ TIMEOUT = 600.0
 
 
 @click.command("verify")
-@click.argument("names", nargs=-1)
+@click.argument("names", nargs=-1, shell_complete=names_of("cells"))
 @plugin_option
 @click.option("--device", default="cpu", show_default=True, help="Device to verify on.")
 @click.option("--dtype", "dtypes", multiple=True, type=click.Choice(DTYPES), help="Only this dtype.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with every check's deviation and tolerance.")
 def command(names: Sequence[str], plugins: Sequence[Path], device: str, dtypes: Sequence[str], as_json: bool) -> None:
-    """Check cells and implementations against the mathematics.
+    r"""Check cells and implementations against the mathematics.
 
     NAMES are cells (`lstm`), implementations (`native`, `torch/native`) or both; without any, all are checked, or with
     --plugin all that the plugins brought. Asked of each: outputs, final state and gradients against the float64
     oracle; the split law f(x[:t]) then f(x[t:]) = f(x); batch independence; the same numbers from the same seed; one
     compilation for two calls; and parity of all implementations on identical weights. Exit code 1 if anything is wrong.
+
+    \b
+    Examples:
+      rnnbench verify lstm gru
+      rnnbench verify torch/native --dtype float32
+      rnnbench verify --plugin my_cell.py
     """
     registry = load_plugins(plugins)
+    _refuse_unknown_device(device, registry)
     cases = [case for case in _cases(registry, device, dtypes or DTYPES) if _wanted(case, names, registry)]
     if not cases:
         what = ", ".join(names) or "any cell"
@@ -51,6 +59,12 @@ def command(names: Sequence[str], plugins: Sequence[Path], device: str, dtypes: 
     if as_json:
         click.echo(json.dumps(results.rows, indent=2))
     click.get_current_context().exit(0 if all(row["status"] in ("ok", "skipped") for row in results.rows) else 1)
+
+
+def _refuse_unknown_device(device: str, registry: Registry) -> None:
+    known = list(dict.fromkeys(name for backend in registry.backends.values() for name in backend.devices()))
+    if device.partition(":")[0] not in known:
+        raise UsageError(f"no backend knows a device {device!r}; they know {', '.join(known)}.{nearest(device, known)}")
 
 
 def _cases(registry: Registry, device: str, dtypes: Sequence[str]) -> Iterator[Case]:
@@ -74,6 +88,8 @@ def _wanted(case: Case, names: Sequence[str], registry: Registry) -> bool:
     known = {name for key in registry.implementations for name in ("/".join(key), key[1])}
     for name in others:
         if name not in known:
+            if name.endswith(".py"):
+                raise UsageError(f"{name!r} is a file, not a name: write `--plugin {name}` to load it.")
             everything = [*registry.cells, *sorted(known)]
             hint = nearest(name, everything)
             raise UsageError(f"there is no cell or implementation {name!r}; see `rnnbench list`.{hint}")

@@ -91,7 +91,7 @@ class Execution:
         if resume is None:
             opened = RunFolder.create(results, planned, environment, git_state(Path.cwd()), argv)
         else:
-            opened = RunFolder.resume(find_run(results, resume), planned, environment)
+            opened = RunFolder.resume(find_run(results, resume, empty=True), planned, environment)
         with opened as folder:
             done = folder.done()
             yield cls(

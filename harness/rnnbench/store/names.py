@@ -51,9 +51,11 @@ def list_runs(results: Path, suite: str = "*") -> list[Path]:
     return sorted(found, key=lambda path: (path.name, path.parent.name))
 
 
-def find_run(results: Path, spec: str | Path) -> Path:
+def find_run(results: Path, spec: str | Path, *, empty: bool = False) -> Path:
     """The folder of the run that `spec` names: a path, `latest`, a suite (its latest run), a folder's name, or
     `suite/name`. Raises UsageError, listing what is there, for anything else.
+
+    empty: whether `latest` and a suite may mean a run without records, one that was interrupted in its first case.
     """
     path = Path(spec)
     with explained("look for runs in", results):
@@ -61,11 +63,22 @@ def find_run(results: Path, spec: str | Path) -> Path:
         if path.exists() and (folder / META).is_file():
             return folder
         runs = list_runs(results)
-    text = str(spec)
-    for run in reversed(runs):
-        if text in ("latest", run.parent.name, run.name, f"{run.parent.name}/{run.name}"):
-            return run
+        text = str(spec)
+        for run in reversed(runs):
+            if text in (run.name, f"{run.parent.name}/{run.name}"):
+                return run
+            if text in ("latest", run.parent.name) and (empty or _has_records(run)):
+                return run
+    if runs and text in ("latest", *(run.parent.name for run in runs)):
+        raise UsageError(
+            f"no run that {text!r} names in {results / 'runs'} has any record: all were interrupted first."
+        )
     raise UsageError(_unknown(text, results, runs))
+
+
+def _has_records(run: Path) -> bool:
+    records = run / RECORDS
+    return records.is_file() and records.stat().st_size > 0
 
 
 def _unknown(spec: str, results: Path, runs: Sequence[Path]) -> str:

@@ -17,6 +17,7 @@ from yaml.composer import ComposerError
 from yaml.reader import Reader, ReaderError
 
 from rnnbench.errors import SuiteError, nearest
+from rnnbench.suite.catalogue import SUFFIXES, located, shipped
 from rnnbench.suite.problems import KeyPath, Place, Places, Problems, shown
 from rnnbench.suite.schema import validated
 
@@ -43,8 +44,10 @@ class Document:
 
 
 def read(path: Path) -> Document:
-    """Parse a suite and check its structure. Raises SuiteError, and nothing else, for whatever is wrong."""
-    path = Path(path)
+    """Parse a suite, a file or the name of one (`rnnbench.suite.catalogue`), and check its structure. Raises
+    SuiteError, and nothing else, for whatever is wrong.
+    """
+    path = _existing(Path(path))
     data, places = parse(_text(path), str(path))
     if data is None:
         raise SuiteError(f"{path}:1: the suite is empty; write at least `name`, `grid` and `probes`.")
@@ -86,13 +89,20 @@ def _said(error: yaml.MarkedYAMLError) -> str:
     return " ".join(" ".join(filter(None, (error.context, error.problem))).split())
 
 
+def _existing(path: Path) -> Path:
+    try:
+        return located(path)
+    except (OSError, ValueError):  # too long, a NUL, a loop of links: reading it says so
+        return path
+
+
 def _text(path: Path) -> str:
     """The file's text, or a SuiteError that says why it has none."""
     try:
         if path.is_dir():
             raise SuiteError(f"{path}: this is a directory; give a suite file (*.yaml).")
         if not path.exists():
-            raise SuiteError(f"{path}: there is no such file.{_near(path, '*.y*ml')}")
+            raise SuiteError(f"{path}: there is no such file.{_near(path)}")
         if not path.is_file():
             raise SuiteError(f"{path}: this is not a regular file; give a suite file (*.yaml).")
         with path.open("rb") as file:
@@ -110,11 +120,23 @@ def _text(path: Path) -> str:
         ) from None
 
 
-def _near(path: Path, pattern: str) -> str:
-    """The near name among the files beside `path`, or what there is."""
+def _near(path: Path) -> str:
+    """The near name among the suites that there are, or their names."""
+    names = list(shipped())
+    if path.parent.is_dir():
+        names += sorted(file.name for suffix in SUFFIXES for file in path.parent.glob(f"*{suffix}"))
+        missing = ""
+    else:
+        missing = f" There is no folder {path.parent} either."
+    near = nearest(path.name, names) or nearest(path.stem, names)
+    return missing + (near or f" Suites: {', '.join(names[:30])}.")
+
+
+def _near_plugin(path: Path) -> str:
+    """The near name among the files beside a plugin that is missing, or what there is."""
     if not path.parent.is_dir():
         return f" There is no folder {path.parent} either."
-    names = sorted(p.name for p in path.parent.glob(pattern))
+    names = sorted(file.name for file in path.parent.glob("*.py"))
     listed = f" Files there: {', '.join(names[:20])}." if names else ""
     return nearest(path.name, names) or listed
 
@@ -124,7 +146,7 @@ def _plugin(suite: Path, name: str, path: KeyPath, problems: Problems) -> Path:
     file = (suite.parent / name).resolve()
     is_file = problems.ask(path, "looking for the file", file.is_file)
     if is_file is False:
-        problems.add(path, f"found {shown(name)}, but there is no file {file}.{_near(file, '*.py')}")
+        problems.add(path, f"found {shown(name)}, but there is no file {file}.{_near_plugin(file)}")
     return file
 
 

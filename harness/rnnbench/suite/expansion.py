@@ -85,13 +85,23 @@ def _written(block: Block) -> Block:
     return others | {"params": tuple(size.count for size in sizes)}
 
 
+def _settings(document: Document, registry: Registry) -> dict[str, list[str]]:
+    """Name of a setting -> the probes of the suite that have it."""
+    found: dict[str, list[str]] = {}
+    for name in document.data["probes"]:
+        if name in registry.probes:
+            for field in getattr(registry.probes[name].settings, "__dataclass_fields__", ()):
+                found.setdefault(field, []).append(name)
+    return found
+
+
 def plan(document: Document, registry: Registry, only: Sequence[str] = (), overrides: Sequence[str] = ()) -> Plan:
     """Expand a suite. Raises SuiteError with every unknown name and setting, or UsageError for a bad `only`.
 
     The shortest sequences come first, over all cells; then the probes in the order written, then their settings, then
     the grid with the cells outermost.
     """
-    data, places = overridden(document, overrides)
+    data, places = overridden(document, overrides, _settings(document, registry))
     problems = Problems(places)
     suite = validated(data, problems)
     names = Names(registry, problems)

@@ -10,7 +10,7 @@ from typing import Any
 from rnnbench.cell import Cell, Option
 from rnnbench.errors import UsageError
 from rnnbench.registry import Registry, spelling
-from rnnbench.suite.problems import KeyPath, Problems, shown, unknown
+from rnnbench.suite.problems import KeyPath, Problems, several, shown, unknown
 from rnnbench.suite.schema import Axes
 from rnnbench.task import Task
 
@@ -85,6 +85,9 @@ class Names:
         if text.count("(") != text.count(")"):
             hint = f'in YAML a comma ends a value within [ ] and {{ }}, so quote it: "{kind}(option=1, other=2)"'
             self._problems.add(path, f"found {shown(text)}, which has an open bracket; {hint}")
+            return None
+        if hint := several(text):
+            self._problems.add(path, f"found {shown(text)}, which is no {kind}.{hint}")
             return None
         try:
             name, _ = spelling.parse(text)

@@ -16,6 +16,10 @@ from rnnbench.suite.problems import KeyPath, Place, Places, unknown
 from rnnbench.suite.schema import Suite
 
 _ABSENT = object()
+MAX_LENGTH = 4096
+"""Characters of one `--set` or `--only`."""
+MAX_LEVELS = 8
+"""Parts of a dotted key."""
 _SEPARATOR = re.compile(r"[,;](?![^(]*\))")
 _SETTABLE = [key for key in Suite.model_fields if key not in ("plugins", "profiles")]
 _GRID = (*AXES, "params")
@@ -23,14 +27,17 @@ _RIVALS = {"params": "hidden_size", "hidden_size": "params"}
 """Two ways to say one thing: to override the one is to drop the other."""
 
 
-def overridden(document: Document, overrides: Sequence[str]) -> tuple[dict[str, Any], Places]:
+def overridden(
+    document: Document, overrides: Sequence[str], settings: Mapping[str, Sequence[str]] | None = None
+) -> tuple[dict[str, Any], Places]:
     """The document's data and places, with the chosen profiles and then the other overrides merged over them.
 
     Each override is `key=value`: a dotted path (`probes.convergence.max_steps=100`), an axis for short (`seq_len=64`
-    is `grid.seq_len=64`), or `profile=NAME`. Values are YAML. Mappings merge, everything else is replaced.
+    is `grid.seq_len=64`), or `profile=NAME`. Values are YAML. Mappings merge, everything else is replaced. settings:
+    name of a setting -> the probes that have it, for a hint where it stands alone.
     """
     data, places = copy.deepcopy(document.data), dict(document.places)
-    patches = [_patch(text) for text in overrides]
+    patches = [_patch(text, settings) for text in overrides]
     profiles = data.pop("profiles", {})
     for patch, own in patches:
         if "profile" in patch:
@@ -44,14 +51,20 @@ def overridden(document: Document, overrides: Sequence[str]) -> tuple[dict[str, 
     return data, places
 
 
-def _patch(text: str) -> tuple[dict[str, Any], Places]:
+def _patch(text: str, settings: Mapping[str, Sequence[str]] | None = None) -> tuple[dict[str, Any], Places]:
     """`a.b=1` -> ({"a": {"b": 1}}, the place of each level)."""
     key, equals, value_text = text.partition("=")
     place = Place(0, f"--set {text if len(text) <= 80 else text[:77] + '...'}")
+    _refuse_long("--set", text)
     parts = key.strip().split(".")
+    if len(parts) > MAX_LEVELS:
+        raise SuiteError(f"{place.text}: the key has {len(parts)} levels; a suite has at most {MAX_LEVELS}.")
     if not equals or not all(parts):
         raise SuiteError(f"{place.text}: write `key=value`, for instance `seq_len=64` or `grid.cell=[lstm, gru]`.")
     if parts[0] not in (*_SETTABLE, *_GRID, "profile") or (parts[0] == "profile" and len(parts) > 1):
+        if probes := (settings or {}).get(key.strip()):
+            full = " or ".join(f"--set probes.{probe}.{text.strip()}" for probe in probes)
+            raise SuiteError(f"{place.text}: {key.strip()!r} is a setting of a probe: write {full}")
         raise SuiteError(f"{place.text}: {unknown('key', key, [*_SETTABLE, *_GRID, 'profile'])}")
     path: KeyPath = ("grid", *parts) if parts[0] in _GRID else tuple(parts)
     value, places = parse(value_text, place.text, lines=False)
@@ -59,6 +72,11 @@ def _patch(text: str) -> tuple[dict[str, Any], Places]:
         value = {part: value}
     levels = [path[:length] for length in range(len(path) + 1)] + [path + inner for inner in places]
     return value, dict.fromkeys(levels, place)
+
+
+def _refuse_long(option: str, text: str) -> None:
+    if len(text) > MAX_LENGTH:
+        raise UsageError(f"{option} {text[:40]}...: {len(text):,} characters; at most {MAX_LENGTH:,} are read.")
 
 
 def _overlay(
@@ -115,6 +133,7 @@ def _wanted(filters: Sequence[str]) -> dict[str, list[str]]:
     """`["cell=lstm|gru,backend=torch"]` -> {"cell": ["lstm", "gru"], "backend": ["torch"]}."""
     wanted: dict[str, list[str]] = {}
     for text in filters:
+        _refuse_long("--only", text)
         key = ""
         for part in _SEPARATOR.split(text):
             name, equals, _ = part.partition("(")[0].partition("=")

@@ -83,4 +83,11 @@ def unknown(kind: str, name: Any, allowed: Iterable[str]) -> str:
     """`unknown cell "lstn"; there are: ... Did you mean 'lstm'?`."""
     names = list(allowed)
     listed = ", ".join(names) or "none"
-    return f"unknown {kind} {shown(name)}; allowed: {listed}.{nearest(str(name)[:200], names)}"
+    return f"unknown {kind} {shown(name)}; allowed: {listed}.{several(name) or nearest(str(name)[:200], names)}"
+
+
+def several(text: object) -> str:
+    """A hint for text that looks like several values, `lstm,gru`, and is no list; else the empty string."""
+    if not isinstance(text, str) or "," not in text or text.count("(") or len(text) > 200:
+        return ""
+    return f" Several values are a list: [{', '.join(part.strip() for part in text.split(','))}]."

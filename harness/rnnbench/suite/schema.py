@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 
 from rnnbench.case import AXES
 from rnnbench.errors import nearest
-from rnnbench.suite.problems import KeyPath, Problems, shown, unknown
+from rnnbench.suite.problems import KeyPath, Problems, several, shown, unknown
 
 
 class _OrOne:
@@ -195,9 +195,10 @@ def complaint(detail: ErrorDetails) -> str:
     if detail["type"] == "literal_error":
         expected = detail.get("ctx", {})["expected"]
         near = nearest(str(detail["input"])[:200], expected.replace(" or ", ", ").replace("'", "").split(", "))
-        return f"found {found}; allowed: {expected}.{near}"
+        return f"found {found}; allowed: {expected}.{several(detail['input']) or near}"
     should = _WORDS.get(detail["type"]) or detail["msg"].partition(" should ")[2] or detail["msg"]
-    return f"found {found}; it should {should}"
+    hint = several(detail["input"])
+    return f"found {found}; it should {should}{hint and '.'}{hint}"
 
 
 _WORDS = {

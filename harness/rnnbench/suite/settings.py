@@ -77,7 +77,10 @@ def _given(entry: ProbeEntry, fields: Mapping[str, Any], path: KeyPath, problems
 
 
 def _multiplied(value: Any, hint: Any) -> list[Any]:
-    return value if isinstance(value, list) and not _is_list(hint) else [value]
+    """The values to multiply with. A single value of a setting that is a list stands for a list of one."""
+    if _is_list(hint):
+        return [value if isinstance(value, list) or value is None else [value]]
+    return value if isinstance(value, list) else [value]
 
 
 def _is_list(hint: Any) -> bool:
