@@ -8,6 +8,7 @@ changed. A change names the commits it lies between.
 from rnnbench.history.change_points import Shift, shifts, steps
 from rnnbench.history.commits import Commit, commits
 from rnnbench.history.finding import Break, Change, History, by_cause, history
+from rnnbench.history.page import render
 from rnnbench.history.runs import Machine, StoredRun, stored_runs
 from rnnbench.history.series import Point, Series, all_series
 from rnnbench.history.text import to_json, to_text
@@ -26,6 +27,7 @@ __all__ = [
     "by_cause",
     "commits",
     "history",
+    "render",
     "shifts",
     "steps",
     "stored_runs",

@@ -68,7 +68,9 @@ class Break:
 
 @dataclass(frozen=True)
 class History:
-    """commits: those that have runs. series: how many were looked at; short: how many more had too few points."""
+    """commits: those that have runs. series: how many were looked at; short: how many more had too few points. lines:
+    all of these, the short ones among them.
+    """
 
     machine: str
     runs: int
@@ -78,6 +80,7 @@ class History:
     changes: tuple[Change, ...]
     breaks: tuple[Break, ...]
     notes: tuple[str, ...]
+    lines: tuple[Series, ...] = ()
 
 
 def history(repository: Path, results: Path, suite: str | None = None, since: str | None = None) -> History:
@@ -103,6 +106,7 @@ def history(repository: Path, results: Path, suite: str | None = None, since: st
         changes=tuple(sorted(found, key=lambda change: change.first_bad.position)),
         breaks=tuple(one for course in courses(runs) for one in _breaks(course)),
         notes=tuple(notes),
+        lines=tuple(everything),
     )
 
 

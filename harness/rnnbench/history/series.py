@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Any, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
 from rnnbench.history.commits import Commit
 from rnnbench.history.runs import StoredRun
@@ -20,11 +20,15 @@ RATES = frozenset({"1/s", "FLOP/s", "B/s"})
 
 @dataclass(frozen=True)
 class Point:
-    """One commit. value: the median over its runs, in the quantity's unit, the drift of the machine divided out."""
+    """One commit. value: the median over its runs, in the quantity's unit, the drift of the machine divided out. low,
+    high: the widest 95 % interval of its runs, None where one has none.
+    """
 
     commit: Commit
     value: float
     software: Mapping[str, Any]
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True)
@@ -138,16 +142,16 @@ def all_series(runs: Sequence[StoredRun]) -> list[Series]:
 
 def _series(course: Course, version: str, quantity: str, usual: float | None) -> list[Series]:
     """One for each implementation that ran: what `auto` became is part of what was measured."""
-    values: dict[str, dict[Commit, list[float]]] = defaultdict(lambda: defaultdict(list))
+    values: dict[str, dict[Commit, list[_Measured]]] = defaultdict(lambda: defaultdict(list))
     latest: dict[str, Record] = {}
     software: dict[Commit, Mapping[str, Any]] = {}
     for run, record in course.seen:
         entry = record.quantities.get(quantity) if record.ok else None
         if entry is None or entry["better"] == "none" or entry.get("bound"):
             continue  # a bound is no measurement: the run ended before the number was known
-        value = _without_drift(entry["value"], entry["unit"], record, run.reference, usual)
-        if value is not None:
-            values[record.implementation][run.commit].append(value)
+        factor = _drift(entry["unit"], record, run.reference, usual)
+        if factor is not None:
+            values[record.implementation][run.commit].append(_measured(entry, factor))
             latest[record.implementation] = record
             software[run.commit] = run.software
     outcomes = course.outcomes()
@@ -157,22 +161,40 @@ def _series(course: Course, version: str, quantity: str, usual: float | None) ->
             version,
             latest[name],
             quantity,
-            tuple(Point(commit, median(found), software[commit]) for commit, found in by_commit.items()),
+            tuple(_point(commit, found, software[commit]) for commit, found in by_commit.items()),
             outcomes,
         )
         for name, by_commit in values.items()
     ]
 
 
-def _without_drift(
-    value: float, unit: str, record: Record, reference: float | None, usual: float | None
-) -> float | None:
-    """The value as it would be on the machine in its usual state; None where that cannot be known.
+class _Measured(NamedTuple):
+    value: float
+    low: float | None
+    high: float | None
+
+
+def _measured(entry: Mapping[str, Any], factor: float) -> _Measured:
+    """A number and its interval as they would be on the machine in its usual state."""
+    ends = (None if entry.get(end) is None else entry[end] * factor for end in ("low", "high"))
+    return _Measured(entry["value"] * factor, *ends)
+
+
+def _point(commit: Commit, found: Sequence[_Measured], software: Mapping[str, Any]) -> Point:
+    lows = [one.low for one in found if one.low is not None]
+    highs = [one.high for one in found if one.high is not None]
+    whole = len(lows) == len(highs) == len(found)
+    interval = (min(lows), max(highs)) if whole else (None, None)
+    return Point(commit, median(one.value for one in found), software, *interval)
+
+
+def _drift(unit: str, record: Record, reference: float | None, usual: float | None) -> float | None:
+    """What a number is multiplied with to be as on the machine in its usual state; None where that cannot be known.
 
     The reference kernel runs on the processor, so only what ran there is corrected.
     """
     if record.case.device != "cpu" or unit not in TIMES | RATES:
-        return value
+        return 1.0
     if reference is None or usual is None:
         return None
-    return value * usual / reference if unit in TIMES else value * reference / usual
+    return usual / reference if unit in TIMES else reference / usual

@@ -20,9 +20,7 @@ def to_text(found: History) -> str:
     """One block for each range of commits in which something changed, headed by the range of its surest change; then
     one for each in which something broke.
     """
-    head = f"{found.runs} runs of {len(found.commits)} commits on {found.machine}: {found.series} series"
-    head += f" ({found.short} more have fewer than {2 * MIN_SIZE} commits)" if found.short else ""
-    lines = [head]
+    lines = [summary(found)]
     records = [one.record for one in (*found.changes, *found.breaks)]
     names = dict(zip(map(id, records), record_labels(records), strict=True))
     for changes in by_cause(found.changes):
@@ -33,6 +31,12 @@ def to_text(found: History) -> str:
     if not found.changes and not found.breaks:
         lines.append("nothing changed" if found.series else "too few commits to see a change")
     return "\n".join(lines) + "\n"
+
+
+def summary(found: History) -> str:
+    """What was looked at, in one line."""
+    head = f"{found.runs} runs of {len(found.commits)} commits on {found.machine}: {found.series} series"
+    return head + (f" ({found.short} more have fewer than {2 * MIN_SIZE} commits)" if found.short else "")
 
 
 def to_json(found: History) -> dict[str, Any]:
@@ -76,11 +80,12 @@ def _line(change: Change, label: str, who: int, what: int) -> str:
     unit = change.record.quantities[change.quantity]["unit"]
     levels = f"{quantity(change.before, unit, change.quantity)} -> {quantity(change.after, unit, change.quantity)}"
     name = f"{label:{who}}  {words(change.quantity):{what}}"
-    size = f"{_size(change, change.size)} ({_size(change, change.low)} to {_size(change, change.high)})"
+    size = f"{size_text(change, change.size)} ({size_text(change, change.low)} to {size_text(change, change.high)})"
     return f"  {change.kind:11}  {name}  {size}  {levels}, {change.points[0]} + {change.points[1]} commits"
 
 
-def _size(change: Change, value: float) -> str:
+def size_text(change: Change, value: float) -> str:
+    """`+10.2%`, or the difference where changes are no factors."""
     return f"{value:+.1%}" if change.relative else f"{'+' if value >= 0 else ''}{number(value)}"
 
 

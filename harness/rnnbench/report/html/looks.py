@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from typing import Any, Self
 
 from rnnbench.report.colours import COLOURS, Mark, marks, marks_in_order
 from rnnbench.report.html.sections import Section
-from rnnbench.report.html.views import Place
+from rnnbench.report.html.views import Place, View
 from rnnbench.report.runs import Run
 
 MARKERS = (
@@ -36,16 +36,22 @@ class Looks:
     @classmethod
     def of(cls, shown: Sequence[Section], runs: Sequence[Run]) -> Self:
         """Of all that sections show."""
-        lines = [line for section in shown for view in section.views for line in view.lines]
-        items = [*lines, *(row for section in shown if section.table for row in section.table.rows)]
-        studied = [line for section in shown for view in section.views if view.studied for line in view.lines]
+        views = [view for section in shown for view in section.views]
+        rows = [row for section in shown if section.table for row in section.table.rows]
+        return cls.of_views(views, rows, lambda place: _place_name(place, runs))
+
+    @classmethod
+    def of_views(cls, views: Sequence[View], rows: Sequence[Any], name: Callable[[Place], str]) -> Self:
+        """Of views and of rows of tables, which have a cell, program, place and axes as lines do. name: of a place."""
+        items = [*(line for view in views for line in view.lines), *rows]
+        studied = [line for view in views if view.studied for line in view.lines]
         cells = dict.fromkeys(item.cell for item in items)
         axes = dict.fromkeys(axis for item in items for axis in item.axes)
         places = sorted(dict.fromkeys(item.place for item in items))
         return cls(
             marks(cells),
             list(dict.fromkeys([*(line.base for line in studied), *(item.program for item in items)])),
-            {place: _place_name(place, runs) for place in places},
+            {place: name(place) for place in places},
             {axis: list(dict.fromkeys(one.axes[axis] for one in items if axis in one.axes)) for axis in axes},
             list(dict.fromkeys(line.setting for line in studied)),
         )

@@ -36,7 +36,7 @@ const interval = (line, i) => (line.low[i] == null || line.high[i] == null || li
 const escaped = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 
 const told = (line) => line.bound || line.low.some((low) => low != null);
-const hover = (line, name, axis, x_title) => `${escaped(name)}${x_title ? `<br>${escaped(x_title)}: %{x}` : ""}<br>%{${axis}:.4~g}`
+const hover = (line, name, axis, x_title, named) => `${escaped(name)}${x_title ? `<br>${escaped(x_title)}: %{${named ? "text" : "x"}}` : ""}<br>%{${axis}:.4~g}`
   + (told(line) ? "%{customdata}" : "") + "<extra></extra>";
 
 const errors = (line, thickness) => {
@@ -68,7 +68,8 @@ const traces = (view, lines, keys) => lines.flatMap((line) => {
   const shared = {
     type: "scatter", name, showlegend: false, xaxis: `x${axis === 1 ? "" : axis}`, yaxis: `y${axis === 1 ? "" : axis}`,
     marker: { symbol: symbols(line, program), color: tint, size: 9 },
-    hoverlabel: { namelength: -1 }, hovertemplate: hover(line, name, view.kind === "dots" ? "x" : "y", view.kind === "dots" ? "" : view.x_title),
+    hoverlabel: { namelength: -1 }, hovertemplate: hover(line, name, view.kind === "dots" ? "x" : "y", view.kind === "dots" ? "" : view.x_title, view.ticks),
+    text: view.ticks ? line.x.map((x) => escaped(new Map(view.ticks).get(x) ?? String(x))) : undefined,
     meta: { cell: line.cell, axes: line.axes }, customdata: told(line) ? line.y.map((_, i) => interval(line, i)) : undefined,
   };
   if (view.kind === "dots") {
@@ -129,11 +130,16 @@ const level = (made, name, y, suffix, view) => {
     font: { size: 11, color: ink() } });
 };
 
+/* Names along x are written as far as there is room; the pointer tells all of each. */
+const MOST_NAMES = 12;
 const horizontal = (view, lines, dots) => {
   const title = { text: escaped(dots ? "" : view.x_title), standoff: 8 };
   if (dots) return { title, ...(view.y_log ? { type: "log", ...decades(view.lines.flatMap((line) => line.y)) } : { type: "linear", rangemode: "tozero" }) };
   const values = [...new Set(lines.flatMap((line) => line.x))].sort((a, b) => a - b);
-  if (view.ticks) return { title, type: "linear", tickmode: "array", tickvals: view.ticks.map(([x]) => x), ticktext: view.ticks.map(([, text]) => escaped(text)) };
+  if (view.ticks) {
+    const every = Math.ceil(view.ticks.length / MOST_NAMES), written = view.ticks.filter((_, index) => index % every === 0);
+    return { title, type: "linear", tickmode: "array", tickvals: written.map(([x]) => x), ticktext: written.map(([, text]) => escaped(text.split(" ")[0])) };
+  }
   const few = values.length <= 12 ? { tickmode: "array", tickvals: values, ticktext: values.map(String) } : {};
   return { title, type: view.x_log ? "log" : "linear", ...(view.x_log ? few : {}) };
 };

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -67,21 +66,13 @@ class Section:
 
     @property
     def choices(self) -> dict[str, list[tuple[int, str]]]:
-        """group -> (index of its first view, name) of each quantity. No two names are alike, even in other groups."""
-        firsts = {(view.group, view.name): index for index, view in reversed(list(enumerate(self.views)))}
-        names = Counter(name for _, name in firsts)
-        found: dict[str, list[tuple[int, str]]] = {}
-        for (group, name), index in sorted(firsts.items(), key=lambda item: item[1]):
-            found.setdefault(group, []).append((index, name if names[name] == 1 else f"{name} ({group})"))
-        return found
+        """What its plot offers first, see `views.choices`."""
+        return views.choices(self.views)
 
     @property
     def variants(self) -> dict[int, list[tuple[int, str]]]:
-        """index of a quantity's first view -> (index, what it is against) of all of its views."""
-        found: dict[tuple[str, str], list[tuple[int, str]]] = {}
-        for index, view in enumerate(self.views):
-            found.setdefault((view.group, view.name), []).append((index, view.at))
-        return {members[0][0]: members for members in found.values()}
+        """What it offers then, see `views.variants`."""
+        return views.variants(self.views)
 
 
 TOPICS = (

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -84,7 +84,9 @@ class Line:
 class View:
     """One choice of a plot. group, name: how it is called in the list of choices. at: which of the plots of that name,
     by its x axis and length: `against batch size, T=64`. levels: horizontal lines (name, y). floor: y below which the
-    picture does not begin by itself.
+    picture does not begin by itself. ticks: the name of each x, where it is no number; what
+    is before its first space is written along the axis. marks: vertical lines
+    (x, text).
 
     kind: `lines`; `dots` where all lines have one x in common, which then says nothing.
     """
@@ -99,6 +101,8 @@ class View:
     y_log: bool = False
     levels: Mapping[str, float] = field(default_factory=dict)
     floor: float | None = None
+    ticks: Sequence[tuple[float, str]] | None = None
+    marks: Sequence[tuple[float, str]] = ()
 
     @property
     def label(self) -> str:
@@ -122,6 +126,24 @@ class View:
         programs = {(line.cell, line.program): line.program.split(", ") for line in self.lines}
         common = set.intersection(*map(set, programs.values()))
         return {key: ", ".join([key[0], *(one for one in told if one not in common)]) for key, told in programs.items()}
+
+
+def choices(views: Sequence[View]) -> dict[str, list[tuple[int, str]]]:
+    """group -> (index of its first view, name) of each quantity. No two names are alike, even in other groups."""
+    names = Counter(name for _, name in {(view.group, view.name) for view in views})
+    found: dict[str, list[tuple[int, str]]] = {}
+    for index in variants(views):
+        group, name = views[index].group, views[index].name
+        found.setdefault(group, []).append((index, name if names[name] == 1 else f"{name} ({group})"))
+    return found
+
+
+def variants(views: Sequence[View]) -> dict[int, list[tuple[int, str]]]:
+    """index of a quantity's first view -> (index, what it is against) of all of its views."""
+    found: dict[tuple[str, str], list[tuple[int, str]]] = {}
+    for index, view in enumerate(views):
+        found.setdefault((view.group, view.name), []).append((index, view.at))
+    return {members[0][0]: members for members in found.values()}
 
 
 def place_of(panel: Panel, series: Series) -> Place:
