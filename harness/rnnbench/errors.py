@@ -44,8 +44,14 @@ class Skipped(CaseError):
     status = "skipped"
 
 
+class Wrong(CaseError):
+    """The program, or the mathematics it is held against, is not the function it claims to be. The message says how."""
+
+    status = "wrong"
+
+
 class Diverged(CaseError):
-    """Training left the finite numbers. The message names the step."""
+    """Training, or the cell itself, left the finite numbers. The message names the step."""
 
     status = "diverged"
 

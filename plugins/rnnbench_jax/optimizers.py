@@ -28,7 +28,28 @@ def transformation(optimizer: Optimizer) -> optax.GradientTransformation:
         parts.insert(0, optax.add_decayed_weights(optimizer.weight_decay))
     if optimizer.clip is not None:
         parts.insert(0, optax.clip_by_global_norm(optimizer.clip))
-    return optax.chain(*parts)
+    return _in_float32(optax.chain(*parts))
+
+
+def _in_float32(inner: optax.GradientTransformation) -> optax.GradientTransformation:
+    """Parameters of half precision are updated in float32, and so is what the optimiser remembers.
+
+    Squares of gradients and eps = 1e-8 are zero in float16: adam would divide by them.
+    """
+    import jax
+    import jax.numpy as jnp
+    import optax
+
+    def wide(tree: Any) -> Any:
+        return jax.tree.map(lambda leaf: leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32)), tree)
+
+    def init(params: Any) -> Any:
+        return inner.init(wide(params))
+
+    def update(gradients: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        return inner.update(wide(gradients), state, None if params is None else wide(params))
+
+    return optax.GradientTransformation(init, update)
 
 
 def _rate(optimizer: Optimizer) -> float | optax.Schedule:

@@ -15,7 +15,13 @@ Update = Callable[[Sequence["torch.Tensor"]], None]
 
 
 def build(optimizer: Optimizer, params: Sequence[torch.Tensor]) -> Update:
-    """The update of `params`. Raises ValueError for a name that is not in `rnnbench.backend.OPTIMIZERS`."""
+    """The update of `params`. Raises ValueError for a name that is not in `rnnbench.backend.OPTIMIZERS`.
+
+    Parameters of half precision are updated in float32, and so is what the optimiser remembers: squares of gradients
+    and eps = 1e-8 are zero in float16, and torch 2.13's fused SGD moves no such parameter on a CPU.
+    """
+    if params and params[0].dtype.itemsize < 4:
+        return _wide(optimizer, params)
     optim = _torch_optimizer(optimizer, params)
     rates = iter(optimizer.rates())
 
@@ -30,6 +36,22 @@ def build(optimizer: Optimizer, params: Sequence[torch.Tensor]) -> Update:
         optim.zero_grad(set_to_none=True)
 
     return update
+
+
+def _wide(optimizer: Optimizer, params: Sequence[torch.Tensor]) -> Update:
+    """The update by float32 copies, which are filled before each step and rounded back after it."""
+    import torch
+
+    copies = [param.detach().float() for param in params]
+    update = build(optimizer, copies)
+
+    def updated(gradients: Sequence[torch.Tensor]) -> None:
+        with torch.no_grad():
+            torch._foreach_copy_(copies, list(params))
+            update([gradient.float() for gradient in gradients])
+            torch._foreach_copy_(list(params), copies)
+
+    return updated
 
 
 def _torch_optimizer(optimizer: Optimizer, params: Sequence[torch.Tensor]) -> torch.optim.Optimizer:

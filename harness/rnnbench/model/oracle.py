@@ -6,7 +6,7 @@ along a direction, so they need no automatic differentiation and no trust in any
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,6 +40,14 @@ def forward(model: Model, weights: Weights, xs: np.ndarray, states: States | Non
     if states is None:
         states = batched(weights.states, xs.shape[1], np.broadcast_to)
     return run_model(model, unroll(model.cell), weights.params, states, xs)
+
+
+def pieces(
+    model: Model, weights: Weights, xs: np.ndarray, cuts: Sequence[slice], starts: Sequence[States]
+) -> np.ndarray:
+    """Outputs of the pieces of xs_TBD, each from a given state, one after the other."""
+    parts = zip(cuts, starts, strict=True)
+    return np.concatenate([forward(model, weights, xs[span], states)[1] for span, states in parts])
 
 
 Function = Callable[[Mapping[str, np.ndarray]], float]

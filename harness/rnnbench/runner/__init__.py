@@ -15,10 +15,9 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
-from rnnbench.case import Case, digest
+from rnnbench.case import Case
 from rnnbench.executor import Outcome, Session
 from rnnbench.machine.watch import Drift
-from rnnbench.model.bptt import bptt_of
 from rnnbench.model.seeds import seed_for
 from rnnbench.record import Record
 from rnnbench.registry import Registry
@@ -26,10 +25,7 @@ from rnnbench.registry.availability import candidates
 from rnnbench.runner import processes
 from rnnbench.worker import ceilings
 from rnnbench.worker.resolve import with_implementation
-
-SHORT = 64
-"""Steps over which a program is verified for probes that measure the portable step rather than an implementation of the
-whole sequence: their loop over time is the harness's own, tested on closed forms."""
+from rnnbench.worker.verdict import verification
 
 
 def turns(cases: Iterable[Case]) -> Iterator[tuple[int, Case]]:
@@ -162,14 +158,10 @@ class Runner:
 
     def _verdict(self, case: Case, seconds: dict[str, float]) -> Outcome:
         """The verification of the program this case runs, done once per program."""
-        options: dict[str, Any] = {}
-        if "implementation" in self.registry.probes[case.probe].ignores:
-            options = {"dtype": "float64", "seq_len": min(case.seq_len, SHORT)}
-        task = case.settings.get("task")
-        model = [task, case.settings.get("embedding"), bptt_of(case.settings)]
-        key = digest([case.program_id if not options else _stepwise_id(case), options, model])
+        asked = verification(case, self.registry.probes[case.probe])
+        key = asked.key
         if key not in self.verdicts:
-            outcome = self.verdicts[key] = self._job("verify", case, options)
+            outcome = self.verdicts[key] = self._job("verify", case, asked.options)
             inside = outcome.result.get("seconds", 0.0)
             _add(seconds, {"verify": inside, "process": outcome.seconds - inside})
         return self.verdicts[key]
@@ -198,12 +190,6 @@ def _division(outcome: Outcome) -> dict[str, float]:
         told = {}
     parts: dict[str, float] = dict(told)
     return {"process": outcome.seconds - inside, "probe": inside - sum(parts.values())} | parts
-
-
-def _stepwise_id(case: Case) -> list[Any]:
-    """What fixes a stepwise program, whatever the length of the sequence."""
-    sizes = [case.batch_size, case.input_size, case.hidden_size, case.layers]
-    return [case.cell, case.backend, case.implementation, case.device, *sizes]
 
 
 def _failure(outcome: Outcome, when: str = "") -> dict[str, Any]:

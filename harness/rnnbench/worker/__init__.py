@@ -93,26 +93,12 @@ def measurement_json(measurement: Measurement, quantities: Mapping[str, Any]) ->
 
 def _verify(context: Context, registry: Registry, job: Job) -> dict[str, Any]:
     """The check that comes before any timing, on the case's own sizes."""
-    from rnnbench.worker.verification import against_oracle, mean_projection_loss, projection_loss
+    from rnnbench.worker.verification import verify
 
     del registry
-    dtype = job.get("dtype") or context.case.dtype
-    if not context.cell.portable:
-        return {"verified": "none", "checks": []}
     device = context.backend.verified_on(context.case.device)
     context = replace(context, case=replace(context.case, device=device))
-    model, weights = context.model, context.weights()
-    program = context.program(weights, loss=projection_loss, dtype=dtype)
-    xs = context.inputs("verification", seq_len=job.get("seq_len"))
-    bptt, segment = context.bptt
-    if bptt == "truncated":
-        one_pass = context.program(weights, loss=mean_projection_loss, dtype=dtype)
-        checks = against_oracle(program, model, weights, xs, dtype, segment, one_pass)
-    else:
-        checks = against_oracle(program, model, weights, xs, dtype)
-    failed = [check.sentence() for check in checks if not check.passed]
-    found = {"verified": "oracle", "checks": [asdict(check) for check in checks]}
-    return found | ({"status": "wrong", "reason": "; ".join(failed)} if failed else {})
+    return verify(context, job.get("dtype"), job.get("seq_len"))
 
 
 def _kit(context: Context, registry: Registry, job: Job) -> dict[str, Any]:

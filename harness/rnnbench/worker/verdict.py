@@ -1,0 +1,44 @@
+"""What a program's verification is asked for, and under which key its verdict counts for other cases."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from rnnbench.case import Case, digest
+from rnnbench.model.bptt import bptt_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rnnbench.probe import Probe
+
+SHORT = 64
+"""Steps over which a program is verified for probes that measure the portable step rather than an implementation of the
+whole sequence: their loop over time is the harness's own, tested on closed forms."""
+
+
+@dataclass(frozen=True)
+class Verification:
+    """key: equal for two cases exactly where one verdict serves both. options: of the job `verify`, beside the case."""
+
+    key: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def verification(case: Case, probe: Probe) -> Verification:
+    """How the program of a case is verified: it depends on all that changes the program or what is asked of it.
+
+    That is the task (which gives it a head), an embedding, the way back through time, micro-batches, and which passes
+    are timed; not the settings of a clock or an optimiser.
+    """
+    settings = case.settings
+    asked = [settings.get("task"), settings.get("embedding"), bptt_of(settings), settings.get("micro_batches", 1)]
+    passes = sorted(settings.get("modes", ()))
+    if "implementation" in probe.ignores:
+        options = {"dtype": "float64", "seq_len": min(case.seq_len, SHORT)}
+        sizes = [case.batch_size, case.input_size, case.hidden_size, case.layers]
+        program = [case.cell, case.backend, case.implementation, case.device, *sizes]
+        return Verification(digest([program, options, asked, passes, case.seed]), options)
+    decodes = case.probe == "decode"  # nothing of it is trained
+    return Verification(digest([case.program_id, asked, passes, decodes, case.seed]))

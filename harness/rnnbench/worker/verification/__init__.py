@@ -1,0 +1,384 @@
+"""Is what is about to be timed the function it claims to be?
+
+An implementation is compared with the NumPy float64 oracle on the case's own sizes: outputs, final states, and the
+gradients of every parameter and input, of all sequences of the batch over the whole length. The true gradients are
+exact (`rnnbench.model.adjoint`). How far apart the two may be is not guessed but measured: the oracle is run again with
+rounding noise of the program's dtype in weights, inputs and every time step, and the implementation may deviate by at
+most `SLACK` times what that noise does, and by the square root of the number of roundings.
+
+Every program is held against the oracle in float64 and in float32 first, whatever the case's dtype: there a fault
+cannot hide behind rounding. A program of half precision is then held against its own float32 run on the same numbers.
+
+Where rounding decides of the outputs (a chaotic cell), nothing can be compared at the end of the sequence. Then each
+output is checked from the one before it, outputs and gradients as far as they can be told beforehand, and the whole
+length with the same program on smaller weights. Such a verdict is `weak`, and so is every other whose tolerance is
+above a tenth of the value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rnnbench.backend import Optimizer
+from rnnbench.errors import Skipped
+from rnnbench.model import Model, Weights, adjoint, oracle
+from rnnbench.model.reverse import Untraceable
+from rnnbench.ops import EPS
+from rnnbench.worker.verification import comparison, laws
+from rnnbench.worker.verification.check import Check, compared
+from rnnbench.worker.verification.comparison import SLACK, backward, forward, forward_checks, gradient_checks
+from rnnbench.worker.verification.truth import Truth, calmed, largest
+
+if TYPE_CHECKING:
+    from rnnbench.backend import Program
+    from rnnbench.context import Context
+    from rnnbench.task import Loss
+
+__all__ = [
+    "EPS",
+    "SLACK",
+    "Check",
+    "against_oracle",
+    "compared",
+    "mean_projection_loss",
+    "projection_loss",
+    "verify",
+]
+
+WIDE = ("float64", "float32")
+"""In these a fault shows; every program is held against the oracle in both, first."""
+
+WHOLE = 8192
+"""Steps up to which gradients are compared over the whole length."""
+
+STRETCH = 1024
+"""Beyond that, the gradients of the first and of the last so many steps are."""
+
+OPERATIONS = 2e10
+"""Multiplications that one pass of the oracle may take; of larger batches some sequences are drawn."""
+
+LEAST_ROWS = 4
+
+
+def projection_loss(ops: Any, outputs: Any, batch: Mapping[str, Any]) -> Any:
+    """L = Σ cotangent ∘ outputs: its gradient is the vector-Jacobian product with any cotangent one likes."""
+    return ops.sum(outputs * batch["cotangent"])
+
+
+def mean_projection_loss(ops: Any, outputs: Any, batch: Mapping[str, Any]) -> Any:
+    """`projection_loss` over T·B: a mean over time and sequences, which segments and micro-batches can add up."""
+    return ops.sum(ops.mean(ops.mean(outputs * batch["cotangent"], axis=1), axis=0))
+
+
+def against_oracle(
+    program: Program,
+    model: Model,
+    weights: Weights,
+    xs: np.ndarray,
+    dtype: str,
+    segment: int | None = None,
+    one_pass: Program | None = None,
+) -> list[Check]:
+    """Outputs, final states and gradients of `program` (built with `projection_loss`) against the oracle on xs_TBD.
+
+    segment: time steps per segment where the program's gradients are truncated: the truth is then the derivative with
+    the state at the start of each segment held constant. one_pass: the same program with `mean_projection_loss`, which
+    has another way to its truncated gradients (`rnnbench.model.bptt`): they are compared too.
+    """
+    cotangent = np.random.default_rng(0).standard_normal((*xs.shape[:2], model.output_size or model.hidden_size))
+    with _single_blas():
+        truth = Truth(model, weights, xs, cotangent, segment)
+        checks = forward_checks(forward(program, xs), truth, dtype)
+        found = [backward(program, xs, cotangent)]
+        if one_pass is not None:
+            found.append(backward(one_pass, xs, cotangent * (xs.shape[0] * xs.shape[1])))
+        return checks + [check for gradients in found for check in gradient_checks(gradients, truth, dtype)]
+
+
+def verify(context: Context, dtype: str | None = None, seq_len: int | None = None) -> dict[str, Any]:
+    """The check that comes before any timing: `verified`, `checks`, `looked_at`, and where it fails status and reason.
+
+    dtype, seq_len: other than the case's, and then only in that dtype. Raises Wrong where the mathematics is no
+    function, Diverged where it leaves the numbers of the dtype.
+    """
+    if not context.cell.portable:
+        return {"verified": "none", "checks": []}
+    with _single_blas():
+        return _Verification(laws.plain(context), dtype, seq_len).result()
+
+
+@dataclass
+class _Verification:
+    """One program, dtype after dtype."""
+
+    context: Context
+    only: str | None
+    seq_len: int | None
+    checks: list[Check] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    sensitive: bool = False
+
+    def result(self) -> dict[str, Any]:
+        """As `verify` returns it."""
+        xs = self._inputs()
+        laws.functions(self.context, xs)
+        stages = [self.only] if self.only else self._stages()
+        dtype = stages[0]
+        for dtype in stages:
+            if dtype in WIDE or len(stages) == 1:
+                self._against_oracle(dtype, xs, last=dtype == stages[-1])
+            else:
+                self._half(dtype, xs)
+            if not all(check.passed for check in self.checks):
+                break
+        failed = [check for check in self.checks if not check.passed]
+        weak = self.sensitive or any(check.weak for check in self.checks)
+        found = {
+            "verified": "weak" if weak else "oracle",
+            "checks": [asdict(check) for check in self.checks],
+            "looked_at": {"dtypes": stages, "steps": len(xs), "sequences": xs.shape[1], "notes": self.notes},
+        }
+        if not failed:
+            return found
+        reason = "; ".join(dict.fromkeys(check.sentence() for check in failed[:3]))
+        where = "" if dtype == self.context.case.dtype or self.only else f" (in {dtype})"
+        return found | {"status": "wrong", "reason": reason + where}
+
+    def _stages(self) -> list[str]:
+        """Both wide dtypes that the implementation has, and the case's own last."""
+        case, supports = self.context.case, self.context.implementation.supports
+        others = [one for one in WIDE if one != case.dtype]
+        return [*(one for one in others if not supports(self.context.cell, case.device, one)), case.dtype]
+
+    def _inputs(self) -> np.ndarray:
+        return self.context.inputs("verification", seq_len=self.seq_len)
+
+    def _program(
+        self, weights: Weights, dtype: str, loss: Loss = projection_loss, optimizer: Optimizer | None = None
+    ) -> Program:
+        return self.context.program(weights, dtype=dtype, loss=loss, optimizer=optimizer)
+
+    def _cotangent(self, xs: np.ndarray, length: int, rows: np.ndarray, last: bool = False) -> np.ndarray:
+        """Standard normal in the sequences and steps that are looked at, 0 elsewhere."""
+        model = self.context.model
+        width = model.output_size or model.hidden_size
+        found = np.zeros((*xs.shape[:2], width))
+        span = slice(len(xs) - length, None) if last else slice(0, length)
+        found[span, rows] = np.random.default_rng(0).standard_normal((length, len(rows), width))
+        return found
+
+    def _rows(self, xs: np.ndarray, weights: Weights) -> np.ndarray:
+        """All sequences, or as many as the oracle can be asked about, drawn at random."""
+        T, B = xs.shape[:2]
+        affordable = int(OPERATIONS / (T * max(1, weights.count)))
+        if affordable >= B:
+            return np.arange(B)
+        rows = self.context.rng("verified rows", B).permutation(B)[: max(LEAST_ROWS, affordable)]
+        self.notes.append(f"{len(rows)} of {B} sequences were compared")
+        return np.sort(rows)
+
+    def _against_oracle(self, dtype: str, xs: np.ndarray, last: bool) -> None:
+        """One dtype; `last`: the case's own, in which what is timed besides is looked at too."""
+        weights = self.context.weights()
+        try:
+            program = self._program(weights, dtype)
+        except Skipped:
+            if last:
+                raise
+            self.notes.append(f"{dtype} cannot be had here")
+            return
+        rows = self._rows(xs, weights)
+        some = Truth(self.context.model, weights, xs[:, rows], np.empty(0))
+        got = _rows_of(forward(program, xs), rows)
+        comparison.overflow(some, dtype, gradients=False)
+        steps = some.predictable(dtype)
+        if steps < len(xs):
+            self._chaotic(program, some, got, xs, rows, dtype, steps)
+            return
+        self.checks += forward_checks(got, some, dtype)
+        if len(xs) > WHOLE:
+            self._stretches(program, some, xs, rows, dtype)
+            return
+        self._whole(program, weights, xs, rows, dtype, last)
+
+    def _truth(self, weights: Weights, xs: np.ndarray, rows: np.ndarray, cotangent: np.ndarray) -> Truth:
+        bptt, segment = self.context.bptt
+        cut = segment if bptt == "truncated" else None
+        return Truth(self.context.model, weights, xs[:, rows], cotangent[:, rows], cut)
+
+    def _whole(
+        self, program: Program, weights: Weights, xs: np.ndarray, rows: np.ndarray, dtype: str, last: bool
+    ) -> None:
+        cotangent = self._cotangent(xs, len(xs), rows)
+        truth = self._truth(weights, xs, rows, cotangent)
+        got = _some(backward(program, xs, cotangent), rows)
+        try:
+            comparison.overflow(truth, dtype, gradients=True)
+        except Untraceable as unknown:
+            self.notes.append(f"gradients were compared along single directions, for {unknown} has no known derivative")
+            expected = partial(comparison.directional_checks, truth=truth, dtype=dtype)
+            checks, true = expected(got), got
+        else:
+            expected = partial(gradient_checks, truth=truth, dtype=dtype)
+            checks, true = expected(got), truth.back.gradients
+        self.checks += checks
+        if last and all(check.passed for check in checks):
+            self._timed(weights, xs, cotangent, rows, dtype, true, checks, expected)
+
+    def _timed(
+        self,
+        weights: Weights,
+        xs: np.ndarray,
+        cotangent: np.ndarray,
+        rows: np.ndarray,
+        dtype: str,
+        true: comparison.Gradients,
+        checks: list[Check],
+        expected: Callable[..., list[Check]],
+    ) -> None:
+        """What is timed besides `forward`: `train_step`, in one pass and in parts, and the backward pass alone."""
+        modes = self.context.case.settings.get("modes")
+        context, batch = self.context, {"xs": xs, "cotangent": cotangent * (xs.shape[0] * xs.shape[1])}
+        if "train" in (modes or ("train",)) and context.case.probe not in ("decode",):
+            lr = laws.step_size(weights.params, true)
+            program = self._program(weights, dtype, loss=mean_projection_loss, optimizer=Optimizer("sgd", lr=lr))
+            if context.bptt[0] == "truncated":
+                self.checks += expected(
+                    _some(backward(program, xs, batch["cotangent"]), rows), name="one-pass gradients"
+                )
+            found, blur = laws.stepped(program, batch, lr)
+            self.checks += laws.step_checks(found, blur, true, checks, dtype)
+        if "backward" in (modes or ()):
+            program = self._program(weights, dtype)
+            got = laws.kept_backward(program, {"xs": xs, "cotangent": cotangent})
+            self.checks += expected(_some(got, rows), name="gradients of the backward pass alone")
+
+    def _stretches(self, program: Program, some: Truth, xs: np.ndarray, rows: np.ndarray, dtype: str) -> None:
+        """Gradients of what happens in the first steps; and of the inputs of the last ones, from the state reached."""
+        self.notes.append(f"gradients were compared over the first and the last {STRETCH} of {len(xs)} steps")
+        cotangent = self._cotangent(xs, STRETCH, rows)
+        first = self._truth(some.weights, xs, rows, cotangent).first(STRETCH)
+        got = _some(backward(program, xs, cotangent), rows)
+        self.checks += gradient_checks(got | {"xs": got["xs"][:STRETCH]}, first, dtype)
+        start = len(xs) - STRETCH
+        states, _ = oracle.forward(some.model, some.weights, some.xs[:start])
+        cotangent = self._cotangent(xs, STRETCH, rows, last=True)
+        ends = [
+            adjoint.gradients(
+                some.model, some.weights, some.xs[start:], cotangent[start:, rows], first.segment, noise, states
+            ).gradients["xs"]
+            for noise in (None, adjoint.Noise(EPS[dtype], 2))
+        ]
+        got = _some(backward(program, xs, cotangent), rows)["xs"][start:]
+        moved = float(np.linalg.norm(ends[1] - ends[0]))
+        tolerance = SLACK * (moved + EPS[dtype] * np.sqrt(STRETCH) * float(np.linalg.norm(ends[0])))
+        self.checks.append(compared(f"gradients of the last {STRETCH} inputs", got, ends[0], tolerance))
+
+    def _chaotic(
+        self,
+        program: Program,
+        some: Truth,
+        got: tuple[np.ndarray, list[np.ndarray]],
+        xs: np.ndarray,
+        rows: np.ndarray,
+        dtype: str,
+        steps: int,
+    ) -> None:
+        """Rounding decides of the outputs from step `steps` on."""
+        self.sensitive = True
+        self.notes.append(f"in {dtype}, rounding decides of the outputs after {steps} steps")
+        self.checks += forward_checks(got, some, dtype, max(1, steps))
+        forced = comparison.forced_check(got[0], some, dtype)
+        self.checks += [forced] if forced else []
+        self._finite(got[0], some, dtype)
+        early = max(1, steps // 2)
+        cotangent = self._cotangent(xs, early, rows)
+        first = self._truth(some.weights, xs, rows, cotangent).first(early)
+        found = _some(backward(program, xs, cotangent), rows)
+        self.checks += gradient_checks(found | {"xs": found["xs"][:early]}, first, dtype)
+        self._reachable(xs, rows, some, dtype)
+        calm = calmed(some.model, some.weights, some.xs, dtype)
+        if calm is None:
+            self.notes.append("no smaller weights make it predictable: only its first steps were compared")
+            return
+        program = self._program(calm, dtype)
+        truth = Truth(some.model, calm, some.xs, np.empty(0))
+        self.checks += forward_checks(_rows_of(forward(program, xs), rows), truth, dtype)
+        if len(xs) <= WHOLE:
+            self._whole(program, calm, xs, rows, dtype, last=True)
+
+    def _finite(self, got: np.ndarray, some: Truth, dtype: str) -> None:
+        beyond = ~np.isfinite(got)
+        if beyond.any():
+            size = largest([some.run[0]])
+            self.checks.append(Check(f"outputs that are no numbers in {dtype}", float(beyond.sum()), 0.0, size))
+
+    def _reachable(self, xs: np.ndarray, rows: np.ndarray, some: Truth, dtype: str) -> None:
+        """Raises Diverged where the gradients over the whole length are beyond the dtype."""
+        if len(xs) > WHOLE:
+            return
+        truth = self._truth(some.weights, xs, rows, self._cotangent(xs, len(xs), rows))
+        comparison.overflow(truth, dtype, gradients=True)
+
+    def _half(self, dtype: str, xs: np.ndarray) -> None:
+        """A program of half precision against its float32 run on the same numbers."""
+        weights = self.context.weights()
+        short = Weights({name: _rounded(array, dtype) for name, array in weights.params.items()}, weights.states)
+        xs = _rounded(xs, dtype)
+        rows = self._rows(xs, weights)
+        wide, half = self._program(short, "float32"), self._program(short, dtype)
+        true, got = (_rows_of(forward(one, xs), rows)[0] for one in (wide, half))
+        some = Truth(self.context.model, short, xs[:, rows], np.empty(0))
+        comparison.overflow(some, dtype, gradients=False)
+        with np.errstate(all="ignore"):
+            natural = some.noisy(dtype)[0] - some.run[0]
+        self.checks.append(comparison.outputs_along(got, true, natural, dtype))
+        if len(xs) > WHOLE:
+            self.notes.append(f"gradients of {dtype} were not compared over {len(xs)} steps")
+            return
+        cotangent = _rounded(self._cotangent(xs, len(xs), rows), dtype)
+        first = backward(wide, xs, cotangent)
+        scale = 8.0 / max(largest(first.values()), 1e-30)
+        cotangent = _rounded(cotangent * scale, dtype)
+        truth = self._truth(short, xs, rows, cotangent)
+        true, got = (_some(backward(one, xs, cotangent), rows) for one in (wide, half))
+        checks = comparison.half_checks(got, true, truth.moved(dtype), dtype, len(xs), "gradients")
+        self.checks += checks
+        if all(check.passed for check in checks):
+            expected = partial(
+                comparison.half_checks, wide=true, natural=truth.moved(dtype), dtype=dtype, steps=len(xs)
+            )
+            self._timed(short, xs, cotangent, rows, dtype, true, checks, expected)
+
+
+def _some(gradients: comparison.Gradients, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Gradients of the inputs in these sequences alone; that of a parameter is of all."""
+    return {**gradients, "xs": gradients["xs"][:, rows]}
+
+
+def _rows_of(found: tuple[np.ndarray, list[np.ndarray]], rows: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+    outputs, finals = found
+    return outputs[:, rows], [leaf[rows] for leaf in finals]
+
+
+def _rounded(array: np.ndarray, dtype: str) -> np.ndarray:
+    """The nearest numbers of half precision, as float64."""
+    if np.iscomplexobj(array):
+        return array
+    if dtype == "float16":
+        return array.astype(np.float16).astype(np.float64)
+    bits = array.astype(np.float32).view(np.uint32)
+    bits = (bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)  # to nearest, ties to even
+    return bits.view(np.float32).astype(np.float64)
+
+
+def _single_blas() -> Any:
+    """Matrices as small as these only lose by being shared out among threads."""
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(1, user_api="blas")
