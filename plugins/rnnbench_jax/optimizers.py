@@ -46,8 +46,8 @@ def _in_float32(inner: optax.GradientTransformation) -> optax.GradientTransforma
     def init(params: Any) -> Any:
         return inner.init(wide(params))
 
-    def update(gradients: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
-        return inner.update(wide(gradients), state, None if params is None else wide(params))
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        return inner.update(wide(updates), state, None if params is None else wide(params))
 
     return optax.GradientTransformation(init, update)
 

@@ -47,9 +47,11 @@ def _wide(optimizer: Optimizer, params: Sequence[torch.Tensor]) -> Update:
 
     def updated(gradients: Sequence[torch.Tensor]) -> None:
         with torch.no_grad():
-            torch._foreach_copy_(copies, list(params))
+            for copy, param in zip(copies, params, strict=True):
+                copy.copy_(param)
             update([gradient.float() for gradient in gradients])
-            torch._foreach_copy_(list(params), copies)
+            for copy, param in zip(copies, params, strict=True):
+                param.copy_(copy)
 
     return updated
 

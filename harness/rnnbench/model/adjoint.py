@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rnnbench.cell import Cell, Params, State, leaves, tree_map
-from rnnbench.model import Model, States, Weights, batched, reverse, run
+from rnnbench.model import Model, States, Weights, batched, reverse, run_model
 from rnnbench.model.oracle import OPS
 from rnnbench.model.reverse import Tape, Traced
 
@@ -70,7 +70,7 @@ def gradients(
     params = {name: tape.variable(noise(array)) for name, array in weights.params.items()}
     inputs = tape.variable(noise(xs))
     states = batched(weights.states, xs.shape[1], np.broadcast_to) if states is None else states
-    finals, outputs = run(model, _unroll(model.cell, segment, noise, tape), params, states, inputs)
+    finals, outputs = run_model(model, _unroll(model.cell, segment, noise, tape), params, states, inputs)
     found = tape.pull([(outputs, cotangent)], [*params.values(), inputs])
     return Pass(
         outputs=_value(outputs),
@@ -96,7 +96,7 @@ def forward(
 
     params = {name: noise(array) for name, array in weights.params.items()}
     states = batched(weights.states, xs.shape[1], np.broadcast_to) if states is None else states
-    return run(model, unroll, params, states, noise(xs))
+    return run_model(model, unroll, params, states, noise(xs))
 
 
 def _unroll(cell: Cell, segment: int | None, noise: Noise, tape: Tape) -> Unroll:
