@@ -1,10 +1,14 @@
-"""The tables in README.md and results/README.md are what `rnnbench report` prints of committed runs.
+"""What pages have from elsewhere: tables, links and found sentences of committed runs in README.md and
+results/README.md, and all settings in suites/SETTINGS.md.
 
-`python tests/readme_tables.py` writes them again; test_docs.py compares them. A page says what belongs where:
+`python tests/readme_tables.py` writes all of it again, from the newest run of each suite in results/runs; test_docs.py
+compares. A page says what belongs where:
 
-    <!-- report results/runs/smoke/NAME -->                        all of its tables
+    <!-- report results/runs/smoke/NAME -->                        all tables of the run
     <!-- report results/runs/smoke/NAME | train time | memory -->  the blocks of text that begin so
-    <!-- /report -->
+    <!-- summary results/runs/long_seq/NAME -->                    a row per cell
+    <!-- found results/runs/long_seq/NAME -->                      five sentences
+    <!-- /report -->                                               the end of any of these
 """
 
 from __future__ import annotations
@@ -12,25 +16,43 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
+
+from readme_summary import Rows, found, summary
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "results" / "README.md"]
+SETTINGS = ROOT / "suites" / "SETTINGS.md"
 TABLES = re.compile(
-    r"(?P<open><!-- report (?P<run>\S+)(?: \| (?P<blocks>.*?))? -->\n).*?(?=<!-- /report -->)", re.DOTALL
+    r"(?P<open><!-- (?P<kind>report|summary|found) (?P<run>\S+)(?: \| (?P<blocks>.*?))? -->\n).*?(?=<!-- /report -->)",
+    re.DOTALL,
 )
+RUN = re.compile(r"runs/(?P<suite>\w+)/\d{8}T\d{6}Z-\w+")
 
 
 def rewritten(page: Path) -> str:
-    """The page with all its tables as the runs have them now."""
-    return TABLES.sub(_tables, page.read_text())
+    """The page with all that it shows of runs as the newest ones have it."""
+    return TABLES.sub(_shown, RUN.sub(_newest, page.read_text()))
 
 
-def _tables(found: re.Match[str]) -> str:
-    if found["blocks"]:
-        return f"{found['open']}{_blocks(found['run'], found['blocks'].split(' | '))}"
-    body = _report(found["run"], "md")
-    return f"{found['open']}\n{re.sub('^##', '###', body.strip(), flags=re.MULTILINE)}\n\n"
+def _newest(found: re.Match[str]) -> str:
+    runs = sorted(path.name for path in (ROOT / "results" / "runs" / found["suite"]).iterdir())
+    return f"runs/{found['suite']}/{runs[-1]}"
+
+
+def _shown(place: re.Match[str]) -> str:
+    if place["kind"] == "report":
+        return _tables(place)
+    rows = Rows.of_csv(_report(place["run"], "csv"))
+    return place["open"] + "\n" + (summary if place["kind"] == "summary" else found)(rows) + "\n"
+
+
+def _tables(place: re.Match[str]) -> str:
+    if place["blocks"]:
+        return f"{place['open']}{_blocks(place['run'], place['blocks'].split(' | '))}"
+    body = _report(place["run"], "md")
+    return f"{place['open']}\n{re.sub('^##', '###', body.strip(), flags=re.MULTILINE)}\n\n"
 
 
 def _blocks(run: str, names: list[str]) -> str:
@@ -40,11 +62,24 @@ def _blocks(run: str, names: list[str]) -> str:
     return "\n\n".join(["```text\n" + head, *chosen]).rstrip() + "\n```\n"
 
 
+@cache
 def _report(run: str, form: str) -> str:
     command = [sys.executable, "-m", "rnnbench", "report", run, "--format", form]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=120).stdout
 
 
+def settings_page() -> str:
+    """What `rnnbench describe` says of each shipped probe."""
+    from rnnbench.cli.describe_command import probe_text
+    from rnnbench.registry import load
+
+    registry = load()
+    shipped = [p for p in registry.probes.values() if registry.origins["probe", p.name].name == "probes"]
+    head = "# Settings and quantities of the shipped probes\n\nAs `rnnbench describe PROBE` prints them.\n\n"
+    return head + "\n".join(f"## {probe.name}\n\n```text\n{probe_text(probe)}```\n" for probe in shipped)
+
+
 if __name__ == "__main__":
     for each in PAGES:
         each.write_text(rewritten(each))
+    SETTINGS.write_text(settings_page())

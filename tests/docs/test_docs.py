@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -45,14 +44,18 @@ def test_the_plugin_guide_does_what_it_says(tmp_path):
     assert commands == 5
 
 
+COMMANDS = {"README.md": 2, "suites/README.md": 2}
+"""Pages with `console` examples beside the plugin guide, and how many commands those hold."""
+
+
+@pytest.mark.parametrize("page", COMMANDS)
 @pytest.mark.parametrize("measured", [False, pytest.param(True, marks=pytest.mark.long)])
-def test_the_front_page_does_what_it_says(tmp_path, measured):
-    """Its console examples, the long one in full or planned only. Its two commands install and run all this."""
+def test_a_page_does_what_it_says(tmp_path, page, measured):
+    """Its console examples, the long ones in full or planned only. The two `sh` commands install and run all this."""
     pytest.importorskip("torch")
     pytest.importorskip("jax")
-    shutil.copytree(ROOT / "suites", tmp_path / "suites")
     commands = 0
-    for language, text in blocks(ROOT / "README.md"):
+    for language, text in blocks(ROOT / page):
         if language in ("python", "yaml"):
             (tmp_path / NAMED.match(text)[1]).write_text(text)  # type: ignore[index]
         elif language == "console":
@@ -61,7 +64,57 @@ def test_the_front_page_does_what_it_says(tmp_path, measured):
                 result = rnnbench(line.removeprefix("$ ") + " --dry-run" * planned, tmp_path)
                 assert result.returncode == 0, result.stdout + result.stderr
                 commands += 1
-    assert commands == 4
+    assert commands == COMMANDS[page]
+
+
+def test_the_two_commands_are_those_that_are_tested():
+    commands = [text for language, text in blocks(ROOT / "README.md") if language == "sh"]
+    assert len(commands) == 2 and all(max(map(len, text.splitlines())) <= 90 for text in commands)
+    assert "rnnbench run long_seq" in commands[0] and "sh tests/check.sh" in commands[1]
+    assert "sh tests/check.sh" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_the_first_screen_of_the_front_page_fits_a_laptop():
+    """Up to the table, at most 40 lines of 130 characters; the figure and the cell stand next."""
+    text = (ROOT / "README.md").read_text()
+    first, _, rest = text.partition("<!-- /report -->")
+    assert len(first.splitlines()) <= 40
+    assert sum(line.startswith("| ") for line in first.splitlines()) <= 2 + 6
+    assert rest.index("![") < rest.index("```python") < rest.index("## ")
+
+
+PAGES = [
+    ROOT / name
+    for name in (
+        "README.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "harness/README.md",
+        "suites/README.md",
+        "results/README.md",
+        "plugins/README.md",
+    )
+]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_a_page_links_to_is_there(page):
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", page.read_text()):
+        path = page.parent / target if target else page
+        assert path.exists(), target
+        if anchor:
+            heads = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
+            assert anchor in [re.sub(r"[^\w -]", "", head).lower().replace(" ", "-") for head in heads]
+
+
+def test_every_page_that_explains_is_linked_from_the_front():
+    front = (ROOT / "README.md").read_text()
+    assert all(f"]({page.relative_to(ROOT)}" in front for page in PAGES[1:])
+
+
+def test_the_page_of_settings_is_what_describe_says():
+    """`python tests/readme_tables.py` writes it again."""
+    assert readme_tables.SETTINGS.read_text() == readme_tables.settings_page()
 
 
 def test_a_new_cell_passes_verify_as_it_is(tmp_path):
@@ -85,8 +138,8 @@ def test_the_tables_of_a_page_are_those_of_its_runs(page):
 
 def test_a_table_that_was_touched_up_is_told(tmp_path):
     text = readme_tables.PAGES[0].read_text()
-    number = re.search(r"^gru +torch/native +cpu +(\S+)", text, re.MULTILINE)
+    number = re.search(r"^\| gru \| (\S+) × ", text, re.MULTILINE)
     assert number
     page = tmp_path / "README.md"
-    page.write_text(text[: number.start(1)] + "1.00" + text[number.end(1) :])
+    page.write_text(text[: number.start(1)] + "0.5" + text[number.end(1) :])
     assert readme_tables.rewritten(page) == text

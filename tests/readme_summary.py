@@ -1,0 +1,159 @@
+"""A run of long_seq in six rows and five sentences, every word and number from its CSV report."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import defaultdict
+from dataclasses import dataclass
+from statistics import median
+
+CELLS = ("rnn", "lstm", "gru", "mingru", "minlstm", "lru")
+TIME, SHARE, MEMORY = "train.time_per_step", "train.limit_share", "train.peak_memory.process"
+HALF_LIFE, STEPS = "gradient.half_life", "steps_to_target"
+CARRIES = 100
+"""Half-life, in steps, from which on a cell is said to carry a gradient over a long sequence."""
+
+
+@dataclass(frozen=True)
+class Number:
+    """One row of the CSV, in SI units."""
+
+    quantity: str
+    cell: str
+    program: str
+    T: int
+    value: float
+    low: float
+    high: float
+    bound: str
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The numbers of the CPU."""
+
+    numbers: tuple[Number, ...]
+
+    @classmethod
+    def of_csv(cls, text: str) -> Rows:
+        """From `rnnbench report RUN --format csv`."""
+        found = []
+        for row in csv.DictReader(io.StringIO(text)):
+            if row["value"] and row["device"] == "cpu":
+                value = float(row["value"])
+                low, high = float(row["low"] or value), float(row["high"] or value)
+                program = f"{row['backend']}/{row['implementation']}"
+                T = int(row["seq_len"])
+                found.append(Number(row["quantity"], row["cell"], program, T, value, low, high, row["bound"]))
+        return cls(tuple(found))
+
+    def of(self, quantity: str, **fields: object) -> list[Number]:
+        """Numbers of one quantity whose fields are these."""
+        return [
+            number
+            for number in self.numbers
+            if number.quantity == quantity and all(getattr(number, key) == value for key, value in fields.items())
+        ]
+
+    def longest(self, quantity: str) -> int:
+        """Time steps of the longest sequence of a quantity."""
+        return max(number.T for number in self.of(quantity))
+
+
+def summary(rows: Rows) -> str:
+    """A Markdown table: the fastest program of each cell, and what it learns."""
+    T = rows.longest(TIME)
+    fastest = {cell: min(rows.of(TIME, cell=cell, T=T), key=lambda number: number.value) for cell in CELLS}
+    best = min(fastest.values(), key=lambda number: number.value).value
+    task_T = rows.longest(STEPS)
+    lines = [
+        "| cell | training | program | gradient | adding |",
+        "| --- | ---: | --- | ---: | ---: |",
+    ]
+    for cell in CELLS:
+        number = fastest[cell]
+        half = max(rows.of(HALF_LIFE, cell=cell), key=lambda each: each.T)
+        texts = cell, f"{number.value / best:.1f} ×", number.program, _steps(half.value), _solved(rows, cell)
+        lines.append(f"| {' | '.join(texts)} |")
+    legend = (
+        f"training: time per step at T={T} of the cell's fastest program, over the least; gradient: steps in which it "
+        f"halves, untrained; adding: steps of training until it is solved at T={task_T}."
+    )
+    return "\n".join([*lines, "", legend]) + "\n"
+
+
+def _steps(value: float) -> str:
+    return f"{value:.0f}" if value >= 10 else f"{value:.1f}"
+
+
+def _solved(rows: Rows, cell: str) -> str:
+    numbers = rows.of(STEPS, cell=cell)
+    best = min(numbers, key=lambda number: (bool(number.bound), number.value))
+    return f"> {best.value:.0f}" if best.bound else f"{best.value:.0f}"
+
+
+def found(rows: Rows) -> str:
+    """Five sentences, as a Markdown list."""
+    return "".join(
+        f"- {sentence}\n" for sentence in (_waiting(rows), _frameworks(rows), *_gradients(rows), _memory(rows))
+    )
+
+
+def _waiting(rows: Rows) -> str:
+    shares = sorted(rows.of(SHARE), key=lambda number: number.value)
+    most, middle = shares[-1], median(number.value for number in shares)
+    return (
+        f"Training reaches {middle:.0%} of the machine's limit in the median row, and {most.value:.0%} at most "
+        f"({most.cell}, {most.program}, T={most.T}): what is left is waiting for the step before."
+    ).replace("%", " %")
+
+
+def _frameworks(rows: Rows) -> str:
+    T = rows.longest(TIME)
+    told = []
+    for cell in sorted({number.cell for number in rows.of(TIME)}):
+        by_backend: dict[str, list[Number]] = defaultdict(list)
+        for number in rows.of(TIME, cell=cell, T=T):
+            by_backend[number.program.partition("/")[0]].append(number)
+        if len(by_backend) < 2:
+            continue
+        first, second = sorted(
+            (min(each, key=lambda n: n.value) for each in by_backend.values()), key=lambda n: n.value
+        )
+        if first.high < second.low:
+            told.append(f"{cell} {second.value / first.value:.1f} times as fast with {first.program}")
+    where = f"Which framework trains faster depends on the cell: at T={T} "
+    return where + ("; ".join(told) + "; the others are not told apart." if told else "no cell tells them apart.")
+
+
+def _gradients(rows: Rows) -> tuple[str, str]:
+    T = rows.longest(HALF_LIFE)
+    half = {number.cell: number.value for number in rows.of(HALF_LIFE, T=T)}
+    long = {cell: value for cell, value in half.items() if value >= CARRIES}
+    short = [value for value in half.values() if value < CARRIES]
+    carried = " and ".join(f"{cell} (half-life {value:.0f} steps)" for cell, value in long.items()) or "no cell"
+    first = (
+        f"Of untrained cells, {carried} carr{'y' if len(long) > 1 else 'ies'} a gradient over {T} steps; "
+        f"in the others it halves every {min(short):.1f} to {max(short):.1f} steps."
+    )
+    reached, missed = [], []
+    for cell in sorted({number.cell for number in rows.of(STEPS)}):
+        (missed if _solved(rows, cell).startswith(">") else reached).append(cell)
+    solved = ", ".join(f"{cell} {_solved(rows, cell)}" for cell in sorted(reached, key=lambda cell: _count(rows, cell)))
+    second = f"That does not decide what is learnt: the adding problem at T={rows.longest(STEPS)} takes {solved} steps"
+    return first, second + (f"; {' and '.join(missed)} do not get there." if missed else ".")
+
+
+def _count(rows: Rows, cell: str) -> float:
+    return min(number.value for number in rows.of(STEPS, cell=cell) if not number.bound)
+
+
+def _memory(rows: Rows) -> str:
+    T = rows.longest(MEMORY)
+    numbers = sorted(rows.of(MEMORY, T=T), key=lambda number: number.value)
+    least, most = numbers[0], numbers[-1]
+    return (
+        f"A training step at T={T} needs {least.value / 2**20:.0f} MiB ({least.cell}, {least.program}) to "
+        f"{most.value / 2**20:.0f} MiB ({most.cell}, {most.program})."
+    )
