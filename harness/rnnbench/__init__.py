@@ -19,6 +19,7 @@ from rnnbench.backend import (
     Schedule,
     Workload,
 )
+from rnnbench.cache import cache_folder
 from rnnbench.case import AXES, Case
 from rnnbench.cell import Array, Cell, Option, Params, State, leaves, tree_map
 from rnnbench.context import Context
@@ -142,6 +143,7 @@ __all__ = [
     "any_of",
     "batched",
     "bptt",
+    "cache_folder",
     "hookimpl",
     "initialise",
     "layer_params",

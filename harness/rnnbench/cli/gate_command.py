@@ -174,9 +174,9 @@ def _measured(request: Request, tolerances: Tolerances, budget: float, max_pairs
     """Measure both sides, and judge what is there even where the user had enough."""
     from dataclasses import replace
 
+    from rnnbench.cache import cache_folder
     from rnnbench.gate import Gate, Report, Sampler, State, Workspace, floor, plan_sides, prepare_sides, repository_of
     from rnnbench.gate.rows import missing
-    from rnnbench.gate.state import cache_folder
     from rnnbench.machine.environment import environment_id, snapshot
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a CI job that is cancelled tidies up as after Ctrl-C

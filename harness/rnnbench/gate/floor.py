@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rnnbench.cache import cache_folder
 from rnnbench.errors import UsageError
 from rnnbench.gate.rows import Row
-from rnnbench.gate.state import cache_folder
 from rnnbench.store import write_atomically
 from rnnbench.store.files import explained
 

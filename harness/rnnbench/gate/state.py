@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -12,16 +11,6 @@ from typing import Any, Self
 from rnnbench.errors import UsageError
 from rnnbench.store.files import explained
 from rnnbench.store.writer import Writer
-
-
-def cache_folder() -> Path:
-    """Where rnnbench keeps what belongs to this machine and user: $RNNBENCH_CACHE, else `rnnbench` in $XDG_CACHE_HOME
-    or the system's folder for caches.
-    """
-    if given := os.environ.get("RNNBENCH_CACHE"):
-        return Path(given)
-    home = Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
-    return Path(os.environ.get("XDG_CACHE_HOME") or home) / "rnnbench"
 
 
 class State:
