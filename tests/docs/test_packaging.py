@@ -39,6 +39,8 @@ def test_the_wheel_holds_core_plugins_types_and_templates(wheel):
         "rnnbench/py.typed",
         "rnnbench/templates/cell.py.txt",
         "rnnbench_cells/lstm.py",
+        "rnnbench_fused/runtime.c",
+        "rnnbench_fused/xla.c",
         "rnnbench_jax/scan.py",
         "rnnbench/suite/shipped/long_seq.yaml",
     ):
@@ -46,6 +48,7 @@ def test_the_wheel_holds_core_plugins_types_and_templates(wheel):
     assert {name.split("/")[0] for name in names if not name.split("/")[0].endswith(".dist-info")} == {
         "rnnbench",
         "rnnbench_cells",
+        "rnnbench_fused",
         "rnnbench_jax",
         "rnnbench_start.py",
         "rnnbench_tasks",
