@@ -41,8 +41,8 @@ class Value:
     value: the headline number in the quantity's unit (a median where there are samples), never NaN: what could not be
     measured is left out and explained in a note. low, high: 95 % interval. samples: every raw sample, in the order
     taken. bound: set when the number is only a bound (`lower`: the truth is at least `value`, as for a censored run).
-    origin: `measured`, `counted` (from the cell's mathematics), `compiled` (read off a compiler, not run) or
-    `modelled`.
+    origin: `measured`, `counted` (from the cell's mathematics), `compiled` (read off a compiler, not run), `modelled`,
+    or `derived` from others by a report.
     """
 
     value: float
@@ -50,7 +50,7 @@ class Value:
     high: float | None = None
     samples: Sequence[float] = ()
     bound: Bound | None = None
-    origin: Literal["measured", "counted", "compiled", "modelled"] = "measured"
+    origin: Literal["measured", "counted", "compiled", "modelled", "derived"] = "measured"
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,11 @@ class Curve:
     y_name: str
     x: Sequence[float]
     y: Sequence[float | None]
+
+    @property
+    def points(self) -> dict[float, float]:
+        """x -> y, where there is a y."""
+        return {x: y for x, y in zip(self.x, self.y, strict=True) if y is not None}
 
 
 @dataclass(frozen=True)

@@ -3,25 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cache
 from typing import Any, Literal, get_args
 
 from rnnbench.case import Case, labels
 from rnnbench.frozen import revive
+from rnnbench.quantity import Better, Curve, Quantity, Value
 
 Status = Literal["ok", "skipped", "failed", "wrong", "diverged", "timeout", "oom", "crashed"]
 STATUSES: tuple[str, ...] = get_args(Status)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Reading(Value):
+    """A value with what its probe declared about it."""
+
+    quantity: Quantity
+
+    @property
+    def number(self) -> float:
+        """The value."""
+        return self.value
+
+    @property
+    def unit(self) -> str:
+        """SI."""
+        return self.quantity.unit
+
+    @property
+    def better(self) -> Better:
+        """Which direction is an improvement."""
+        return self.quantity.better
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether two runs of the same code were declared to give the same number."""
+        return self.quantity.deterministic
+
+    @property
+    def exact(self) -> bool:
+        """Whether it is compared exactly: declared deterministic, or not measured but counted, compiled or modelled."""
+        return self.deterministic or self.origin != "measured"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values, with what of the declaration a reader of a single record needs."""
+        head = {"unit": self.unit, "better": self.better, "deterministic": self.deterministic}
+        return head | {key: getattr(self, key) for key in _VALUE} | {"samples": list(self.samples)}
+
+
+_VALUE = tuple(field.name for field in fields(Value))
+
+
 @dataclass(frozen=True)
 class Record:
-    """One line of `records.jsonl`.
+    """What the processes of a case told together.
 
     status and reason: every status but `ok` has one sentence a user can act on. implementation: what ran (never `auto`
     once something was resolved). verified: `oracle` where the program was checked against float64 NumPy, `none` where
-    the cell has no portable mathematics, `""` where nothing ran. quantities: name -> {unit, better, value, low, high,
-    samples, bound, origin}. curves: name -> {x_name, y_name, x, y}. environment: id of the entry in `run.json`.
-    started: seconds since the epoch; seconds: wall time of the case with process start and build.
+    the cell has no portable mathematics, `""` where nothing ran. environment: id of the entry in `run.json`. started:
+    seconds since the epoch; seconds: wall time of the case with process start and build.
     """
 
     case: Case
@@ -29,8 +70,8 @@ class Record:
     reason: str = ""
     implementation: str = ""
     verified: str = ""
-    quantities: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    curves: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    quantities: Mapping[str, Reading] = field(default_factory=dict)
+    curves: Mapping[str, Curve] = field(default_factory=dict)
     notes: Sequence[str] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
     environment: str = ""
@@ -55,23 +96,45 @@ class Record:
 
     def value(self, quantity: str) -> float | None:
         """The headline number of a quantity, None where it was not measured."""
-        entry = self.quantities.get(quantity)
-        return None if entry is None else entry["value"]
+        reading = self.quantities.get(quantity)
+        return None if reading is None else reading.value
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; the case's id comes first, so that a line can be found by eye."""
         data = {"id": self.case.id, "case": self.case.to_json()}
         data |= {key: getattr(self, key) for key in self.__dataclass_fields__ if key != "case"}
+        data["quantities"] = {name: reading.to_json() for name, reading in self.quantities.items()}
+        data["curves"] = {name: asdict(curve) for name, curve in self.curves.items()}
         return data
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Record:
-        """The inverse of `to_json`; unknown fields, written by a newer version, are dropped."""
+    def from_json(cls, data: Mapping[str, Any], declared: Mapping[str, Quantity] | None = None) -> Record:
+        """The inverse of `to_json`; unknown fields, written by a newer version, are dropped.
+
+        declared: the quantities of the record's probe by name; of another one all that is known is in `data`.
+        """
+        declared = declared or {}
         found = {**data, "case": Case.from_json(data["case"])}
         found.pop("id", None)  # of the case, which knows it
+        found["quantities"] = {
+            name: _reading(name, entry, declared.get(name)) for name, entry in data.get("quantities", {}).items()
+        }
+        found["curves"] = {name: revive(Curve, curve) for name, curve in data.get("curves", {}).items()}
         return revive(cls, found)
 
 
 def record_labels(records: Sequence[Record]) -> list[str]:
     """`rnnbench.case.labels` of the cases with what `auto` became."""
     return labels([replace(one.case, implementation=one.implementation or one.case.implementation) for one in records])
+
+
+def _reading(name: str, entry: Mapping[str, Any], declared: Quantity | None) -> Reading:
+    unit, better = entry["unit"], entry["better"]
+    if declared is None or (declared.unit, declared.better) != (unit, better):
+        declared = _undeclared(name, unit, better, entry.get("deterministic", False))
+    return revive(Reading, {**entry, "samples": tuple(entry.get("samples", ())), "quantity": declared})
+
+
+@cache
+def _undeclared(name: str, unit: str, better: Better, deterministic: bool) -> Quantity:
+    return Quantity(name, unit, better, "", deterministic)

@@ -15,13 +15,13 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import pytest
 
 from rnnbench.case import Case
 from rnnbench.isolation.forkserver import ForkServer
-from rnnbench.record import Record
+from rnnbench.quantity import Quantity
+from rnnbench.record import Reading, Record
 from rnnbench.registry import load
 from rnnbench.store import RunFolder
 from rnnbench.suite import plan, read
@@ -154,8 +154,8 @@ def test_ten_thousand_cases_expand_in_a_second(tmp_path):
 def many_records(run: Path, count: int) -> None:
     """A folder of `count` records: 20 programs of 5 lengths, each repeated with other seeds."""
     run.mkdir()
-    quantity: dict[str, Any] = {"unit": "s", "better": "lower", "deterministic": False, "bound": None}
-    quantity |= {"value": 1e-3, "low": 0.9e-3, "high": 1.1e-3, "origin": "measured", "samples": [1e-3] * 20}
+    declared = Quantity("forward.time", "s", "lower", "")
+    quantity = Reading(1e-3, 0.9e-3, 1.1e-3, (1e-3,) * 20, quantity=declared)
     meta = {"format": 1, "suite_name": "many", "environments": {"": {}}, "cases": [], "total": count, "suite": {}}
     cells, lengths = ["rnn", "irnn", "lstm", "gru", "mingru"], [64, 128, 256, 512, 1024]
     with (run / "records.jsonl").open("w") as file:

@@ -12,6 +12,7 @@ from report_records import gradient, memory, record
 from rnnbench.cli.plots_option import inches
 from rnnbench.cli.report_command import command
 from rnnbench.errors import UsageError
+from rnnbench.quantity import Curve
 from rnnbench.record import Record
 
 ENVIRONMENTS = {"env1": {"machine": {"cpu": "Test CPU"}, "software": {"versions": {}}}}
@@ -19,7 +20,7 @@ ENVIRONMENTS = {"env1": {"machine": {"cpu": "Test CPU"}, "software": {"versions"
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    dead = {"x_name": "delay", "y_name": "r²", "x": [0, 1], "y": [None, None]}
+    dead = Curve("delay", "r²", [0, 1], [None, None])
     made: list[Record] = [*(memory(1e6, seq_len=T) for T in (64, 128)), gradient(-0.1)]
     made.append(record({}, probe="capacity", curves={"memory_capacity": dead}))
     folder = tmp_path / "run"

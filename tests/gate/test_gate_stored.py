@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from gate_repository import SUITE, Project
+from report_records import entry, named
 from rnnbench.backend import Compiled
 from rnnbench.case import Case
 from rnnbench.cli import cli
@@ -38,18 +39,16 @@ def case(cell: str = "gru", **settings: Any) -> Case:
 
 def timed(medians: list[float], cell: str = "gru", status: str = "ok") -> Record:
     """A record of one process per median."""
-    head = {"unit": "s", "better": "lower", "deterministic": False, "bound": None, "origin": "measured"}
-    entry = head | {"value": float(np.median(medians)), "low": None, "high": None, "samples": medians}
+    time = entry(float(np.median(medians)), samples=tuple(medians))
     parts = [{"quantities": {"forward.time": {"value": value}}} for value in medians]
     details = {"processes": {"asked": len(parts), "done": len(parts), "parts": parts}}
-    quantities = {"forward.time": entry} if status == "ok" else {}
+    quantities = named({"forward.time": time}) if status == "ok" else {}
     reason = "" if status == "ok" else "it went wrong"
     return Record(case(cell), status, reason, "native", quantities=quantities, details=details)  # pyright: ignore[reportArgumentType]
 
 
 def trained(steps: float, replicate: int, bound: str | None = None, status: str = "ok") -> Record:
-    entry = {"unit": "step", "better": "lower", "value": steps, "bound": bound, "samples": []}
-    quantities = {"steps_to_target": entry} if status == "ok" else {}
+    quantities = named({"steps_to_target": entry(steps, "step", bound=bound)}) if status == "ok" else {}
     reason = "" if status == "ok" else "it went wrong"
     return Record(case(replicate=replicate), status, reason, "native", quantities=quantities)  # pyright: ignore[reportArgumentType]
 
@@ -109,8 +108,7 @@ def test_a_number_that_is_gone_in_head_regresses():
 
 def more(record: Record) -> Record:
     """The same with another number."""
-    entry = {"unit": "step", "better": "higher", "value": 64.0, "bound": None, "samples": []}
-    return replace(record, quantities={**record.quantities, "longest": entry})
+    return replace(record, quantities=named({**record.quantities, "longest": entry(64.0, "step", "higher")}))
 
 
 def test_processes_that_agree_to_the_last_digit_are_decided():
@@ -141,8 +139,8 @@ def compiled(seconds: float) -> Record:
     settings, backend = memory.MemorySettings(modes=("train",)), SimpleNamespace(verified_on=lambda device: "cpu")
     context: Any = SimpleNamespace(case=case(), settings=settings, backend=backend, program=lambda: program)
     measurement = memory.measure(context)
-    quantities = measurement_json(measurement, {one.name: one for one in memory.MEMORY.quantities})["quantities"]
-    return Record(case(), "ok", "", "native", quantities=quantities)
+    fields = measurement_json(measurement, {one.name: one for one in memory.MEMORY.quantities})
+    return Record.from_json({"case": case().to_json(), "status": "ok", "implementation": "native", **fields})
 
 
 def test_training_runs_are_paired_by_their_seed_and_censored_ones_count():

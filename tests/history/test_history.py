@@ -174,7 +174,7 @@ def test_failed_skipped_and_censored_commits_are_gaps_and_widen_the_range(reposi
         if number in (8, 25):
             lstm = replace(lstm, status="skipped", reason="not here", quantities={})
         if number == 12:
-            bounds = {name: {**one, "bound": "lower"} for name, one in lstm.quantities.items()}
+            bounds = {name: replace(one, bound="lower") for name, one in lstm.quantities.items()}
             lstm = replace(lstm, quantities=bounds)
         store(tmp_path, [lstm, *others], hashes[number])
     found = history(repository, tmp_path)

@@ -42,7 +42,7 @@ def by(records: list[Record], *keys: str) -> dict:
 
 def steps(records: list[Record]) -> list[float]:
     """Steps to target of each record, infinite where it was not reached within the budget or training diverged."""
-    return [record.quantities["steps_to_target"]["value"] if _reached(record) else np.inf for record in records]
+    return [record.quantities["steps_to_target"].value if _reached(record) else np.inf for record in records]
 
 
 def solved(records: list[Record]) -> int:
@@ -51,9 +51,9 @@ def solved(records: list[Record]) -> int:
 
 
 def _reached(record: Record) -> bool:
-    return record.ok and record.quantities["steps_to_target"]["bound"] is None
+    return record.ok and record.quantities["steps_to_target"].bound is None
 
 
 def values(records: list[Record], quantity: str) -> list[float]:
     """A quantity of each record."""
-    return [record.quantities[quantity]["value"] for record in records]
+    return [record.quantities[quantity].value for record in records]

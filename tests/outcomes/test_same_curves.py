@@ -40,7 +40,7 @@ pytestmark = pytest.mark.long
 
 def deviations(one, other) -> np.ndarray:
     """Relative difference of two curves at each of 50 steps; an evaluation every 10 steps keeps every single loss."""
-    a, b = (np.array(record.curves["train_loss"]["y"]) for record in (one, other))
+    a, b = (np.array(record.curves["train_loss"].y) for record in (one, other))
     assert a.shape == b.shape == (50,)
     return np.abs(a - b) / np.abs(b)
 

@@ -62,7 +62,7 @@ def test_what_the_gradient_does_instead() -> None:
 def test_a_gradient_that_ends() -> None:
     one = gradient(-0.1, seq_len=64)
     curve = one.curves["gradient.log_norm"]
-    ended = replace(one, curves={"gradient.log_norm": {**curve, "y": [*curve["y"][:40], *[None] * 24]}})
+    ended = replace(one, curves={"gradient.log_norm": replace(curve, y=[*curve.y[:40], *[None] * 24])})
     assert told([ended])[0].endswith("of a loss at T=64 exactly nothing reaches the first step.")
 
 

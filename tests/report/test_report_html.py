@@ -24,6 +24,7 @@ pytest.importorskip("plotly")
 
 from report_records import entry, gradient, memory, record, timing, training, whole_run
 from rnnbench.errors import UsageError
+from rnnbench.quantity import Curve
 from rnnbench.record import Record
 from rnnbench.report import compare
 from rnnbench.report import render as render_report
@@ -55,7 +56,9 @@ def on_gpu(records: Sequence[Record], factor: float) -> list[Record]:
             one,
             case=replace(one.case, device="cuda"),
             quantities={
-                name: {**value, **{key: value[key] / factor for key in ("value", "low", "high") if value[key]}}
+                name: replace(
+                    value, **{key: end / factor for key in ("value", "low", "high") if (end := getattr(value, key))}
+                )
                 for name, value in one.quantities.items()
             },
         )
@@ -66,7 +69,7 @@ def on_gpu(records: Sequence[Record], factor: float) -> list[Record]:
 def overfitted(gap: float, **fields: Any) -> Record:
     """A training whose validation loss ends `gap` above its training loss."""
     curves = {
-        name: {"x_name": "step", "y_name": "loss", "x": [0, 10, 20], "y": [1.0, 0.5, last]}
+        name: Curve("step", "loss", [0, 10, 20], [1.0, 0.5, last])
         for name, last in (("train_loss", 0.25), ("validation_loss", 0.25 + gap))
     }
     loss = {"final_validation_loss": entry(0.25 + gap, "1")}
@@ -75,7 +78,7 @@ def overfitted(gap: float, **fields: Any) -> Record:
 
 
 def batches(**fields: Any) -> Record:
-    curve = {"x_name": "batch size", "y_name": "tokens/s", "x": [1, 2, 4, 8], "y": [1e5, 2e5, 3e5, 3.1e5]}
+    curve = Curve("batch size", "tokens/s", [1, 2, 4, 8], [1e5, 2e5, 3e5, 3.1e5])
     quantities = {"forward.saturation_batch": entry(4, "1", "none"), "forward.batch_speedup": entry(3.1, "1", "higher")}
     return record(quantities, probe="parallelism", curves={"forward.tokens_per_second_by_batch": curve}, **fields)
 
@@ -189,7 +192,7 @@ def test_what_a_parallel_scan_buys_is_the_time_of_the_best_stepwise_program_over
     made = [timing(t, backend="jax", implementation=name, spread=None) for name, t in times.items()]
     other_problem = timing(1e-6, backend="jax", implementation="scan", hidden_size=8)
     *_, scan, _ = with_derived([*made, other_problem])
-    assert scan.quantities["train.scan_speedup"]["value"] == pytest.approx(3)
+    assert scan.quantities["train.scan_speedup"].value == pytest.approx(3)
     assert sum("train.scan_speedup" in one.quantities for one in with_derived([*made, other_problem])) == 1
 
 
@@ -200,7 +203,7 @@ def test_an_unverified_program_is_no_yardstick_for_a_scan() -> None:
 
 def test_the_gap_is_the_difference_of_the_last_losses_unless_the_probe_tells_it() -> None:
     (derived,) = with_derived([overfitted(0.125)])
-    assert derived.quantities[GAP]["value"] == pytest.approx(0.125)
+    assert derived.quantities[GAP].value == pytest.approx(0.125)
     own = replace(overfitted(0.125), quantities={"generalisation_gap": entry(0.2, "1")})
     assert GAP not in with_derived([own])[0].quantities
 
@@ -310,7 +313,7 @@ def test_older_records_tell_by_their_task_whether_data_were_fresh() -> None:
 
 
 def test_no_choice_of_a_plot_is_there_twice() -> None:
-    curves = {"gradient.log_norm": {"x_name": "lag", "y_name": "ln", "x": [1, 2], "y": [0, -1]}}
+    curves = {"gradient.log_norm": Curve("lag", "ln", [1, 2], [0, -1])}
     rate = {"gradient.decay_rate": entry(-0.1, "1/step", "none")}
     made = [
         record(rate, probe="gradient", curves=curves, seq_len=T, settings={"task": task})

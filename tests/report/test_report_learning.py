@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from report_records import entry, record, timing, training
+from report_records import entry, named, record, timing, training
+from rnnbench.quantity import Curve
 from rnnbench.record import Record
 from rnnbench.report.findings.training import capacity, gaps, lengths, optimizers, profile, recall, training_share
 from rnnbench.report.html import views
@@ -32,7 +33,7 @@ def with_settings(one: Record, **settings: Any) -> Record:
 
 
 def with_quantities(one: Record, **quantities: Any) -> Record:
-    return replace(one, quantities={**one.quantities, **quantities})
+    return replace(one, quantities=named({**one.quantities, **quantities}))
 
 
 def spans(steps: dict[str, dict[int, Sequence[int | None]]]) -> list[Record]:
@@ -308,7 +309,7 @@ def test_the_gap_has_a_block_only_where_there_is_one() -> None:
 
 def at_lengths(cell: str, metrics: dict[int, float], T: int = 64) -> Record:
     one = training(0.1, 50, cell=cell, seq_len=T)
-    curve = {"x_name": "T", "y_name": "metric", "x": list(metrics), "y": list(metrics.values())}
+    curve = Curve("T", "metric", list(metrics), list(metrics.values()))
     return replace(one, curves={**one.curves, "test_metric": curve}, details={**one.details, "metric": "accuracy"})
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from report_records import entry, gradient, memory, record, timing, training, whole_run
+from rnnbench.quantity import Curve
 from rnnbench.record import Record
 from rnnbench.report import write_views
 from rnnbench.report.colours import COLOURS, USUAL, marks
@@ -46,15 +47,12 @@ def texts(axes: Any) -> list[str]:
 def dead(T: int = 64, **fields: Any) -> Record:
     """A cell without memory: its gradient is exactly zero from the first lag on."""
     lags = list(range(1, T + 1))
-    log_norm = {"x_name": "lag", "y_name": "ln ‖dL/ds‖", "x": lags, "y": [None] * T}
+    log_norm = Curve("lag", "ln ‖dL/ds‖", lags, [None] * T)
     return record({}, probe="gradient", curves={"gradient.log_norm": log_norm}, seq_len=T, **fields)
 
 
 def trained(steps: dict[str, list[float | None]], **fields: Any) -> Record:
-    curves = {
-        name: {"x_name": "step", "y_name": "loss", "x": [10 * k for k in range(len(y))], "y": y}
-        for name, y in steps.items()
-    }
+    curves = {name: Curve("step", "loss", [10 * k for k in range(len(y))], y) for name, y in steps.items()}
     return record({}, probe="convergence", curves=curves, **{"settings": {"task": "digits"}, **fields})
 
 
@@ -96,7 +94,7 @@ def test_an_unknown_probe_gets_a_picture_of_each_of_its_quantities() -> None:
 
 
 def test_any_measured_curve_gets_a_picture() -> None:
-    found = {"x_name": "batch size", "y_name": "tokens/s", "x": [1, 4, 16], "y": [1e4, 4e4, 9e4]}
+    found = Curve("batch size", "tokens/s", [1, 4, 16], [1e4, 4e4, 9e4])
     one = record({}, probe="mine", curves={"mine.by_batch": found, "mine.by_batch.q10": found})
     (axes,) = axes_of([one], "mine_by_batch")
     assert stems([one]) == ["mine_by_batch"]
@@ -333,7 +331,10 @@ def test_a_fault_while_drawing_costs_one_picture(tmp_path: Path, monkeypatch: py
 
 
 def test_a_seed_that_stopped_keeps_its_last_loss() -> None:
-    curves = [{"x": [0, 50, 100], "y": [1.0, 0.5, 0.1]}, {"x": [0, 50, 100, 150], "y": [1.0, None, 0.6, 0.4]}]
+    curves = [
+        Curve("step", "loss", [0, 50, 100], [1.0, 0.5, 0.1]),
+        Curve("step", "loss", [0, 50, 100, 150], [1.0, None, 0.6, 0.4]),
+    ]
     steps, losses = held_losses(curves)
     assert steps == [0, 50, 100, 150]
     assert losses == [[1.0, 1.0], [0.5, 1.0], [0.1, 0.6], [0.1, 0.4]]

@@ -43,44 +43,44 @@ def part(value: float = 1.0, *, notes=(), details=None, **more: Any) -> dict[str
 
 
 def merged(*parts: dict[str, Any], asked: int = 3) -> Record:
-    return Record(CASE, **processes.merge(parts, asked))
+    return Record.from_json({"case": CASE.to_json(), **processes.merge(parts, asked)})
 
 
 def test_the_value_is_the_median_of_the_processes_and_the_interval_students_t_on_their_logarithms():
     record = merged(*(part(math.exp(x)) for x in (0.0, 0.3, 0.6)))
     found = record.quantities["forward.time"]
-    assert found["value"] == pytest.approx(math.exp(0.3))
+    assert found.value == pytest.approx(math.exp(0.3))
     margin = T2 * 0.3 / math.sqrt(3)
-    assert found["low"] == pytest.approx(math.exp(0.3 - margin))
-    assert found["high"] == pytest.approx(math.exp(0.3 + margin))
+    assert found.low == pytest.approx(math.exp(0.3 - margin))
+    assert found.high == pytest.approx(math.exp(0.3 + margin))
 
 
 def test_processes_that_agree_by_chance_promise_no_more_than_their_samples():
     found = merged(part(2.0), part(2.0), part(2.0)).quantities["forward.time"]
     margin = 1.96 * (0.02 / 3.92) / math.sqrt(3)
-    assert found["low"] == pytest.approx(2 * math.exp(-margin))
-    assert found["high"] == pytest.approx(2 * math.exp(margin))
+    assert found.low == pytest.approx(2 * math.exp(-margin))
+    assert found.high == pytest.approx(2 * math.exp(margin))
 
 
 def test_one_process_keeps_its_own_interval_and_a_number_without_interval_gets_none():
     record = merged(part(2.0))
-    assert record.quantities["forward.time"]["low"] == pytest.approx(2 * math.exp(-0.01))
+    assert record.quantities["forward.time"].low == pytest.approx(2 * math.exp(-0.01))
     record = merged(part(1.0), part(2.0), part(4.0))
     first = record.quantities["forward.first_call"]
-    assert (first["value"], first["low"], first["high"]) == (20.0, None, None)
-    assert first["samples"] == [10.0, 20.0, 40.0]
+    assert (first.value, first.low, first.high) == (20.0, None, None)
+    assert first.samples == (10.0, 20.0, 40.0)
 
 
 def test_numbers_that_are_not_positive_are_merged_on_a_linear_scale():
     parts = [part(quantities={"rate": quantity(1, low=x - 0.1, high=x + 0.1) | {"value": x}}) for x in (-1.0, 0.0, 1.0)]
     found = merged(*parts).quantities["rate"]
-    assert found["value"] == 0.0
-    assert found["high"] == pytest.approx(T2 / math.sqrt(3)) and found["low"] == pytest.approx(-T2 / math.sqrt(3))
+    assert found.value == 0.0
+    assert found.high == pytest.approx(T2 / math.sqrt(3)) and found.low == pytest.approx(-T2 / math.sqrt(3))
 
 
 def test_all_samples_are_kept_and_told_apart():
     record = merged(part(1.0), part(2.0), part(4.0))
-    assert record.quantities["forward.time"]["samples"] == [1.0, 1.5, 2.0, 3.0, 4.0, 6.0]
+    assert record.quantities["forward.time"].samples == (1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
     counts = [one["quantities"]["forward.time"]["count"] for one in record.details["processes"]["parts"]]
     assert counts == [2, 2, 2]
 
@@ -101,8 +101,9 @@ def test_a_slow_process_shows_in_spread_interval_and_a_note():
     assert odd.details["processes"]["spread"]["forward.time"]["between"] > 0.3
     assert even.details["processes"]["spread"]["forward.time"]["between"] < 0.01
     slow, usual = odd.quantities["forward.time"], even.quantities["forward.time"]
-    assert usual["high"] / usual["low"] < 1.02
-    assert slow["low"] < 1.0 and slow["high"] > 2.0
+    assert usual.high and usual.low and slow.high and slow.low
+    assert usual.high / usual.low < 1.02
+    assert slow.low < 1.0 and slow.high > 2.0
     assert "forward: the 3 processes differ by 100%, more than their samples do" in odd.notes
     assert not any("differ" in note for note in even.notes)
 
@@ -120,7 +121,7 @@ def test_a_failed_process_is_the_status_and_the_numbers_of_the_others_stay():
     record = merged(part(1.0), died)
     assert (record.status, record.reason) == ("crashed", "process 2 of 3: killed by SIGSEGV")
     assert record.complete  # there is no third one: what dies once may die again
-    assert record.quantities["forward.time"]["value"] == 1.0
+    assert record.quantities["forward.time"].value == 1.0
     assert "the numbers are those of the 1 of 3 processes that went well" in record.notes
     assert record.details["processes"]["parts"][1]["details"] == {"output": "x"}
     assert merged(died).reason == "killed by SIGSEGV"
@@ -159,7 +160,7 @@ def test_going_on_from_a_record_that_was_kept_gives_the_same_as_never_having_sto
 def test_where_one_process_is_asked_for_the_record_is_its_own():
     alone = part(2.0, details={"a": 1})
     record = merged(alone, asked=1)
-    assert record == Record(CASE, **alone) and record.complete
+    assert record == Record.from_json({"case": CASE.to_json(), **alone}) and record.complete
     assert processes.parts_of(record) == []
 
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from rnnbench.case import Case
-from rnnbench.record import Record
+from rnnbench.quantity import Curve, Quantity
+from rnnbench.record import Reading, Record
 
 BASE = Case(
     probe="throughput",
@@ -24,14 +25,21 @@ BASE = Case(
 )
 
 
-def entry(value: float, unit: str = "s", better: str = "lower", **more: Any) -> dict[str, Any]:
-    """One quantity; `spread=0.1` gives it an interval of ±10 %."""
-    spread = more.pop("spread", None)
-    interval = {"low": None, "high": None}
+def entry(
+    value: float, unit: str = "s", better: Any = "lower", spread: float | None = None, deterministic=False, **more: Any
+) -> Reading:
+    """One quantity; `spread=0.1` gives it an interval of ±10 %. Its name is where it stands in a record."""
     if spread is not None:
-        interval = {"low": value * (1 - spread), "high": value * (1 + spread)}
-    defaults = {"samples": [], "bound": None, "origin": "measured", "deterministic": False}
-    return {"unit": unit, "better": better, "value": value, **interval, **defaults, **more}
+        more = {"low": value * (1 - spread), "high": value * (1 + spread), **more}
+    return Reading(value, **more, quantity=Quantity("", unit, better, "", deterministic))
+
+
+def named(quantities: Mapping[str, Reading]) -> dict[str, Reading]:
+    """The same, each knowing its name."""
+    return {
+        name: replace(one, samples=tuple(one.samples), quantity=replace(one.quantity, name=name))
+        for name, one in quantities.items()
+    }
 
 
 def case(**fields: Any) -> Case:
@@ -39,10 +47,10 @@ def case(**fields: Any) -> Case:
 
 
 def record(
-    quantities: Mapping[str, Mapping[str, Any]] | None = None,
+    quantities: Mapping[str, Reading] | None = None,
     status: Any = "ok",
     reason: str = "",
-    curves: Mapping[str, Mapping[str, Any]] | None = None,
+    curves: Mapping[str, Curve] | None = None,
     details: Mapping[str, Any] | None = None,
     ran: str | None = None,
     verified: str = "oracle",
@@ -58,7 +66,7 @@ def record(
         reason,
         implementation if status != "skipped" else "",
         verified if status not in ("skipped", "wrong") else "",
-        quantities or {},
+        named(quantities or {}),
         curves or {},
         details=details or {},
         environment=environment,
@@ -96,7 +104,7 @@ def gradient(rate: float, half_width: float = 0.0, **fields: Any) -> Record:
         quantities["gradient.half_life"] = entry(half_life, "step", "higher", **ends)
     quantities["gradient.nonfinite_share"] = entry(0.0, "1", "lower")
     lags = list(range(1, steps + 1))
-    curve = {"x_name": "lag", "y_name": "ln ‖dL/ds‖", "x": lags, "y": [rate * lag for lag in lags]}
+    curve = Curve("lag", "ln ‖dL/ds‖", lags, [rate * lag for lag in lags])
     return record(quantities, probe="gradient", curves={"gradient.log_norm": curve}, **fields)
 
 
@@ -114,7 +122,7 @@ def training(
     }
     x = [*range(0, reached, 50), reached]
     y = [0.17 * (loss / 0.17) ** (step / reached) for step in x]
-    curve = {"x_name": "step", "y_name": "loss", "x": x, "y": y}
+    curve = Curve("step", "loss", x, y)
     settings = {"task": "adding", "optimizer": "adam", "lr": lr, "max_steps": budget, "replicate": replicate}
     defaults = {"probe": "convergence", "settings": settings, "input_size": 2}
     details = {"chance": 1 / 6, "target": 0.01}

@@ -148,8 +148,8 @@ def headline(record: Record, probe: Probe | None) -> str:
         return ""
     name = next((name for name in names if name.startswith("train.")), names[0])
     entry = record.quantities[name]
-    text = f"{words(name)} {bounded(entry['value'], entry.get('bound'), entry['unit'], name)}"
-    low, high, value = entry.get("low"), entry.get("high"), entry["value"]
+    text = f"{words(name)} {bounded(entry.value, entry.bound, entry.unit, name)}"
+    low, high, value = entry.low, entry.high, entry.value
     if low is None or high is None or not value:
         return text
     return f"{text} ±{(high - low) / 2 / abs(value):.0%}".replace("%", " %")

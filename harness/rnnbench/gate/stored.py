@@ -164,8 +164,7 @@ def _resolution(record: Record) -> dict[str, Any]:
 def _numbers(record: Record) -> Numbers:
     """The quantities of a record as one sample of them."""
     return {
-        name: {key: entry.get(key) for key in ("value", "unit", "better", "bound")}
-        | {"exact": bool(entry.get("deterministic")) or entry.get("origin", "measured") != "measured"}
+        name: {key: getattr(entry, key) for key in ("value", "unit", "better", "bound", "exact")}
         for name, entry in record.quantities.items()
     }
 
@@ -177,7 +176,7 @@ def _processes(subject: Subject, a: Record, b: Record) -> dict[tuple[str, str], 
 
 def _medians(record: Record, name: str) -> list[float]:
     found = [part["quantities"][name]["value"] for part in record.parts if name in part.get("quantities", {})]
-    return found or [record.quantities[name]["value"]]
+    return found or [record.quantities[name].value]
 
 
 def _unpaired(judged: Sequence[Row], processes: Mapping[tuple[str, str], tuple[list[float], list[float]]]) -> list[Row]:

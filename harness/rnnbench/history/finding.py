@@ -12,7 +12,7 @@ from rnnbench.history.change_points import MIN_SIZE, Shift, shifts, steps
 from rnnbench.history.commits import Commit, commits
 from rnnbench.history.runs import stored_runs
 from rnnbench.history.series import Course, Point, Series, all_series, courses, known
-from rnnbench.record import Record
+from rnnbench.record import Reading, Record
 from rnnbench.report.units import bounded, words
 
 ERROR = 0.01
@@ -111,11 +111,11 @@ def history(repository: Path, results: Path, suite: str | None = None, since: st
 
 
 def _needed(series: Series) -> int:
-    return 2 if series.entry.get("deterministic") else 2 * MIN_SIZE
+    return 2 if series.entry.deterministic else 2 * MIN_SIZE
 
 
 def _changes(series: Series, level: float) -> list[Change]:
-    exact = series.entry.get("deterministic")
+    exact = series.entry.deterministic
     found = steps(series.scaled) if exact else shifts(series.scaled, level)
     changes = [_change(series, shift) for shift in found]
     return [change for change in changes if exact or not change.relative or abs(change.size) >= SMALLEST]
@@ -124,7 +124,7 @@ def _changes(series: Series, level: float) -> list[Change]:
 def _change(series: Series, shift: Shift) -> Change:
     relative = series.ratios
     good, bad = series.points[shift.first - 1], series.points[shift.last]
-    worse = shift.difference > 0 if series.entry["better"] == "lower" else shift.difference < 0
+    worse = shift.difference > 0 if series.entry.better == "lower" else shift.difference < 0
     level = math.exp if relative else float
     size = math.expm1 if relative else float
     return Change(
@@ -182,7 +182,7 @@ def _loss(course: Course, name: str) -> Break | None:
         return None
     last, before = good[-1]
     lost = [(commit, entry) for commit, entry in entries if commit.position > last.position]
-    if min(len(good), len(lost)) < (1 if before.get("deterministic") else MIN_SIZE):
+    if min(len(good), len(lost)) < (1 if before.deterministic else MIN_SIZE):
         return None
     first, after = lost[0]
     now = f"is only known to be {_told(after, name)}" if after else "has no value any more"
@@ -191,8 +191,8 @@ def _loss(course: Course, name: str) -> Break | None:
     return Break(course.suite, course.seen[-1][1], last, first, status, reason, name)
 
 
-def _told(entry: Mapping[str, Any], name: str) -> str:
-    return bounded(entry["value"], entry.get("bound"), entry["unit"], name)
+def _told(entry: Reading, name: str) -> str:
+    return bounded(entry.value, entry.bound, entry.unit, name)
 
 
 def by_cause(changes: Iterable[Change]) -> list[list[Change]]:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeGuard
 
 from rnnbench.history.commits import Commit
 from rnnbench.history.runs import StoredRun
-from rnnbench.record import Record
+from rnnbench.record import Reading, Record
 
 TIMES = frozenset({"s"})
 RATES = frozenset({"1/s", "FLOP/s", "B/s"})
@@ -56,7 +56,7 @@ class Series:
     outcomes: tuple[Outcome, ...]
 
     @property
-    def entry(self) -> Mapping[str, Any]:
+    def entry(self) -> Reading:
         """Unit, direction and kind of the quantity."""
         return self.record.quantities[self.quantity]
 
@@ -93,7 +93,7 @@ class Course:
     def quantities(self) -> list[str]:
         """The names of those that have a better direction."""
         entries = [item for _, record in self.seen if record.ok for item in record.quantities.items()]
-        return list(dict.fromkeys(name for name, entry in entries if entry["better"] != "none"))
+        return list(dict.fromkeys(name for name, entry in entries if entry.better != "none"))
 
     def outcomes(self) -> tuple[Outcome, ...]:
         """One for each commit; a commit with any run that went well is ok."""
@@ -103,20 +103,20 @@ class Course:
                 found[run.commit] = Outcome(run.commit, record.status, record.reason)
         return tuple(found.values())
 
-    def entries(self, quantity: str) -> dict[Commit, Mapping[str, Any] | None]:
+    def entries(self, quantity: str) -> dict[Commit, Reading | None]:
         """One for each commit on which it is ok, None where it lacks the quantity; of several, the first known one."""
-        found: dict[Commit, Mapping[str, Any] | None] = {}
+        found: dict[Commit, Reading | None] = {}
         for run, record in self.seen:
             if record.ok and not known(found.get(run.commit)):
                 found[run.commit] = record.quantities.get(quantity)
         return found
 
 
-def known(entry: Mapping[str, Any] | None) -> TypeGuard[Mapping[str, Any]]:
+def known(entry: Reading | None) -> TypeGuard[Reading]:
     """Whether a quantity is there, and not merely known to be worse than a bound."""
     if entry is None:
         return False
-    return entry.get("bound") != {"lower": "lower", "higher": "upper"}.get(entry["better"], "")
+    return entry.bound != {"lower": "lower", "higher": "upper"}.get(entry.better, "")
 
 
 def courses(runs: Iterable[StoredRun]) -> list[Course]:
@@ -147,9 +147,9 @@ def _series(course: Course, version: str, quantity: str, usual: float | None) ->
     software: dict[Commit, Mapping[str, Any]] = {}
     for run, record in course.seen:
         entry = record.quantities.get(quantity) if record.ok else None
-        if entry is None or entry["better"] == "none" or entry.get("bound"):
+        if entry is None or entry.better == "none" or entry.bound:
             continue  # a bound is no measurement: the run ended before the number was known
-        factor = _drift(entry["unit"], record, run.reference, usual)
+        factor = _drift(entry.unit, record, run.reference, usual)
         if factor is not None:
             values[record.implementation][run.commit].append(_measured(entry, factor))
             latest[record.implementation] = record
@@ -174,10 +174,10 @@ class _Measured(NamedTuple):
     high: float | None
 
 
-def _measured(entry: Mapping[str, Any], factor: float) -> _Measured:
+def _measured(entry: Reading, factor: float) -> _Measured:
     """A number and its interval as they would be on the machine in its usual state."""
-    ends = (None if entry.get(end) is None else entry[end] * factor for end in ("low", "high"))
-    return _Measured(entry["value"] * factor, *ends)
+    ends = (None if end is None else end * factor for end in (entry.low, entry.high))
+    return _Measured(entry.value * factor, *ends)
 
 
 def _point(commit: Commit, found: Sequence[_Measured], software: Mapping[str, Any]) -> Point:

@@ -77,7 +77,7 @@ def _range(good: Commit, bad: Commit) -> str:
 
 
 def _line(change: Change, label: str, who: int, what: int) -> str:
-    unit = change.record.quantities[change.quantity]["unit"]
+    unit = change.record.quantities[change.quantity].unit
     levels = f"{quantity(change.before, unit, change.quantity)} -> {quantity(change.after, unit, change.quantity)}"
     name = f"{label:{who}}  {words(change.quantity):{what}}"
     size = f"{size_text(change, change.size)} ({size_text(change, change.low)} to {size_text(change, change.high)})"
@@ -96,8 +96,8 @@ def _change_json(change: Change) -> dict[str, Any]:
         "kind": change.kind,
         "suite_hash": change.version,
         "quantity": change.quantity,
-        "unit": entry["unit"],
-        "better": entry["better"],
+        "unit": entry.unit,
+        "better": entry.better,
         "commits": change.commits,
         "before": change.before,
         "after": change.after,

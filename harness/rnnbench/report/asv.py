@@ -182,8 +182,8 @@ def _samples(group: Group, quantity: str, entry: Entry) -> tuple[float, ...]:
     """The raw samples of one record; of replicates, their values."""
     found = [record.quantities[quantity] for record in group.records if record.ok and quantity in record.quantities]
     if entry.count == 1:
-        return tuple(found[0].get("samples") or (found[0]["value"],))
-    return tuple(one["value"] for one in found)
+        return tuple(found[0].samples or (found[0].value,))
+    return tuple(one.value for one in found)
 
 
 @dataclass(frozen=True)

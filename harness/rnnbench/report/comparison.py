@@ -13,14 +13,14 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from rnnbench.case import Case
 from rnnbench.errors import UsageError
 from rnnbench.measure.statistics import ratio_of_medians
-from rnnbench.record import Record, record_labels
+from rnnbench.record import Reading, Record, record_labels
 from rnnbench.report import latex, markdown, text
 from rnnbench.report.table import is_headline
 from rnnbench.report.units import number, quantity
@@ -130,26 +130,22 @@ def _changes(label: str, a: Record, b: Record, name_a: str, name_b: str) -> list
     return [_change(label, a.case.probe, name, a.quantities[name], b.quantities[name], several) for name in names]
 
 
-def _change(label: str, probe: str, name: str, a: Mapping[str, Any], b: Mapping[str, Any], several: bool) -> Change:
-    head = (label, name, a["unit"])
-    numbers: dict[str, Any] = {"headline": is_headline(probe, name), "a": a["value"], "b": b["value"]}
-    numbers |= {"bound_a": a.get("bound"), "bound_b": b.get("bound")}
+def _change(label: str, probe: str, name: str, a: Reading, b: Reading, several: bool) -> Change:
+    head = (label, name, a.unit)
+    numbers: dict[str, Any] = {"headline": is_headline(probe, name), "a": a.value, "b": b.value}
+    numbers |= {"bound_a": a.bound, "bound_b": b.bound}
     if numbers["bound_a"] or numbers["bound_b"]:
         return Change(*head, "only a bound", **numbers)
-    ratio = b["value"] / a["value"] if a["value"] > 0 and b["value"] > 0 else None
-    if _exact(a) and _exact(b):
-        return Change(*head, _verdict(b["value"] - a["value"], a["better"]), ratio=ratio, **numbers)
+    ratio = b.value / a.value if a.value > 0 and b.value > 0 else None
+    if a.exact and b.exact:
+        return Change(*head, _verdict(b.value - a.value, a.better), ratio=ratio, **numbers)
     if ratio is None:
         return Change(*head, _apart(a, b), **numbers)
     low, high = _interval(a, b, several)
     if low is None or high is None:
         return Change(*head, "one number a side", ratio=ratio, **numbers)
-    verdict = "no clear difference" if low <= 1 <= high else _verdict(ratio - 1, a["better"])
+    verdict = "no clear difference" if low <= 1 <= high else _verdict(ratio - 1, a.better)
     return Change(*head, verdict, ratio=ratio, low=low, high=high, **numbers)
-
-
-def _exact(entry: Mapping[str, Any]) -> bool:
-    return bool(entry.get("deterministic")) or entry.get("origin", "measured") != "measured"
 
 
 def _verdict(difference: float, better: str) -> str:
@@ -161,25 +157,25 @@ def _verdict(difference: float, better: str) -> str:
     return "better" if (difference < 0) == (better == "lower") else "worse"
 
 
-def _apart(a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
+def _apart(a: Reading, b: Reading) -> str:
     """The verdict on numbers that have no ratio: whether their intervals are apart."""
-    if any(entry.get(end) is None for entry in (a, b) for end in ("low", "high")):
+    if a.low is None or a.high is None or b.low is None or b.high is None:
         return "one number a side"
-    if a["low"] <= b["high"] and b["low"] <= a["high"]:
+    if a.low <= b.high and b.low <= a.high:
         return "no clear difference"
-    return _verdict(b["value"] - a["value"], a["better"])
+    return _verdict(b.value - a.value, a.better)
 
 
-def _interval(a: Mapping[str, Any], b: Mapping[str, Any], several: bool) -> tuple[float | None, float | None]:
+def _interval(a: Reading, b: Reading, several: bool) -> tuple[float | None, float | None]:
     """95 % interval of b / a: bootstrap over the samples, or the widest ratio both intervals allow where they are few
     or from several processes, whose spread a bootstrap over all of them would lose.
     """
-    samples = a.get("samples") or (), b.get("samples") or ()
+    samples = a.samples, b.samples
     if min(map(len, samples)) >= MIN_SAMPLES and not several:
         return ratio_of_medians(*samples)
-    if any(entry.get(end) is None for entry in (a, b) for end in ("low", "high")) or a["low"] <= 0:
+    if a.low is None or a.high is None or b.low is None or b.high is None or a.low <= 0:
         return None, None
-    return b["low"] / a["high"], b["high"] / a["low"]
+    return b.low / a.high, b.high / a.low
 
 
 def _difference(records_a: Sequence[Record], records_b: Sequence[Record]) -> str:

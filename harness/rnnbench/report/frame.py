@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rnnbench.case import AXES
-from rnnbench.record import Record
+from rnnbench.record import Reading, Record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,12 +63,11 @@ def _head(record: Record, settings: Sequence[str]) -> tuple[Any, ...]:
     )
 
 
-def _value(name: str, entry: Mapping[str, Any]) -> tuple[Any, ...]:
-    low, high = entry.get("low"), entry.get("high")
+def _value(name: str, entry: Reading) -> tuple[Any, ...]:
+    low, high = entry.low, entry.high
     half_width = None if low is None or high is None else (high - low) / 2
-    samples = len(entry.get("samples") or ())
-    bound, origin = entry.get("bound"), entry.get("origin", "measured")
-    return name, entry["unit"], entry["better"], entry["value"], low, high, half_width, bound, origin, samples
+    samples = len(entry.samples)
+    return name, entry.unit, entry.better, entry.value, low, high, half_width, entry.bound, entry.origin, samples
 
 
 def _plain(value: Any) -> Any:

@@ -15,7 +15,7 @@ from operator import attrgetter
 from typing import Any
 
 from rnnbench.case import AXES, axis_text, value_text
-from rnnbench.record import Record
+from rnnbench.record import Reading, Record
 
 REPLICATES = ("replicate", "seed")
 """Settings that only repeat a measurement: records that differ in nothing else are taken together."""
@@ -107,8 +107,8 @@ class Group:
         diverged = self.diverged
         if len(found) == 1 and not diverged:
             (only,) = found
-            return Entry("ok", only["value"], only.get("low"), only.get("high"), only.get("bound"), 1)
-        return _median(found, diverged)
+            return Entry("ok", only.value, only.low, only.high, only.bound, 1)
+        return _median(found, found[0].better, diverged)
 
     def over_grid(self, quantity: str) -> Entry:
         """Median and range over all values of the tuned setting, each by the median of its replicates."""
@@ -116,10 +116,8 @@ class Group:
         known = [entry for entry in entries if entry.value is not None]
         if not known:
             return Entry(self.status)
-        betters = (record.quantities[quantity]["better"] for record in self._all() if quantity in record.quantities)
-        better = next(betters)
-        found = [{"value": entry.value, "bound": entry.bound, "better": better} for entry in known]
-        return _median(found, sum(entry.status == "diverged" for entry in entries))
+        betters = (record.quantities[quantity].better for record in self._all() if quantity in record.quantities)
+        return _median(known, next(betters), sum(entry.status == "diverged" for entry in entries))
 
     def _all(self) -> Iterator[Record]:
         return (record for group in self.tried for record in group.records)
@@ -141,7 +139,7 @@ class Group:
         """(records whose value is exact, records with an outcome), for quantities that can be censored."""
         found = [record.quantities[quantity] for record in self.good if quantity in record.quantities]
         diverged = self.diverged
-        return sum(entry.get("bound") is None for entry in found), len(found) + diverged
+        return sum(entry.bound is None for entry in found), len(found) + diverged
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,21 +337,21 @@ def _tune(records: Iterable[Record]) -> Group:
     return replace(min(scored, key=lambda item: item[0])[1], tried=groups)
 
 
-def _median(found: Sequence[Mapping[str, Any]], diverged: int) -> Entry:
+def _median(found: Sequence[Reading | Entry], better: str, diverged: int) -> Entry:
     """Median and range over replicates; censored values make it a bound where they can move it.
 
     With lower bounds in place of the unknown values the median is a lower bound of the true one (medians are monotone);
     it is exact if putting infinity there gives the same. Upper bounds likewise.
     """
-    worst = {"lower": math.inf, "higher": -math.inf}.get(found[0]["better"])
+    worst = {"lower": math.inf, "higher": -math.inf}.get(better)
     lost = [] if worst is None else [worst] * diverged
-    values = [entry["value"] for entry in found]
+    values = [entry.number for entry in found]
     middle = statistics.median(values + lost)
     if not math.isfinite(middle):
         return Entry("diverged")
     bound = None
     for side, limit in (("lower", math.inf), ("upper", -math.inf)):
-        pushed = [limit if entry.get("bound") == side else entry["value"] for entry in found]
+        pushed = [limit if entry.bound == side else value for entry, value in zip(found, values, strict=True)]
         if statistics.median(pushed + lost) != middle:
             bound = side
     note = f"{diverged} diverged" if diverged else ""
@@ -365,7 +363,7 @@ def _quantities(records: list[Record]) -> dict[str, tuple[str, str]]:
     for record in records:
         for name, entry in record.quantities.items() if record.ok else ():
             if name not in quantities:
-                quantities[name] = (entry["unit"], entry["better"])
+                quantities[name] = (entry.unit, entry.better)
     return quantities
 
 

@@ -101,13 +101,14 @@ class Runner:
         part["harness"] |= seen | {"started": started, "elapsed": seconds}
         part["harness"]["seconds"]["other"] = seconds - sum(part["harness"]["seconds"].values())
         parts.append(part)
-        return Record(
-            case,
-            environment=self.environment,
-            started=parts[0]["harness"]["started"],
-            seconds=sum(one["harness"]["elapsed"] for one in parts),
-            **processes.merge(parts, processes.asked(case)),
-        )
+        about = {
+            "case": case.to_json(),
+            "environment": self.environment,
+            "started": parts[0]["harness"]["started"],
+            "seconds": sum(one["harness"]["elapsed"] for one in parts),
+        }
+        declared = {quantity.name: quantity for quantity in self.registry.probes[case.probe].quantities}
+        return Record.from_json(about | processes.merge(parts, processes.asked(case)), declared)
 
     def _parts(self, case: Case, record: Record | None) -> list[dict[str, Any]]:
         """The processes a record holds, as far as another one made here and now may stand beside them."""

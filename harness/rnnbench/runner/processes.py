@@ -90,6 +90,7 @@ def parts_of(record: Record) -> list[dict[str, Any]]:
     processes = record.details.get("processes")
     if processes is None:
         return []
+    stored = record.to_json()
     shared = {key: value for key, value in record.details.items() if key not in ("processes", *_OUTSIDE)}
     ends = {
         name: [0, *accumulate(part["quantities"].get(name, {}).get("count", 0) for part in processes["parts"])]
@@ -100,11 +101,11 @@ def parts_of(record: Record) -> list[dict[str, Any]]:
         quantities = {}
         for name, own in part["quantities"].items():
             low, high = list(pairwise(ends[name]))[index]
-            whole = record.quantities[name]
+            whole = stored["quantities"][name]
             values = {key: value for key, value in own.items() if key != "count"}
             quantities[name] = {**whole, **values, "samples": whole["samples"][low:high]}
         fixed = {"implementation": record.implementation, "verified": record.verified}
-        curves = record.curves if index == 0 else {}
+        curves = stored["curves"] if index == 0 else {}
         found.append({**part, **fixed, "quantities": quantities, "curves": curves, "details": shared | part["details"]})
     return found
 

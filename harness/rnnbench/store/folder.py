@@ -197,7 +197,7 @@ class RunFolder:
 
     def _decoded(self, number: int, line: bytes, light: bool) -> Record | None:
         try:
-            return decode(line, light)
+            return decode(line, light, self.quantities)
         except ValueError:
             self._notice(number, torn=not line.endswith(b"\n"))
             return None

@@ -10,6 +10,7 @@ from typing import Any
 
 from rnnbench.errors import RnnbenchError
 from rnnbench.record import Record
+from rnnbench.store.declarations import Quantities
 
 
 class InvalidRecord(RnnbenchError):
@@ -22,7 +23,7 @@ def encode(record: Record) -> bytes:
     Raises InvalidRecord for NaN, infinities and anything that is not JSON.
     """
     data = record.to_json()
-    data["curves"] = {name: _finite(curve) for name, curve in record.curves.items()}
+    data["curves"] = {name: _finite(curve) for name, curve in data["curves"].items()}
     try:
         return json.dumps(data, allow_nan=False, separators=(",", ":")).encode() + b"\n"
     except (TypeError, ValueError, RecursionError) as error:
@@ -38,10 +39,11 @@ def without_measurements(record: Record, problem: str) -> Record:
     return replace(bare, notes=[problem])
 
 
-def decode(line: bytes, light: bool = False) -> Record:
+def decode(line: bytes, light: bool = False, declared: Quantities | None = None) -> Record:
     """The inverse of `encode`. Raises ValueError for a line that is not a record.
 
     light: drop raw data, which is most of the memory: `samples` of quantities and `x` and `y` of curves are empty.
+    declared: what the probes of its run declared.
     """
     from pydantic_core import from_json  # several times faster than json, and equal strings are one object
 
@@ -52,7 +54,7 @@ def decode(line: bytes, light: bool = False) -> Record:
                 quantity["samples"] = ()
             for curve in data["curves"].values():
                 curve["x"] = curve["y"] = ()
-        return Record.from_json(data)
+        return Record.from_json(data, (declared or {}).get(data["case"]["probe"]))
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a record: {error}") from error
 

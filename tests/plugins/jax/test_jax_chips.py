@@ -45,9 +45,9 @@ def test_on_the_cpu_the_compiled_sizes_stand_beside_the_observed_ones(session: S
         record = run(session, seq_len=T)
         assert record.status == "ok", record.reason
         assert {"train.peak_memory.process", "train.peak_memory.compiled"} <= set(record.quantities)
-        assert record.quantities["train.peak_memory.compiled"]["origin"] == "compiled"
+        assert record.quantities["train.peak_memory.compiled"].origin == "compiled"
         assert "train.compile_time" not in record.quantities
-        sizes.append(record.quantities["train.peak_memory.compiled"]["value"])
+        sizes.append(record.quantities["train.peak_memory.compiled"].value)
     assert sizes[1] / sizes[0] == pytest.approx(4, rel=0.2)
 
 
@@ -73,13 +73,13 @@ def test_a_chip_that_is_not_here_is_compiled_for(session: Session, device: str) 
     record = run(session, device=device)
     assert record.status == "ok", record.reason
     assert record.verified == "oracle"
-    origins = {name: entry["origin"] for name, entry in record.quantities.items()}
+    origins = {name: entry.origin for name, entry in record.quantities.items()}
     measured = {name for name, origin in origins.items() if origin == "measured"}
     assert measured == {"forward.compile_time", "train.compile_time"}
     assert set(origins.values()) == {"compiled", "measured"}
-    assert record.quantities["train.compile_time"]["value"] > 0
+    assert record.quantities["train.compile_time"].value > 0
     assert record.details["compiled"]["train"]["capacity"] == CHIPS[device].memory
-    assert 0 < record.quantities["train.memory_share.compiled"]["value"] < 0.01
+    assert 0 < record.quantities["train.memory_share.compiled"].value < 0.01
     assert record.notes[0] == f"compiled for {device}, not run; verified on cpu"
     assert any(note.startswith(f"train: fits into the memory of {device}") for note in record.notes)
 

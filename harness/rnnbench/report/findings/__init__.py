@@ -94,7 +94,7 @@ def _gradient_sentence(alike: list[tuple[Series, int, Entry]]) -> str:
 def _survivors(group: Group, length: int) -> str:
     """What of the gradient at lag 1 is left at the longest measured lag, read off the curve."""
     curves = [record.curves["gradient.log_norm"] for record in group.records if "gradient.log_norm" in record.curves]
-    points = list(zip(curves[0]["x"], curves[0]["y"], strict=True)) if curves else []
+    points = list(zip(curves[0].x, curves[0].y, strict=True)) if curves else []
     known = [(lag, norm) for lag, norm in points if norm is not None]
     if len(known) < 2:
         return f"measured over {length} steps"

@@ -156,12 +156,13 @@ def _far(series: Series, length: int, name: str) -> tuple[int, float, float] | N
     """(longest length tested, the curve's median at the training length, and there)."""
     group = series.groups.get(length)
     records = [record for record in (group.good if group else ()) if name in record.curves]
-    points = [dict(zip(record.curves[name]["x"], record.curves[name]["y"], strict=True)) for record in records]
+    points = [record.curves[name].points for record in records]
     points = [one for one in points if length in one and max(one) > length]
     if not points:
         return None
     longest = min(max(one) for one in points)
-    return longest, *(statistics.median(one[T] for one in points) for T in (length, longest))
+    own, far = (statistics.median(one[T] for one in points) for T in (length, longest))
+    return int(longest), own, far
 
 
 def _lengths_sentence(
@@ -206,7 +207,7 @@ def _alike_but(axis: str, panel: Panel, length: int) -> list[list[Series]]:
 def training_share(panels: Sequence[Panel]) -> Iterator[str]:
     """How much of the time of training went into training steps."""
     entries = (record.quantities.get("train_share") for panel in panels for record in panel.ran)
-    shares = [entry["value"] for entry in entries if entry is not None]
+    shares = [entry.value for entry in entries if entry is not None]
     if shares:
         median, least = statistics.median(shares), min(shares)
         yield (

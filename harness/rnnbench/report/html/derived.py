@@ -10,15 +10,16 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from rnnbench.case import digest
-from rnnbench.record import Record
+from rnnbench.quantity import Curve, Quantity
+from rnnbench.record import Reading, Record
 
 GAP = "train_validation_gap"
 SPEEDUP = ".scan_speedup"
 SCAN = "associative_scan"
 _TIME = ".time"
+_GAP = Quantity(GAP, "1", "lower", "Last validation loss minus the training loss just before it.")
 
 
 def with_derived(records: Sequence[Record]) -> list[Record]:
@@ -31,7 +32,7 @@ def with_derived(records: Sequence[Record]) -> list[Record]:
     return [_extended(record, {**added.get(id(record), {}), **_gap(record)}) for record in records]
 
 
-def _extended(record: Record, quantities: Mapping[str, Any]) -> Record:
+def _extended(record: Record, quantities: Mapping[str, Reading]) -> Record:
     return replace(record, quantities={**record.quantities, **quantities}) if quantities else record
 
 
@@ -40,40 +41,41 @@ def _problem(record: Record) -> str:
     return digest({key: value for key, value in vars(record.case).items() if key != "implementation"})
 
 
-def _speedups(group: Sequence[Record]) -> list[tuple[Record, dict[str, Any]]]:
+def _speedups(group: Sequence[Record]) -> list[tuple[Record, dict[str, Reading]]]:
     stepwise = [record for record in group if record.implementation != SCAN and record.verified != "none"]
     found = []
     for scan in (record for record in group if record.implementation == SCAN):
         quantities = {}
         for name, own in scan.quantities.items():
             rivals = [record.quantities[name] for record in stepwise if name in record.quantities]
-            if name.endswith(_TIME) and rivals and own["value"] > 0:
-                best = min(rivals, key=lambda entry: entry["value"])
-                quantities[name.removesuffix(_TIME) + SPEEDUP] = _ratio(best, own)
+            if name.endswith(_TIME) and rivals and own.value > 0:
+                best = min(rivals, key=lambda reading: reading.value)
+                speedup = name.removesuffix(_TIME) + SPEEDUP
+                quantities[speedup] = _ratio(speedup, best, own)
         found.append((scan, quantities))
     return found
 
 
-def _ratio(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
+def _ratio(name: str, a: Reading, b: Reading) -> Reading:
     """a / b with the widest interval both allow."""
     low = high = None
-    if all(entry.get(end) is not None for entry in (a, b) for end in ("low", "high")) and b["low"] > 0:
-        low, high = a["low"] / b["high"], a["high"] / b["low"]
-    return _quantity(a["value"] / b["value"], "higher", low, high)
+    if a.low is not None and a.high is not None and b.low is not None and b.high is not None and b.low > 0:
+        low, high = a.low / b.high, a.high / b.low
+    doc = "Time of the fastest stepwise implementation over that of the parallel scan."
+    return Reading(a.value / b.value, low, high, origin="derived", quantity=Quantity(name, "1", "higher", doc))
 
 
-def _gap(record: Record) -> dict[str, Any]:
+def _gap(record: Record) -> dict[str, Reading]:
     curves = [record.curves.get(name) for name in ("train_loss", "validation_loss")]
     if not record.ok or any("gap" in name for name in record.quantities) or None in curves:
         return {}
     train, validation = (_last(curve) for curve in curves if curve is not None)
-    return {} if train is None or validation is None else {GAP: _quantity(validation - train, "lower")}
+    return (
+        {}
+        if train is None or validation is None
+        else {GAP: Reading(validation - train, origin="derived", quantity=_GAP)}
+    )
 
 
-def _last(curve: Mapping[str, Any]) -> float | None:
-    return curve["y"][-1] if curve["y"] else None
-
-
-def _quantity(value: float, better: str, low: float | None = None, high: float | None = None) -> dict[str, Any]:
-    head = {"unit": "1", "better": better, "value": value, "low": low, "high": high}
-    return head | {"samples": [], "bound": None, "origin": "derived", "deterministic": False}
+def _last(curve: Curve) -> float | None:
+    return curve.y[-1] if curve.y else None

@@ -31,8 +31,8 @@ def meanings(records: Iterable[Record]) -> list[Meaning]:
     seen: dict[str, tuple[str, str, Counter[str]]] = {}
     for record in records:
         for name, entry in record.quantities.items():
-            origins = seen.setdefault(name, (entry["unit"], entry["better"], Counter()))[2]
-            origins[entry.get("origin", "measured")] += 1
+            origins = seen.setdefault(name, (entry.unit, entry.better, Counter()))[2]
+            origins[entry.origin] += 1
     docs = _docs()
     return [
         Meaning(name, unit, better, ", ".join(origins), docs.get(name) or _derived(name))

@@ -154,7 +154,7 @@ def _key(panel: Panel, series: Series, length: int) -> Key:
 
 def _origin(group: Group, quantity: str) -> str:
     entries = (record.quantities.get(quantity) for record in group.records)
-    return next((entry.get("origin", "measured") for entry in entries if entry), "")
+    return next((entry.origin for entry in entries if entry), "")
 
 
 def _scale(rows: Mapping[Key, Mapping[str, Found]], name: str, unit: str) -> Scale:

@@ -308,10 +308,11 @@ def _along(panel: Panel, name: str, length: int) -> View | None:
     for series in panel.series:
         for record in _measured(series.groups.get(length), name):
             curve = record.curves[name]
-            titles = curve["x_name"], curve["y_name"]
-            bounds = (record.curves.get(f"{name}.{end}", {}).get("y", ()) for end in ("q10", "q90"))
+            titles = curve.x_name, curve.y_name
+            ends = (record.curves.get(f"{name}.{end}") for end in ("q10", "q90"))
+            low, high = (() if end is None else end.y for end in ends)
             who = place_of(panel, series), str(series.axes["cell"]), program_of(series)
-            lines.append(Line(*who, curve["x"], curve["y"], *bounds, axes=axes_of(series)))
+            lines.append(Line(*who, curve.x, curve.y, low, high, axes=axes_of(series)))
             break
     if not lines:
         return None

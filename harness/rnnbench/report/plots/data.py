@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
+from rnnbench import quantity
 from rnnbench.record import Record
 from rnnbench.report.series import Group, Panel, Series
 
@@ -25,14 +26,14 @@ class Curve(NamedTuple):
     y: list[float]
 
 
-def curve(series: Series, quantity: str) -> tuple[list[int], list[float], list[float], list[float]]:
+def curve(series: Series, name: str) -> tuple[list[int], list[float], list[float], list[float]]:
     """(lengths, values, reach of the interval below and above) in SI units.
 
     A length that was tried and gave no number is NaN, which breaks the line there: nothing is drawn across a failure.
     """
     x, y, below, above = [], [], [], []
     for length in sorted(series.groups):
-        entry = series.groups[length].entry(quantity)
+        entry = series.groups[length].entry(name)
         value = entry.number
         x.append(length)
         y.append(value)
@@ -53,9 +54,9 @@ def longest_curve(series: Series, name: str) -> Curve | None:
         found = [record.curves[name] for record in series.groups[length].records if name in record.curves]
         if found:
             first = found[0]
-            alike = [one["y"] for one in found if list(one["x"]) == list(first["x"])]
+            alike = [one.y for one in found if list(one.x) == list(first.x)]
             y = [_median(column) for column in zip(*alike, strict=True)]
-            return Curve(first["x_name"], first["y_name"], list(first["x"]), y)
+            return Curve(first.x_name, first.y_name, list(first.x), y)
     return None
 
 
@@ -64,10 +65,9 @@ def losses(group: Group, name: str) -> tuple[list[float], list[list[float]]]:
     return held_losses([record.curves[name] for record in group.records if name in record.curves])
 
 
-def held_losses(curves: Sequence[Mapping[str, Any]]) -> tuple[list[float], list[list[float]]]:
+def held_losses(curves: Sequence[quantity.Curve]) -> tuple[list[float], list[list[float]]]:
     """(steps, at each step the loss of every seed). A seed that stopped because it was done keeps its last loss."""
-    known = [{x: y for x, y in zip(c["x"], c["y"], strict=True) if y is not None} for c in curves]
-    known = [points for points in known if points]
+    known = [points for one in curves if (points := one.points)]
     steps = sorted(set().union(*known))
     steps = [step for step in steps if all(step >= min(points) for points in known)]
     losses = [[points[max(x for x in points if x <= step)] for points in known] for step in steps]
