@@ -55,13 +55,14 @@ from rnnbench.ops import ACTIVATIONS, EPS, Ops, numpy_ops
 from rnnbench.probe import Probe
 from rnnbench.quantity import Curve, Measurement, Quantity, Value
 from rnnbench.ranges import Count, Index, NotNegative, Positive, Share
-from rnnbench.record import STATUSES, Record, Status
+from rnnbench.record import STATUSES, Reading, Record, Status
 from rnnbench.task import Batch, Loss, Task, mean_square
 
 if TYPE_CHECKING:
     from rnnbench.measure import process_memory, timing
     from rnnbench.measure.statistics import Interval, median_interval, quantile_interval
     from rnnbench.measure.timing import Timing, TimingSettings
+    from rnnbench.notebook import Run, RunComparison, compare, load, run
     from rnnbench.probes.work import random_batch, unit_of_work
     from rnnbench.worker import perform
 
@@ -69,13 +70,18 @@ __version__ = "0.1.0"
 
 _LAZY = {
     "Interval": "rnnbench.measure.statistics",
+    "Run": "rnnbench.notebook",
+    "RunComparison": "rnnbench.notebook",
     "Timing": "rnnbench.measure.timing",
     "TimingSettings": "rnnbench.measure.timing",
+    "compare": "rnnbench.notebook",
+    "load": "rnnbench.notebook",
     "median_interval": "rnnbench.measure.statistics",
     "perform": "rnnbench.worker",
     "process_memory": "rnnbench.measure",
     "quantile_interval": "rnnbench.measure.statistics",
     "random_batch": "rnnbench.probes.work",
+    "run": "rnnbench.notebook",
     "timing": "rnnbench.measure",
     "unit_of_work": "rnnbench.probes.work",
 }
@@ -121,8 +127,11 @@ __all__ = [
     "Program",
     "ProgramSpec",
     "Quantity",
+    "Reading",
     "Record",
     "RnnbenchError",
+    "Run",
+    "RunComparison",
     "Schedule",
     "Session",
     "Share",
@@ -144,10 +153,12 @@ __all__ = [
     "batched",
     "bptt",
     "cache_folder",
+    "compare",
     "hookimpl",
     "initialise",
     "layer_params",
     "leaves",
+    "load",
     "mean_square",
     "median_interval",
     "micro_batches",
@@ -158,6 +169,7 @@ __all__ = [
     "quantile_interval",
     "random_batch",
     "rng_for",
+    "run",
     "run_model",
     "seed_for",
     "supports_linear",

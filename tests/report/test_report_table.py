@@ -21,10 +21,10 @@ import pytest
 
 from report_records import entry, gradient, memory, record, timing, training, whole_run
 from rnnbench.errors import UsageError
+from rnnbench.notebook.frame import frame
 from rnnbench.record import Record
 from rnnbench.report import FORMATS, Format, latex, render
 from rnnbench.report import text as plain_text
-from rnnbench.report.frame import frame
 from rnnbench.report.series import panels
 from rnnbench.report.table import build
 

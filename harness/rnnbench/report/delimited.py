@@ -7,11 +7,11 @@ import io
 from collections.abc import Sequence
 
 from rnnbench.record import Record
-from rnnbench.report.frame import columns, rows_of
+from rnnbench.report.long_form import columns, rows_of
 
 
 def render(records: Sequence[Record]) -> str:
-    """Comma-separated, with a header; see `rnnbench.report.frame` for the columns. Numbers keep all their digits."""
+    """Comma-separated, with the columns of `rnnbench.report.long_form` and a header. Numbers keep all their digits."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(columns(records))

@@ -45,8 +45,8 @@ Whatever is wrong is a `rnnbench.errors.SuiteError`, one line per problem: `file
 allowed. The nearest name.`
 """
 
-from rnnbench.suite.document import Document, read
+from rnnbench.suite.document import Document, read, read_mapping
 from rnnbench.suite.expansion import Plan, plan
 from rnnbench.suite.schema import json_schema
 
-__all__ = ["Document", "Plan", "json_schema", "plan", "read"]
+__all__ = ["Document", "Plan", "json_schema", "plan", "read", "read_mapping"]

@@ -6,8 +6,10 @@ alone follows YAML 1.1, where `on` is true and `1e-3` is text). Tags are refused
 
 from __future__ import annotations
 
+import json
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,7 +50,23 @@ def read(path: Path) -> Document:
     SuiteError, and nothing else, for whatever is wrong.
     """
     path = _existing(Path(path))
-    data, places = parse(_text(path), str(path))
+    return _document(_text(path), path)
+
+
+def read_mapping(data: Mapping[str, Any]) -> Document:
+    """What a suite file would hold, given as a mapping. Plugins are relative to the current folder.
+
+    Raises SuiteError for whatever is wrong; its lines count in the mapping written as JSON, one entry a line.
+    """
+    try:
+        text = json.dumps(data, indent=1, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise SuiteError(f"suite: a suite is made of text, numbers, lists and mappings: {error}.") from None
+    return _document(text, Path("suite"))
+
+
+def _document(text: str, path: Path) -> Document:
+    data, places = parse(text, str(path))
     if data is None:
         raise SuiteError(f"{path}:1: the suite is empty; write at least `name`, `grid` and `probes`.")
     if not isinstance(data, dict):

@@ -12,20 +12,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rnnbench.errors import UsageError
 from rnnbench.record import Record
 from rnnbench.report.environment import environment_lines
 from rnnbench.report.plots.canvas import PICTURE_FORMATS, RC, PictureFormat, Style
 from rnnbench.report.plots.data import curve, held_losses
 from rnnbench.report.plots.encoding import cell_marks
-from rnnbench.report.plots.figures import Nothing, Page, plans
-from rnnbench.report.series import panels
+from rnnbench.report.plots.figures import Nothing, Page, figure_of, plans
+from rnnbench.report.series import Panel, panels
 from rnnbench.store.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["PICTURE_FORMATS", "Picture", "PictureFormat", "Pictures", "Style", "curve", "draw", "held_losses"]
-__all__ += ["write_plots"]
+__all__ = ["PICTURE_FORMATS", "Picture", "PictureFormat", "Pictures", "Style", "curve", "draw", "draw_one"]
+__all__ += ["held_losses", "write_plots"]
 
 DPI = 150
 _METADATA: Mapping[str, Mapping[str, Any]] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
@@ -80,6 +81,32 @@ def draw(
                 yield Picture(plan.stem, None, str(reason))
             except Exception as error:  # whatever a record holds, the other figures and the table are not lost
                 yield Picture(plan.stem, None, f"{type(error).__name__}: {error}")
+
+
+def draw_one(panel: Panel, name: str, title: str = "", environment: Mapping[str, Any] | None = None) -> Figure:
+    """Draw a quantity of one probe against sequence length, or one of its curves along its own axis.
+
+    Args:
+        panel: What the probe found, see `rnnbench.report.series.panels`.
+        name: Of the quantity or the curve.
+        title: Above the figure.
+        environment: As in `draw`.
+
+    Returns:
+        A figure that pyplot does not know.
+
+    Raises:
+        UsageError: No case has a number for it.
+    """
+    import matplotlib as mpl
+
+    page = Page(cell_marks(panel.series), Style(), title, "; ".join(environment_lines(environment)))
+    with mpl.rc_context(dict(RC)), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a letter that the font lacks is drawn as a box
+        try:
+            return figure_of(panel, name, page)
+        except Nothing as reason:
+            raise UsageError(f"{name} cannot be drawn: {reason}.") from None
 
 
 def write_plots(

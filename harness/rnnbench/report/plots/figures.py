@@ -66,6 +66,11 @@ def plans(grouped: Sequence[Panel], page: Page) -> Iterator[Plan]:
         yield Plan(stem if used[stem] == 1 else f"{stem}_{used[stem]}", plan.draw)
 
 
+def figure_of(panel: Panel, name: str, page: Page) -> Figure:
+    """One quantity against sequence length, or one curve along its own axis. Raises Nothing where no case has it."""
+    return _against_length(panel, [name], page) if name in panel.quantities else _along(panel, name, page)
+
+
 def _plans(grouped: Sequence[Panel], page: Page) -> Iterator[tuple[Plan, Panel | None]]:
     for panel in grouped:
         for stem, names in _against_length_names(panel).items():

@@ -1,34 +1,23 @@
-"""Records in long form: one row per case and quantity, as lines of CSV or as a pandas DataFrame."""
+"""Records in long form: one row per case and quantity.
+
+Columns: id, the case's fields (`implementation` is what ran, `requested` what the suite said), its settings as
+`settings.<name>`, status, reason, verified, environment, started (s since the epoch), seconds, then the quantity: name,
+unit, better, value, low, high, half_width, bound, origin and the number of samples. SI units throughout.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rnnbench.case import AXES
 from rnnbench.record import Reading, Record
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 CASE_COLUMNS = ("probe", "probe_version", *AXES, "params", "seed")
 RECORD_COLUMNS = ("status", "reason", "verified", "environment", "started", "seconds")
 VALUE_COLUMNS = ("quantity", "unit", "better", "value", "low", "high", "half_width", "bound", "origin", "samples")
 _AXES_THEN_REQUESTED = (*CASE_COLUMNS, "requested")
-
-
-def frame(records: Sequence[Record]) -> pd.DataFrame:
-    """One row per case × quantity; a case without numbers has one row, whose status and reason say why.
-
-    Columns: id, the case's fields (`implementation` is what ran, `requested` what the suite said), its settings as
-    `settings.<name>`, status, reason, verified, environment, started (s since the epoch), seconds, then the quantity:
-    name, unit, better, value, low, high, half_width, bound, origin and the number of samples. SI units throughout.
-    """
-    import pandas as pd
-
-    rows = [(*head, *value) for head, values in rows_of(records) for value in values]
-    return pd.DataFrame.from_records(rows, columns=columns(records))
 
 
 def columns(records: Sequence[Record]) -> list[str]:
