@@ -8,10 +8,16 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from report_records import entry, record
+from rnnbench.registry import load
+from rnnbench.report.asv import export
+from rnnbench.suite import plan, read
 
 ROOT = Path(__file__).resolve().parents[2]
 BACKEND = next((name for name in ("torch", "jax") if importlib.util.find_spec(name)), None)
@@ -63,17 +69,38 @@ def test_asv_run_serves_the_samples_of_the_suite(repository: Path) -> None:
         [*asv, *run, "--bench", "forward_time_per_step|forward_first_call|train_time[(]"], repository, **environment
     )
     (path,) = (repository / "results/asv/box").glob(f"{commit[:8]}-*.json")
-    step = _row(path, "suite.Throughput.track_forward_time_per_step")
+    step = _row(path, "tiny.throughput.track_forward_time_per_step")
     assert step["params"][:4] == [["'rnn'", "'lstm'"], [f"'{BACKEND}/auto'"], ["'cpu'"], ["8", "16"]]
     assert all(0 < value < 1 for value in step["result"]), out
     assert all(len(samples) > 1 and min(samples) > 0 for samples in step["samples"])
     assert step["stats_repeat"] == [len(samples) for samples in step["samples"]]
-    first = _row(path, "suite.Throughput.track_forward_first_call")
+    first = _row(path, "tiny.throughput.track_forward_first_call")
     assert all(0 < value < 60 for value in first["result"])
     assert "Infinity" not in path.read_text()
-    assert "NaN" in json.dumps(_row(path, "suite.Throughput.track_train_time")["result"])  # not asked for: skipped
+    assert "NaN" in json.dumps(_row(path, "tiny.throughput.track_train_time")["result"])  # not asked for: skipped
     listed = json.loads((repository / "results/asv/benchmarks.json").read_text())
-    assert listed["suite.Throughput.track_forward_time_per_step"]["unit"] == "seconds"
+    assert listed["tiny.throughput.track_forward_time_per_step"]["unit"] == "seconds"
+    exported = _exported(repository, commit)
+    for name, theirs in exported.items():
+        facts = ("params", "param_names", "version", "type", "unit", "pretty_name")
+        assert {fact: listed[name][fact] for fact in facts} == {fact: theirs[fact] for fact in facts}
+
+
+def _exported(repository: Path, commit: str) -> dict[str, Any]:
+    """asv's list of benchmarks, had the suite been run and exported."""
+    document = read(repository / "tiny.yaml")
+    planned = plan(document, load(document.plugins))
+    quantities = {name: entry(1.0) for name in ("forward.time_per_step", "forward.first_call")}
+    records = [replace(record(quantities), case=case) for case in planned.cases]
+    git = {"commit": commit, "dirty": False}
+    export(
+        records,
+        {"suite_name": planned.name, "suite": planned.resolved, "environments": {}, "git": git},
+        repository / "exported",
+    )
+    listed = json.loads((repository / "exported/benchmarks.json").read_text())
+    assert listed.pop("version") == 2
+    return listed
 
 
 def _row(path: Path, benchmark: str) -> dict[str, Any]:

@@ -15,7 +15,8 @@ import pytest
 from report_records import entry, memory, record, timing, training
 from rnnbench.errors import UsageError
 from rnnbench.record import Record
-from rnnbench.report.asv import PARAM_NAMES, export
+from rnnbench.report.asv import export
+from rnnbench.report.asv.scheme import MAX_NAME, PARAM_NAMES, Scheme
 
 asv_results = pytest.importorskip("asv.results")
 
@@ -57,10 +58,10 @@ def commits(folder: Path) -> list[str]:
     return git(folder, "rev-list", "--reverse", "HEAD").splitlines()
 
 
-def run_json(commit: str | None, dirty: bool = False, suite_hash: str = "abc") -> dict[str, Any]:
+def run_json(commit: str | None, dirty: bool = False, suite: dict[str, Any] | None = None) -> dict[str, Any]:
     state = {"commit": commit, "dirty": dirty} if commit else None
     environments = {"env1": ENVIRONMENT}
-    return {"suite_name": "demo", "suite_hash": suite_hash, "suite": {}, "environments": environments, "git": state}
+    return {"suite_name": "demo", "suite": suite or {}, "environments": environments, "git": state}
 
 
 def a_run(per_step: float) -> list[Record]:
@@ -93,35 +94,37 @@ def test_one_file_per_framework_with_every_lower_is_better_quantity(repository: 
     listed = json.loads((repository / "results/asv/benchmarks.json").read_text())
     assert listed.pop("version") == 2
     assert sorted(listed) == [
-        "demo.convergence.adding.best_validation_loss",
-        "demo.convergence.adding.final_validation_loss",
-        "demo.convergence.adding.seconds_to_target",
-        "demo.convergence.adding.steps_to_target",
-        "demo.memory.train.peak_memory.process",
-        "demo.throughput.train.first_call",
-        "demo.throughput.train.time",
-        "demo.throughput.train.time_per_step",
+        "demo.convergence.adding.track_best_validation_loss",
+        "demo.convergence.adding.track_final_validation_loss",
+        "demo.convergence.adding.track_seconds_to_target",
+        "demo.convergence.adding.track_steps_to_target",
+        "demo.memory.track_train_peak_memory_process",
+        "demo.throughput.track_train_first_call",
+        "demo.throughput.track_train_time",
+        "demo.throughput.track_train_time_per_step",
     ]
-    step = listed["demo.throughput.train.time_per_step"]
+    step = listed["demo.throughput.track_train_time_per_step"]
     assert (step["type"], step["unit"], tuple(step["param_names"])) == ("time", "seconds", PARAM_NAMES)
     config = "'float32, batch 16, hidden 128, input 32, layers 1, dropout 0'"
-    assert step["params"] == [["'lstm'", "'gru'"], ["'native'", "'scan'"], ["64", "128"], [config]]
+    programs = ["'torch/native'", "'jax/scan'"]
+    assert step["params"] == [["'lstm'", "'gru'"], programs, ["'cpu'"], ["64", "128"], [config]]
+    assert step["pretty_name"] == "demo, train time per step"
 
 
 def test_values_samples_and_statistics_survive(repository: Path) -> None:
     commit = commits(repository)[0]
     torch_file, jax_file = export(a_run(1e-5), run_json(commit), repository / "results/asv").files
-    torch_row = row(torch_file, "demo.throughput.train.time_per_step")
+    torch_row = row(torch_file, "demo.throughput.track_train_time_per_step")
     assert torch_row["result"] == pytest.approx([2e-5, 2e-5, 1e-5, 1e-5])
     assert torch_row["samples"][0] == pytest.approx([2e-5 * (1 + 0.001 * k) for k in range(-4, 5)])
     assert torch_row["stats_q_25"][0] == pytest.approx(2e-5 * 0.998)
     assert torch_row["stats_repeat"][0] == 9
     assert torch_row["stats_ci_99_a"][0] < 2e-5 < torch_row["stats_ci_99_b"][0]
-    jax_row = row(jax_file, "demo.throughput.train.time_per_step")
+    jax_row = row(jax_file, "demo.throughput.track_train_time_per_step")
     assert jax_row["result"][:2] == pytest.approx([6e-5, 6e-5])
     assert math.isnan(jax_row["result"][2])  # skipped
     assert jax_row["result"][3] is None  # failed
-    solved = row(torch_file, "demo.convergence.adding.steps_to_target")
+    solved = row(torch_file, "demo.convergence.adding.track_steps_to_target")
     assert solved["result"] == [300, None]  # the GRU never arrived: no number
 
 
@@ -132,7 +135,7 @@ def test_real_asv_reads_the_files_and_agrees_on_the_statistics(repository: Path)
     assert loaded.params["device"] == "cpu"
     assert loaded.date == 1_700_000_000_000
     listed = json.loads((repository / "results/asv/benchmarks.json").read_text())
-    name = "demo.throughput.train.time_per_step"
+    name = "demo.throughput.track_train_time_per_step"
     assert name in loaded.get_result_keys({name: listed[name]})
     stats = loaded.get_result_stats(name, listed[name]["params"])
     values = loaded.get_result_value(name, listed[name]["params"])
@@ -157,17 +160,17 @@ def test_other_runs_of_the_commit_are_kept(repository: Path) -> None:
     other = {**run_json(commit), "suite_name": "other"}
     (path,) = export(more, run_json(commit), results).files
     export([timing(7e-6)], other, results)
-    merged = row(path, "demo.throughput.train.time_per_step")
+    merged = row(path, "demo.throughput.track_train_time_per_step")
     assert merged["params"][0] == ["'lstm'", "'gru'", "'rnn'"]
-    assert merged["params"][2] == ["64", "128", "256"]
+    assert merged["params"][3] == ["64", "128", "256"]
     values = dict(zip([(c, t) for c in "LGR" for t in (64, 128, 256)], merged["result"], strict=True))
     assert values["L", 64] == pytest.approx(2e-5)
     assert values["L", 256] == pytest.approx(4e-6)
     assert values["R", 64] == pytest.approx(5e-6)
     assert math.isnan(values["G", 256])
-    assert row(path, "other.throughput.train.time")["result"] == pytest.approx([7e-6 * 64])
+    assert row(path, "other.throughput.track_train_time")["result"] == pytest.approx([7e-6 * 64])
     listed = json.loads((results / "benchmarks.json").read_text())
-    assert listed["demo.throughput.train.time"]["params"][0] == ["'lstm'", "'gru'", "'rnn'"]
+    assert listed["demo.throughput.track_train_time"]["params"][0] == ["'lstm'", "'gru'", "'rnn'"]
 
 
 def test_neither_a_skip_nor_a_failure_hides_a_number(repository: Path) -> None:
@@ -179,25 +182,99 @@ def test_neither_a_skip_nor_a_failure_hides_a_number(repository: Path) -> None:
         timing(2e-5, seq_len=256),
     ]
     (path,) = export(later, run_json(commit), results).files
-    assert row(path, "demo.throughput.train.time_per_step")["result"] == pytest.approx([1e-5, 1e-5, 2e-5])
+    assert row(path, "demo.throughput.track_train_time_per_step")["result"] == pytest.approx([1e-5, 1e-5, 2e-5])
 
 
-def test_a_changed_suite_starts_a_new_history(repository: Path) -> None:
+def suite(**settings: Any) -> dict[str, Any]:
+    """A suite complete with defaults, as far as asv's names look at it."""
+    return {"probes": {"throughput": {"version": 1, "settings": settings, "grid": {}}}}
+
+
+def test_adding_cells_and_raising_limits_keeps_the_history(repository: Path) -> None:
     commit, results = commits(repository)[0], repository / "results/asv"
-    export([timing(1e-5), timing(1e-5, cell="gru")], run_json(commit), results)
-    (path,) = export([timing(3e-5)], run_json(commit, suite_hash="changed"), results).files
-    assert row(path, "demo.throughput.train.time_per_step")["result"] == pytest.approx([3e-5])
-    newer = [replace(one, case=replace(one.case, probe_version=2)) for one in [timing(4e-5)]]
-    versions = [row(path, "demo.throughput.train.time")["version"]]
-    export(newer, run_json(commit, suite_hash="changed"), results)
-    versions.append(row(path, "demo.throughput.train.time")["version"])
-    assert versions[0] != versions[1]
+    export([timing(1e-5)], run_json(commit, suite={**suite(budget=1.0), "timeout": 60}), results)
+    more = [timing(3e-5), timing(1e-5, cell="gru", dtype="float16", batch_size=4)]
+    (path,) = export(more, run_json(commit, suite={**suite(budget=1.0), "timeout": 600}), results).files
+    step = row(path, "demo.throughput.track_train_time_per_step")
+    assert step["params"][0] == ["'lstm'", "'gru'"]
+    assert step["result"][0] == pytest.approx(3e-5)
+    assert step["params"][4][0] == "'float32, batch 16, hidden 128, input 32, layers 1, dropout 0'"
+
+
+@pytest.mark.parametrize("change", ["settings", "probe_version"])
+def test_another_question_starts_a_new_history(repository: Path, change: str) -> None:
+    commit, results = commits(repository)[0], repository / "results/asv"
+    export([timing(1e-5), timing(1e-5, cell="gru")], run_json(commit, suite=suite(budget=1.0)), results)
+    newer, settings = timing(3e-5), suite(budget=2.0 if change == "settings" else 1.0)
+    if change == "probe_version":
+        newer = replace(newer, case=replace(newer.case, probe_version=2))
+    (path,) = export([newer], run_json(commit, suite=settings), results).files
+    assert row(path, "demo.throughput.track_train_time_per_step")["result"] == pytest.approx([3e-5])
+
+
+def test_a_setting_with_several_values_is_in_the_parameters_however_few_are_run() -> None:
+    settings = {"task": "adding", "lr": [0.1, 0.01], "clip": 1.0, "replicate": [0, 1]}
+    scheme = Scheme.of("demo", {"probes": {"convergence": {"settings": settings}}})
+    one = training(0.1, 300).case
+    cases = [replace(one, settings={"task": "adding", "lr": lr, "clip": 1.0, "replicate": 1}) for lr in (0.1, 0.01)]
+    assert [scheme.combination(case)[-1].rpartition(", ")[2] for case in cases] == ["lr 0.1", "lr 0.01"]
+    assert len({scheme.version(case) for case in cases}) == 1
+    assert len({scheme.benchmark(case, "best_validation_loss", "1") for case in cases}) == 1
+
+
+def test_sizes_solved_for_a_parameter_count_are_one_configuration() -> None:
+    scheme = Scheme.of("demo", {})
+    cases = [
+        replace(timing(1e-5).case, cell=cell, hidden_size=H, params=10_000) for cell, H in (("rnn", 90), ("gru", 50))
+    ]
+    (config,) = {scheme.combination(case)[-1] for case in cases}
+    assert "params 10000" in config and "hidden" not in config
+
+
+def test_names_are_what_asv_and_a_file_system_can_have() -> None:
+    scheme = Scheme.of("my-suite", {})
+    case = replace(training(0.1, 300).case, settings={"task": f"text(file=/{'long/' * 60}path)"})
+    names = [scheme.benchmark(case, quantity, "1").name for quantity in ("final_validation_loss", "x" * 200)]
+    assert all(len(name) <= MAX_NAME and name.isascii() and "-" not in name and "/" not in name for name in names)
+    assert names[0].endswith(".track_final_validation_loss")  # asv finds benchmarks by this
+    other = replace(case, settings={"task": f"text(file=/{'long/' * 60}other)"})
+    assert scheme.benchmark(other, "final_validation_loss", "1").name != names[0]
+
+
+def test_a_row_that_asv_rm_has_emptied_is_filled_again(repository: Path) -> None:
+    """asv drops columns of None from the end of a row when it saves it."""
+    run = ([timing(1e-5)], run_json(commits(repository)[0]), repository / "results/asv")
+    (path,) = export(*run).files
+    before, data = path.read_bytes(), json.loads(path.read_text())
+    columns = data["result_columns"]
+    data["results"] = {name: row[: columns.index("stats_ci_99_a")] for name, row in data["results"].items()}
+    for emptied in data["results"].values():
+        emptied[columns.index("result")] = None
+    path.write_text(json.dumps(data))
+    export(*run)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "damage", [{"params": None}, {"result": [1.0, 2.0, 3.0]}, {"params": [["'lstm'"]], "samples": [1]}]
+)
+def test_a_row_of_another_program_is_not_overwritten(repository: Path, damage: dict[str, Any]) -> None:
+    run = ([timing(1e-5)], run_json(commits(repository)[0]), repository / "results/asv")
+    (path,) = export(*run).files
+    data = json.loads(path.read_text())
+    for one in data["results"].values():
+        for column, value in damage.items():
+            one[data["result_columns"].index(column)] = value
+    path.write_text(json.dumps(data))
+    with pytest.raises(UsageError, match="is not as asv writes it"):
+        export(*run)
+    assert json.loads(path.read_text()) == data
 
 
 def test_replicates_become_samples_of_one_point(repository: Path) -> None:
     run = [training(loss, 300, replicate=k) for k, loss in enumerate((0.005, 0.004, 0.009))]
     (path,) = export(run, run_json(commits(repository)[0]), repository / "results/asv").files
-    found = row(path, "demo.convergence.adding.best_validation_loss")
+    found = row(path, "demo.convergence.adding.track_best_validation_loss")
     assert found["result"] == [0.005]
     assert found["samples"] == [[0.005, 0.004, 0.009]]
 
@@ -255,7 +332,7 @@ def test_asv_publish_draws_three_commits(repository: Path) -> None:
     done = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Couldn't find" not in done.stdout + done.stderr
-    graphs = list((repository / "html/graphs").rglob("demo.throughput.train.time_per_step.json"))
+    graphs = list((repository / "html/graphs").rglob("demo.throughput.track_train_time_per_step.json"))
     by_framework = {"torch" if "torch" in str(path) else "jax": path for path in graphs if "summary" not in str(path)}
     points = json.loads(by_framework["torch"].read_text())
     lstm_native_64 = [values[0] for _, values in points]
@@ -265,5 +342,17 @@ def test_asv_publish_draws_three_commits(repository: Path) -> None:
     assert [values[2] for _, values in jax_points] == pytest.approx([6e-5, 12e-5, 18e-5])
     index = json.loads((repository / "html/index.json").read_text())
     assert index["params"]["framework"] == ["jax 0.8.1", "torch 2.13.0"]
-    assert index["benchmarks"]["demo.throughput.train.time"]["params"][2] == ["64", "128"]
+    assert index["benchmarks"]["demo.throughput.track_train_time"]["params"][3] == ["64", "128"]
     assert MACHINE in index["machines"]
+
+
+def test_the_kept_runs_are_in_the_kept_history() -> None:
+    """`rnnbench export asv --all` puts new ones there."""
+    root = Path(__file__).resolve().parents[2] / "results"
+    kept = [json.loads(path.read_text()) for path in sorted((root / "runs").glob("*/*/run.json"))]
+    listed = {name.partition(".")[0] for name in json.loads((root / "asv/benchmarks.json").read_text())}
+    assert {one["suite_name"] for one in kept} <= listed
+    for one in kept:
+        files = list((root / "asv").glob(f"*/{one['git']['commit'][:8]}-*.json"))
+        rows = [json.loads(path.read_text())["results"] for path in files]
+        assert any(name.startswith(f"{one['suite_name']}.") for results in rows for name in results)

@@ -9,6 +9,7 @@ import click
 
 from rnnbench.cli import completion
 from rnnbench.cli.runs import results_option
+from rnnbench.errors import UsageError
 
 
 @click.group("export")
@@ -17,16 +18,43 @@ def command() -> None:
 
 
 @command.command("asv")
-@click.argument("runs", nargs=-1, required=True, shell_complete=completion.runs)
+@click.argument("runs", nargs=-1, shell_complete=completion.runs)
+@click.option("--all", "every", is_flag=True, help="Every run in RESULTS, the oldest first.")
 @results_option
-def asv(runs: Sequence[str], results: Path) -> None:
-    """Merge RUNS into RESULTS/asv, for `asv publish --no-pull`."""
-    from rnnbench.report.asv import export
-    from rnnbench.store import RunFolder, find_run
+def asv(runs: Sequence[str], every: bool, results: Path) -> None:
+    """Merge RUNS into RESULTS/asv, for `asv publish --no-pull`.
 
-    for name in runs:
-        folder = RunFolder.open(find_run(results, name))
+    With `--all` a run that cannot be exported (made outside a repository, say) is named and left out.
+    """
+    from rnnbench.store import find_run, list_runs
+
+    if every == bool(runs):
+        raise UsageError("name the runs to export, or give `--all` for every one of them.")
+    if not every:
+        for name in runs:
+            _export(find_run(results, name), results)
+        return
+    exported = [_exported(path, results) for path in list_runs(results)]
+    if not any(exported):
+        raise UsageError(f"there is no run in {results / 'runs'} that asv could have.")
+
+
+def _exported(path: Path, results: Path) -> bool:
+    """Whether the run could be exported; where not, the reason is a warning."""
+    try:
+        _export(path, results)
+    except UsageError as error:
+        click.echo(f"warning: {path} is left out: {error}", err=True)
+        return False
+    return True
+
+
+def _export(path: Path, results: Path) -> None:
+    from rnnbench.report.asv import export
+    from rnnbench.store import RunFolder
+
+    with RunFolder.open(path) as folder:
         exported = export(folder.load(), folder.meta, results / "asv")
-        for note in exported.notes:
-            click.echo(f"warning: {note}", err=True)
-        click.echo(f"merged {folder.path} into {exported.folder}", err=True)
+    for note in exported.notes:
+        click.echo(f"warning: {note}", err=True)
+    click.echo(f"merged {path} into {exported.folder}", err=True)
