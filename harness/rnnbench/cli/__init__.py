@@ -23,6 +23,7 @@ COMMANDS = {
     "verify": "Check cells and implementations against the mathematics.",
     "new": "Write a ready-to-edit cell, a suite, or a workflow for CI.",
     "report": "Show runs again, in any format.",
+    "explain": "Say how a number came about, and how far to trust it.",
     "compare": "Show the difference of two runs.",
     "gate": "Find out whether a revision made something worse.",
     "history": "Find when numbers changed over stored runs.",

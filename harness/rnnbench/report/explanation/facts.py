@@ -1,0 +1,156 @@
+"""What is known of one number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rnnbench.record import Reading, Record
+from rnnbench.report.explanation.advice import advice
+from rnnbench.report.explanation.process import ProcessFacts
+
+_VERIFIED = {
+    "oracle": "the program agrees with a float64 NumPy oracle (outputs, final state, gradients)",
+    "none": "not checked: the cell has no portable mathematics",
+}
+_ORIGIN = {
+    "measured": "measured",
+    "counted": "counted from the cell's mathematics, not measured",
+    "compiled": "read off a compiler, not run",
+    "modelled": "fitted to other lengths, not run",
+}
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One number of one case.
+
+    made: how it came about, one sentence each. binds: what the time is due to, by the machine's own ceilings. advice:
+    what would make it better.
+    """
+
+    record: Record
+    quantity: str
+    reading: Reading | None
+    made: Sequence[str]
+    processes: Sequence[ProcessFacts]
+    samples: Sequence[float]
+    notes: Sequence[str]
+    binds: str
+    advice: Sequence[str]
+
+
+def explain(record: Record, quantity: str) -> Explanation:
+    """Collect what the record tells about a quantity; of a case without it, why there is none."""
+    reading = record.quantities.get(quantity)
+    processes = list(_processes(record, quantity))
+    samples = () if reading is None else reading.samples
+    own = [note for note in record.notes if _concerns(note, quantity, record)]
+    return Explanation(
+        record,
+        quantity,
+        reading,
+        list(_made(record, reading, processes)),
+        processes,
+        samples,
+        own,
+        _binds(record, quantity),
+        advice(record, reading, processes),
+    )
+
+
+def _made(record: Record, reading: Reading | None, processes: Sequence[ProcessFacts]) -> Iterator[str]:
+    if reading is None:
+        yield f"no such number: the case ended as `{record.status}`{': ' + record.reason if record.reason else ''}"
+        return
+    yield _ORIGIN.get(reading.origin, reading.origin)
+    good = [one for one in processes if one.status == "ok"]
+    if reading.origin == "measured" and len(good) > 1:
+        yield f"the median of the medians of {len(good)} fresh processes, {len(reading.samples)} samples in all"
+        if reading.low is not None:
+            yield (
+                "the 95 % interval is that of the mean of their logarithms by Student's t: it holds what differs "
+                "between processes, and is never narrower than their samples allow"
+            )
+    elif len(reading.samples) > 1:
+        yield f"the median of {len(reading.samples)} samples of one process"
+        if reading.low is not None:
+            yield "the ends of the 95 % interval are two of the samples, by rank; it tells nothing of other processes"
+    if reading.bound is not None:
+        side = {"lower": "at least", "upper": "at most"}[reading.bound]
+        yield f"only a bound: the true number is {side} this, for the measurement ended before it was known"
+    yield _VERIFIED.get(record.verified, "nothing ran that could be checked")
+
+
+def _processes(record: Record, quantity: str) -> Iterator[ProcessFacts]:
+    """Each process of the case; of a case with one, that."""
+    if record.parts:
+        for part in record.parts:
+            own = part["quantities"].get(quantity, {})
+            count = own.get("count", len(own.get("samples", ())))
+            details = record.details | part["details"]
+            yield _process(own, count, quantity, details, part["harness"], part["status"])
+        return
+    reading = record.quantities.get(quantity)
+    if reading is not None:
+        own = {"value": reading.value, "low": reading.low, "high": reading.high}
+        yield _process(own, len(reading.samples), quantity, record.details, record.details, record.status)
+
+
+def _process(
+    own: Mapping[str, Any],
+    count: int,
+    quantity: str,
+    details: Mapping[str, Any],
+    outside: Mapping[str, Any],
+    status: str,
+) -> ProcessFacts:
+    timing = _timing(details, quantity)
+    disturbed = timing.get("contaminated")
+    share = len(disturbed) / count if isinstance(disturbed, Sequence) and count else None
+    return ProcessFacts(
+        own.get("value"),
+        own.get("low"),
+        own.get("high"),
+        count,
+        share,
+        (outside.get("reference") or {}).get("slowdown"),
+        outside.get("steal"),
+        timing.get("stopped", ""),
+        status,
+    )
+
+
+def _timing(details: Mapping[str, Any], quantity: str) -> Mapping[str, Any]:
+    """The timing of the pass that the quantity is of: of `train.time` that of `train`."""
+    mode, _, what = quantity.partition(".")
+    found = details.get(mode)
+    timed = isinstance(found, Mapping) and what not in ("first_call", "flops")
+    return found if timed and isinstance(found, Mapping) else {}
+
+
+def _concerns(note: str, quantity: str, record: Record) -> bool:
+    """Whether a note is about this quantity, as far as it begins with the pass it is about."""
+    modes = {name.partition(".")[0] for name in record.quantities} - {quantity.partition(".")[0]}
+    return not any(f"{mode}: " in note for mode in modes)
+
+
+def _binds(record: Record, quantity: str) -> str:
+    """What most of the time of the pass is due to."""
+    mode = quantity.partition(".")[0]
+    sources = [part["details"] for part in record.parts] or [record.details]
+    limits = [
+        found["limit"] for details in sources if isinstance(found := details.get(mode), Mapping) and "limit" in found
+    ]
+    if not limits:
+        return ""
+    kinds = list(dict.fromkeys(one["binds"] for one in limits))
+    share = sorted(one["share"] for one in limits)[len(limits) // 2]
+    causes = {
+        "compute": "arithmetic: fewer operations, or a dtype with a higher peak, would make it faster",
+        "bandwidth": "memory traffic: fewer or smaller arrays would make it faster",
+        "latency": "latency: neither arithmetic nor memory traffic explains it; the time goes into steps that wait for "
+        "each other, and into dispatch",
+    }
+    return f"{' or '.join(causes[kind] for kind in kinds)} ({100 * share:.3g} % of the machine's own limit)"
