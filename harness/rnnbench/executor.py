@@ -14,9 +14,13 @@ Job = Mapping[str, Any]
 class Outcome:
     """What came of a job.
 
-    status: `ok` (then `result` is what `rnnbench.worker.perform` returned), or `timeout`, `oom`, `crashed` with a
-    reason. output: the end of what the job printed to stdout and stderr, for the record of a failure. seconds: wall
-    time.
+    status: `ok` (then `result` is what `rnnbench.perform` returned), or `timeout`, `oom`, `crashed` with a reason.
+    output: the end of what the job printed to stdout and stderr, for the record of a failure. seconds: wall time.
+
+    Example:
+        >>> from rnnbench import Outcome
+        >>> Outcome("timeout", {}, "took longer than 60 s", seconds=60.0).status
+        'timeout'
     """
 
     status: str
@@ -30,9 +34,15 @@ class Session(Protocol):
     """An opened executor."""
 
     def run(self, job: Job, preload: tuple[str, ...], timeout: float) -> Outcome:
-        """Run one job to its end or to `timeout` seconds; never raises for the job's faults.
+        """Run one job to its end; never raises for the job's faults.
 
-        preload: modules of the backend, imported before the process is forked.
+        Args:
+            job: What `rnnbench.perform` takes.
+            preload: Modules of the backend, to be imported before the process is forked.
+            timeout: Seconds after which the job and all it started are ended.
+
+        Returns:
+            What came of it.
         """
         ...
 

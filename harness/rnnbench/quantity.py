@@ -22,6 +22,11 @@ class Quantity:
     fallback: name of the quantity that is shown in its place where it is missing; that one needs no rank of its own.
 
     A run keeps the declarations of its probes (`rnnbench.store.RunFolder.quantities`), so a report needs no plugin.
+
+    Example:
+        >>> from rnnbench import Quantity
+        >>> Quantity("forward.time", "s", "lower", "Median time of a forward pass.").better
+        'lower'
     """
 
     name: str
@@ -55,7 +60,16 @@ class Value:
 
 @dataclass(frozen=True)
 class Curve:
-    """A quantity along an axis, for instance gradient norm against lag. `x` and `y` have one length."""
+    """A quantity along an axis, for instance gradient norm against lag.
+
+    x_name, y_name: what stands at the axes, `ln ` in front for natural logarithms. x, y: of one length; None for a
+    place without a number.
+
+    Example:
+        >>> from rnnbench import Curve
+        >>> Curve("lag", "ln gradient norm", (0, 1, 2), (0.0, -0.7, None)).points
+        {0: 0.0, 1: -0.7}
+    """
 
     x_name: str
     y_name: str
@@ -70,7 +84,16 @@ class Curve:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What a probe hands back for one case."""
+    """What a probe hands back for one case.
+
+    values: by the names of the probe's `quantities`; a name that they do not declare is an error. curves: by name.
+    notes: sentences that a reader of the numbers must know. details: JSON values for whoever looks closer.
+
+    Example:
+        >>> from rnnbench import Measurement, Value
+        >>> Measurement({"forward.time": Value(0.012, low=0.011, high=0.013)}, notes=["one sample"]).values.keys()
+        dict_keys(['forward.time'])
+    """
 
     values: Mapping[str, Value] = field(default_factory=dict)
     curves: Mapping[str, Curve] = field(default_factory=dict)

@@ -63,6 +63,13 @@ class Record:
     once something was resolved). verified: `oracle` where the program was checked against float64 NumPy, `none` where
     the cell has no portable mathematics, `""` where nothing ran. environment: id of the entry in `run.json`. started:
     seconds since the epoch; seconds: wall time of the case with process start and build.
+
+    Example:
+        >>> from rnnbench import Case, Record
+        >>> case = Case("memory", "lstm", "torch", "auto", "cpu", "float32", 64, 16, hidden_size=128, input_size=32)
+        >>> record = Record(case, "oom", "needs 3 GiB, 2 are free; use a smaller batch")
+        >>> record.ok, record.value("train.peak_memory.process"), Record.from_json(record.to_json()) == record
+        (False, None, True)
     """
 
     case: Case

@@ -8,7 +8,8 @@ from importlib import import_module
 
 import pytest
 
-CONTRACT = ("backend", "case", "cell", "context", "errors", "hooks", "implementation", "ops", "probe", "task")
+CONTRACT = ("backend", "case", "cell", "context", "errors", "executor", "hooks", "implementation", "ops", "probe")
+CONTRACT += ("quantity", "record", "task")
 
 
 def examples(module) -> list[doctest.DocTest]:
