@@ -51,8 +51,8 @@ def _absence(entry: Entry, group: Group) -> list[Fact]:
 
 def _samples(name: str, own: Sequence[Record]) -> list[Fact]:
     entries = [record.quantities[name] for record in own]
-    origins = dict.fromkeys(str(one.get("origin", "measured")) for one in entries)
-    samples = sum(len(one.get("samples") or ()) for one in entries)
+    origins = dict.fromkeys(one.origin for one in entries)
+    samples = sum(len(one.samples) for one in entries)
     found = [("Origin", ", ".join(origins))]
     if samples:
         found.append(("Samples", str(samples)))
