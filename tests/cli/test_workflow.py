@@ -20,8 +20,12 @@ from typing import Any, cast
 import pytest
 import yaml
 
+from command_line import ask
 from gate_repository import SUITE as OWN
 from gate_repository import Project
+from rnnbench.cli import new_command
+from rnnbench.cli.new_command import requirement
+from rnnbench.errors import UsageError
 
 pytest.importorskip("asv")
 pytest.importorskip("ruptures")
@@ -430,22 +434,49 @@ def test_the_script_installs_nothing_and_says_so(project):
     assert refused.returncode == 2 and "leave it out with --shell" in refused.stderr
 
 
+def with_suite(folder: Path) -> None:
+    (folder / "suites").mkdir()
+    (folder / "suites" / "smoke.yaml").write_text(OWN)
+
+
 @pytest.mark.parametrize(
     ("text", "install"),
     [
-        (None, "pip install 'rnnbench[torch,jax,data,asv,history]'"),
-        ('[project]\nname = "mine"\n', "pip install 'rnnbench[torch,jax,data,asv,history]' -e ."),
+        (None, "pip install 'rnnbench[torch,jax,data,asv,history]==9.9'"),
+        ('[project]\nname = "mine"\n', "pip install 'rnnbench[torch,jax,data,asv,history]==9.9' -e ."),
         ('[project]\nname = "rnnbench"\n', "pip install -c constraints.txt -e '.[torch,jax,data,asv,history]'"),
     ],
 )
-def test_what_is_installed_is_read_off_the_project(tmp_path, text, install):
+def test_what_is_installed_is_read_off_the_project(tmp_path, monkeypatch, text, install):
+    with_suite(tmp_path)
     if text:
         (tmp_path / "pyproject.toml").write_text(text)
-    done = rnnbench("new", "workflow", cwd=tmp_path)
-    assert done.returncode == 0
-    assert "there is no suites/smoke.yaml here yet" in done.stderr
+    monkeypatch.setattr(new_command, "_requirement", lambda: new_command.requirement(None, "9.9"))
+    assert ask("new", "workflow", cwd=tmp_path).code == 0
     steps = read(tmp_path)["jobs"]["gate"]["steps"]
     assert [step["run"].strip() for step in steps if step.get("name") == "Install"] == [install]
+
+
+def test_rnnbench_is_installed_from_where_it_came(tmp_path):
+    extras = "rnnbench[torch,jax,data,asv,history]"
+    vcs = {"url": "https://user:secret@example.org/rnnbench.git", "vcs_info": {"vcs": "git", "commit_id": "c" * 40}}
+    assert requirement(None, "1.2") == f"'{extras}==1.2'"
+    assert requirement(vcs, "1.2") == f"'{extras} @ git+https://example.org/rnnbench.git@{'c' * 40}'"
+    project = Project(tmp_path)
+    project.write()
+    project.commit("first")
+    local = {"url": project.folder.as_uri(), "dir_info": {"editable": True}}
+    with pytest.raises(UsageError, match="without a public origin"):
+        requirement(local, "1.2")
+    project.git("remote", "add", "origin", "https://example.org/own.git")
+    head = project.git("rev-parse", "HEAD").strip()
+    assert requirement(local, "1.2") == f"'{extras} @ git+https://example.org/own.git@{head}'"
+
+
+def test_without_a_suite_no_file_is_written(tmp_path):
+    answer = ask("new", "workflow", cwd=tmp_path)
+    assert answer.code == 2 and "`rnnbench new suite NAME` writes" in answer.err
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -453,10 +484,10 @@ def test_what_is_installed_is_read_off_the_project(tmp_path, text, install):
     [
         ("pip install one\npip install two", "pip install one\npip install two"),
         ("  if true; then\n    pip install 'a: b' # c\n\n  fi\n", "if true; then\n  pip install 'a: b' # c\n\nfi"),
-        (" \n", "pip install 'rnnbench[torch,jax,data,asv,history]'"),
     ],
 )
 def test_every_line_of_what_is_installed_stands_in_the_workflow(tmp_path, given, install):
+    with_suite(tmp_path)
     assert rnnbench("new", "workflow", "--install", given, cwd=tmp_path).returncode == 0
     steps = [step for job in read(tmp_path)["jobs"].values() for step in job["steps"]]
     assert [step["run"] for step in steps if step.get("name") == "Install"] == [install + "\n"] * 2

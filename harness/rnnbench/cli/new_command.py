@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import keyword
 import re
+import subprocess
 import sys
 import tomllib
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from textwrap import dedent, indent
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import click
 
@@ -83,6 +89,10 @@ def workflow(suite: Path, shell: bool, install: str | None, force: bool) -> None
         )
     if Path.cwd() != (_root() or Path.cwd()):
         raise UsageError(f"this is not the root of the repository, where GitHub looks: cd {_root()}")
+    if not suite.is_file():
+        raise UsageError(
+            f"there is no {name} in this repository; `rnnbench new suite NAME` writes a suite to begin with"
+        )
     if shell:
         path = Path("scripts/rnnbench-gate.sh")
         _write(path, _template("gate.sh.txt").replace("@SUITE@", name), force)
@@ -93,8 +103,6 @@ def workflow(suite: Path, shell: bool, install: str | None, force: bool) -> None
         text = _template("workflow.yml.txt").replace("@SUITE@", name)
         _write(path, _with_install(text, install or ""), force)
         click.echo(f"wrote {path}; next: look at its Install steps, and commit it", err=True)
-    if not suite.is_file():
-        click.echo(f"warning: there is no {name} here yet; both need one (README, Suites)", err=True)
 
 
 def _with_install(text: str, install: str) -> str:
@@ -103,18 +111,55 @@ def _with_install(text: str, install: str) -> str:
     return re.sub(r"^( *)@INSTALL@$", lambda place: indent(lines, place[1]), text, flags=re.MULTILINE)
 
 
+EXTRAS = "[torch,jax,data,asv,history]"
+
+
 def _install() -> str:
     """pip, with the project itself where there is one to install."""
-    extras = "[torch,jax,data,asv,history]"
     try:
         project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8")).get("project", {}).get("name")
     except (OSError, ValueError):
-        return f"pip install 'rnnbench{extras}'"
-    return (
-        f"pip install -c constraints.txt -e '.{extras}'"
-        if project == "rnnbench"
-        else f"pip install 'rnnbench{extras}' -e ."
-    )
+        return f"pip install {_requirement()}"
+    if project == "rnnbench":
+        return f"pip install -c constraints.txt -e '.{EXTRAS}'"
+    return f"pip install {_requirement()} -e ."
+
+
+def _requirement() -> str:
+    """rnnbench as pip can install it elsewhere: from the same place as the one that is running."""
+    from importlib.metadata import distribution
+
+    installed = distribution("rnnbench")
+    return requirement(json.loads(installed.read_text("direct_url.json") or "null"), installed.version)
+
+
+def requirement(direct_url: Mapping[str, Any] | None, version: str) -> str:
+    """A release where it came from an index, a commit where it came from git.
+
+    direct_url: what pip noted of an installation that came from no index (PEP 610). Raises UsageError where it came
+    from a folder that has no public origin, so that no workflow is written that could not install anything.
+    """
+    if direct_url is None:
+        return f"'rnnbench{EXTRAS}=={version}'"
+    url, commit = str(direct_url["url"]), direct_url.get("vcs_info", {}).get("commit_id", "")
+    if url.startswith("file://"):
+        folder = url2pathname(urlsplit(url).path)
+        url, commit = _git(folder, "remote", "get-url", "origin"), _git(folder, "rev-parse", "HEAD")
+    if not url.startswith("https://") or not commit:
+        raise UsageError(
+            "rnnbench was installed from a folder without a public origin, and CI has to get it from somewhere: "
+            f"say how with --install \"pip install 'rnnbench{EXTRAS} @ git+https://...'\""
+        )
+    parts = urlsplit(url)
+    public = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()  # a token in it is nobody else's business
+    return f"'rnnbench{EXTRAS} @ git+{public}@{commit}'"
+
+
+def _git(folder: str, *arguments: str) -> str:
+    """What git answers, empty where it has no answer."""
+    command = ["git", "-C", folder, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
+    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def _root() -> Path | None:
