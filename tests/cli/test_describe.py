@@ -46,3 +46,12 @@ def test_suites_are_listed_with_their_cases_and_time(tmp_path: Path) -> None:
     plain = ask("list", cwd=tmp_path).out
     assert "SUITES" in plain and "long_seq" in plain
     assert max(map(len, ask("list", "suites", cwd=tmp_path).out.splitlines())) <= 100
+    assert max(map(len, plain.splitlines())) <= 100
+
+
+def test_what_a_plugin_brought_names_it_and_what_is_absent_says_why(tmp_path: Path) -> None:
+    assert ask("new", "cell", "mine", cwd=tmp_path).code == 0
+    text = ask("list", "cells", "devices", "--plugin", "mine.py", cwd=tmp_path).out
+    mine = next(line for line in text.splitlines() if line.startswith("  mine "))
+    assert mine.endswith("[mine (mine.py)]") or "[" in text[text.index("  mine ") :].partition("DEVICES")[0]
+    assert "  jax/cpu" in text and "rnnbench 0" not in text

@@ -17,8 +17,9 @@ from rnnbench.errors import UsageError, nearest
 from rnnbench.registry import Registry
 
 KINDS = ("suites", "cells", "implementations", "backends", "devices", "tasks", "probes", "executors", "plugins")
-COLUMNS = ("name", "available", "plugin", "about")
-SUITE_COLUMNS = ("name", "cases", "time", "about")
+WIDTH = 100
+OWN = "rnnbench "
+"""How the origin of what comes with rnnbench begins."""
 
 
 @click.command("list")
@@ -144,23 +145,29 @@ def _devices(backend: Any, registry: Registry) -> list[dict[str, Any]]:
 
 
 def _text(found: dict[str, list[dict[str, Any]]]) -> str:
-    """One aligned block per kind; what is told of a suite stands on lines of its own."""
+    """A block per kind: names, and beside them what is told of each, in lines of at most WIDTH characters."""
     blocks = []
     for kind, rows in found.items():
-        columns = [name for name in (SUITE_COLUMNS if kind == "suites" else COLUMNS) if rows and name in rows[0]]
-        short = [name for name in columns if kind != "suites" or name != "about"]
-        widths = {name: max(len(str(row[name])) for row in rows) for name in short}
+        indent = 4 + max((len(row["name"]) for row in rows), default=0)
         lines = [kind.upper()]
         for row in rows:
-            lines.append("  " + "  ".join(str(row[name]).ljust(widths[name]) for name in short).rstrip())
-            if kind == "suites":
-                lines[-1] = _suite_line(row, widths)
-                lines += textwrap.wrap(row["about"], 100, initial_indent="      ", subsequent_indent="      ")
-        blocks.append("\n".join(lines if rows else [*lines, "  none"]))
+            told = textwrap.wrap(_told(row), WIDTH - indent, break_long_words=False, break_on_hyphens=False) or [""]
+            lines.append(f"  {row['name']}".ljust(indent) + told[0])
+            lines += [" " * indent + line for line in told[1:]]
+        blocks.append("\n".join(line.rstrip() for line in (lines if rows else [*lines, "  none"])))
     return "\n\n".join(blocks)
 
 
-def _suite_line(row: dict[str, Any], widths: dict[str, int]) -> str:
-    if "cases" not in row:
-        return f"  {row['name']}"
-    return f"  {row['name'].ljust(widths['name'])}  {row['cases']:5} cases can run here, about {row['time']}"
+def _told(row: dict[str, Any]) -> str:
+    """Why it is not here, or what it would take; what it is; and who brought it, unless it comes with rnnbench."""
+    parts = []
+    if "cases" in row:
+        parts.append(
+            f"{row['cases']} cases can run here, about {row['time']}." if row["cases"] else "No case can run here."
+        )
+    if row.get("available", "yes") != "yes":
+        parts.append(f"not here: {row['available']}")
+    parts.append(row["about"])
+    if not row.get("plugin", OWN).rpartition("(")[2].startswith(OWN):
+        parts.append(f"[{row['plugin']}]")
+    return " ".join(filter(None, parts))
