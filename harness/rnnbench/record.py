@@ -60,9 +60,10 @@ class Record:
     """What the processes of a case told together.
 
     status and reason: every status but `ok` has one sentence a user can act on. implementation: what ran (never `auto`
-    once something was resolved). verified: `oracle` where the program was checked against float64 NumPy, `none` where
-    the cell has no portable mathematics, `""` where nothing ran. environment: id of the entry in `run.json`. started:
-    seconds since the epoch; seconds: wall time of the case with process start and build.
+    once something was resolved). verified: `oracle` where the program was checked against float64 NumPy, `weak` where a
+    tenth too much would have passed, `none` where the cell has no portable mathematics, `""` where nothing ran.
+    environment: id of the entry in `run.json`. started: seconds since the epoch; seconds: wall time of the case with
+    process start and build.
 
     Example:
         >>> from rnnbench import Case, Record

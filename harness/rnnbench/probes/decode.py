@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rnnbench.backend import Program
 from rnnbench.cell import Array
 from rnnbench.context import Context
-from rnnbench.errors import CaseError
+from rnnbench.errors import Wrong
 from rnnbench.measure import timing
 from rnnbench.measure.clock import SYSTEM, Clock
 from rnnbench.measure.statistics import quantile_interval
@@ -85,7 +85,7 @@ def measure(context: Context) -> Measurement:
     )
     compiled = program.compilations() - compiled
     timing.check_complete(stream.step, program.synchronize, timed.median)
-    _check_outputs(program, xs[: CHECKED + 1], case.dtype)  # last, for it compiles, and the first call is timed
+    _check_outputs(program, xs[: CHECKED + 1], context)  # last, for it compiles, and the first call is timed
     shared = share_of_limit(context, "decode", "forward", timed.value(), seq_len=1)
     agreement, notes = _agreement(stream.step)
     tail, tail_notes = _tail(timed)
@@ -107,11 +107,15 @@ def measure(context: Context) -> Measurement:
     )
 
 
-def _check_outputs(program: Program, xs: np.ndarray, dtype: str) -> None:
-    """Step by step or all at once: the same outputs, or it is another function that is timed here."""
+def _check_outputs(program: Program, xs: np.ndarray, context: Context) -> None:
+    """Step by step or all at once: the same outputs, those of the oracle, or it is another function that is timed."""
     import numpy as np
 
     from rnnbench.ops import EPS
+    from rnnbench.worker.verification.comparison import forward_checks
+    from rnnbench.worker.verification.truth import Truth
+
+    dtype = context.case.dtype
 
     _, whole = program.forward(program.put({"xs": xs})["xs"])
     stream = Stream(program, [program.put({"x": x[None]})["x"] for x in xs])
@@ -119,10 +123,16 @@ def _check_outputs(program: Program, xs: np.ndarray, dtype: str) -> None:
     expected = program.get(whole)[1:].astype(float)
     deviation, allowed = np.abs(steps - expected).max(), EPS[dtype] ** 0.5 * np.abs(expected).max()
     if not deviation <= allowed:
-        raise CaseError(
+        raise Wrong(
             f"{len(steps)} steps with carried state differ from the same steps in one pass by {deviation:.2g}, "
             f"at most {allowed:.2g} is accepted: the implementation does not go on from the states it is given"
         )
+    if context.cell.portable:
+        truth = Truth(context.model, context.weights(), xs, np.empty(0))
+        got = np.concatenate([program.get(program.forward(program.put({"x": xs[:1]})["x"])[1]).astype(float), steps])
+        [found] = forward_checks((got, []), truth, dtype, max(1, truth.predictable(dtype)))
+        if not found.passed:
+            raise Wrong(f"decoded after it was timed: {found.sentence()}")
 
 
 def _tail(timed: Timing) -> tuple[Value, list[str]]:

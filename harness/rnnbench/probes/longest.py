@@ -13,11 +13,15 @@ from statistics import median
 from typing import Any
 
 from rnnbench.context import Context
-from rnnbench.errors import CaseError, OutOfMemory
+from rnnbench.errors import CaseError, OutOfMemory, Wrong
 from rnnbench.probe import Probe
+from rnnbench.probes import recheck
 from rnnbench.probes.work import random_batch
 from rnnbench.quantity import Curve, Measurement, Quantity, Value
 from rnnbench.ranges import Count, Positive
+
+WHOLE = 8192
+"""Steps up to which a training step is checked as a whole after it was measured; beyond, the first outputs are."""
 
 STEPS = 3
 """Training steps timed per trial, after the first; their median counts."""
@@ -203,6 +207,8 @@ def isolated(context: Context, seq_len: int, seconds: float) -> Trial:
         receiver.close()
     if "error" in found:
         raise CaseError(f"T={seq_len}: {found['error']}")
+    if "wrong" in found:
+        raise Wrong(f"T={seq_len}: {found['wrong']}")
     return Trial(**found)
 
 
@@ -211,6 +217,8 @@ def _send(sender: Any, context: Context, seq_len: int) -> None:
         sender.send(asdict(trial(context, seq_len)))
     except (OutOfMemory, MemoryError) as error:
         sender.send({"seq_len": seq_len, "reason": str(error) or "MemoryError"})
+    except Wrong as error:
+        sender.send({"wrong": str(error)})
     except Exception as error:  # a plugin may raise anything: the case fails with its words
         sender.send({"error": f"{type(error).__name__}: {error}"})
 
@@ -230,6 +238,7 @@ def trial(context: Context, seq_len: int) -> Trial:
         started = time.perf_counter()
         program.train_step(batch)
         times.append(time.perf_counter() - started)
+    recheck.check(context, program, "train" if seq_len <= WHOLE else "forward", None)
     return Trial(seq_len, float(peak), median(times))
 
 

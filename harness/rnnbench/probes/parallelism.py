@@ -14,6 +14,7 @@ from rnnbench.measure import timing
 from rnnbench.measure.timing import TimingSettings
 from rnnbench.model import Pass
 from rnnbench.probe import Probe
+from rnnbench.probes import recheck
 from rnnbench.probes.work import PASSES, unit_of_work
 from rnnbench.quantity import Curve, Measurement, Quantity, Value
 from rnnbench.ranges import Count, NotNegative, Positive
@@ -125,6 +126,7 @@ def _rate(context: Context, program: Program, mode: Pass, batch_size: int) -> fl
     """Tokens per second at a batch size, by the median time."""
     sized = replace(context, case=replace(context.case, batch_size=batch_size))
     timed = timing.measure(unit_of_work(sized, program, mode), context.settings.timing)
+    recheck.check(sized, program, mode, timed.median)  # each batch size, for the case was verified at its own
     return batch_size * context.case.seq_len / timed.median
 
 

@@ -11,6 +11,7 @@ from rnnbench.measure.timing import Timing, TimingSettings
 from rnnbench.model import Pass
 from rnnbench.model.bptt import Bptt, segment_of
 from rnnbench.probe import Probe
+from rnnbench.probes import recheck
 from rnnbench.probes.work import MODES, PASSES, limit_quantities, share_of_limit, unit_of_work
 from rnnbench.quantity import Measurement, Quantity, Value
 from rnnbench.ranges import Count, NotNegative, Positive
@@ -55,6 +56,7 @@ def measure(context: Context) -> Measurement:
         timed = timing.measure(call, settings)
         measured = SYSTEM.now()
         timing.check_complete(call, program.synchronize, timed.median)
+        recheck.check(context, program, mode, timed.median)
         division = _division(timed, measured - ready)
         division |= {"inputs": ready - started, "check": SYSTEM.now() - measured}
         seconds = {part: seconds.get(part, 0.0) + division.get(part, 0.0) for part in seconds | division}

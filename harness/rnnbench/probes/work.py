@@ -93,6 +93,10 @@ def _turned(batch: dict, count: int) -> Iterator[dict]:
         yield {name: np.roll(array, (turns, turns), axis=(0, 1)) for name, array in batch.items()}
 
 
+IMPOSSIBLE = 1.05
+"""A share of a clean ceiling above this is no number: oneDNN's lstm reaches 1.03 of the best product."""
+
+
 @dataclass(frozen=True)
 class Shared:
     """What is known of a pass beside its time: quantities, notes and details, for the record."""
@@ -119,12 +123,18 @@ def share_of_limit(context: Context, name: str, mode: Pass, time: Value, seq_len
     if context.ceilings is None:
         return Shared(values, [f"{name}: no share of the limit, for the machine's ceilings are not known"], details)
     found = limit(cost, time.value, context.ceilings)
-    values[f"{name}.limit_share"] = _share(cost, time, context)
+    if found.share <= IMPOSSIBLE or context.ceilings.get("disturbed"):
+        values[f"{name}.limit_share"] = _share(cost, time, context)
     details["limit"] = asdict(found) | {"ceilings": dict(context.ceilings)}
     notes = []
     if context.ceilings.get("disturbed"):
         notes.append(
             f"{name}: the machine was busy when its ceilings were measured: the share of the limit may be too high"
+        )
+    elif found.share > IMPOSSIBLE:
+        notes.append(
+            f"{name}: no share of the limit: it would be {found.share:.0%}, more than this machine can do. Either the "
+            f"ceiling was measured too low (delete it, see `rnnbench.worker.ceilings`) or the work is not done"
         )
     elif found.share > 1:
         notes.append(f"{name}: {found.share:.0%} of the limit: what it works on must have stayed in a cache")

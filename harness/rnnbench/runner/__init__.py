@@ -146,7 +146,10 @@ class Runner:
         if "peak_memory" in outcome.result:
             details["peak_memory"] = outcome.result["peak_memory"]
         fields = {key: value for key, value in outcome.result.items() if key not in ("seconds", "peak_memory")}
-        return found | fields | {"details": details}
+        looked_at: Mapping[str, Any] = verdict.result.get("looked_at", {})
+        told = [f"verified: {sentence}" for sentence in looked_at.get("notes", ())]
+        fields["notes"] = [*told, *fields.get("notes", [])]
+        return found | fields | {"details": details | ({"verified": dict(looked_at)} if looked_at else {})}
 
     def _given(self, case: Case, seconds: dict[str, float]) -> dict[str, Any]:
         """What a measurement is told besides its case: the machine's ceilings, where its probe uses them."""

@@ -1,0 +1,140 @@
+"""What is right when it is verified and wrong when it is timed carries no time."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from rnnbench import Implementation
+from rnnbench.case import Case
+from rnnbench.errors import Wrong
+from rnnbench.probes import parallelism, throughput, work
+from rnnbench.quantity import Value
+from rnnbench.registry import load
+from rnnbench.worker.resolve import resolve
+from rnnbench.worker.verification import verify
+
+pytest.importorskip("torch")
+
+CASE = Case(
+    "throughput", "gru", "torch", "native", "cpu", "float32", 64, 8, 32, 8, threads=1,
+    settings={"modes": ["forward", "train"], "processes": 1, "budget": 0.02, "width": 0.5},
+)  # fmt: skip
+
+
+def _honest():
+    from rnnbench_torch import native
+
+    return native.build(load().cells["gru"], "cpu", "float32")
+
+
+def _remembers_shapes(run):
+    kept = {}
+
+    def unroll(params, state, xs):
+        import torch
+
+        key = (tuple(xs.shape), xs.dtype)
+        if torch.is_grad_enabled() or key not in kept:
+            kept[key] = run(params, state, xs)
+        return kept[key]
+
+    return unroll
+
+
+def _remembers_inputs(run):
+    kept = {}
+
+    def unroll(params, state, xs):
+        import torch
+
+        if torch.is_grad_enabled():
+            return run(params, state, xs)
+        if id(xs) not in kept:
+            kept[id(xs)] = (xs, run(params, state, xs))
+        return kept[id(xs)][1]
+
+    return unroll
+
+
+def _works_later(run):
+    calls, pool = [], ThreadPoolExecutor(1)
+
+    def unroll(params, state, xs):
+        import torch
+
+        calls.append(1)
+        if torch.is_grad_enabled() or len(calls) <= 4:
+            return run(params, state, xs)
+        ys = torch.zeros(*xs.shape[:2], 32, dtype=xs.dtype)
+
+        def work():
+            time.sleep(0.002)  # as long as the work of a large case takes
+            with torch.no_grad():
+                ys.copy_(run(params, state, xs)[1])
+
+        pool.submit(work)
+        return state, ys
+
+    return unroll
+
+
+def _cheats_when_warm(run):
+    calls = []
+
+    def unroll(params, state, xs):
+        calls.append(1)
+        final, ys = run(params, state, xs)
+        return (final, ys) if len(calls) <= 4 else (final, ys * 0)
+
+    return unroll
+
+
+def _planted(change) -> Implementation:
+    return Implementation("planted", "torch", lambda *_: None, lambda cell, device, dtype: change(_honest()))
+
+
+LIES = [_remembers_shapes, _remembers_inputs, _works_later, _cheats_when_warm]
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_program_that_is_another_once_it_is_warm_is_wrong(lie):
+    context = replace(resolve(CASE, load()), implementation=_planted(lie))
+    assert verify(context).get("status") is None  # it is not found out there
+    with pytest.raises(Wrong, match=r"after it was timed|remembers its answers"):
+        throughput.measure(context)
+
+
+@pytest.mark.parametrize("cell", ["gru", "rnn(gain=10)"])
+def test_an_honest_one_is_timed(cell):
+    found = throughput.measure(resolve(replace(CASE, cell=cell), load()))
+    assert found.values["train.time"].value > 0
+
+
+def test_every_batch_size_of_a_sweep_is_looked_at():
+    settings = {"modes": ["forward"], "batch_sizes": [4, 8, 16], "threads": [], "budget": 0.02, "width": 0.5}
+    context = resolve(replace(CASE, probe="parallelism", settings=settings), load())
+
+    def zeros_above_eight(run):
+        def unroll(params, state, xs):
+            final, ys = run(params, state, xs)
+            return final, ys * (xs.shape[1] <= 8)
+
+        return unroll
+
+    assert parallelism.measure(context).values
+    with pytest.raises(Wrong, match="after it was timed"):
+        parallelism.measure(replace(context, implementation=_planted(zeros_above_eight)))
+
+
+def test_more_than_a_clean_ceiling_is_no_number():
+    ceilings = {"flops_per_second": 1e9, "bytes_per_second": 1e12, "disturbed": 0.0}
+    context = replace(resolve(CASE, load()), ceilings=ceilings)
+    flops = work.share_of_limit(context, "forward", "forward", Value(1.0)).values["forward.flops"].value
+    for share, stated in ((0.5, True), (1.04, True), (1.06, False), (241.0, False)):
+        found = work.share_of_limit(context, "forward", "forward", Value(flops / 1e9 / share))
+        assert ("forward.limit_share" in found.values) == stated
+        assert any("more than this machine can do" in note for note in found.notes) != stated
