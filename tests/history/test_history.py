@@ -494,7 +494,7 @@ def test_the_real_asv_shows_the_planted_slow_down_on_its_page(repository, hashes
     command = [sys.executable, "-m", "asv", "publish", "--no-pull"]
     done = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    graphs = (repository / "html" / "graphs" / "arch").rglob("demo.throughput.train.time_per_step.json")
+    graphs = (repository / "html" / "graphs" / "arch").rglob("demo.throughput.track_train_time_per_step.json")
     (points,) = [json.loads(path.read_text()) for path in graphs]
     lstm = [values[0] for _, values in points]
     assert len(lstm) == COMMITS
@@ -502,7 +502,7 @@ def test_the_real_asv_shows_the_planted_slow_down_on_its_page(repository, hashes
     index = json.loads((repository / "html" / "index.json").read_text())
     listed = json.loads((repository / "html" / "regressions.json").read_text())["regressions"]
     moved = {name.partition(",")[0] for name, *_ in listed}
-    assert moved == {"demo.throughput.train.time_per_step('lstm'", "demo.throughput.train.time('lstm'"}
+    assert moved == {f"demo.throughput.track_train_time{end}('lstm'" for end in ("_per_step", "")}
     for _, _, _, _, new, old, jumps in listed:
         assert new / old == pytest.approx(1.1, abs=0.03)
         assert {index["revision_to_hash"][str(jump[1])] for jump in jumps} == {hashes[PLANTED]}

@@ -104,11 +104,11 @@ def _view(
     several: bool,
 ) -> View:
     suite, version, what, name, length = key
-    unit = members[0].entry["unit"]
+    unit = members[0].entry.unit
     values = [point.value for series in members for point in series.points]
     scale = scale_for(unit, values, name)
     lines = [_line(series, places, scale.factor, varying) for series in members]
-    better = {"lower": " (lower is better)", "higher": " (higher is better)"}.get(members[0].entry["better"], "")
+    better = {"lower": " (lower is better)", "higher": " (higher is better)"}.get(members[0].entry.better, "")
     drift = ", drift of the machine divided out" if unit in TIMES | RATES else ""
     y_title = f"{words(name)}{f', {scale.unit}' if scale.unit else ''}{better}{drift}"
     return View(
@@ -218,7 +218,7 @@ def _head(record: Record, name: str | None, varying: Sequence[str]) -> tuple[dic
 
 def _change_row(change: Change, varying: Sequence[str]) -> Row:
     known, head = _head(change.record, change.quantity, varying)
-    unit = change.record.quantities[change.quantity]["unit"]
+    unit = change.record.quantities[change.quantity].unit
     levels = [quantity(value, unit, change.quantity) for value in (change.before, change.after)]
     cells = [
         Cell(change.kind, kind="status" if change.kind == "regression" else ""),
