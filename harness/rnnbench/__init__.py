@@ -8,6 +8,7 @@ for.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from rnnbench.adapter import Adapter
 from rnnbench.backend import (
     DTYPES,
     OPTIMIZERS,
@@ -36,7 +37,7 @@ from rnnbench.errors import (
 )
 from rnnbench.executor import Executor, Job, Outcome, Session
 from rnnbench.hooks import hookimpl
-from rnnbench.implementation import Implementation, Unroll, any_of, supports_linear, supports_portable
+from rnnbench.implementation import Implementation, Unroll, any_of, supports_linear, supports_portable, supports_step
 from rnnbench.model import (
     Model,
     Pass,
@@ -94,6 +95,7 @@ __all__ = [
     "EPS",
     "OPTIMIZERS",
     "STATUSES",
+    "Adapter",
     "Array",
     "Backend",
     "Batch",
@@ -174,6 +176,7 @@ __all__ = [
     "seed_for",
     "supports_linear",
     "supports_portable",
+    "supports_step",
     "timing",
     "tree_map",
     "unit_of_work",

@@ -33,7 +33,12 @@ class Cell:
         For linear cells: what the cell shows of its states. Without it, y_t is h_t.
 
     y has H features. A cell with neither `step` nor `linear` has no portable mathematics: only an implementation made
-    for it can run it, and its rows say `verified: none`.
+    for it can run it. It is then checked against itself, and its rows say `verified: self`.
+
+    framework: name of the one backend whose arrays `step` and `unroll` take; None for portable mathematics. For classes
+        of a library: their gradients, states and outputs are that library's own.
+    unroll(params, state, xs_TBD) -> (state, ys_TBH)
+        For a cell of one framework that runs over a whole sequence at once.
 
     options: names and defaults of what `init` accepts beyond D and H; users write `lstm(forget_bias=5)`.
     source: where the equations come from (paper, year, equation).
@@ -65,11 +70,13 @@ class Cell:
     source: str = ""
     options: Mapping[str, Option] = field(default_factory=dict)
     recurrent: tuple[str, ...] = ()
+    framework: str | None = None
+    unroll: Callable[[Params, State, Array], tuple[State, Array]] | None = None
 
     @property
     def portable(self) -> bool:
         """Whether the mathematics is known to the harness, so that the cell can be verified."""
-        return self.step is not None or self.linear is not None
+        return self.framework is None and (self.step is not None or self.linear is not None)
 
     def projected(self, ops: Any, params: Params, xs: Array) -> Array:
         """All that does not depend on the state: `project`, or the inputs themselves where the cell has none.

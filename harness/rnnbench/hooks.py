@@ -1,4 +1,4 @@
-"""The six plug points. Every hook takes nothing and returns values; the loader checks them one by one.
+"""The seven plug points. Every hook takes nothing and returns values; the loader checks them one by one.
 
 A hook is called in the parent process, of every command: it must be quick, and must not import a framework. Whatever it
 raises leaves its plugin out, with the exception in `rnnbench list`; other plugins go on. What the functions inside the
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
+    from rnnbench.adapter import Adapter
     from rnnbench.backend import Backend
     from rnnbench.cell import Cell
     from rnnbench.executor import Executor
@@ -114,5 +115,18 @@ def rnnbench_executors() -> Sequence[Executor]:
     Raises:
         `Executor.open` may raise UsageError where it cannot work here. `Session.run` never raises for the fault of a
         job: it returns an Outcome.
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def rnnbench_adapters() -> Sequence[Adapter]:
+    """Ways to make cells of classes of other libraries.
+
+    Returns:
+        Adapters; see `rnnbench.Adapter`.
+
+    Raises:
+        `Adapter.study` runs in a process of its own: whatever it raises is told of the class that was asked for.
     """
     raise NotImplementedError

@@ -58,6 +58,15 @@ def supports_portable(cell: Cell, device: str, dtype: str) -> str | None:
     return None if cell.portable else f"cell {cell.name!r} has no portable step, only its own implementations run it"
 
 
+def supports_step(cell: Cell, backend: str) -> str | None:
+    """Why a loop over the cell's step cannot run on a backend: None for portable mathematics or a class of its own."""
+    if cell.framework is None:
+        return supports_portable(cell, "", "")
+    if cell.framework != backend:
+        return f"cell {cell.name!r} is a class of {cell.framework}, which {backend} cannot run"
+    return None if cell.step is not None else f"cell {cell.name!r} takes no state, so it cannot be run step by step"
+
+
 def supports_linear(cell: Cell, device: str, dtype: str) -> str | None:
     """The answer of every parallel scan: only cells that are linear in their state.
 

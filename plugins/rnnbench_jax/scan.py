@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 
-from rnnbench import Array, Cell, Implementation, Params, State, Unroll, supports_portable
+from rnnbench import Array, Cell, Implementation, Params, State, Unroll, supports_step
 from rnnbench_jax.ops import jax_ops
+
+
+def supports(cell: Cell, device: str, dtype: str) -> str | None:
+    """Any portable cell, or class of jax."""
+    del device, dtype
+    return supports_step(cell, "jax")
 
 
 def build(cell: Cell, device: str, dtype: str) -> Unroll:
@@ -29,7 +35,7 @@ def build(cell: Cell, device: str, dtype: str) -> Unroll:
 SCAN = Implementation(
     name="scan",
     backend="jax",
-    supports=supports_portable,
+    supports=supports,
     build=build,
     stepwise=True,
     doc="jax.lax.scan over the portable step, one step after the other",

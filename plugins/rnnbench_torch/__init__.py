@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rnnbench import Backend, Implementation, hookimpl
-from rnnbench_torch import associative_scan, compiled, eager, native
+from rnnbench_torch import associative_scan, compiled, eager, module, native
 from rnnbench_torch.backend import TorchBackend
 
 
@@ -16,4 +16,10 @@ def rnnbench_backends() -> tuple[Backend, ...]:
 @hookimpl
 def rnnbench_implementations() -> tuple[Implementation, ...]:
     """The ways PyTorch can run a cell, the plainest first."""
-    return (eager.implementation, compiled.implementation, native.implementation, associative_scan.implementation)
+    return (
+        eager.implementation,
+        compiled.implementation,
+        native.implementation,
+        module.implementation,
+        associative_scan.implementation,
+    )

@@ -35,7 +35,7 @@ def to_numpy(array: torch.Tensor) -> np.ndarray:
 
 def supports_state(cell: Cell, dtype: str) -> str | None:
     """Why torch cannot hold the state of `cell` in `dtype`, or None."""
-    if dtype in COMPLEX or not complex_state(cell):
+    if dtype in COMPLEX or cell.framework is not None or not complex_state(cell):
         return None
     return f"cell {cell.name!r} has a complex state, and torch has no complex {dtype}: use float32 or float64"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from rnnbench import Array, Cell, Implementation, Params, State, Unroll, leaves, supports_portable
+from rnnbench import Array, Cell, Implementation, Params, State, Unroll, leaves, supports_step
 from rnnbench_torch.arrays import supports_state
 from rnnbench_torch.ops import torch_ops
 
@@ -17,8 +17,9 @@ Loop = Callable[[Params, State, Array], tuple[State, Array]]
 
 
 def supports(cell: Cell, device: str, dtype: str) -> str | None:
-    """Any portable cell whose state torch can hold."""
-    return supports_portable(cell, device, dtype) or supports_state(cell, dtype)
+    """Any portable cell, or class of torch, whose state torch can hold."""
+    del device
+    return supports_step(cell, "torch") or supports_state(cell, dtype)
 
 
 def build(cell: Cell, device: str, dtype: str) -> Unroll:

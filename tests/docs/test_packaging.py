@@ -47,6 +47,7 @@ def test_the_wheel_holds_core_plugins_types_and_templates(wheel):
         assert name in names
     assert {name.split("/")[0] for name in names if not name.split("/")[0].endswith(".dist-info")} == {
         "rnnbench",
+        "rnnbench_adapters",
         "rnnbench_cells",
         "rnnbench_fused",
         "rnnbench_jax",

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
+import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
 from rnnbench.errors import PluginError
 from rnnbench.registry import Registry, installed, load
+from rnnbench.registry.targets import is_target
 
 IMPORT_SECONDS = 60.0
 """How long a plugin may take to be imported and tried; one that imports a framework takes seconds."""
@@ -30,16 +34,21 @@ plugin_option = click.option(
 def load_plugins(files: Iterable[Path]) -> Registry:
     """The registry; a broken installed plugin is a warning, a broken file that was asked for an error.
 
-    Whatever others wrote is imported and tried in a process of its own first (`rnnbench.worker.trial`).
+    Whatever others wrote is imported and tried in a process of its own first (`rnnbench.worker.trial`). Among `files`
+    may be classes, `module:Class`: of each, a plugin file is made that brings it (`rnnbench.adapter`).
     """
-    files = [Path(file).resolve() for file in files]
+    named = [str(file) for file in files]
+    files = [Path(name).resolve() for name in named if not is_target(name)]
     foreign = [name for name, point in installed().items() if point.dist is None or point.dist.name != "rnnbench"]
     problems = _tried([{"file": str(file)} for file in files] + [{"installed": name} for name in foreign])
     broken = [f"plugin {file}: {problem}" for file in files if (problem := problems.get(str(file)))]
     if broken:
         raise PluginError("\n".join(broken))
+    without = {name: problems[name] for name in foreign if name in problems}
     with contextlib.redirect_stdout(sys.stderr):  # stdout is data, whatever a plugin prints
-        registry = load(files, {name: problems[name] for name in foreign if name in problems})
+        classes = [name for name in named if is_target(name)]
+        files += adapted(classes, load((), without)) if classes else []
+        registry = load(files, without)
     for plugin in registry.broken:
         click.echo(f"warning: plugin {plugin.name} ({plugin.origin}) is left out: {plugin.problem}", err=True)
     return registry
@@ -49,21 +58,76 @@ def _tried(jobs: Sequence[Mapping[str, str]]) -> dict[str, str]:
     """The problem of each plugin that has one, by file or name."""
     if not jobs or not hasattr(os, "fork"):
         return {}
+    problems: dict[str, str] = {}
+    for job, (result, problem) in zip(jobs, in_own_process(f"{_TRIAL}:perform", jobs, _TRIAL), strict=True):
+        if problem := problem or result["problem"]:
+            problems[job.get("file") or job["installed"]] = problem
+    return problems
+
+
+def in_own_process(
+    entry: str, jobs: Sequence[Mapping[str, str]], *always: str
+) -> Iterator[tuple[Mapping[str, Any], str]]:
+    """(what `entry` returned, or what went wrong) of each job, each in a fresh process with a time limit."""
     from rnnbench.isolation.forkserver import ForkServer
 
-    problems: dict[str, str] = {}
-    session = ForkServer(always=(_TRIAL,))
+    session = ForkServer(always=always)
     try:
         for job in jobs:
-            outcome = session.run({"entry": f"{_TRIAL}:perform", **job}, (), IMPORT_SECONDS)
+            outcome = session.run({"entry": entry, **job}, (), IMPORT_SECONDS)
+            problem = ""
             if outcome.status == "timeout":
-                problem = outcome.reason.partition("; raise `timeout:`")[0] + " of importing it and trying its cells"
+                problem = outcome.reason.partition("; raise `timeout:`")[0] + " of importing and trying it"
             elif outcome.status != "ok":
-                problem = f"importing it and trying its cells ended the process: {outcome.reason}"
-            else:
-                problem = outcome.result["problem"]
-            if problem:
-                problems[job.get("file") or job["installed"]] = problem
+                problem = f"importing and trying it ended the process: {outcome.reason}"
+            yield outcome.result, problem
     finally:
         session.close()
-    return problems
+
+
+def adapted(classes: Sequence[str], registry: Registry) -> list[Path]:
+    """Plugin files that bring these classes. Raises PluginError for one that cannot be brought.
+
+    Of a pattern, the classes that cannot are a warning each, as long as there are others.
+    """
+    files = []
+    for target in classes:
+        plugins, problems = _studied(target, registry)
+        if not plugins:
+            raise PluginError("\n".join(f"{name}: {problem}" for name, problem in problems.items()))
+        for name, problem in problems.items():
+            click.echo(f"warning: {name} is left out: {problem}", err=True)
+        files += [_kept(name, text) for name, text in plugins.items()]
+    return files
+
+
+def _studied(target: str, registry: Registry) -> tuple[Mapping[str, str], Mapping[str, str]]:
+    """(text of a plugin file by cell, sentence by class that cannot be brought), of the first adapter that knows it."""
+    if not registry.adapters:
+        raise PluginError(f"{target}: no plugin brings an adapter for classes of other libraries")
+    problems: Mapping[str, str] = {}
+    for adapter in registry.adapters.values():
+        [(result, problem)] = in_own_process(adapter.study, [{"target": target}])
+        if problem:
+            problems = {target: problem}
+            continue
+        if result["plugins"]:
+            return result["plugins"], result["problems"]
+        problems = result["problems"]
+    return {}, problems
+
+
+def _kept(name: str, text: str) -> Path:
+    """The plugin file of a class in the user's cache folder, named after what is in it."""
+    from rnnbench.cache import cache_folder
+
+    folder = cache_folder() / "classes"
+    folder.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+    stem = re.sub(r"\W", "_", name)
+    file = folder / f"{stem}_{digest}.py"
+    if not file.exists():
+        partial = file.with_suffix(f".{os.getpid()}")
+        partial.write_text(text)
+        partial.replace(file)
+    return file

@@ -30,6 +30,13 @@ if TYPE_CHECKING:
 @click.argument("suite", type=click.Path(path_type=Path), shell_complete=completion.suites)
 @plugin_option
 @click.option(
+    "--cell",
+    "cells",
+    multiple=True,
+    metavar="CELL",
+    help="This cell instead of the suite's: `gru`, `my_model.py:MyCell`.",
+)
+@click.option(
     "--only",
     multiple=True,
     metavar="K=V,...",
@@ -57,6 +64,7 @@ if TYPE_CHECKING:
 def command(
     suite: Path,
     plugins: Sequence[Path],
+    cells: Sequence[str],
     only: Sequence[str],
     overrides: Sequence[str],
     results: Path,
@@ -66,6 +74,8 @@ def command(
     as_json: bool,
 ) -> None:
     r"""Measure SUITE and print its table: a YAML file, or the name of a shipped suite (`rnnbench list suites`).
+
+    A cell may also be a class of another library, `torchrecurrent:MGUCell`, or of a file, `my_model.py:MyCell`.
 
     Every case runs in a fresh process and is checked against the mathematics before it is measured. Records are kept in
     RESULTS/runs as they come; Ctrl-C loses nothing.
@@ -78,14 +88,17 @@ def command(
       rnnbench run smoke
       rnnbench run long_seq --set profile=quick --only cell=lstm|gru
       rnnbench run long_seq --set cell=[lstm,my_cell] --plugin my_cell.py
+      rnnbench run long_seq --cell my_model.py:MyCell --cell gru
       rnnbench run long_seq --resume latest
     """
     from rnnbench.execution import Execution, Forecast, refuse_without_frameworks
-    from rnnbench.suite import plan, read
+    from rnnbench.suite import classes_named, plan, read
 
     document = read(suite)
-    files = [*document.plugins, *plugins]
-    registry = load_plugins(files)
+    overrides = [*overrides, f"cell={json.dumps(cells)}"] if cells else overrides
+    classes = classes_named(document, overrides)
+    registry = load_plugins([*document.plugins, *plugins, *map(Path, classes)])
+    files = registry.files
     planned = plan(document, registry, only, overrides)
     if dry_run:
         click.echo(_listing(planned.cases, as_json))

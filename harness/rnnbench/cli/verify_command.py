@@ -17,6 +17,7 @@ from rnnbench.errors import UsageError, nearest
 from rnnbench.executor import Session
 from rnnbench.registry import Registry
 from rnnbench.registry.availability import device_problem
+from rnnbench.registry.targets import absolute, is_target, matching
 
 DTYPES = ("float64", "float32")
 TIMEOUT = 600.0
@@ -42,7 +43,9 @@ def command(names: Sequence[str], plugins: Sequence[Path], device: str, dtypes: 
       rnnbench verify torch/native --dtype float32
       rnnbench verify --plugin my_cell.py
     """
-    registry = load_plugins(plugins)
+    classes = [absolute(name, Path.cwd()) for name in names if is_target(name)]
+    registry = load_plugins([*plugins, *map(Path, classes)])
+    names = [found for name in names for found in _expanded(name, registry)]
     _refuse_unknown_device(device, registry)
     cases = [case for case in _cases(registry, device, dtypes or DTYPES) if _wanted(case, names, registry)]
     if not cases:
@@ -50,7 +53,7 @@ def command(names: Sequence[str], plugins: Sequence[Path], device: str, dtypes: 
         raise UsageError(f"no implementation supports {what} on {device!r}; see `rnnbench list`")
     session = registry.executors["forkserver"].open()
     try:
-        results = _Results([str(Path(p).resolve()) for p in plugins], registry, session)
+        results = _Results([str(file) for file in registry.files], registry, session)
         for case in cases:
             results.add(case, quiet=as_json)
     finally:
@@ -65,6 +68,11 @@ def _refuse_unknown_device(device: str, registry: Registry) -> None:
     known = list(dict.fromkeys(name for backend in registry.backends.values() for name in backend.devices()))
     if device.partition(":")[0] not in known:
         raise UsageError(f"no backend knows a device {device!r}; they know {', '.join(known)}.{nearest(device, known)}")
+
+
+def _expanded(name: str, registry: Registry) -> list[str]:
+    """The cells that a class or a pattern of classes became; another name as it is."""
+    return matching(name, registry.cells) if is_target(name) else [name]
 
 
 def _cases(registry: Registry, device: str, dtypes: Sequence[str]) -> Iterator[Case]:
@@ -143,7 +151,7 @@ class _Results:
     def _row(self, row: Mapping[str, Any], quiet: bool) -> None:
         self.rows.append(dict(row))
         if not quiet:
-            verified = f"  verified: {row['verified']}" if row.get("verified") == "none" else ""
+            verified = f"  verified: {row['verified']}" if row.get("verified") in ("none", "self") else ""
             reason = f"  {row['reason']}" if row["reason"] else ""
             head = f"{row['status']:8} {row['cell']:10} {row['implementation']:24} {row['dtype']}"
             click.echo(head + verified + reason)

@@ -14,6 +14,7 @@ from typing import Any
 import pluggy
 
 from rnnbench import hooks
+from rnnbench.adapter import Adapter
 from rnnbench.backend import Backend
 from rnnbench.cell import Cell
 from rnnbench.errors import PluginError, nearest
@@ -51,6 +52,7 @@ class Registry:
     tasks: dict[str, Task] = field(default_factory=dict)
     probes: dict[str, Probe] = field(default_factory=dict)
     executors: dict[str, Executor] = field(default_factory=dict)
+    adapters: dict[str, Adapter] = field(default_factory=dict)
     plugins: list[Plugin] = field(default_factory=list)
     origins: dict[tuple[str, str], Plugin] = field(default_factory=dict)
 
@@ -58,6 +60,11 @@ class Registry:
     def broken(self) -> list[Plugin]:
         """Plugins that could not be used."""
         return [plugin for plugin in self.plugins if plugin.problem]
+
+    @property
+    def files(self) -> list[Path]:
+        """The plugin files that were asked for, which every process has to load."""
+        return [Path(plugin.origin) for plugin in self.plugins if plugin.asked_for]
 
     def implementations_of(self, backend: str) -> list[Implementation]:
         """All implementations of one backend."""

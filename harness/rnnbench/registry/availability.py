@@ -31,6 +31,8 @@ def candidates(case: Case, registry: Registry) -> tuple[list[str], str]:
     if problem is not None:
         return [], problem
     cell = registry.cells[spelling.parse(case.cell)[0]]
+    if cell.framework not in (None, case.backend):
+        return [], f"cell {cell.name!r} is a class of {cell.framework}"
     if "implementation" in registry.probes[case.probe].ignores:
         names = [registry.stepwise(case.backend).name]
     elif case.implementation == AUTO:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from rnnbench.adapter import Adapter
 from rnnbench.backend import Backend
 from rnnbench.cell import Cell
 from rnnbench.errors import PluginError
@@ -24,6 +25,7 @@ KINDS: dict[str, type] = {
     "rnnbench_tasks": Task,
     "rnnbench_probes": Probe,
     "rnnbench_executors": Executor,
+    "rnnbench_adapters": Adapter,
 }
 _NAME = re.compile(r"[A-Za-z_][\w.:-]*")
 _ARGUMENTS: dict[type, dict[str, tuple[str, ...]]] = {
@@ -33,6 +35,7 @@ _ARGUMENTS: dict[type, dict[str, tuple[str, ...]]] = {
         "project": ("ops", "params", "xs_TBD"),
         "linear": ("ops", "params", "zs"),
         "output": ("ops", "params", "hs", "zs"),
+        "unroll": ("params", "state", "xs_TBD"),
     },
     Implementation: {
         "supports": ("cell", "device", "dtype"),

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from rnnbench.cell import Option
 from rnnbench.errors import UsageError, nearest
 
-_CALL = re.compile(r"^\s*([A-Za-z_][\w.:-]*)\s*(?:\((.*)\))?\s*$", re.DOTALL)
+_CALL = re.compile(r"^\s*([A-Za-z_.~/][\w.:~/*?-]*)\s*(?:\((.*)\))?\s*$", re.DOTALL)
 
 
 def parse(text: str) -> tuple[str, dict[str, Option]]:

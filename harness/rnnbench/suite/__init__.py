@@ -12,7 +12,7 @@ The format:
     timeout: 300                      # seconds after which a case is given up
     plugins: [my_cell.py]             # files, relative to the suite
     grid:                             # each axis is a value or a list; lists multiply
-      cell: [lstm, lstm(forget_bias=5), gru]     # required
+      cell: [lstm, lstm(forget_bias=5), gru]     # required; also classes: torchrecurrent:MGUCell, my_model.py:MyCell
       seq_len: [64, 256]              # required
       backend: [torch, jax]           # default: every backend there is
       implementation: auto            # the backend's preferred one that verifies
@@ -45,8 +45,9 @@ Whatever is wrong is a `rnnbench.errors.SuiteError`, one line per problem: `file
 allowed. The nearest name.`
 """
 
+from rnnbench.suite.classes import classes_named
 from rnnbench.suite.document import Document, read, read_mapping
 from rnnbench.suite.expansion import Plan, plan
 from rnnbench.suite.schema import json_schema
 
-__all__ = ["Document", "Plan", "json_schema", "plan", "read", "read_mapping"]
+__all__ = ["Document", "Plan", "classes_named", "json_schema", "plan", "read", "read_mapping"]

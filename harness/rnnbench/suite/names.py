@@ -9,7 +9,7 @@ from typing import Any
 
 from rnnbench.cell import Cell, Option
 from rnnbench.errors import UsageError
-from rnnbench.registry import Registry, spelling
+from rnnbench.registry import Registry, spelling, targets
 from rnnbench.suite.problems import KeyPath, Problems, several, shown, unknown
 from rnnbench.suite.schema import Axes
 from rnnbench.task import Task
@@ -56,7 +56,9 @@ class Names:
         """The given axes with every name looked up; what is not known or stands twice is left out."""
         found: dict[str, tuple[Any, ...]] = {}
         for axis, values in axes.given().items():
-            items = [self._value(axis, value, (*path, axis, index)) for index, value in enumerate(values)]
+            items = [
+                item for index, value in enumerate(values) for item in self._values(axis, value, (*path, axis, index))
+            ]
             found[axis] = tuple(dict.fromkeys(items))
         if axes.params:
             if "hidden_size" in axes.model_fields_set:
@@ -64,6 +66,15 @@ class Names:
             counts = [Params(count, (*path, "params", index)) for index, count in enumerate(axes.params)]
             found["hidden_size"] = tuple(dict.fromkeys(counts))
         return found
+
+    def _values(self, axis: str, value: Any, path: KeyPath) -> Iterable[Any]:
+        """What a written value stands for: itself, or the cells of a pattern such as `torchrecurrent:*Cell`."""
+        if axis == "cell" and isinstance(value, str) and targets.is_target(value) and targets.has_pattern(value):
+            names = targets.matching(value, self.registry.cells)
+            if not names:
+                self._problems.add(path, unknown("cell", value, self.registry.cells))
+            return names
+        return [self._value(axis, value, path)]
 
     def _value(self, axis: str, value: Any, path: KeyPath) -> Any:
         if axis == "cell":
@@ -90,9 +101,11 @@ class Names:
             self._problems.add(path, f"found {shown(text)}, which is no {kind}.{hint}")
             return None
         try:
-            name, _ = spelling.parse(text)
+            name, given = spelling.parse(text)
+            name = targets.cell_name(name)
             if name not in table:
                 raise UsageError(unknown(kind, name, table))
+            text = spelling.spell(name, given)
             options = spelling.checked(text, kind, table[name].options)
             _finite(options, text)
         except UsageError as error:

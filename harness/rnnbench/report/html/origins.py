@@ -50,6 +50,11 @@ def facts(records: Sequence[Record]) -> list[str]:
             f"The programs of {checked['oracle']} of them agree with a float64 NumPy oracle in outputs, final state "
             "and gradients; they were checked before anything was timed."
         )
+    if checked["self"]:
+        lines.append(
+            f"{checked['self']} come from classes of other libraries, which were checked against themselves: against "
+            "their own float64 numbers, difference quotients, causality, and a sequence cut in two."
+        )
     if checked["none"]:
         lines.append(
             f"{checked['none']} come from programs without portable mathematics: unverified, never marked best."

@@ -29,7 +29,7 @@ from rnnbench.errors import Skipped
 from rnnbench.model import Model, Weights, adjoint, oracle
 from rnnbench.model.reverse import Untraceable
 from rnnbench.ops import EPS
-from rnnbench.worker.verification import comparison, laws
+from rnnbench.worker.verification import comparison, itself, laws
 from rnnbench.worker.verification.check import Check, compared
 from rnnbench.worker.verification.comparison import SLACK, backward, forward, forward_checks, gradient_checks
 from rnnbench.worker.verification.truth import Truth, calmed, largest
@@ -107,7 +107,7 @@ def verify(context: Context, dtype: str | None = None, seq_len: int | None = Non
     function, Diverged where it leaves the numbers of the dtype.
     """
     if not context.cell.portable:
-        return {"verified": "none", "checks": []}
+        return itself.verify(context, dtype or context.case.dtype, seq_len)
     with _single_blas():
         return _Verification(laws.plain(context), dtype, seq_len).result()
 

@@ -1,0 +1,20 @@
+"""Bringing classes of other libraries: `torchrecurrent:MGUCell`, `my_model.py:MyCell` where a cell is named."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """Makes cells of classes that nobody wrote a plugin for.
+
+    study: `module:function`, called in a process of its own, which may import anything, with `{"target": text}`, where
+    the text is `module:Class`, `file.py:Class` or has a pattern like `*Cell` for the class. It returns
+    `{"plugins": {name of the cell: text of a plugin file that brings it}, "problems": {target: one sentence}}`.
+    doc: one sentence for `rnnbench list`.
+    """
+
+    name: str
+    study: str
+    doc: str = ""
