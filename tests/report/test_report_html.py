@@ -24,8 +24,8 @@ pytest.importorskip("plotly")
 
 from report_records import entry, gradient, memory, record, timing, training, whole_run
 from rnnbench.errors import UsageError
-from rnnbench.quantity import Curve
-from rnnbench.record import Record
+from rnnbench.quantity import Curve, Quantity
+from rnnbench.record import Reading, Record
 from rnnbench.report import compare
 from rnnbench.report import render as render_report
 from rnnbench.report.generalisation import is_limited
@@ -327,6 +327,27 @@ def test_no_choice_of_a_plot_is_there_twice() -> None:
     data = json.loads(re.findall(r'<script type="application/json" id="data">(.*?)</script>', page)[0])
     offered = data["variants"]["gradients"]["0"]
     assert [text for _, text in offered] == ["T=16", "T=8"]
+
+
+def declared(name: str, unit: str, better: Any, **more: Any) -> Reading:
+    return Reading(3.0, quantity=Quantity(name, unit, better, "What it means.", **more))
+
+
+def test_quantities_stand_under_the_topic_that_they_declare() -> None:
+    """A plugin may file a number under a challenge, or name a topic of its own; neither is known by name here."""
+    mine = {
+        "joules": declared("joules", "J", "lower", group="cost"),
+        "hue": declared("hue", "1", "none", group="colour vision", headline=2),
+        "depth": declared("depth", "bit", "higher", group="colour vision", headline=1),
+    }
+    made = [replace(record({}, probe="mine", seq_len=T), quantities=mine) for T in (8, 16)]
+    found = {section.topic.title: section for section in sections(panels(made))}
+    cost, own = found["4. Cost of long sequences"].table, found["Colour vision"].table
+    assert cost is not None and own is not None
+    assert [column.title for column in cost.columns] == ["cell", "program", "T", "joules"]
+    assert [column.title for column in own.columns] == ["cell", "program", "T", "depth", "hue"]
+    assert "Everything else that was measured" not in found
+    assert "What it means." in render([Run(made, meta())])
 
 
 def test_code_in_sentences_is_code() -> None:

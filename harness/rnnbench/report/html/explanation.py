@@ -13,6 +13,7 @@ MOST_NOTES = 8
 _BOUNDS = {"lower": "at least", "upper": "at most"}
 _VERIFIED = {
     "oracle": "the program agrees with a float64 NumPy oracle",
+    "weak": "agrees with a float64 NumPy oracle, which would have let a tenth too much pass",
     "none": "not checked: the cell has no portable mathematics",
 }
 
@@ -23,6 +24,7 @@ def explained(name: str, unit: str, entry: Entry, group: Group) -> list[Fact]:
     """(what, text) of one number or of the reason why there is none; empty where nothing is known."""
     own = [record for record in group.records if name in record.quantities]
     told = [("Quantity", f"{words(name)} (`{name}`)")]
+    told += [("Meaning", doc) for doc in dict.fromkeys(one.quantities[name].quantity.doc for one in own) if doc]
     if entry.value is None:
         return [*told, *_absence(entry, group)]
     told.append(("Value", _value(name, unit, entry)))

@@ -28,15 +28,13 @@ class Meaning(NamedTuple):
 
 def meanings(records: Iterable[Record]) -> list[Meaning]:
     """Every quantity in the records, by name."""
-    seen: dict[str, tuple[str, str, Counter[str]]] = {}
+    seen: dict[str, tuple[Quantity, Counter[str]]] = {}
     for record in records:
         for name, entry in record.quantities.items():
-            origins = seen.setdefault(name, (entry.unit, entry.better, Counter()))[2]
-            origins[entry.origin] += 1
-    docs = _docs()
+            seen.setdefault(name, (entry.quantity, Counter()))[1][entry.origin] += 1
     return [
-        Meaning(name, unit, better, ", ".join(origins), docs.get(name) or _derived(name))
-        for name, (unit, better, origins) in sorted(seen.items())
+        Meaning(name, one.unit, one.better, ", ".join(origins), one.doc or _derived(name))
+        for name, (one, origins) in sorted(seen.items())
     ]
 
 
@@ -72,14 +70,6 @@ def facts(records: Sequence[Record]) -> list[str]:
 def notes(records: Iterable[Record]) -> list[tuple[Record, str]]:
     """Every note of every record."""
     return [(record, note) for record in records for note in record.notes]
-
-
-def _docs() -> dict[str, str]:
-    """Meanings of the shipped probes' quantities."""
-    from rnnbench.probes import rnnbench_probes
-
-    known: Iterable[Quantity] = (quantity for probe in rnnbench_probes() for quantity in probe.quantities)
-    return {quantity.name: quantity.doc for quantity in known}
 
 
 def _derived(name: str) -> str:

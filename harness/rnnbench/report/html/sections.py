@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Literal
 
@@ -22,7 +23,8 @@ MOST_RUNS = 3
 
 @dataclass(frozen=True)
 class Topic:
-    """A question. suite: the shipped suite that measures it. columns: quantities of its table, patterns in order.
+    """A question. suite: the shipped suite that measures it. group: quantities that declare it belong here. columns:
+    those that its table begins with, patterns in order.
 
     lead(panels): the finding in one sentence, empty where there are too few numbers. needs: quantities of which the
     runs must have one, where the others alone do not answer the question. beside: shown in its table too where any of
@@ -45,6 +47,7 @@ class Topic:
     losses: tuple[str, ...] = ()
     limited: bool = False
     across_runs: Callable[[Sequence[Panel]], str] | None = None
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,7 @@ TOPICS = (
         leads.gradients,
         more=("gradient.log_norm_at_full_lag", "gradient.zero_from_lag", "gradient.l*", "gradient.s*", "gradient.p*"),
         curves=("gradient.log_norm", "gradient.*log_norm", "gradient.training_norm", "gradient.*lyapunov"),
+        group="gradients",
     ),
     Topic(
         "memory-span",
@@ -102,6 +106,7 @@ TOPICS = (
         beside=(STEPS,),  # which lengths have any, the sentence tells
         more=("gradient.*.reach", "gradient.*.input_reach", "gradient.*.horizon"),
         curves=("*recall*", "*memory_capacity*"),
+        group="short memory",
     ),
     Topic(
         "overfitting",
@@ -114,6 +119,7 @@ TOPICS = (
         opens="losses",
         losses=("train_loss", "validation_loss"),
         limited=True,
+        group="overfitting",
     ),
     Topic(
         "cost",
@@ -127,6 +133,7 @@ TOPICS = (
         leads.cost,
         across_runs=leads.across_runs,
         more=("*.time", "*.flops", "*.bytes", "decode.state_bytes"),
+        group="cost",
     ),
     Topic(
         "parallelism",
@@ -140,6 +147,7 @@ TOPICS = (
         leads.parallelism,
         needs=("*_speedup", "*.saturation_batch"),
         curves=("*.tokens_per_second_by_batch", "*.tokens_per_second_by_*"),
+        group="parallelism",
     ),
     Topic(
         "learning",
@@ -153,6 +161,7 @@ TOPICS = (
         leads.learning,
         opens="losses",
         losses=("validation_loss", "train_loss"),
+        group="learning",
     ),
 )
 OTHER = Topic("other", "Everything else that was measured", "What do the remaining numbers say?", "", (), lambda _: "")
@@ -162,8 +171,12 @@ def sections(panels: Sequence[Panel], runs: Mapping[str, Sequence[Panel]] | None
     """Every topic, and one of all quantities that belong to none. runs: letter -> panels of that run by itself, where
     there are several.
     """
-    found = [_section(topic, panels, runs or {}) for topic in TOPICS]
-    told = tuple(chain.from_iterable((*topic.columns, *topic.more) for topic in TOPICS))
+    groups = _declared(panels)
+    topics = [replace(topic, columns=_with(topic.columns, groups.pop(topic.group, ()))) for topic in TOPICS]
+    found = [_section(topic, panels, runs or {}) for topic in topics]
+    found += [_own(group, names, panels) for group, names in groups.items()]
+    told = tuple(chain.from_iterable((*topic.columns, *topic.more) for topic in topics))
+    told += tuple(chain.from_iterable(map(_exactly, groups.values())))
     known = {(id(panel), name) for panel, name in views.matching(panels, told)}
     rest = [name for panel in panels for name in panel.quantities if (id(panel), name) not in known]
     curves = _untold_curves(panels)
@@ -172,6 +185,30 @@ def sections(panels: Sequence[Panel], runs: Mapping[str, Sequence[Panel]] | None
         shown = [*views.of_quantities(panels, other), *views.of_curves(panels, _exactly(curves))]
         found.append(Section(OTHER, "", shown, tables.of_quantities(panels, other)))
     return found
+
+
+def _declared(panels: Sequence[Panel]) -> dict[str, list[str]]:
+    """group -> quantities that declare it, those people read first in front."""
+    ranks: dict[str, dict[str, float]] = {}
+    for record in chain.from_iterable(map(views.records_of, panels)):
+        for name, reading in record.quantities.items():
+            rank = reading.quantity.headline
+            if reading.quantity.group:
+                ranks.setdefault(reading.quantity.group, {}).setdefault(name, math.inf if rank is None else rank)
+    return {group: sorted(names, key=lambda name: names[name]) for group, names in ranks.items()}
+
+
+def _with(columns: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
+    return (*columns, *_exactly(names))
+
+
+def _own(group: str, names: Sequence[str], panels: Sequence[Panel]) -> Section:
+    """A section for a topic that a plugin's probe named."""
+    title = f"{group[:1].upper()}{group[1:]}"
+    slug = "".join(letter if letter.isalnum() else "-" for letter in group.lower())
+    topic = Topic(f"own-{slug}", title, f"What was measured of {group}?", "", (), lambda _: "")
+    shown = list(views.of_quantities(panels, _exactly(names)))
+    return Section(topic, "", shown, tables.of_quantities(panels, _exactly(names)))
 
 
 def further_findings(panels: Sequence[Panel], shown: Iterable[Section]) -> list[str]:
