@@ -169,6 +169,8 @@ class _Emitter:
             "int forward(const long *n, long T, long B, long threads, const real *const *in, real *const *out) {",
             "  (void)n;",
             *self._prologue("forward", packed),
+            f"  advise(out[0], (size_t)T * B * {y} * sizeof(real));",
+            f"  advise(out[{out_kept}], (size_t)T * B * ({' + '.join(['0', *map(w, self.kept)])}) * sizeof(real));",
             "  int failed = run(&call, teams, size, forward_arena, forward_work, team);",
             "  for (long i = 0; i < teams; ++i) free(team[i].arena);",
             "  free(call.common);",

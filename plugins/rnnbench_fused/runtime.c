@@ -158,7 +158,7 @@ static __attribute__((unused)) void meet(Team *team) {
     return;
   }
   for (long turn = 0; atomic_load(&team->round) == round; ++turn) {
-    if (turn > 4000) sched_yield(); /* the others may be waiting for this core */
+    if (turn > 200) sched_yield(); /* some 10 µs: the others may be waiting for this core */
 #if defined(__x86_64__)
     else __builtin_ia32_pause();
 #endif
@@ -254,19 +254,26 @@ static __attribute__((unused)) void product(
     }
 }
 
+/* Rows of `width` numbers as blocks of `block` columns, each with its rows one after the other; zeros beyond the width. */
+INLINE void cut(long rows, const real *from, long ld, long width, const long block, real *to) {
+  long m = 0;
+  for (; m + block <= width; m += block, to += rows * block)
+    for (long row = 0; row < rows; ++row) memcpy(to + row * block, from + row * ld + m, block * sizeof(real));
+  if (m < width)
+    for (long row = 0; row < rows; ++row)
+      for (long d = 0; d < block; ++d) to[row * block + d] = m + d < width ? from[row * ld + m + d] : 0;
+}
+
 /* G += Pᵀ Q over `rows` rows; P has I columns, Q has J, G is PAD_ROWS(I) times PAD(J). scratch: ACROSS(rows, I). */
 #define ACROSS(rows, i) (PAD((rows) * PAD_ROWS(i)) + (rows) * NR)
 
 static __attribute__((unused)) void across(
     Team *team, long rank, long rows, const real *p, long ldp, long i, const real *q, long ldq, long j, real *g, real *scratch) {
   real *blocks = scratch, *panel = scratch + PAD(rows * PAD_ROWS(i));
-  for (long m = 0; m < i; m += MR)
-    for (long row = 0; row < rows; ++row)
-      for (long d = 0; d < MR; ++d) blocks[m * rows + row * MR + d] = m + d < i ? p[row * ldp + m + d] : 0;
+  cut(rows, p, ldp, i, MR, blocks);
   SHARE(PAD(j) / NR, low, high);
   for (long c = low; c < high; ++c) {
-    for (long row = 0; row < rows; ++row)
-      for (long d = 0; d < NR; ++d) panel[row * NR + d] = c * NR + d < j ? q[row * ldq + c * NR + d] : 0;
+    cut(rows, q + c * NR, ldq, j - c * NR < NR ? j - c * NR : NR, NR, panel);
     for (long m = 0; m < i; m += MR) {
       V sums[MR][2] = {0};
       const real *a = blocks + m * rows, *b = panel;
@@ -326,24 +333,33 @@ static void *enter(void *argument) {
 enum { MOST_THREADS = 256, ROWS = 256 };
 /* ROWS: what a chunk has at most, so that it stays in the cache. */
 
+/* Large arrays in large pages: to map them in small ones costs as much as to write them. */
+static void advise(void *start, size_t bytes) {
+#if defined(__linux__)
+  uintptr_t page = 1 << 21, first = ((uintptr_t)start + page - 1) / page * page, end = ((uintptr_t)start + bytes) / page * page;
+  if (start && end > first) madvise((void *)first, end - first, MADV_HUGEPAGE);
+#else
+  (void)start, (void)bytes;
+#endif
+}
+
 static real *allocate(long count) {
   size_t bytes = (size_t)count * sizeof(real), page = 1 << 21;
   void *found = 0;
   if (posix_memalign(&found, bytes >= page ? page : 64, bytes ? bytes : 64)) return 0;
-#if defined(__linux__)
-  if (bytes >= page) madvise(found, bytes, MADV_HUGEPAGE);
-#endif
+  advise(found, bytes);
   return found;
 }
 
-/* How a batch is shared out: `teams` of `size` threads each. */
+/* How a batch is shared out: `teams` of `size` threads each. Columns of a small batch are shared only where a step takes
+ * some 10 µs at least: the team meets several times a step, and on a busy machine a meeting can take as long. */
 static void share_out(long threads, long T, long B, double flops, double weights, long *teams, long *size) {
   *teams = *size = 1;
   if (threads > MOST_THREADS) threads = MOST_THREADS;
   if (threads < 2 || flops * (double)T * (double)B < 2e6) return;
   int streams = weights * sizeof(real) > 1.5e6; /* from beyond the second-level cache */
   if (B >= threads * (streams ? 24 : 4)) *teams = threads;
-  else if (flops * (double)B > 1e5) *size = threads;
+  else if (flops * (double)B > 1e6) *size = threads;
   else if (B >= threads) *teams = threads;
 }
 
