@@ -40,8 +40,7 @@ class Optimizer:
         lr_t = lr·(1 + cos πu)/2        cosine (Loshchilov & Hutter 2017, arXiv:1608.03983, equation 5, no restarts)
         lr_t = lr·(1 − u)               linear
 
-    Raises ValueError for a schedule other than constant that is not told over how many steps, or has none left after
-    its warm-up.
+    Raises ValueError for a schedule other than constant without `max_steps`, or with none left after its warm-up.
 
     Example:
         >>> from rnnbench import Optimizer
@@ -276,7 +275,7 @@ class Program(ABC):
 
     @abstractmethod
     def settings(self) -> dict[str, Any]:
-        """What the framework was told that changes speed or numbers: threads, matmul precision, TF32, denormals, ..."""
+        """Settings of the framework that change speed or numbers: threads, matmul precision, TF32, denormals, ..."""
 
 
 class Backend(ABC):

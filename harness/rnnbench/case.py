@@ -104,7 +104,7 @@ def labels(cases: Sequence[Case]) -> list[str]:
     for case in cases:
         by_probe[case.probe].append(case)
     varying = {probe: _varying(members) for probe, members in by_probe.items()}
-    texts = [" ".join([case.label, *_told(case, varying[case.probe])]) for case in cases]
+    texts = [" ".join([case.label, *_extras(case, varying[case.probe])]) for case in cases]
     ids: dict[str, set[str]] = defaultdict(set)
     for text, case in zip(texts, cases, strict=True):
         ids[text].add(case.id)
@@ -145,10 +145,10 @@ def _varying(cases: Sequence[Case]) -> tuple[list[str], list[str]]:
     )
 
 
-def _told(case: Case, varying: tuple[list[str], list[str]]) -> list[str]:
+def _extras(case: Case, varying: tuple[list[str], list[str]]) -> list[str]:
     fields, settings = varying
-    told = [axis_text(name, getattr(case, name)) for name in fields]
-    return told + [axis_text(name, case.settings[name]) for name in settings if name in case.settings]
+    texts = [axis_text(name, getattr(case, name)) for name in fields]
+    return texts + [axis_text(name, case.settings[name]) for name in settings if name in case.settings]
 
 
 def digest(data: Any) -> str:

@@ -2,7 +2,7 @@
 
 A hook is called in the parent process, of every command: it must be quick, and must not import a framework. Whatever it
 raises leaves its plugin out, with the exception in `rnnbench list`; other plugins go on. What the functions inside the
-values may raise later is told at each hook.
+values may raise later stands at each hook.
 
 Example:
     >>> from rnnbench import Cell, hookimpl
