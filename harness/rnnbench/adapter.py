@@ -13,6 +13,11 @@ class Adapter:
     the text is `module:Class`, `file.py:Class` or has a pattern like `*Cell` for the class. It returns
     `{"plugins": {name of the cell: text of a plugin file that brings it}, "problems": {target: one sentence}}`.
     doc: one sentence for `rnnbench list`.
+
+    Example:
+        >>> from rnnbench import Adapter
+        >>> Adapter("theirs", "my_package.study:study", "classes of my library").name
+        'theirs'
     """
 
     name: str

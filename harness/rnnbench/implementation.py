@@ -59,7 +59,21 @@ def supports_portable(cell: Cell, device: str, dtype: str) -> str | None:
 
 
 def supports_step(cell: Cell, backend: str) -> str | None:
-    """Why a loop over the cell's step cannot run on a backend: None for portable mathematics or a class of its own."""
+    """The answer of a loop over the cell's step: portable mathematics, or a class of the backend's own framework.
+
+    Args:
+        cell: The cell that is asked about.
+        backend: Name of the backend whose loop it is.
+
+    Returns:
+        None, or one sentence why not.
+
+    Example:
+        >>> from rnnbench import Cell, supports_step
+        >>> cell = Cell("theirs", init=None, step=lambda ops, p, h, z: (h, h), framework="jax")
+        >>> supports_step(cell, "jax"), supports_step(cell, "torch")
+        (None, "cell 'theirs' is a class of jax, which torch cannot run")
+    """
     if cell.framework is None:
         return supports_portable(cell, "", "")
     if cell.framework != backend:

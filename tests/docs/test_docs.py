@@ -41,7 +41,7 @@ def test_the_plugin_guide_does_what_it_says(tmp_path):
             result = rnnbench(text.strip().removeprefix("$ "), tmp_path)
             assert result.returncode == 0, result.stdout + result.stderr
             commands += 1
-    assert commands == 7
+    assert commands == 8
 
 
 COMMANDS = {"README.md": 2, "suites/README.md": 2}

@@ -8,7 +8,19 @@ from importlib import import_module
 
 import pytest
 
-CONTRACT = ("backend", "case", "cell", "context", "errors", "executor", "hooks", "implementation", "ops", "probe")
+CONTRACT = (
+    "adapter",
+    "backend",
+    "case",
+    "cell",
+    "context",
+    "errors",
+    "executor",
+    "hooks",
+    "implementation",
+    "ops",
+    "probe",
+)
 CONTRACT += ("quantity", "record", "task")
 
 

@@ -28,8 +28,8 @@ def advice(record: Record, reading: Reading | None, processes: Sequence[ProcessF
 
 def _advice(record: Record, reading: Reading, processes: Sequence[ProcessFacts]) -> Iterator[str]:
     probe = record.case.probe
-    if record.verified == "none":
-        yield "give the cell a portable `step` or `linear`: then the program is checked before it is timed"
+    if record.verified in ("none", "self"):
+        yield "give the cell a portable `step` or `linear`: then an oracle checks the program before it is timed"
     if reading.bound is not None:
         yield "raise the budget that ended the measurement (`max_steps`, `time_budget`, `search_seconds`)"
         return

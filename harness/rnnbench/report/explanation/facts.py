@@ -12,6 +12,8 @@ from rnnbench.report.explanation.process import ProcessFacts
 
 _VERIFIED = {
     "oracle": "the program agrees with a float64 NumPy oracle (outputs, final state, gradients)",
+    "weak": "the program agrees with a float64 NumPy oracle, so loosely that a tenth too much would have passed",
+    "self": "checked against itself only: the cell has no portable mathematics that an oracle could run",
     "none": "not checked: the cell has no portable mathematics",
 }
 _ORIGIN = {
