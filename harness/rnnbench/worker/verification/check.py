@@ -28,12 +28,12 @@ class Check:
     @property
     def passed(self) -> bool:
         """False also where the deviation is not a number."""
-        return self.deviation <= self.tolerance
+        return bool(self.deviation <= self.tolerance)  # NumPy numbers would make it a bool that is not JSON
 
     @property
     def weak(self) -> bool:
         """Whether it would have passed with a tenth too much."""
-        return self.size > 0 and self.tolerance > WEAK * self.size
+        return bool(self.size > 0 and self.tolerance > WEAK * self.size)
 
     def sentence(self) -> str:
         """What a user reads of a failed check."""
