@@ -12,6 +12,8 @@ class Adapter:
     study: `module:function`, called in a process of its own, which may import anything, with `{"target": text}`, where
     the text is `module:Class`, `file.py:Class` or has a pattern like `*Cell` for the class. It returns
     `{"plugins": {name of the cell: text of a plugin file that brings it}, "problems": {target: one sentence}}`.
+    layout: `module:function`, called with a target and a portable cell in a process of its own. It searches how the
+    class's weights are laid out and returns `{"equal": bool, "sentence": text}`; empty where it cannot.
     doc: one sentence for `rnnbench list`.
 
     Example:
@@ -22,4 +24,5 @@ class Adapter:
 
     name: str
     study: str
+    layout: str = ""
     doc: str = ""

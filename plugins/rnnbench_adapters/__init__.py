@@ -12,7 +12,14 @@ from rnnbench_adapters.loading import load_class, name_of
 @hookimpl
 def rnnbench_adapters() -> Sequence[Adapter]:
     """Classes of torch, flax and equinox."""
-    return (Adapter("classes", "rnnbench_adapters.study:perform", "classes of torch, flax (linen, nnx) and equinox"),)
+    return (
+        Adapter(
+            "classes",
+            study="rnnbench_adapters.study:perform",
+            layout="rnnbench_adapters.layout:perform",
+            doc="classes of torch, flax (linen, nnx) and equinox",
+        ),
+    )
 
 
 def from_class(

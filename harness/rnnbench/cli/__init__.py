@@ -21,6 +21,7 @@ COMMANDS = {
     "list": "What is there, and why something is not.",
     "describe": "Explain a probe with its settings, a task, a cell, a suite.",
     "verify": "Check cells and implementations against the mathematics.",
+    "map": "Find how the weights of a class lie beside those of a cell.",
     "new": "Write a ready-to-edit cell, a suite, or a workflow for CI.",
     "report": "Show runs again, in any format.",
     "explain": "Say how a number came about, and how far to trust it.",
