@@ -61,7 +61,8 @@ class Record:
 
     status and reason: every status but `ok` has one sentence a user can act on. implementation: what ran (never `auto`
     once something was resolved). verified: `oracle` where the program was checked against float64 NumPy, `weak` where a
-    tenth too much would have passed, `none` where the cell has no portable mathematics, `""` where nothing ran.
+    tenth too much would have passed, `self` where a cell without portable mathematics was checked against itself
+    (`none` in runs of before: not at all), `""` where nothing ran.
     environment: id of the entry in `run.json`. started: seconds since the epoch; seconds: wall time of the case with
     process start and build.
 
