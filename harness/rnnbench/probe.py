@@ -32,6 +32,8 @@ class Probe:
     check(settings, task, options) -> None | "one sentence why these settings do not go with the task"
         For probes that use one; asked before anything runs. settings: as in `Case.settings`, complete; options: the
         task's, complete.
+    measures_memory: its numbers are bytes of the process: the allocator of that process is set for it
+        (`rnnbench.machine.allocator`).
     uses_ceilings: `measure` wants to know what the machine can do at best (`Context.ceilings`).
     doc: one sentence for `rnnbench list`.
 
@@ -57,4 +59,5 @@ class Probe:
     uses_task: bool = False
     check: Callable[[Mapping[str, Any], Task, Mapping[str, Option]], str | None] = lambda *_: None
     uses_ceilings: bool = False
+    measures_memory: bool = False
     doc: str = ""

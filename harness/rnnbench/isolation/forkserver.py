@@ -17,7 +17,7 @@ import time
 import uuid
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rnnbench.errors import UsageError
@@ -32,6 +32,10 @@ _GRACE = 15.0  # seconds past its timeout in which a launcher has to report; lat
 _COMMAND = (
     "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from rnnbench.isolation.launcher import main; main()"
 )
+
+
+_Key = tuple[tuple[str, ...], tuple[tuple[str, str], ...]]
+"""Modules to preload, and variables of the environment."""
 
 
 class LauncherLost(Exception):
@@ -54,7 +58,11 @@ class Interpreter:
 
 
 class ForkServer:
-    """A session with one launcher per tuple of preloaded modules, started when first needed. One job at a time."""
+    """A session with one launcher per set of preloaded modules and variables, started when needed. One job at a time.
+
+    Variables of the environment that a job wants under `variables` are those of its launcher: what is read when a
+    process starts, as the C library does, could not be changed afterwards.
+    """
 
     def __init__(self, always: tuple[str, ...] = WORKER, interpreter: Interpreter | None = None) -> None:
         if not hasattr(os, "fork"):
@@ -64,7 +72,7 @@ class ForkServer:
             )
         self._always = always
         self._interpreter = interpreter
-        self._launchers: dict[tuple[str, ...], _Launcher] = {}
+        self._launchers: dict[_Key, _Launcher] = {}
 
     def run(self, job: Job, preload: tuple[str, ...], timeout: float) -> Outcome:
         """Run one job. See `rnnbench.executor.Session`; `job["limits"]` may set {address_space: bytes, cpus: numbers}.
@@ -75,43 +83,46 @@ class ForkServer:
 
     def start(self, job: Job, preload: tuple[str, ...], timeout: float) -> Running:
         """Begin a job, and do not wait for its end."""
+        key = (preload, tuple(sorted(job.get("variables", {}).items())))
         folder = Path.cwd() if self._interpreter is None else self._interpreter.folder or Path.cwd()
         request = json.dumps({"job": dict(job), "cwd": str(folder), "timeout": timeout}).encode()
         began = time.perf_counter()
         try:
-            self._launcher(preload)
+            self._launcher(key)
             began = time.perf_counter()
-            launcher = self._begin(request, preload)
+            launcher = self._begin(request, key)
         except LauncherLost as lost:
             return Running(None, began, timeout, str(lost), lambda: None)
-        return Running(launcher, began, timeout, "", lambda: self._discard(preload))
+        return Running(launcher, began, timeout, "", lambda: self._discard(key))
 
     def warm(self, preload: tuple[str, ...]) -> None:
         """Start the launcher of later jobs now; where that fails, the first job says why."""
         with contextlib.suppress(LauncherLost):
-            self._launcher(preload)
+            self._launcher((preload, ()))
 
     def close(self) -> None:
         """Stop every launcher; each stops what it started."""
         while self._launchers:
             self._launchers.popitem()[1].stop()
 
-    def _begin(self, request: bytes, preload: tuple[str, ...]) -> _Launcher:
+    def _begin(self, request: bytes, key: _Key) -> _Launcher:
         """The launcher that began the job; one that was lost before it could is replaced, once."""
         for _ in range(2):
-            launcher = self._launcher(preload)
+            launcher = self._launcher(key)
             try:
                 if launcher.begin(request):
                     return launcher
             except BaseException:  # also Ctrl-C: what was begun must not go on
-                self._discard(preload)
+                self._discard(key)
                 raise
-            self._discard(preload)
+            self._discard(key)
         raise LauncherLost("the process that starts the cases was killed twice before it could start this one")
 
-    def _launcher(self, preload: tuple[str, ...]) -> _Launcher:
-        if preload not in self._launchers:
+    def _launcher(self, key: _Key) -> _Launcher:
+        if key not in self._launchers:
+            preload, variables = key
             interpreter = self._interpreter or this_python()
+            interpreter = replace(interpreter, variables={**interpreter.variables, **dict(variables)})
             launcher = _Launcher((*self._always, *preload), interpreter)
             if launcher.lost_threads:
                 launcher.stop()
@@ -122,11 +133,11 @@ class ForkServer:
                     stacklevel=2,
                 )
                 launcher = _Launcher((), interpreter)
-            self._launchers[preload] = launcher
-        return self._launchers[preload]
+            self._launchers[key] = launcher
+        return self._launchers[key]
 
-    def _discard(self, preload: tuple[str, ...]) -> None:
-        if launcher := self._launchers.pop(preload, None):
+    def _discard(self, key: _Key) -> None:
+        if launcher := self._launchers.pop(key, None):
             launcher.stop()
 
 

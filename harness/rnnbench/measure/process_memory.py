@@ -22,7 +22,11 @@ import ctypes
 import os
 import resource
 import sys
+import time
 from pathlib import Path
+
+CALM, PAUSE = 4, 0.005
+"""Readings that must agree, and seconds between two."""
 
 _CLEAR = Path("/proc/self/clear_refs")
 _ROLLUP = Path("/proc/self/smaps_rollup")
@@ -51,6 +55,17 @@ def resident_bytes() -> int:
     import psutil
 
     return psutil.Process().memory_info().rss
+
+
+def settle(seconds: float = 0.5) -> None:
+    """Wait until what is resident stays the same: threads of a library go on freeing after a call has returned."""
+    deadline, same, before = time.monotonic() + seconds, 0, -1
+    while same < CALM and time.monotonic() < deadline:
+        trim()
+        now = resident_bytes()
+        same = same + 1 if now == before else 0
+        before = now
+        time.sleep(PAUSE)
 
 
 def reset_peak() -> int:

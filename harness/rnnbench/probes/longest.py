@@ -265,5 +265,6 @@ LONGEST = Probe(
     ),
     measure=measure,
     ignores=("seq_len", "dropout"),
+    measures_memory=True,
     doc="the longest sequence that can be trained on within a budget of memory or time",
 )

@@ -17,6 +17,7 @@ from typing import Any
 
 from rnnbench.case import Case
 from rnnbench.executor import Outcome, Session
+from rnnbench.machine import allocator
 from rnnbench.machine.watch import Drift
 from rnnbench.model.seeds import seed_for
 from rnnbench.record import Record
@@ -152,8 +153,11 @@ class Runner:
         return found | fields | {"details": details | ({"verified": dict(looked_at)} if looked_at else {})}
 
     def _given(self, case: Case, seconds: dict[str, float]) -> dict[str, Any]:
-        """What a measurement is told besides its case: the machine's ceilings, where its probe uses them."""
-        if not self.registry.probes[case.probe].uses_ceilings:
+        """What a measurement is told besides its case: the machine's ceilings, or how to allocate."""
+        probe = self.registry.probes[case.probe]
+        if probe.measures_memory:
+            return {"variables": allocator.VARIABLES}
+        if not probe.uses_ceilings:
             return {}
         started = time.perf_counter()
         found = ceilings.for_case(case, self.registry, self._job, self.environment, self.ceilings)
