@@ -11,7 +11,7 @@ from typing import Any, Literal
 from rnnbench.history.change_points import MIN_SIZE, Shift, shifts, steps
 from rnnbench.history.commits import Commit, commits
 from rnnbench.history.runs import stored_runs
-from rnnbench.history.series import Course, Point, Series, all_series, courses, known
+from rnnbench.history.series import CaseHistory, Point, Series, all_series, case_histories, known
 from rnnbench.record import Reading, Record
 from rnnbench.report.units import bounded, words
 
@@ -104,7 +104,7 @@ def history(repository: Path, results: Path, suite: str | None = None, since: st
         series=len(long),
         short=len(everything) - len(long),
         changes=tuple(sorted(found, key=lambda change: change.first_bad.position)),
-        breaks=tuple(one for course in courses(runs) for one in _breaks(course)),
+        breaks=tuple(one for case in case_histories(runs) for one in _breaks(case)),
         notes=tuple(notes),
         lines=tuple(everything),
     )
@@ -159,24 +159,24 @@ def _versions(software: Mapping[str, Any]) -> dict[str, Any]:
     return {**{key: value for key, value in software.items() if key != "versions"}, **software.get("versions", {})}
 
 
-def _breaks(course: Course) -> list[Break]:
-    found = [_break(course), *(_loss(course, name) for name in course.quantities())]
+def _breaks(case: CaseHistory) -> list[Break]:
+    found = [_break(case), *(_loss(case, name) for name in case.quantities())]
     return [one for one in found if one]
 
 
-def _break(course: Course) -> Break | None:
+def _break(case: CaseHistory) -> Break | None:
     """Skipped commits say nothing about the code; of the others, the latest must be bad and some earlier one ok."""
-    outcomes = [outcome for outcome in course.outcomes() if outcome.status != "skipped"]
+    outcomes = [outcome for outcome in case.outcomes() if outcome.status != "skipped"]
     good = [index for index, outcome in enumerate(outcomes) if outcome.status == "ok"]
     if not good or good[-1] == len(outcomes) - 1:
         return None
     last, first = outcomes[good[-1]], outcomes[good[-1] + 1]
-    return Break(course.suite, course.seen[-1][1], last.commit, first.commit, first.status, first.reason)
+    return Break(case.suite, case.seen[-1][1], last.commit, first.commit, first.status, first.reason)
 
 
-def _loss(course: Course, name: str) -> Break | None:
+def _loss(case: CaseHistory, name: str) -> Break | None:
     """As many commits are wanted on each side as for a change: a run or two may miss its target by chance."""
-    entries = course.entries(name).items()
+    entries = case.entries(name).items()
     good = [(commit, entry) for commit, entry in entries if known(entry)]
     if not good:
         return None
@@ -188,7 +188,7 @@ def _loss(course: Course, name: str) -> Break | None:
     now = f"is only known to be {_told(after, name)}" if after else "has no value any more"
     reason = f"{words(name)} {now}, after {_told(before, name)} ({len(good)} + {len(lost)} commits)"
     status = "censored" if after else "missing"
-    return Break(course.suite, course.seen[-1][1], last, first, status, reason, name)
+    return Break(case.suite, case.seen[-1][1], last, first, status, reason, name)
 
 
 def _told(entry: Reading, name: str) -> str:

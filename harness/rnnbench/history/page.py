@@ -16,9 +16,9 @@ from rnnbench.history.text import SHORT, size_text, summary, to_json
 from rnnbench.record import Record
 from rnnbench.report.html import shell
 from rnnbench.report.html.downloads import Download
-from rnnbench.report.html.looks import Looks
 from rnnbench.report.html.packing import packed
 from rnnbench.report.html.tables import Cell, Column
+from rnnbench.report.html.theme import Theme
 from rnnbench.report.html.views import Line, Place, View, choices, variants, wide
 from rnnbench.report.series import REPLICATES
 from rnnbench.report.units import quantity, scale_for, words
@@ -51,15 +51,15 @@ def render(found: History, title: str = "") -> str:
     shown = _views(found, varying)
     changes = [_change_row(change, varying) for change in found.changes]
     breaks = [_break_row(one, varying) for one in found.breaks]
-    looks = Looks.of_views(shown, [*changes, *breaks], lambda place: place.device)
-    data = looks.to_json() | {"variants": {ID: variants(shown)}}
+    theme = Theme.of_views(shown, [*changes, *breaks], lambda place: place.device)
+    data = theme.to_json() | {"variants": {ID: variants(shown)}}
     text = json.dumps(to_json(found), indent=1, ensure_ascii=False)
     return shell.fill(
         "page.html",
         "rnnbench.history",
         title=title or "all suites",
         data=shell.script_json(data),
-        numbers={ID: packed(shell.to_json([shell.view_json(view, looks) for view in shown]))},
+        numbers={ID: packed(shell.to_json([shell.view_json(view, theme) for view in shown]))},
         reasons={},
         found=found,
         id=ID,
@@ -73,7 +73,7 @@ def render(found: History, title: str = "") -> str:
             "change", "size", "95 % interval", "before", "after", "last good", "first with it", "also changed"
         ),
         break_columns=_columns("what", "reason", "last good", "first without"),
-        position=looks.position,
+        position=theme.position,
         downloads=[
             Download("history.json", "every change with its case and interval", len(text.encode()), packed(text))
         ],

@@ -77,18 +77,18 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Course:
+class CaseHistory:
     """All that came of one case, over all versions of its suite."""
 
     suite: str
     seen: tuple[tuple[StoredRun, Record], ...]
 
-    def versions(self) -> dict[str, Course]:
+    def versions(self) -> dict[str, CaseHistory]:
         """Its part in each version of the suite: how a case ended is comparable across them, its numbers are not."""
         found: dict[str, list[tuple[StoredRun, Record]]] = defaultdict(list)
         for run, record in self.seen:
             found[run.suite_hash].append((run, record))
-        return {version: Course(self.suite, tuple(seen)) for version, seen in found.items()}
+        return {version: CaseHistory(self.suite, tuple(seen)) for version, seen in found.items()}
 
     def quantities(self) -> list[str]:
         """The names of those that have a better direction."""
@@ -119,13 +119,13 @@ def known(entry: Reading | None) -> TypeGuard[Reading]:
     return entry.bound != {"lower": "lower", "higher": "upper"}.get(entry.better, "")
 
 
-def courses(runs: Iterable[StoredRun]) -> list[Course]:
+def case_histories(runs: Iterable[StoredRun]) -> list[CaseHistory]:
     """The cases. Another version of a probe makes another case."""
     found: dict[tuple[str, str], list[tuple[StoredRun, Record]]] = defaultdict(list)
     for run in runs:
         for record in run.records:
             found[run.suite, record.case.id].append((run, record))
-    return [Course(suite, tuple(seen)) for (suite, _), seen in found.items()]
+    return [CaseHistory(suite, tuple(seen)) for (suite, _), seen in found.items()]
 
 
 def all_series(runs: Sequence[StoredRun]) -> list[Series]:
@@ -133,19 +133,19 @@ def all_series(runs: Sequence[StoredRun]) -> list[Series]:
     references = [run.reference for run in runs if run.reference is not None]
     usual = median(references) if references else None
     found = []
-    for course in courses(runs):
-        for version, part in course.versions().items():
+    for case in case_histories(runs):
+        for version, part in case.versions().items():
             for name in part.quantities():
                 found += _series(part, version, name, usual)
     return found
 
 
-def _series(course: Course, version: str, quantity: str, usual: float | None) -> list[Series]:
+def _series(case: CaseHistory, version: str, quantity: str, usual: float | None) -> list[Series]:
     """One for each implementation that ran: what `auto` became is part of what was measured."""
     values: dict[str, dict[Commit, list[_Measured]]] = defaultdict(lambda: defaultdict(list))
     latest: dict[str, Record] = {}
     software: dict[Commit, Mapping[str, Any]] = {}
-    for run, record in course.seen:
+    for run, record in case.seen:
         entry = record.quantities.get(quantity) if record.ok else None
         if entry is None or entry.better == "none" or entry.bound:
             continue  # a bound is no measurement: the run ended before the number was known
@@ -154,10 +154,10 @@ def _series(course: Course, version: str, quantity: str, usual: float | None) ->
             values[record.implementation][run.commit].append(_measured(entry, factor))
             latest[record.implementation] = record
             software[run.commit] = run.software
-    outcomes = course.outcomes()
+    outcomes = case.outcomes()
     return [
         Series(
-            course.suite,
+            case.suite,
             version,
             latest[name],
             quantity,

@@ -13,11 +13,11 @@ from rnnbench.report.environment import environment_line
 from rnnbench.report.html import origins
 from rnnbench.report.html.derived import with_derived
 from rnnbench.report.html.downloads import downloads
-from rnnbench.report.html.looks import Looks
 from rnnbench.report.html.packing import packed
 from rnnbench.report.html.sections import further_findings, sections
 from rnnbench.report.html.shell import fill, script_json, to_json, view_json
 from rnnbench.report.html.tables import Column
+from rnnbench.report.html.theme import Theme
 from rnnbench.report.problems import problems
 from rnnbench.report.runs import Run, lettered
 from rnnbench.report.samples import CAPTION, TITLE, samples
@@ -40,16 +40,16 @@ def render(runs: Sequence[Run], title: str = "") -> str:
     grouped = panels(records)
     alone = {run.letter: panels(with_derived(run.records)) for run in runs} if len(runs) > 1 else {}
     shown = sections(grouped, alone)
-    looks = Looks.of(shown, runs)
+    theme = Theme.of(shown, runs)
     return fill(
         "page.html",
         "rnnbench.report.html",
         title=title or ", ".join(dict.fromkeys(run.suite for run in runs if run.suite)) or "report",
-        data=script_json(looks.to_json() | {"variants": {one.topic.id: one.variants for one in shown}}),
-        numbers={one.topic.id: packed(to_json([view_json(view, looks) for view in one.views])) for one in shown},
+        data=script_json(theme.to_json() | {"variants": {one.topic.id: one.variants for one in shown}}),
+        numbers={one.topic.id: packed(to_json([view_json(view, theme) for view in one.views])) for one in shown},
         reasons={one.topic.id: packed(to_json(one.table.explanations)) for one in shown if one.table},
         summary=[section for section in shown if section.topic.suite],
-        position=looks.position,
+        position=theme.position,
         runs=[_run_card(run) for run in runs],
         facts=_facts(records),
         sections=shown,

@@ -10,9 +10,9 @@ from importlib import resources
 from typing import Any
 
 from rnnbench.errors import UsageError
-from rnnbench.report.html.looks import Looks, key
 from rnnbench.report.html.marked import marked
 from rnnbench.report.html.packing import packed
+from rnnbench.report.html.theme import Theme, key
 from rnnbench.report.html.views import Line, View
 
 DIGITS = 6
@@ -84,7 +84,7 @@ def to_json(data: Any) -> str:
     return json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
-def view_json(view: View, looks: Looks) -> dict[str, Any]:
+def view_json(view: View, theme: Theme) -> dict[str, Any]:
     """A view as the script draws it."""
     names = (
         "group",
@@ -103,7 +103,7 @@ def view_json(view: View, looks: Looks) -> dict[str, Any]:
     labels = view.labels
     lines = [
         _line(line)
-        | {"label": labels[line.cell, line.program], "axes": looks.position(line.axes)}
+        | {"label": labels[line.cell, line.program], "axes": theme.position(line.axes)}
         | ({"tint": line.setting, "program": line.base} if view.studied else {"tint": line.cell})
         for line in view.lines
     ]

@@ -1,4 +1,4 @@
-"""How the lines of a page look, the same in every plot, its preview and its key."""
+"""How the lines of a page look, the same in every plot and its key."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DASHES = ("solid", "dash", "dot", "dashdot", "9px,3px,2px,3px,2px,3px", "14px,3p
 
 
 @dataclass(frozen=True)
-class Looks:
+class Theme:
     """How everything drawn looks, in the order of its first use. cells: colour and marker; places: names;
     axes: the values of each that varies; settings:
     what is compared where cells are not.
