@@ -1,0 +1,138 @@
+"""Generated kernels against every other implementation: `pytest -m long -s tests/benchmarks/test_fused.py` prints it.
+
+All competitors are alive in one process per size and take turns in random order; what counts is the median of the
+ratios within a cycle, so that the machine's changes hit both sides. With one thread the CPU's own time is taken, which
+other processes hardly change; with more it is the clock's, and the machine has to be quiet.
+
+RNNBENCH_FUSED_THREADS (1 by default), RNNBENCH_FUSED_CYCLES (15), RNNBENCH_FUSED_STEPS (1024) and RNNBENCH_FUSED_SIZES
+("B,H B,H ...") say how. The floor: recurrent products and activations of those sizes at the speed torch reaches;
+training takes three of each product, and a second pointwise pass.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from rnnbench import Model, Optimizer, ProgramSpec, initialise
+from rnnbench.registry import load
+
+pytestmark = pytest.mark.long
+
+THREADS = int(os.environ.get("RNNBENCH_FUSED_THREADS", "1"))
+CYCLES = int(os.environ.get("RNNBENCH_FUSED_CYCLES", "15"))
+SIZES = [
+    (B, H)
+    for given in [os.environ.get("RNNBENCH_FUSED_SIZES")]
+    for B, H in (
+        [tuple(map(int, each.split(","))) for each in given.split()]
+        if given
+        else [(B, H) for H in (32, 128, 512) for B in (1, 16, 32, 128)]
+    )
+]
+T, D = int(os.environ.get("RNNBENCH_FUSED_STEPS", "1024")), 32
+CLOCK = time.process_time if THREADS == 1 else time.perf_counter
+PRODUCTS = {"rnn": 1, "gru": 3, "lstm": 4}
+"""Cell -> recurrent matrices H x H."""
+
+LEAST = {("rnn", "native"): 2.0, ("gru", "native"): 2.0, ("lstm", "native"): 1.0, "scan": 2.0}
+"""How many times as fast `fused` has to train, where the floor leaves room for that."""
+
+SHARE = 0.6
+"""Of the floor, at least."""
+
+
+def calls(cell: str, B: int, H: int, mode: str) -> dict[str, Callable[[], object]]:
+    """Competitor -> one pass, ready and warm."""
+    registry = load()
+    model = Model(registry.cells[cell], D, H)
+    weights, rng = initialise(model, 0), np.random.default_rng(0)
+    batch = {"xs": rng.standard_normal((T, B, D)), "targets": rng.standard_normal((T, B, H))}
+    found = {}
+    for backend, name in [("torch", "fused"), ("torch", "native"), ("jax", "fused"), ("jax", "scan")]:
+        implementation = registry.implementations[backend, name]
+        spec = ProgramSpec(
+            model, weights, implementation, "cpu", "float32", optimizer=Optimizer("sgd"), threads=THREADS
+        )
+        program = registry.backends[backend].build(spec)
+        placed = program.put(batch)
+        found[f"{backend}/{name}"] = {
+            "forward": lambda program=program, placed=placed: program.forward(placed["xs"]),
+            "train": lambda program=program, placed=placed: program.train_step(placed),
+        }[mode]
+    for call in found.values():
+        call()
+    return found
+
+
+def floor(cell: str, B: int, H: int) -> dict[str, Callable[[], object]]:
+    """The product (B, H) by (H, kH) of a step, and an activation of what it gives, T times each."""
+    import torch
+
+    width = PRODUCTS[cell] * H
+    a, b, out, other = torch.randn(B, H), torch.randn(H, width), torch.randn(B, width), torch.empty(B, width)
+
+    def products() -> None:
+        with torch.no_grad():
+            for _ in range(T):
+                torch.mm(a, b, out=other)
+
+    def pointwise() -> None:
+        with torch.no_grad():
+            for _ in range(T):
+                torch.sigmoid(out, out=other)
+
+    return {"products": products, "pointwise": pointwise}
+
+
+def cycles(found: dict[str, Callable[[], object]], budget: float = 20.0) -> dict[str, list[float]]:
+    """Seconds of each call, cycle by cycle, in a new order each time; at least three cycles."""
+    times: dict[str, list[float]] = {name: [] for name in found}
+    ends = time.perf_counter() + budget
+    for cycle in range(CYCLES):
+        if cycle >= 3 and time.perf_counter() > ends:
+            break
+        for name in random.sample(list(found), len(found)):
+            started = CLOCK()
+            found[name]()
+            times[name].append(CLOCK() - started)
+    return times
+
+
+def ratio(times: dict[str, list[float]], one: str, other: str) -> float:
+    """The median of `one` over `other` within a cycle."""
+    return statistics.median(a / b for a, b in zip(times[one], times[other], strict=True))
+
+
+@pytest.mark.parametrize("mode", ["forward", "train"])
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_speed(cell, mode):
+    pytest.importorskip("torch")
+    pytest.importorskip("jax")
+    missed = []
+    print(
+        f"\n{cell} {mode}, T={T}, D={D}, {THREADS} thread(s); µs per step of torch/fused; ratios to it; share of floor"
+    )
+    for B, H in SIZES:
+        found = calls(cell, B, H, mode)
+        times = cycles(found | floor(cell, B, H))
+        step = statistics.median(times["torch/fused"]) / T * 1e6
+        ratios = {name: ratio(times, name, "torch/fused") for name in times if name != "torch/fused"}
+        often = {"forward": (1, 1), "train": (3, 2)}[mode]
+        share = often[0] * ratios.pop("products") + often[1] * ratios.pop("pointwise")
+        shown = "  ".join(f"{name} {value:5.2f}" for name, value in ratios.items())
+        print(f"B={B:<4} H={H:<4} {step:8.1f}   {shown}   {share:.0%}", flush=True)
+        if mode == "train":
+            native, scan = ratios["torch/native"], ratios["jax/scan"] / ratios["jax/fused"]
+            for other, found_ratio, least in [("native", native, LEAST[cell, "native"]), ("scan", scan, LEAST["scan"])]:
+                if found_ratio < least <= found_ratio / share:  # no kernel can be faster than the floor
+                    missed.append(f"B={B} H={H}: {found_ratio:.2f} times as fast as {other}, not {least:g}")
+            if share < SHARE:
+                missed.append(f"B={B} H={H}: {share:.0%} of the floor, not {SHARE:.0%}")
+    assert not missed, "\n".join(missed)
