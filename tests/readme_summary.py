@@ -111,7 +111,7 @@ def _waiting(rows: Rows) -> str:
 
 def _frameworks(rows: Rows) -> str:
     T = rows.longest(TIME)
-    told = []
+    clear = []
     for cell in sorted({number.cell for number in rows.of(TIME)}):
         by_backend: dict[str, list[Number]] = defaultdict(list)
         for number in rows.of(TIME, cell=cell, T=T):
@@ -122,9 +122,9 @@ def _frameworks(rows: Rows) -> str:
             (min(each, key=lambda n: n.value) for each in by_backend.values()), key=lambda n: n.value
         )
         if first.high < second.low:
-            told.append(f"{cell} {second.value / first.value:.1f} times as fast with {first.program}")
+            clear.append(f"{cell} {second.value / first.value:.1f} times as fast with {first.program}")
     where = f"Which framework trains faster depends on the cell: at T={T} "
-    return where + ("; ".join(told) + "; the others are not told apart." if told else "no cell tells them apart.")
+    return where + ("; ".join(clear) + "; the others are not told apart." if clear else "no cell tells them apart.")
 
 
 def _gradients(rows: Rows) -> tuple[str, str]:

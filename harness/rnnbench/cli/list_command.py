@@ -145,20 +145,22 @@ def _devices(backend: Any, registry: Registry) -> list[dict[str, Any]]:
 
 
 def _text(found: dict[str, list[dict[str, Any]]]) -> str:
-    """A block per kind: names, and beside them what is told of each, in lines of at most WIDTH characters."""
+    """A block per kind: names, and beside them what is known of each, in lines of at most WIDTH characters."""
     blocks = []
     for kind, rows in found.items():
         indent = 4 + max((len(row["name"]) for row in rows), default=0)
         lines = [kind.upper()]
         for row in rows:
-            told = textwrap.wrap(_told(row), WIDTH - indent, break_long_words=False, break_on_hyphens=False) or [""]
-            lines.append(f"  {row['name']}".ljust(indent) + told[0])
-            lines += [" " * indent + line for line in told[1:]]
+            texts = textwrap.wrap(_about_row(row), WIDTH - indent, break_long_words=False, break_on_hyphens=False) or [
+                ""
+            ]
+            lines.append(f"  {row['name']}".ljust(indent) + texts[0])
+            lines += [" " * indent + line for line in texts[1:]]
         blocks.append("\n".join(line.rstrip() for line in (lines if rows else [*lines, "  none"])))
     return "\n\n".join(blocks)
 
 
-def _told(row: dict[str, Any]) -> str:
+def _about_row(row: dict[str, Any]) -> str:
     """Why it is not here, or what it would take; what it is; and who brought it, unless it comes with rnnbench."""
     parts = []
     if "cases" in row:

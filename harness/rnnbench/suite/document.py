@@ -92,7 +92,7 @@ def parse(text: str, source: str, *, lines: bool = True) -> tuple[Any, Places]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = _at(source, mark.line + 1 if mark else 1, lines)
-        raise SuiteError(f"{place.text}: this is not valid YAML: {_said(error)}.") from None
+        raise SuiteError(f"{place.text}: this is not valid YAML: {_message(error)}.") from None
     builder = _Builder(source, lines)
     value = None if node is None else builder.build(node, (), ())
     builder.problems.stop()
@@ -103,7 +103,7 @@ def _at(source: str, line: int, lines: bool) -> Place:
     return Place(line, f"{source}:{line}") if lines else Place(0, source)
 
 
-def _said(error: yaml.MarkedYAMLError) -> str:
+def _message(error: yaml.MarkedYAMLError) -> str:
     return " ".join(" ".join(filter(None, (error.context, error.problem))).split())
 
 

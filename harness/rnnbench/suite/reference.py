@@ -31,9 +31,10 @@ def settings(probe: Probe) -> list[Setting]:
     """The settings of a probe, in the order of its class."""
     hints = get_type_hints(probe.settings, include_extras=True)
     fields = [field for field in dataclasses.fields(probe.settings) if field.init]
-    said = meanings(probe.settings.__doc__ or "", [field.name for field in fields])
+    meaning = meanings(probe.settings.__doc__ or "", [field.name for field in fields])
     return [
-        Setting(field.name, type_text(hints[field.name]), _default(field), said.get(field.name, "")) for field in fields
+        Setting(field.name, type_text(hints[field.name]), _default(field), meaning.get(field.name, ""))
+        for field in fields
     ]
 
 
