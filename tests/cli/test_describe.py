@@ -9,7 +9,7 @@ import pytest
 
 from command_line import ask
 from rnnbench.registry import load
-from rnnbench.suite.catalogue import shipped
+from rnnbench.registry.suites import shipped
 
 
 @pytest.mark.parametrize("probe", load().probes)

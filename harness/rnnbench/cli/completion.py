@@ -27,7 +27,7 @@ def words(known: Iterable[str]) -> Complete:
 
 def suites(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Names of shipped suites, then files."""
-    from rnnbench.suite.catalogue import shipped
+    from rnnbench.registry.suites import shipped
 
     del context, parameter
     return _items(shipped(), incomplete) or [CompletionItem(incomplete, type="file")]
@@ -57,7 +57,7 @@ def names_of(*kinds: str) -> Complete:
 
 
 def _names(registry: Any, kinds: Iterable[str]) -> Iterable[str]:
-    from rnnbench.suite.catalogue import shipped
+    from rnnbench.registry.suites import shipped
 
     for kind in kinds:
         yield from shipped() if kind == "suites" else getattr(registry, kind)

@@ -38,7 +38,7 @@ def describe(names: Sequence[str], registry: Registry) -> str:
 
 
 def _described(name: str, registry: Registry) -> list[str]:
-    from rnnbench.suite.catalogue import shipped
+    from rnnbench.registry.suites import shipped
 
     found = []
     if name in registry.probes:

@@ -59,7 +59,7 @@ def _refuse_taken(name: str) -> None:
 @click.option("--force", is_flag=True, help="Overwrite the file if it exists.")
 def suite(name: str, force: bool) -> None:
     """Write NAME.yaml, a suite with every key explained, which `rnnbench run NAME` measures in a minute."""
-    from rnnbench.suite.catalogue import shipped
+    from rnnbench.registry.suites import shipped
 
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", name):
         raise UsageError(f"{name!r} is not a name for a suite; use letters, digits, _ and -")

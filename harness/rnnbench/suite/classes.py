@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from rnnbench.errors import UsageError
 from rnnbench.registry import targets
 from rnnbench.suite.document import Document
 from rnnbench.suite.overrides import overridden
@@ -14,7 +15,10 @@ def classes_named(document: Document, overrides: Sequence[str] = ()) -> list[str
     """Targets such as `torchrecurrent:MGUCell`, files relative to the suite; from `overrides`, to this folder."""
     from pathlib import Path
 
-    data, _ = overridden(document, overrides)
+    try:
+        data, _ = overridden(document, overrides)
+    except UsageError:  # planning says what is wrong, knowing the probes and their settings
+        data = document.data
     of_suite = targets.named_in(_cells(document.data), document.path.parent)
     relative = {targets.cell_name(target): target for target in of_suite}
     given = targets.named_in(_cells(data), Path.cwd())

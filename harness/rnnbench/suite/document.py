@@ -19,7 +19,7 @@ from yaml.composer import ComposerError
 from yaml.reader import Reader, ReaderError
 
 from rnnbench.errors import SuiteError, nearest
-from rnnbench.suite.catalogue import SUFFIXES, located, shipped
+from rnnbench.registry.suites import SUFFIXES, located, shipped
 from rnnbench.suite.problems import KeyPath, Place, Places, Problems, shown
 from rnnbench.suite.schema import validated
 
@@ -46,7 +46,7 @@ class Document:
 
 
 def read(path: Path) -> Document:
-    """Parse a suite, a file or the name of one (`rnnbench.suite.catalogue`), and check its structure. Raises
+    """Parse a suite, a file or the name of one (`rnnbench.registry.suites`), and check its structure. Raises
     SuiteError, and nothing else, for whatever is wrong.
     """
     path = _existing(Path(path))

@@ -11,7 +11,7 @@ SUFFIXES = (".yaml", ".yml")
 
 def shipped() -> Mapping[str, Path]:
     """Name -> file, in alphabetical order. In a checkout they are those of the folder `suites` at its top."""
-    folder = Path(str(files("rnnbench.suite"))) / "shipped"
+    folder = Path(str(files("rnnbench"))) / "suite" / "shipped"
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 

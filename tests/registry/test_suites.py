@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from rnnbench.registry.suites import located, shipped
 from rnnbench.suite import read
-from rnnbench.suite.catalogue import located, shipped
 
 ROOT = Path(__file__).parents[2]
 
