@@ -9,6 +9,16 @@ from typing import Any, Literal
 Better = Literal["lower", "higher", "none"]
 Bound = Literal["lower", "upper"]
 
+TOPICS: Mapping[str, str] = {
+    "gradients": "Vanishing and exploding gradients",
+    "short memory": "Short memory",
+    "overfitting": "Overfitting",
+    "cost": "Cost of long sequences",
+    "parallelism": "Limited parallelism",
+    "learning": "Learning",
+}
+"""Groups of quantities, in the order reports tell them: the challenges of recurrent networks, and what was learnt."""
+
 
 @dataclass(frozen=True)
 class Quantity:
@@ -17,9 +27,17 @@ class Quantity:
     name: dotted and lower case, for instance `forward.time_per_step`; unit: SI (`s`, `B`, `1/s`, `1`, `step`);
     better: which direction is an improvement, `none` where there is no better; doc: one sentence, shown in reports.
     deterministic: two runs of the same code give the same number, so comparisons are exact instead of statistical.
-    headline: rank among the tables people read first, small numbers first; None: only shown where everything is.
-    group: the topic a report files it under, `speed` or `memory` say; empty: the probe's own.
-    fallback: name of the quantity that is shown in its place where it is missing; that one needs no rank of its own.
+    headline: rank among the tables people read first, small numbers first; None: only shown where everything is asked
+    for. Of a probe that ranks nothing, everything is shown. Ranks below 10 stand in the score card, a row per cell.
+    group: the topic that tables and findings file it under: one of `TOPICS`, or a name of the probe's own.
+    fallback: name of the quantity that this one stands in for: a headline only where some row has no number for that.
+    goal: what it took to reach a goal; a bound `lower` says that the budget ended before.
+    selects: setting of which reports show, for each row, the value with the best median of this quantity.
+    grows: adds up over the sequence, so that reports tell how it grows with T, and from where on one program is ahead.
+    alarm: any number above 0 is told.
+    remark: dotted path in `Measurement.details` to a word that stands beside the number.
+    negligible: (share, detail): up to this share of a number in the details it says nothing, and has no table.
+    title: what tables and sentences call it; empty: its name in words.
 
     A run keeps the declarations of its probes (`rnnbench.store.RunFolder.quantities`), so a report needs no plugin.
 
@@ -37,6 +55,13 @@ class Quantity:
     headline: int | None = None
     group: str = ""
     fallback: str = ""
+    goal: bool = False
+    selects: str = ""
+    grows: bool = False
+    alarm: bool = False
+    remark: str = ""
+    negligible: tuple[float, str] | None = None
+    title: str = ""
 
 
 @dataclass(frozen=True)

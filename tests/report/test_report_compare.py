@@ -7,18 +7,20 @@ import io
 import json
 import math
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from report_records import entry, gradient, memory, record, timing, training
+from report_records import entry, gradient, memory, record, timing, training, whole_run
 from rnnbench.errors import UsageError
 from rnnbench.measure.statistics import ratio_of_medians
 from rnnbench.record import Record
 from rnnbench.report import compare
 from rnnbench.report.comparison import Change
 from rnnbench.report.comparison import compare as compared
+from rnnbench.report.selection import Selection
 
 LSTM = "lstm torch/native cpu T=64"
 
@@ -33,31 +35,72 @@ def one(value: float, **more: Any) -> dict[str, Any]:
     return {"q": entry(value, **more)}
 
 
-def test_a_comparison_to_the_letter() -> None:
-    before = [timing(10e-6), training(0.01, 100), timing(1e-6, cell="gru")]
-    after = [timing(20e-6), training(0.02, None), timing(1e-6, cell="rnn")]
+def test_a_comparison_to_the_letter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    before = [timing(10e-6), training(0.01, 100), timing(1e-6, cell="gru"), timing(1e-6, cell="lru", seq_len=8)]
+    after = [timing(20e-6), training(0.02, None), timing(1e-6, cell="rnn"), timing(1e-6, cell="lru", seq_len=8)]
     text = compare(before, after, "main", "topic")
     assert [re.split(r" {2,}", one) for one in text.splitlines()] == [
-        ["topic against main"],
-        ["case", "quantity", "main", "topic", "ratio", "verdict"],
-        [f"throughput {LSTM}", "train.time_per_step", "10.0 µs", "20.0 µs", "2.00 (1.99–2.01)", "worse"],
-        [f"throughput {LSTM}", "train.first_call", "250 ms", "250 ms", "1.00", "one number a side"],
-        [
-            f"convergence[adding] {LSTM}",
-            "steps_to_target",
-            "100 steps",
-            ">1000 steps",
-            "only a bound",
-        ],
-        [
-            f"convergence[adding] {LSTM}",
-            *("best_validation_loss", "0.0100", "0.0200", "2.00", "one number a side"),
-        ],
+        ["B against A"],
+        ["A: main"],
+        ["B: topic"],
+        ["3 shared cases, 12 quantities: 4 one number a side, 3 worse, 3 no clear difference, 2 only a bound."],
+        ["1 cases only in A, 1 only in B."],
         [""],
-        ["2 shared cases, 8 quantities: 3 worse, 3 one number a side, 2 only a bound."],
-        ["1 cases only in main, 1 only in topic."],
+        ["train time per step"],
+        ["case", "A", "B", "B / A"],
+        ["lstm torch/native T=64", "10.0 µs", "20.0 µs", "▲ 2.00 (1.99–2.01)", "worse"],
+        [""],
+        ["steps to target"],
+        ["case", "A", "B", "B / A"],
+        ["adding lstm torch/native T=64", "100 steps", ">1000 steps", "only a bound"],
     ]
-    assert len({len(one) for one in text.splitlines()[1:6]}) == 1, "columns are aligned"
+    everything = compare(before, after, "main", "topic", everything=True)
+    assert "lru torch/native T=8" in everything and "lru torch/native T=8" not in text
+    chosen = compare(before, after, "main", "topic", selection=Selection(quantities=("train.time",)))
+    assert "train time\n" in chosen and "steps to target" not in chosen
+
+
+def test_the_worst_comes_first_and_better_last_and_equal_bounds_are_no_difference() -> None:
+    factors = {"a": 1.5, "b": 0.5, "c": 3.0, "d": 1.0}
+    before = [timing(10e-6, cell=cell) for cell in factors] + [training(0.1, None)]
+    after = [timing(10e-6 * factor, cell=cell) for cell, factor in factors.items()] + [training(0.1, None)]
+    text = compare(before, after)
+    lines = [line for line in text.splitlines() if "torch/native" in line]
+    assert [line.split()[0] for line in lines] == ["c", "a", "b"]
+    assert "▲ 3.00" in lines[0] and "▼ 0.500" in lines[2] and "steps to target" not in text
+
+
+def test_two_runs_of_a_long_suite_fit_a_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    before = whole_run()
+    slower = {name: 1.6 if index % 3 else 0.6 for index, name in enumerate(sorted({one.case.id for one in before}))}
+    after = [
+        replace(
+            one,
+            environment="other",
+            quantities={
+                name: replace(q, value=q.value * slower[one.case.id], low=None, high=None, samples=tuple(
+                    x * slower[one.case.id] for x in q.samples
+                ))
+                for name, q in one.quantities.items()
+            },
+        )
+        for one in before
+    ]  # fmt: skip
+    here = {"env1": {"machine": {"kernel": "6.1"}, "software": {"versions": {"torch": "2.12"}}}}
+    there = {"other": {"machine": {"kernel": "6.2"}, "software": {"versions": {"torch": "2.12"}}}}
+    lines = compare(before, after, "one", "other", environments=(here, there)).splitlines()
+    assert len(lines) <= 60 and max(map(len, lines)) <= 100
+    assert "The environments differ in kernel 6.1 → 6.2." in lines
+    assert any("more: --all" in line for line in lines)
+
+
+def test_the_reference_kernel_of_both_runs_is_told() -> None:
+    def at(seconds: float) -> list[Record]:
+        return [replace(timing(1e-6), details={"reference": {"before": seconds, "after": seconds}})]
+
+    assert "The reference kernel took 1.50 times as long in B as in A." in compare(at(1.0), at(1.5))
 
 
 def test_markdown_csv_json_and_latex() -> None:
@@ -65,15 +108,19 @@ def test_markdown_csv_json_and_latex() -> None:
     assert (
         compare(*runs, format="md")
         == """\
-## topic against main
+## B against A
 
-| case | quantity | main | topic | ratio | verdict |
-| --- | --- | ---: | ---: | ---: | ---: |
-| throughput lstm torch/native cpu T=64 | train.time_per_step | 10.0 µs | 20.0 µs | 2.00 (1.99–2.01) | worse |
-| throughput lstm torch/native cpu T=64 | train.first_call | 250 ms | 250 ms | 1.00 | one number a side |
+A: main  
+B: topic
 
 - 1 shared cases, 4 quantities: 3 worse, 1 one number a side.
-"""
+
+### train time per step
+
+| case | A | B | B / A |  |
+| --- | ---: | ---: | ---: | ---: |
+| lstm torch/native T=64 | 10.0 µs | 20.0 µs | ▲ 2.00 (1.99–2.01) | worse |
+"""  # noqa: W291
     )
     rows = list(csv.DictReader(io.StringIO(compare(*runs, format="csv"))))
     assert [row["quantity"] for row in rows] == [
@@ -87,8 +134,8 @@ def test_markdown_csv_json_and_latex() -> None:
     assert data["changes"][1]["verdict"] == "worse"
     assert data["summary"] == ["1 shared cases, 4 quantities: 3 worse, 1 one number a side."]
     latex = compare(*runs, format="latex")
-    assert "\n\\begin{tabular}{llrrrr}\n\\toprule\n" in latex
-    assert r"train.time\_per\_step & 10.0 $\mu$s & 20.0 $\mu$s & 2.00 (1.99--2.01) & worse \\" in latex
+    assert "\n\\begin{tabular}{lrrrr}\n\\toprule\n" in latex
+    assert r"lstm torch/native T=64 & 10.0 $\mu$s & 20.0 $\mu$s & $\uparrow$ 2.00 (1.99--2.01) & worse \\" in latex
 
 
 @pytest.mark.parametrize(

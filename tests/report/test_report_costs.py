@@ -1,11 +1,16 @@
-"""Sentences about truncation and about what can be done at once."""
+"""Sentences about what it brings to change one thing: how a gradient is cut, how steps are done at once."""
 
 from typing import Any
 
 from report_records import entry, memory, record, timing
 from rnnbench.record import Record
-from rnnbench.report.findings.cost import saturation, truncation
+from rnnbench.report.findings.ranking import rankings
+from rnnbench.report.findings.varied import axes, frameworks, implementations
 from rnnbench.report.series import panels
+
+
+def told(kind: Any, records: list[Record]) -> list[str]:
+    return [finding.text for finding in kind(panels(records))]
 
 
 def cut(one: Record, bptt: str, segment: int | None) -> Record:
@@ -21,13 +26,29 @@ def test_a_gradient_that_is_cut_or_recomputed_is_told_against_the_full_one_at_th
         cut(memory(8e6, settings={}), "full", None),
         cut(memory(2e6, settings={}), "truncated", 16),
     ]
-    times, sizes = truncation(panels(records))
+    times, sizes = told(axes, records)
     assert times == (
-        "Train time of lstm (torch/native), over that of the full gradient: checkpointed in segments of 16 2.5 times "
-        "(T=128), truncated in segments of 16 0.50 times (T=64)."
+        "Train time per step by bptt: checkpointed in segments of 16 takes 2.5 (2.5–2.6) times as long as full for "
+        "lstm (torch/native), T=128; truncated in segments of 16 is 2.0 times as fast as full for "
+        "lstm (torch/native), T=64."
     )
-    assert "truncated in segments of 16 0.25 times" in sizes
-    assert list(truncation(panels([timing(1e-5)]))) == []
+    assert "full has 4.0 times that of truncated in segments of 16 for lstm" in sizes
+    assert told(axes, [timing(1e-5)]) == []
+
+
+def test_number_formats_threads_and_batches_are_held_against_the_first():
+    """float32 at 20 µs and bfloat16 at 10 µs, ± 1 %: 2.0, from 19.8/10.1 to 20.2/9.9, which prints the same."""
+    records = [timing(20e-6), timing(10e-6, dtype="bfloat16"), timing(19.9e-6, dtype="float16")]
+    (first, *_) = told(axes, records)
+    assert first == (
+        "Train time per step by number format: bfloat16 is 2.0 times as fast as float32 for "
+        "lstm (torch/native), T=64; no clear difference between float16 and float32 for lstm (torch/native), T=64."
+    )
+    for axis, values in (("threads", (1, 2)), ("batch_size", (1, 16)), ("hidden_size", (64, 128)), ("layers", (1, 2))):
+        records = [
+            timing(cost, **dict[str, Any]({axis: value})) for value, cost in zip(values, (20e-6, 10e-6), strict=True)
+        ]
+        assert f"{values[1]} is 2.0 times as fast as {values[0]} for lstm" in told(axes, records)[0]
 
 
 def test_the_batch_of_saturation_and_what_a_parallel_scan_brings():
@@ -38,12 +59,13 @@ def test_the_batch_of_saturation_and_what_a_parallel_scan_brings():
         }
         return record(found, probe="parallelism", cell="mingru", implementation=program, **differs)
 
-    told = list(saturation(panels([one("eager", 4.0, 1e6), one("associative_scan", 12.0, 3e6)])))
-    assert told == [
-        "Tokens/s of forward stop growing near a batch of 12 for mingru (torch/associative_scan) (T=64), "
-        "4.0 for mingru (torch/eager) (T=64).",
-        "Tokens/s of forward by a parallel scan over step by step, each at its best batch: "
-        "mingru 3.0 times (torch/associative_scan over torch/eager, T=64).",
+    records = [one("eager", 4.0, 1e6), one("associative_scan", 12.0, 3e6)]
+    assert told(rankings, records)[0] == (
+        "Forward saturation batch (T=64): mingru (torch/associative_scan) 12.0; mingru (torch/eager) 4.00."
+    )
+    assert told(implementations, records) == [
+        "Forward best tokens per second, best implementation against the next: "
+        "mingru at T=64: torch/associative_scan is 3.0 times better than torch/eager."
     ]
     unlike: tuple[dict[str, Any], ...] = (
         {"hidden_size": 1024},
@@ -53,8 +75,16 @@ def test_the_batch_of_saturation_and_what_a_parallel_scan_brings():
         {"seq_len": 128},
     )
     for differs in unlike:
-        alone = panels([one("eager", 4.0, 1e6), one("associative_scan", 12.0, 3e6, **differs)])
-        assert not any("parallel scan" in sentence for sentence in saturation(alone))
-    assert list(saturation(panels([timing(1e-5)]))) == []
-    [unknown] = saturation(panels([one("eager", 64.0, 1e6, "lower")]))
-    assert "near a batch of over 64 for mingru" in unknown
+        assert told(implementations, [one("eager", 4.0, 1e6), one("associative_scan", 12.0, 3e6, **differs)]) == []
+    assert told(implementations, [timing(1e-5)]) == []
+    assert "at least 64.0" in told(rankings, [one("eager", 64.0, 1e6, "lower"), one("x", 2.0, 1e6)])[0]
+
+
+def test_frameworks_are_compared_by_their_best_where_some_are_told_apart():
+    records = [timing(10e-6), timing(30e-6, backend="jax", implementation="scan"), timing(9e-6, cell="gru")]
+    assert told(frameworks, records) == [
+        "Train time per step, best against best of each framework: "
+        "lstm at T=64: torch/native is 3.0 (2.9–3.1) times as fast as jax/scan."
+    ]
+    alike = [timing(10e-6, spread=0.1), timing(11e-6, spread=0.1, backend="jax", implementation="scan")]
+    assert told(frameworks, alike) == []

@@ -12,7 +12,9 @@ import pytest
 from report_records import entry, named, record, timing, training
 from rnnbench.quantity import Curve
 from rnnbench.record import Record
-from rnnbench.report.findings.training import capacity, gaps, lengths, optimizers, profile, recall, training_share
+from rnnbench.report.findings.learned import lengths, profile, recall, soonest
+from rnnbench.report.findings.ranking import rankings
+from rnnbench.report.findings.varied import axes
 from rnnbench.report.html import views
 from rnnbench.report.html.sections import sections
 from rnnbench.report.learned import longest_solved
@@ -25,7 +27,7 @@ from rnnbench.report.text import block_scale, entry_text
 
 
 def told(kind: Any, records: Sequence[Record]) -> list[str]:
-    return list(kind(panels(records)))
+    return [finding.text for finding in kind(panels(records))]
 
 
 def with_settings(one: Record, **settings: Any) -> Record:
@@ -68,7 +70,7 @@ def texts(block: Any) -> dict[str, list[str]]:
 
 def test_the_longest_length_whose_target_the_median_seed_reached() -> None:
     (panel,) = panels(spans(SPANS))
-    found = {series.axes["cell"]: longest_solved(series) for series in panel.series}
+    found = {series.axes["cell"]: longest_solved(series, panel.goal) for series in panel.series}
     assert {cell: (one.value, one.bound) for cell, one in found.items()} == {
         "lstm": (20, None),
         "gru": (40, "lower"),
@@ -102,7 +104,7 @@ def test_a_length_that_diverged_was_not_recalled_and_one_that_failed_says_nothin
     solved = spans({"lstm": {10: [50]}})
     for status, expected in (("diverged", (10, None)), ("oom", (10, "lower"))):
         (panel,) = panels([*solved, replace(training(0.1, 5, seq_len=20), status=status, quantities={})])
-        found = longest_solved(panel.series[0])
+        found = longest_solved(panel.series[0], panel.goal)
         assert (found.value, found.bound) == expected
 
 
@@ -117,9 +119,8 @@ def test_capacity_is_told_the_most_first() -> None:
         record({"memory_capacity": entry(value, "step", "higher")}, probe="capacity", cell=cell)
         for cell, value in (("gru", 6.2), ("lru", 32.0))
     ]
-    assert told(capacity, records) == [
-        "Untrained, a linear read-out recalls so many past inputs, of 128 at most but for the estimate's noise: "
-        "lru (torch/native) 32.0, gru (torch/native) 6.20."
+    assert told(rankings, records) == [
+        "Memory capacity of the untrained cell (T=64): lru (torch/native) 32 steps; gru (torch/native) 6.20 steps."
     ]
 
 
@@ -169,19 +170,19 @@ def optimised(steps: dict[str, Sequence[int | None]], cell: str = "lstm") -> lis
 def test_the_first_optimiser_on_each_cell() -> None:
     records = optimised({"sgd": [None] * 3, "adam": [150, 150, 200], "rmsprop": [250, 300, 300]})
     records += optimised({"sgd": [None] * 3, "adam": [None] * 3, "rmsprop": [None] * 3}, "rnn")
-    assert told(optimizers, records) == [
-        "adding, T=64, first optimiser to reach the target: lstm (torch/native): adam in 150 steps (3/3 seeds), "
+    assert told(soonest, records) == [
+        "adding, T=64, first optimizer to reach the target: lstm (torch/native): adam in 150 steps (3/3 seeds), "
         "then rmsprop in 300; rnn (torch/native): none of sgd, adam, rmsprop."
     ]
 
 
 def test_optimisers_whose_seeds_overlap_are_named_together() -> None:
-    (text,) = told(optimizers, optimised({"adam": [150, 200, 300], "rmsprop": [250, 260, 400], "sgd": [900, 950, 990]}))
+    (text,) = told(soonest, optimised({"adam": [150, 200, 300], "rmsprop": [250, 260, 400], "sgd": [900, 950, 990]}))
     assert "adam in 200 steps (3/3 seeds) or rmsprop in 260 (3/3), not told apart, then sgd in 950" in text
 
 
 def test_one_optimiser_is_no_comparison() -> None:
-    assert told(optimizers, optimised({"adam": [150, 200, 300]})) == []
+    assert told(soonest, optimised({"adam": [150, 200, 300]})) == []
 
 
 # --- Performance profiles --------------------------------------------------------------------------------------------
@@ -252,7 +253,7 @@ def test_a_page_of_several_runs_has_the_profile_of_the_one_that_trained() -> Non
 
 
 def gapped(gap: Sequence[float], dropout: float = 0.0, decay: float = 0.0, loss: float = 0.5) -> list[Record]:
-    found = [with_quantities(training(loss, None, replicate=k), generalisation_gap=entry(one, "1"))
+    found = [with_quantities(training(loss, None, replicate=k), generalisation_gap=entry(one, "1", "none"))
              for k, one in enumerate(gap)]  # fmt: skip
     return [
         replace(one, case=replace(one.case, dropout=dropout, settings={**one.case.settings, "weight_decay": decay}))
@@ -262,11 +263,14 @@ def gapped(gap: Sequence[float], dropout: float = 0.0, decay: float = 0.0, loss:
 
 def test_a_remedy_is_told_where_the_seeds_tell_it_apart() -> None:
     records = [*gapped([1.0, 1.1, 1.2]), *gapped([0.6, 0.7, 0.8], dropout=0.3), *gapped([0.4, 0.5, 0.6], 0.6, loss=0.4)]
-    assert told(gaps, records) == [
-        "adding, T=64: dropout 0.6 narrows the gap of lstm (torch/native) from 1.10 (1.00–1.20) to 0.500 (0.400–0.600) "
-        "(best validation loss 0.500 to 0.400)."
-    ]
-    assert "dropout 0.3 widens the gap" in told(gaps, [*gapped([1.0, 1.1]), *gapped([2.0, 2.1], dropout=0.3)])[0]
+    (found,) = [text for text in told(axes, records) if "gap" in text]
+    assert found == (
+        "adding, generalisation gap by dropout: from 1.10 (1.00–1.20) to 0.700 (0.600–0.800) with dropout 0.3 "
+        "(lstm (torch/native), T=64); from 1.10 (1.00–1.20) to 0.500 (0.400–0.600) with dropout 0.6 "
+        "(lstm (torch/native), T=64)."
+    )
+    (wider,) = told(axes, [*gapped([1.0, 1.1]), *gapped([2.0, 2.1], dropout=0.3)])
+    assert "from 1.05 (1.00–1.10) to 2.05 (2.00–2.10) with dropout 0.3" in wider
 
 
 def test_a_plot_opens_with_what_the_sentence_above_it_speaks_of() -> None:
@@ -279,25 +283,23 @@ def test_a_plot_opens_with_what_the_sentence_above_it_speaks_of() -> None:
 
 
 def test_nothing_is_told_of_a_remedy_without_grounds() -> None:
-    assert told(gaps, [*gapped([1.0, 1.1, 1.2]), *gapped([0.6, 0.7, 1.05], dropout=0.3)]) == []  # overlap
-    assert told(gaps, [*gapped([1.0]), *gapped([0.1], dropout=0.3)]) == []  # one seed
-    assert told(gaps, gapped([1.0, 1.1])) == []
+    assert told(axes, [*gapped([1.0, 1.1, 1.2]), *gapped([0.6, 0.7, 1.05], dropout=0.3)]) == []  # overlap
+    assert told(axes, [*gapped([1.0]), *gapped([0.1], dropout=0.3)]) == []  # one seed
+    assert told(axes, gapped([1.0, 1.1])) == []
 
 
-def test_each_remedy_is_judged_with_the_others_left_out() -> None:
+def test_each_remedy_is_held_against_rows_that_differ_in_nothing_else() -> None:
     records = [
         *gapped([1.0, 1.1]),
         *gapped([0.5, 0.6], 0.3),
         *gapped([0.8, 0.9], 0.0, 0.01),
         *gapped([0.1, 0.2], 0.3, 0.01),
     ]
-    found = told(gaps, records)
-    assert [text.split(": ")[1].split(" of ")[0] for text in found] == [
-        "dropout 0.3 narrows the gap",
-        "weight_decay 0.01 narrows the gap",
-    ]
-    assert "to 0.550" in found[0]
-    assert [text.count("narrows") for text in found] == [1, 1]
+    found = [text for text in told(axes, records) if "gap" in text]
+    kinds = ["adding, generalisation gap by dropout", "adding, generalisation gap by weight decay"]
+    assert [text.split(": ")[0] for text in found] == kinds
+    assert "with dropout 0.3 (lstm (torch/native, weight_decay 0), T=64)" in found[0]
+    assert [text.count(" with ") for text in found] == [2, 2]
 
 
 def test_the_gap_has_a_block_only_where_there_is_one() -> None:
@@ -324,17 +326,6 @@ def test_what_is_left_at_longer_sequences_the_most_first() -> None:
     assert [text.split(" and ")[1][:15] for text in told(lengths, apart)] == ["tested at T=128", "tested at T=256"]
 
 
-@pytest.mark.parametrize("kind", [recall, optimizers, profile, gaps, lengths, capacity])
+@pytest.mark.parametrize("kind", [recall, soonest, profile, axes, lengths, rankings])
 def test_records_without_numbers_say_nothing(kind: Any) -> None:
     assert told(kind, [record(status="failed", reason="x", probe="convergence", seq_len=T) for T in (8, 16)]) == []
-
-
-def test_the_share_of_training_steps_is_told_over_all_runs_also_those_of_other_rates() -> None:
-    shares = {(0.01, 0): 0.9, (0.01, 1): 0.96, (0.1, 0): 0.8}
-    records = [
-        with_quantities(training(0.1, 100, lr=lr, replicate=k), train_share=entry(share, "1", "higher"))
-        for (lr, k), share in shares.items()
-    ]
-    [found] = told(training_share, records)
-    assert found.startswith("Training steps took 90 % of the time of training (median; 80 % at the least)")
-    assert told(training_share, [training(0.1, 100)]) == []

@@ -65,7 +65,8 @@ def test_every_character_is_visible():
     assert visible("\ud800\u200b\xa0") == "\\ud800\\u200b\\xa0"
 
 
-def test_the_table_ends_with_the_text():
+def test_the_table_ends_with_the_text(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "250")
     head, _, body = render([writer(2.0, EVIL)], "table").partition("Generated text\n")
     assert "bits per character" in head and body.endswith(f"temperature 0.8\n  In the|{SHOWN}\n")
 

@@ -8,8 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 from rnnbench.case import Case
+from rnnbench.probes import rnnbench_probes
 from rnnbench.quantity import Curve, Quantity
 from rnnbench.record import Reading, Record
+
+DECLARED = {quantity.name: quantity for probe in rnnbench_probes() for quantity in probe.quantities}
 
 BASE = Case(
     probe="throughput",
@@ -35,11 +38,18 @@ def entry(
 
 
 def named(quantities: Mapping[str, Reading]) -> dict[str, Reading]:
-    """The same, each knowing its name."""
+    """The same, each as a shipped probe declares it, where one does; others know their name alone."""
     return {
-        name: replace(one, samples=tuple(one.samples), quantity=replace(one.quantity, name=name))
+        name: replace(one, samples=tuple(one.samples), quantity=_declared(name, one.quantity))
         for name, one in quantities.items()
     }
+
+
+def _declared(name: str, given: Quantity) -> Quantity:
+    known = DECLARED.get(name)
+    if known is None or (known.unit, known.better) != (given.unit, given.better):
+        return replace(given, name=name)
+    return replace(known, deterministic=given.deterministic)
 
 
 def case(**fields: Any) -> Case:

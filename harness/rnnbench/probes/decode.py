@@ -175,12 +175,26 @@ DECODE = Probe(
     version=1,
     settings=DecodeSettings,
     quantities=(
-        Quantity("decode.latency_p50", "s", "lower", "Median time of one step with carried state."),
-        Quantity("decode.latency_p99", "s", "lower", "99th percentile of the time of one step with carried state."),
+        Quantity(
+            "decode.latency_p50", "s", "lower", "Median time of one step with carried state.", headline=9, group="cost"
+        ),
+        Quantity(
+            "decode.latency_p99",
+            "s",
+            "lower",
+            "99th percentile of the time of one step with carried state.",
+            headline=19,
+            group="cost",
+        ),
         Quantity("decode.tokens_per_second", "1/s", "higher", "B over the median time of one step."),
         Quantity("decode.first_call", "s", "lower", "The first timed step: with compilation, where there is any left."),
         Quantity(
-            "decode.state_bytes", "B", "lower", "Recurrent state of the batch, all layers, counted.", deterministic=True
+            "decode.state_bytes",
+            "B",
+            "lower",
+            "Recurrent state of the batch, all layers, counted.",
+            deterministic=True,
+            group="cost",
         ),
         *limit_quantities("decode", "one step"),
     ),

@@ -259,7 +259,12 @@ LONGEST = Probe(
     settings=LongestSettings,
     quantities=tuple(
         Quantity(
-            f"longest.seq_len.{name}", "step", "higher", f"Longest sequence whose training step stays within {what}."
+            f"longest.seq_len.{name}",
+            "step",
+            "higher",
+            f"Longest sequence whose training step stays within {what}.",
+            headline=18,
+            group="cost",
         )
         for name, what in (("memory", "the memory budget"), ("time", "the time budget"))
     ),

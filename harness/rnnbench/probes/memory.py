@@ -137,6 +137,9 @@ MEMORY = Probe(
             "lower",
             f"Peak memory of a {mode} pass above what the idle program holds: {text}.",
             deterministic=kind != "process",
+            headline=7 if (mode, kind) == ("train", "process") else 17,
+            group="cost",
+            grows=True,
         )
         for mode in MODES
         for kind, text in KINDS.items()

@@ -154,12 +154,35 @@ def _quantities(mode: str, what: str) -> tuple[Quantity, ...]:
     share = math.floor(100 * SATURATED)
     return (
         Quantity(
-            f"{mode}.saturation_batch", "1", "none", f"Smallest batch with {share} % of the best tokens/s of {what}."
+            f"{mode}.saturation_batch",
+            "1",
+            "none",
+            f"Smallest batch with {share} % of the best tokens/s of {what}.",
+            headline=20,
+            group="parallelism",
         ),
-        Quantity(f"{mode}.best_tokens_per_second", "1/s", "higher", f"The best tokens/s of {what} over batch sizes."),
-        Quantity(f"{mode}.batch_speedup", "1", "higher", f"Best tokens/s of {what} over those of the smallest batch."),
         Quantity(
-            f"{mode}.parallel_speedup", "1", "higher", f"Best tokens/s of {what} over those of the fewest threads."
+            f"{mode}.best_tokens_per_second",
+            "1/s",
+            "higher",
+            f"The best tokens/s of {what} over batch sizes.",
+            headline=22,
+            group="parallelism",
+        ),
+        Quantity(
+            f"{mode}.batch_speedup",
+            "1",
+            "higher",
+            f"Best tokens/s of {what} over those of the smallest batch.",
+            headline=21,
+            group="parallelism",
+        ),
+        Quantity(
+            f"{mode}.parallel_speedup",
+            "1",
+            "higher",
+            f"Best tokens/s of {what} over those of the fewest threads.",
+            group="parallelism",
         ),
     )
 

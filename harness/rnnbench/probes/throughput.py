@@ -86,12 +86,31 @@ def _values(mode: str, timed: Timing, T: int, B: int) -> dict[str, Value]:
 
 
 def _quantities(mode: str, what: str) -> tuple[Quantity, ...]:
+    first = mode == "train"
     return (
-        Quantity(f"{mode}.time", "s", "lower", f"Median time of {what} over the whole sequence."),
-        Quantity(f"{mode}.time_per_step", "s", "lower", f"Median time of {what}, divided by the time steps T."),
-        Quantity(f"{mode}.tokens_per_second", "1/s", "higher", f"T·B over the median time of {what}."),
-        Quantity(f"{mode}.first_call", "s", "lower", f"The first call of {what}: with compilation and allocation."),
-        *limit_quantities(mode, what),
+        Quantity(
+            f"{mode}.time", "s", "lower", f"Median time of {what} over the whole sequence.", group="cost", grows=True
+        ),
+        Quantity(
+            f"{mode}.time_per_step",
+            "s",
+            "lower",
+            f"Median time of {what}, divided by the time steps T.",
+            headline=6 if first else 16,
+            group="cost",
+        ),
+        Quantity(
+            f"{mode}.tokens_per_second", "1/s", "higher", f"T·B over the median time of {what}.", group="parallelism"
+        ),
+        Quantity(
+            f"{mode}.first_call",
+            "s",
+            "lower",
+            f"The first call of {what}: with compilation and allocation.",
+            headline=30 if first else None,
+            group="cost",
+        ),
+        *limit_quantities(mode, what, headline=20 if first else None),
     )
 
 

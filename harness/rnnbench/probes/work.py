@@ -150,8 +150,8 @@ def _share(cost: Cost, time: Value, context: Context) -> Value:
     return Value(limit(cost, time.value, context.ceilings).share, low, high)
 
 
-def limit_quantities(name: str, what: str) -> tuple[Quantity, ...]:
-    """What `share_of_limit` may return."""
+def limit_quantities(name: str, what: str, headline: int | None = None) -> tuple[Quantity, ...]:
+    """What `share_of_limit` may return. headline: of the share."""
     return (
         Quantity(f"{name}.flops", "1", "none", f"Operations of {what}, counted from the cell.", deterministic=True),
         Quantity(
@@ -159,5 +159,8 @@ def limit_quantities(name: str, what: str) -> tuple[Quantity, ...]:
             "1",
             "higher",
             f"Least time of {what} by the machine's own ceilings, over its median time: 1 is the machine's limit.",
+            headline=headline,
+            group="cost",
+            remark=f"{name}.limit.binds",
         ),
     )

@@ -12,9 +12,11 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import math
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from statistics import median
 from typing import Any
 
 from rnnbench.case import Case
@@ -22,10 +24,15 @@ from rnnbench.errors import UsageError
 from rnnbench.measure.statistics import ratio_of_medians
 from rnnbench.record import Reading, Record, record_labels
 from rnnbench.report import latex, markdown, text
-from rnnbench.report.table import is_headline
-from rnnbench.report.units import number, quantity
+from rnnbench.report.units import number, quantity, words
+from rnnbench.report.wording import listed
 
 MIN_SAMPLES = 7
+MOST_ROWS = 36
+"""Changes shown unless all are asked for, so that two runs of a long suite fit a screen."""
+DIFFERENT = ("worse", "better", "changed")
+ARROWS = {"worse": "▲", "better": "▼"}
+"""Beside a ratio: up is worse and down is better, whatever the direction of the quantity."""
 VERDICTS = ("worse", "better", "changed", "no clear difference", "identical", "one number a side", "only a bound")
 
 
@@ -50,10 +57,19 @@ class Change:
     bound_a: str | None = None
     bound_b: str | None = None
 
+    @property
+    def differs(self) -> bool:
+        """Whether there is anything to see: not for equal bounds, nor where the numbers cannot tell."""
+        if self.verdict == "only a bound":
+            return (self.a, self.bound_a) != (self.b, self.bound_b)
+        return self.verdict in DIFFERENT or self.verdict not in VERDICTS
+
 
 @dataclass(frozen=True)
 class Comparison:
-    """All changes between two runs, and how many cases only one of them has."""
+    """All changes between two runs, and how many cases only one of them has. reference: time of the reference kernel in
+    B over that in A, None where the records have no reading.
+    """
 
     name_a: str
     name_b: str
@@ -62,6 +78,7 @@ class Comparison:
     only_a: int
     only_b: int
     notes: tuple[str, ...] = ()
+    reference: float | None = None
 
     @property
     def summary(self) -> list[str]:
@@ -70,12 +87,24 @@ class Comparison:
         told = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
         lines = [f"{self.shared} shared cases, {len(self.changes)} quantities: {told}."]
         if self.only_a or self.only_b:
-            lines.append(f"{self.only_a} cases only in {self.name_a}, {self.only_b} only in {self.name_b}.")
+            lines.append(f"{self.only_a} cases only in A, {self.only_b} only in B.")
+        if self.reference is not None:
+            lines.append(f"The reference kernel took {number(self.reference)} times as long in B as in A.")
         return [*lines, *self.notes]
 
 
-def compare(records_a: Sequence[Record], records_b: Sequence[Record], name_a: str, name_b: str) -> Comparison:
-    """Match the cases of two runs and judge every quantity. Raises UsageError where no case is in both."""
+def compare(
+    records_a: Sequence[Record],
+    records_b: Sequence[Record],
+    name_a: str,
+    name_b: str,
+    environments_a: Mapping[str, Any] | None = None,
+    environments_b: Mapping[str, Any] | None = None,
+) -> Comparison:
+    """Match the cases of two runs and judge every quantity. environments: id -> snapshot, of `run.json`.
+
+    Raises UsageError where no case is in both.
+    """
     by_id_a, by_id_b = ({record.case.id: record for record in records} for records in (records_a, records_b))
     shared = [key for key in by_id_a if key in by_id_b]
     if not shared:
@@ -83,56 +112,162 @@ def compare(records_a: Sequence[Record], records_b: Sequence[Record], name_a: st
         raise UsageError(f"no case is in both {name_a} and {name_b}, so there is nothing to compare; {why}")
     pairs = [(by_id_a[key], by_id_b[key]) for key in shared]
     names = record_labels([a for a, _ in pairs])
-    changes = tuple(
-        change for name, (a, b) in zip(names, pairs, strict=True) for change in _changes(name, a, b, name_a, name_b)
-    )
-    environments = {(a.environment, b.environment) for a, b in pairs if a.environment != b.environment}
-    notes = ["The two were measured in different environments."] if environments else []
+    changes = tuple(change for name, (a, b) in zip(names, pairs, strict=True) for change in _changes(name, a, b))
+    notes = _differences(pairs, environments_a or {}, environments_b or {})
     left = len(by_id_a) - len(shared), len(by_id_b) - len(shared)
-    return Comparison(name_a, name_b, changes, len(shared), *left, tuple(notes))
+    return Comparison(name_a, name_b, changes, len(shared), *left, tuple(notes), _reference_ratio(pairs))
 
 
-def render(comparison: Comparison, format: str, width: int | None = None, style: text.Style | None = None) -> str:
-    """The comparison in one of the report formats; csv and json have every quantity, the others the headlines."""
+def _differences(
+    pairs: Sequence[tuple[Record, Record]], environments_a: Mapping[str, Any], environments_b: Mapping[str, Any]
+) -> list[str]:
+    """`Differ in kernel 6.1 → 6.2, torch 2.12 → 2.13.`; only that they do where the snapshots are not known."""
+    used = {(a.environment, b.environment) for a, b in pairs if a.environment != b.environment}
+    told: dict[str, None] = {}
+    for one, other in sorted(used):
+        before, after = _flat(environments_a.get(one, {})), _flat(environments_b.get(other, {}))
+        for name in dict.fromkeys([*before, *after]):
+            if before.get(name) != after.get(name):
+                told[f"{name} {_shown(before.get(name))} → {_shown(after.get(name))}"] = None
+    if told:
+        return [f"The environments differ in {listed(told)}."]
+    return ["The two were measured in different environments."] if used else []
+
+
+def _flat(environment: Mapping[str, Any]) -> dict[str, Any]:
+    """The leaves of a snapshot by their own names."""
+    found: dict[str, Any] = {}
+    for name, value in environment.items():
+        found |= _flat(value) if isinstance(value, Mapping) else {name: value}
+    return found
+
+
+def _shown(value: Any) -> str:
+    return "none" if value is None else str(value)
+
+
+def _reference_ratio(pairs: Sequence[tuple[Record, Record]]) -> float | None:
+    """Median time of the reference kernel in the records of B over that of A."""
+    sides = []
+    for index in (0, 1):
+        readings = [pair[index].details.get("reference") for pair in pairs]
+        sides.append([reading[end] for reading in readings if reading for end in ("before", "after")])
+    return median(sides[1]) / median(sides[0]) if all(sides) else None
+
+
+def render(
+    comparison: Comparison,
+    format: str,
+    width: int | None = None,
+    style: text.Style | None = None,
+    everything: bool = False,
+) -> str:
+    """The comparison in one of the report formats; csv and json have every quantity, the others the headlines.
+
+    Of those they show what differs, the worst first, by quantity; everything: the rest too.
+    """
     if format == "json":
         data = asdict(comparison) | {"summary": comparison.summary}
         return json.dumps(data, ensure_ascii=False, allow_nan=False) + "\n"
     if format == "csv":
         return _csv(comparison)
-    head = ["case", "quantity", comparison.name_a, comparison.name_b, "ratio", "verdict"]
-    rows = [_row(change) for change in comparison.changes if change.headline]
-    title = f"{comparison.name_b} against {comparison.name_a}"
+    groups = _groups(comparison, everything)
+    letters = [f"A: {comparison.name_a}", f"B: {comparison.name_b}"]
     if format == "md":
-        table = markdown.grid(list(map(markdown.escape, head)), [list(map(markdown.escape, row)) for row in rows], 2)
-        notes = "\n".join(f"- {markdown.escape(line)}" for line in comparison.summary)
-        return f"## {markdown.escape(title)}\n\n{table}\n\n{notes}\n"
+        parts = ["## B against A", "  \n".join(map(markdown.escape, letters))]
+        parts.append("\n".join(f"- {markdown.escape(line)}" for line in comparison.summary))
+        for title, changes, more in groups:
+            rows = [[*map(markdown.escape, _row(change))] for change in changes]
+            parts += [f"### {markdown.escape(title)}", markdown.grid(_HEAD, rows, 1), *_more(more)]
+        return "\n\n".join(parts) + "\n"
     if format == "latex":
-        table = latex.grid(list(map(latex.escape, head)), [list(map(latex.escape, row)) for row in rows], 2)
-        notes = map(latex.comment, ["needs \\usepackage{booktabs}", title, *comparison.summary])
-        return "\n".join([*notes, table]) + "\n"
+        notes = map(latex.comment, ["needs \\usepackage{booktabs}", "B against A", *letters, *comparison.summary])
+        parts = ["\n".join(notes)]
+        for title, changes, _ in groups:
+            rows = [[*map(latex.escape, _row(change))] for change in changes]
+            parts.append(f"{latex.comment(title)}\n{latex.grid(list(map(latex.escape, _HEAD)), rows, 1)}")
+        return "\n".join(parts) + "\n"
     look = style or text.plain
-    cells = [[(part, _kind(part) if index == 5 else "") for index, part in enumerate(row)] for row in rows]
-    return (
-        f"{look(title, 'title')}\n{text.grid(head, cells, 2, width, look)}\n\n" + "\n".join(comparison.summary) + "\n"
-    )
+    told = [text.wrapped(line, width) for line in comparison.summary]
+    parts = ["\n".join([look("B against A", "title"), *letters, *told])]
+    for title, changes, more in groups:
+        cells = [
+            [(part, _kind(change) if index > 2 else "") for index, part in enumerate(_row(change))]
+            for change in changes
+        ]
+        block = text.grid(_HEAD, cells, 1, width, look)
+        parts.append("\n".join([look(title, "title"), block, *_more(more)]))
+    if not groups:
+        parts.append("No headline differs.")
+    return "\n\n".join(parts) + "\n"
 
 
-def _changes(label: str, a: Record, b: Record, name_a: str, name_b: str) -> list[Change]:
+_HEAD = ["case", "A", "B", "B / A", ""]
+
+
+def _more(count: int) -> list[str]:
+    return [f"and {count} more: --all"] if count else []
+
+
+def _groups(comparison: Comparison, everything: bool) -> list[tuple[str, list[Change], int]]:
+    """(quantity in words, changes to show, how many more there are), the quantity with the worst change first."""
+    by_quantity: dict[str, list[Change]] = defaultdict(list)
+    for change in comparison.changes:
+        if change.headline and (everything or change.differs):
+            by_quantity[change.quantity].append(change)
+    groups = [(name, sorted(changes, key=_badness, reverse=True)) for name, changes in by_quantity.items()]
+    groups.sort(key=lambda group: _badness(group[1][0]), reverse=True)
+    most = len(comparison.changes) if everything else max(2, MOST_ROWS // max(1, len(groups)))
+    common = _common_words([change.case for _, changes in groups for change in changes])
+    return [
+        (
+            words(name) if name else "cases that did not run alike",
+            [replace(change, case=_without(change.case, common)) for change in changes[:most]],
+            max(0, len(changes) - most),
+        )
+        for name, changes in groups
+    ]
+
+
+def _badness(change: Change) -> tuple[int, float]:
+    """Failures first, then what is worse by how much, then the rest by how much it is better, then what is alike."""
+    if change.verdict not in VERDICTS:
+        return 4, 0.0
+    size = abs(math.log(change.ratio)) if change.ratio else 0.0
+    rank = {"worse": 3, "better": 1, "changed": 2, "only a bound": 1}.get(change.verdict, 0)
+    return rank, -size if change.verdict == "better" else size
+
+
+def _common_words(cases: Sequence[str]) -> set[str]:
+    """Devices that all labels name, and that thus tell nothing."""
+    return set.intersection(*(set(case.split(" ")[3:4]) for case in cases)) if cases else set()
+
+
+def _without(case: str, common: set[str]) -> str:
+    """A label without its probe, which the quantity stands for, and without what all have in common."""
+    probe, *rest = case.split(" ")
+    task = probe.partition("[")[2].removesuffix("]")
+    return " ".join(filter(None, [task, *(part for part in rest if part not in common)]))
+
+
+def _changes(label: str, a: Record, b: Record) -> list[Change]:
     if not (a.ok and b.ok):
         if a.status == b.status:
             return []
-        return [Change(label, "", "", f"{a.status} in {name_a}, {b.status} in {name_b}", True)]
+        return [Change(label, "", "", f"{a.status} in A, {b.status} in B", True)]
     if a.implementation != b.implementation:
-        verdict = f"{a.implementation} in {name_a}, {b.implementation} in {name_b}"
+        verdict = f"{a.implementation} in A, {b.implementation} in B"
         return [Change(label, "", "", verdict, True)]
     names = [name for name in a.quantities if name in b.quantities]
     several = bool(a.parts or b.parts)
-    return [_change(label, a.case.probe, name, a.quantities[name], b.quantities[name], several) for name in names]
+    ranked = any(one.quantity.headline is not None for one in a.quantities.values())
+    found = [_change(label, name, a.quantities[name], b.quantities[name], several) for name in names]
+    return found if ranked else [replace(change, headline=True) for change in found]
 
 
-def _change(label: str, probe: str, name: str, a: Reading, b: Reading, several: bool) -> Change:
+def _change(label: str, name: str, a: Reading, b: Reading, several: bool) -> Change:
     head = (label, name, a.unit)
-    numbers: dict[str, Any] = {"headline": is_headline(probe, name), "a": a.value, "b": b.value}
+    numbers: dict[str, Any] = {"headline": a.quantity.headline is not None, "a": a.value, "b": b.value}
     numbers |= {"bound_a": a.bound, "bound_b": b.bound}
     if numbers["bound_a"] or numbers["bound_b"]:
         return Change(*head, "only a bound", **numbers)
@@ -190,10 +325,10 @@ def _difference(records_a: Sequence[Record], records_b: Sequence[Record]) -> str
 
 def _row(change: Change) -> list[str]:
     sides = [_side(change.a, change.bound_a, change), _side(change.b, change.bound_b, change)]
-    ratio = "" if change.ratio is None else number(change.ratio)
+    ratio = "" if change.ratio is None else f"{ARROWS.get(change.verdict, '')} {number(change.ratio)}".strip()
     if change.low is not None and change.high is not None:
         ratio += f" ({number(change.low)}–{number(change.high)})"
-    return [change.case, change.quantity, *sides, ratio, change.verdict]
+    return [change.case, *sides, ratio, change.verdict]
 
 
 def _side(value: float | None, bound: str | None, change: Change) -> str:
@@ -202,8 +337,12 @@ def _side(value: float | None, bound: str | None, change: Change) -> str:
     return {"lower": ">", "upper": "<"}.get(bound or "", "") + quantity(value, change.unit, change.quantity)
 
 
-def _kind(verdict: str) -> str:
-    return {"better": "best", "worse": "status"}.get(verdict, "dim")
+def _styled(change: Change) -> list[tuple[str, str]]:
+    return [(part, _kind(change) if index > 2 else "") for index, part in enumerate(_row(change))]
+
+
+def _kind(change: Change) -> str:
+    return {"better": "best", "worse": "status"}.get(change.verdict, "dim")
 
 
 def _csv(comparison: Comparison) -> str:

@@ -6,20 +6,26 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from rnnbench.report.series import is_wide
-from rnnbench.report.table import Block, Entry, Table, legend
-from rnnbench.report.text import axis_heads, block_scale, entry_text, heading, stripes
+from rnnbench.report.blocks import Block, Row
+from rnnbench.report.series import Entry, is_wide
+from rnnbench.report.table import Table, legend
+from rnnbench.report.text import axis_heads, block_scale, column_heads, column_scales, entry_text, heading, stripes
 from rnnbench.report.units import Scale, number
 
 _ESCAPES = {
     "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
+    "~": r"$\sim$",
+    "α": r"$\alpha$",
+    "·": r"$\cdot$",
     "^": r"\textasciicircum{}",
     "<": r"$<$",
     ">": r"$>$",
     "|": r"$|$",
     "µ": r"$\mu$",
     "×": r"$\times$",
+    "▲": r"$\uparrow$",
+    "▼": r"$\downarrow$",
+    "→": r"$\to$",
     "±": r"$\pm$",
     "−": r"$-$",
     "–": "--",
@@ -40,12 +46,63 @@ _COMMAND = re.compile(r"\\[A-Za-z]+|[\\${} ]")
 """What takes no room of its own on the page."""
 
 
-def render(table: Table) -> str:
-    """A fragment for a document that loads the package booktabs, and no other; findings come as comments."""
-    head = ["% needs \\usepackage{booktabs}", *(comment(line) for line in (table.title, *table.header) if line)]
-    notes = [*(f"not ok: {line}" for line in table.problems), *table.findings]
-    parts = ["\n".join(head), *(_block(table, block) for block in table.blocks), "\n".join(map(comment, notes))]
+def render(table: Table, *, one: bool = False, siunitx: bool = False, everything: bool = False) -> str:
+    r"""A fragment for a document that loads the package booktabs, and no other; findings come as comments.
+
+    one: a single table, the score card or where quantities were chosen all of them side by side. everything: all
+    tables, even where there is a score card, which else stands for them. siunitx: numbers as `\num{…}`, for a document
+    that loads that package too.
+    """
+    brief = not everything and any(block.quantity == "score_card" for block in table.blocks)
+    packages = "booktabs,siunitx" if siunitx else "booktabs"
+    head = [rf"% needs \usepackage{{{packages}}}", *(comment(line) for line in (table.title, *table.header) if line)]
+    if one or brief:
+        table = replace(table, blocks=_joined(table.blocks))
+    notes = [*(f"not ok: {line}" for line in table.problems), *(one.text for one in table.findings)]
+    blocks = [_block(table, block) for block in table.blocks]
+    blocks = list(map(_with_siunitx, blocks)) if siunitx else blocks
+    parts = ["\n".join(head), *blocks, "\n".join(map(comment, notes))]
     return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _joined(blocks: Sequence[Block]) -> tuple[Block, ...]:
+    """The score card where there is one, else the quantities of the first block's rows side by side."""
+    card = [block for block in blocks if block.quantity == "score_card"]
+    if card or not blocks:
+        return tuple(card)
+    first = blocks[0]
+    alike = [block for block in blocks if block.quantity and block.axes == first.axes and (not block.of)]
+    labels = [row.labels for row in first.rows]
+    alike = [block for block in alike if [row.labels for row in block.rows] == labels and block.quantity != "growth"]
+    rows = [
+        Row(row.labels, tuple(entry for block in alike for entry in block.rows[index].entries))
+        for index, row in enumerate(first.rows)
+    ]
+    names = [
+        block.title if len(block.heads) == 1 else f"{block.title}, {head}" for block in alike for head in block.heads
+    ]
+    of = [(block.quantity, block.unit) for block in alike for _ in block.heads]
+    caption = "; ".join(dict.fromkeys(filter(None, (block.caption for block in alike))))
+    joined = Block(
+        *("", None, "chosen", "", "none", caption, first.axes, tuple(range(len(names))), tuple(rows)),
+        names=tuple(names),
+        of=tuple(of),
+        heading="Results",
+    )
+    return (joined,)
+
+
+_MATH_NUMBER = re.compile(r"\$([<>]? ?)(?:\\mathbf\{)?(-?\d+(?:\.\d+)?)\}? \\pm (\d+(?:\.\d+)?)\$")
+
+
+def _with_siunitx(text: str) -> str:
+    r"""Value and half-width as `\num{10.0 +- 0.1}`; bold stays a switch around it."""
+
+    def number_of(found: re.Match[str]) -> str:
+        told = rf"\num{{{found[1].strip()}{found[2]} +- {found[3]}}}"
+        return rf"{{\bfseries {told}}}" if "mathbf" in found[0] else told
+
+    return _MATH_NUMBER.sub(number_of, text)
 
 
 def grid(head: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
@@ -80,22 +137,32 @@ def _block(table: Table, block: Block) -> str:
     marks = _marks(block)
     head = [
         *map(escape, axis_heads(block)),
-        *(f"${head}$" if head.startswith("T=") else escape(head) for head in block.heads),
+        *(f"${head}$" if head.startswith("T=") else escape(head) for head in column_heads(block)),
     ]
-    rows = [[*map(escape, row.labels), *(_cell(entry, scale, marks) for entry in row.entries)] for row in block.rows]
-    caption = ". ".join(filter(None, [heading(block, scale), block.caption, *table.header[-1:]]))
+    scales = column_scales(block)
+    rows = [
+        [*map(escape, row.labels), *(_cell(e, own, marks) for e, own in zip(row.entries, scales, strict=True))]
+        for row in block.rows
+    ]
+    caption = ". ".join(filter(None, [heading(block, scale), block.caption, table.facts]))
     notes = [rf"\textsuperscript{{{mark}}} {escape(note)}" for note, mark in marks.items()]
     notes += [rf"{_sign(mark)}: {escape(line)}" for mark, line in legend([block]).items()]
     lines = [
         r"\begin{table}",
         r"\centering\footnotesize\setlength{\tabcolsep}{3pt}",
         rf"\caption{{{escape(caption)}.}}",
+        rf"\label{{tab:{_slug(table, block)}}}",
         r"\smallskip",
         _tabulars(head, rows, len(block.axes)),
         rf"\par\smallskip {'; '.join(notes)}" if notes else "",
         r"\end{table}",
     ]
     return "\n".join(filter(None, lines))
+
+
+def _slug(table: Table, block: Block) -> str:
+    """What a document refers to the table by: `long-seq-train-time-per-step`."""
+    return re.sub(r"[^a-z0-9]+", "-", f"{table.title} {block.title}".lower()).strip("-")
 
 
 def _sign(mark: str) -> str:
@@ -128,10 +195,10 @@ def _cell(entry: Entry, scale: Scale, marks: Mapping[str, str]) -> str:
     neither of which is symmetric.
     """
     mark = rf"\textsuperscript{{{marks[_note(entry)]}}}" if _note(entry) else ""
-    if entry.value is None or entry.count > 1 or not entry.half_width or is_wide(entry):
+    plain = entry.text or entry.bound or not entry.counts or entry.count > 1 or is_wide(entry)
+    if entry.value is None or plain or not entry.half_width:
         text = escape(entry_text(replace(entry, note=""), scale))
         return (rf"\textbf{{{text}}}" if entry.best else text) + mark
     value = scale(entry.value)
     value = rf"\mathbf{{{value}}}" if entry.best else value
-    sign = {"lower": "> ", "upper": "< "}.get(entry.bound or "", "")
-    return rf"${sign}{value} \pm {number(entry.half_width / scale.factor, 2)}${mark}"
+    return rf"${value} \pm {number(entry.half_width / scale.factor, 2)}${mark}"

@@ -6,9 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rnnbench.case import value_text
-from rnnbench.report.series import CRITERION, TUNED, Entry, Panel, Series
+from rnnbench.report.series import Entry, Panel, Series
 
-STEPS = "steps_to_target"
 MEDIAN_OVER = ".median_over_"
 """In the name of a quantity: the median over all tries of a setting."""
 
@@ -36,23 +35,23 @@ class Derived:
 
 def derived(panel: Panel) -> Iterator[Derived]:
     """The longest length solved, where several were tried; medians over the grid, where something was tuned."""
-    if STEPS in panel.quantities and len(panel.lengths) > 1:
-        rows = [(series, [longest_solved(series)]) for series in panel.series]
+    goal = panel.goal
+    if goal and len(panel.lengths) > 1:
+        rows = [(series, [longest_solved(series, goal)]) for series in panel.series]
         if any(entry.value is not None for _, (entry,) in rows):
             tried = ", ".join(map(str, panel.lengths))
             caption = f"the longest T whose target the median seed reached; tried: {tried}"
             yield Derived("longest_length_solved", "step", "higher", caption, panel.lengths[-1:], rows, "longest T")
-    for quantity in (CRITERION, STEPS) if panel.tried else ():
-        if quantity in panel.quantities:
-            yield _over_grid(panel, quantity)
+    for quantity in filter(None, (panel.criterion, goal)) if panel.tried else ():
+        yield _over_grid(panel, quantity)
 
 
-def longest_solved(series: Series) -> Entry:
+def longest_solved(series: Series, goal: str) -> Entry:
     """The largest T whose target the median replicate reached.
 
     A lower bound where it is the longest that ran; where none was reached, the shortest that ran is an upper bound.
     """
-    found = {length: series.groups[length].entry(STEPS) for length in sorted(series.groups)}
+    found = {length: series.groups[length].entry(goal) for length in sorted(series.groups)}
     ran = [length for length, entry in found.items() if entry.value is not None or entry.status == "diverged"]
     if not ran:
         return next(iter(found.values()))
@@ -64,10 +63,10 @@ def longest_solved(series: Series) -> Entry:
 
 def _over_grid(panel: Panel, quantity: str) -> Derived:
     """The median over all rates tried stands for what one gets without tuning; the main table shows the best."""
-    unit, better = panel.quantities[quantity]
+    declared = panel.quantities[quantity]
     rows = [(series, [_grid_entry(series, length, quantity) for length in panel.lengths]) for series in panel.series]
-    name = f"{quantity}{MEDIAN_OVER}{TUNED}"
-    return Derived(name, unit, better, _budget(panel), panel.lengths, rows)
+    name = f"{quantity}{MEDIAN_OVER}{panel.tuned}"
+    return Derived(name, declared.unit, declared.better, _budget(panel), panel.lengths, rows)
 
 
 def _grid_entry(series: Series, length: int, quantity: str) -> Entry:
@@ -77,7 +76,7 @@ def _grid_entry(series: Series, length: int, quantity: str) -> Entry:
 
 def _budget(panel: Panel) -> str:
     """`median over lr 0.001, 0.01: 2 tries of 3 seeds, 1000 steps at most each`: the same for every row."""
-    tries = f"median over {TUNED} {', '.join(map(value_text, panel.tried))}: {len(panel.tried)} tries"
+    tries = f"median over {panel.tuned} {', '.join(map(value_text, panel.tried))}: {len(panel.tried)} tries"
     groups = [tried for series in panel.series for group in series.groups.values() for tried in group.tried]
     seeds = max((len(group.records) for group in groups), default=1)
     steps = panel.constants.get("max_steps")

@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from rnnbench.report.blocks import Block
+from rnnbench.report.findings import heading as topic_heading
+from rnnbench.report.findings import topics
 from rnnbench.report.samples import CAPTION, TITLE, Sample
-from rnnbench.report.table import Block, Entry, Table
-from rnnbench.report.text import axis_heads, block_scale, entry_text, heading
+from rnnbench.report.series import Entry
+from rnnbench.report.table import Table
+from rnnbench.report.text import axis_heads, block_scale, column_heads, column_scales, entry_text, heading
 from rnnbench.report.units import Scale
 
 
@@ -15,9 +19,10 @@ def render(table: Table) -> str:
     """Markdown with one level-3 heading per quantity."""
     parts = [f"## {escape(table.title)}"] if table.title else []
     parts += [escape(line) for line in table.header]
+    parts += _findings(table)
     parts += [_block(block) for block in table.blocks]
     parts += ["  \n".join(_legend(table))] if table.legend else []
-    parts += [_list("Not ok", table.problems), _list("Findings", table.findings)]
+    parts += [_list("Not ok", table.problems)]
     parts += [_samples(table.samples)] if table.samples else []
     return "\n\n".join(filter(None, parts)) + "\n"
 
@@ -51,11 +56,24 @@ def _legend(table: Table) -> list[str]:
 
 
 def _block(block: Block) -> str:
-    scale = block_scale(block)
-    head = [*axis_heads(block), *block.heads]
-    rows = [[*map(escape, row.labels), *(_cell(entry, scale) for entry in row.entries)] for row in block.rows]
+    scale, scales = block_scale(block), column_scales(block)
+    head = [*axis_heads(block), *column_heads(block)]
+    rows = [[*map(escape, row.labels), *map(_cell, row.entries, scales)] for row in block.rows]
     caption = f"\n\n{escape(block.caption)}" if block.caption else ""
     return f"### {escape(heading(block, scale))}{caption}\n\n{grid(head, rows, len(block.axes))}"
+
+
+def _findings(table: Table) -> list[str]:
+    """What was found, by topic, and how many more there are."""
+    if not table.findings:
+        return []
+    lines = ["### Findings"]
+    for topic in topics(table.findings):
+        told = [f"- {escape(one.text)}" for one in table.findings if one.topic == topic]
+        lines.append("\n".join([f"**{escape(topic_heading(topic))}**\n", *told]))
+    if table.more:
+        lines.append(f"{table.more} more: `rnnbench report RUN --all`")
+    return lines
 
 
 def _cell(entry: Entry, scale: Scale) -> str:

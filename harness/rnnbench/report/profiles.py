@@ -13,7 +13,6 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rnnbench.report.learned import STEPS
 from rnnbench.report.series import COMPETING, Entry, Panel, Series
 
 
@@ -74,11 +73,11 @@ def _outcomes(panels: Sequence[Panel]) -> tuple[dict[Hashable, Series], Mapping[
     rows: dict[Hashable, Series] = {}
     steps: dict[Hashable, dict[Hashable, float]] = defaultdict(dict)
     for panel in panels:
-        for series in panel.series if STEPS in panel.quantities else ():
+        for series in panel.series if panel.goal else ():
             known: dict[str, Any] = {**panel.constants, **series.axes}
             solver = tuple(known.get(axis) for axis in sorted(COMPETING))
             for length, group in series.groups.items():
-                entry = group.entry(STEPS)
+                entry = group.entry(panel.goal)
                 if series.verified and (entry.value is not None or entry.status == "diverged"):
                     rows.setdefault(solver, _plain(series))
                     steps[solver][panel.task, length, *sorted(series.problem.items(), key=str)] = _steps(entry)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from rnnbench.case import axis_text
 from rnnbench.record import Record
-from rnnbench.report.series import TUNED, Group, Panel, Series
+from rnnbench.report.series import Group, Panel, Series
 from rnnbench.report.units import number
 
 TITLE = "Generated text"
@@ -60,7 +60,7 @@ def _sample(panel: Panel, series: Series, length: int, writer: Record) -> Sample
     facts = (
         f"{series.axes['cell']}, {series.program}, T={length}",
         panel.task,
-        axis_text(TUNED, writer.case.settings[TUNED]) if panel.tried else None,
+        axis_text(panel.tuned, writer.case.settings[panel.tuned]) if panel.tuned else None,
         f"{number(bits)} bits per character" if bits is not None else None,
         axis_text("temperature", written["temperature"]),
     )

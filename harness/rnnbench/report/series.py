@@ -1,6 +1,6 @@
 """Records put in order: one series per program, one group of replicates per sequence length.
 
-Everything a report shows is read off these; nothing here knows any probe but for the names in `TUNED`.
+Everything a report shows is read off these, and off what probes declare about their quantities.
 """
 
 from __future__ import annotations
@@ -15,20 +15,26 @@ from operator import attrgetter
 from typing import Any
 
 from rnnbench.case import AXES, axis_text, value_text
+from rnnbench.quantity import Quantity
 from rnnbench.record import Reading, Record
+from rnnbench.report.units import words
 
 REPLICATES = ("replicate", "seed")
 """Settings that only repeat a measurement: records that differ in nothing else are taken together."""
 RUN = "run"
 """The setting that tells runs apart where a report has several, see `rnnbench.report.runs`."""
-TUNED, CRITERION = "lr", "best_validation_loss"
-"""Where a probe reports the criterion, the tuned setting is chosen per group by the criterion's median."""
 COMPETING = frozenset({"cell", "implementation", "device"})
 """Axes along which rows may be ranked; rows that differ elsewhere (dtype, sizes, settings) solve different problems."""
-SHOWN_SETTINGS = ("optimizer", TUNED, "max_steps")
+SHOWN_SETTINGS = ("optimizer", "lr", "max_steps")
 """Settings worth a word in a caption even where they do not vary."""
 WIDE = 1.5
 """The interval of a single number is shown where its ends are this factor apart, or on both sides of 0."""
+MIN_SAMPLES = 6
+"""Samples that the interval of a median needs; see `rnnbench.measure.statistics`."""
+TIMED = ("s", "1/s")
+"""Units of timings and rates."""
+UNCLEAR = 10.0
+"""A number whose interval spans more than this factor is not shown as one."""
 _PLAIN_AXES = tuple(axis for axis in AXES if axis not in ("backend", "seq_len"))
 
 
@@ -39,7 +45,8 @@ class Entry:
     value, low, high, bound: in the quantity's SI unit. With one record the interval is its own 95 % interval, with
     several (`count` > 1) value is their median and low, high their range. status: `ok`, `missing` (ran, but has no such
     quantity), the status of the record, or empty where there is no record. best: see `table.mark_best`. note: what else
-    a reader must know.
+    a reader must know. few: how many samples it has, where they are too few for a number to be quoted or ranked.
+    text: what to show in place of value and interval.
     """
 
     status: str
@@ -50,6 +57,20 @@ class Entry:
     count: int = 0
     note: str = ""
     best: bool = False
+    few: int = 0
+    text: str = ""
+
+    @property
+    def unclear(self) -> bool:
+        """Whether the interval of a single number spans more than a factor of `UNCLEAR`."""
+        if self.count != 1 or self.low is None or self.high is None or self.bound:
+            return False
+        return 0 < UNCLEAR * self.low < self.high
+
+    @property
+    def counts(self) -> bool:
+        """Whether there is a number that may be ranked and quoted."""
+        return self.value is not None and not self.few and not self.unclear
 
     @property
     def ran(self) -> bool:
@@ -77,8 +98,8 @@ def is_wide(entry: Entry) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The records of one program at one length. tuned: the chosen value of `TUNED`, where there was a choice; tried: a
-    group for each value that was.
+    """The records of one program at one length. tuned: the chosen value of the panel's tuned setting, where there was a
+    choice; tried: a group for each value that was.
     """
 
     records: tuple[Record, ...]
@@ -107,7 +128,8 @@ class Group:
         diverged = self.diverged
         if len(found) == 1 and not diverged:
             (only,) = found
-            return Entry("ok", only.value, only.low, only.high, only.bound, 1)
+            (record,) = (record for record in self.good if quantity in record.quantities)
+            return Entry("ok", only.value, only.low, only.high, only.bound, 1, few=_few(only, record))
         return _median(found, found[0].better, diverged)
 
     def over_grid(self, quantity: str) -> Entry:
@@ -188,10 +210,10 @@ class Series:
         return replace(self, telling=tuple(part for part in self.telling if part[0] not in gone))
 
     def points(self, quantity: str) -> Iterator[tuple[int, Entry]]:
-        """(seq_len, entry) where there is a number, by length."""
+        """(seq_len, entry) where there is a number that counts, by length."""
         for length in sorted(self.groups):
             entry = self.groups[length].entry(quantity)
-            if entry.value is not None:
+            if entry.counts:
                 yield length, entry
 
 
@@ -200,8 +222,9 @@ class Panel:
     """All that one probe found (on one task, where it has tasks).
 
     axes: those that vary, and always `cell` and `implementation` (`torch/native`). constants: the others. quantities:
-    name -> (unit, better), in the order of the records. absent: (backend, device) pairs of which nothing ran. lengths:
-    of all series, ascending. tried: values of the tuned setting, ascending. statuses: how many cases ended how.
+    by name, as declared, in the order of the records. absent: (backend, device) pairs of which nothing ran. lengths: of
+    all series, ascending. tuned: the setting of which each row shows the best value, empty where there is none.
+    tried: its values, ascending. statuses: how many cases ended how.
     """
 
     probe: str
@@ -209,11 +232,36 @@ class Panel:
     axes: tuple[str, ...]
     constants: Mapping[str, Any]
     series: tuple[Series, ...]
-    quantities: Mapping[str, tuple[str, str]]
+    quantities: Mapping[str, Quantity]
     absent: tuple[tuple[str, str], ...]
     lengths: tuple[int, ...]
+    tuned: str
     tried: tuple[float, ...]
     statuses: Counter[str]
+
+    def words(self, quantity: str) -> str:
+        """What a quantity is called."""
+        declared = self.quantities.get(quantity)
+        return (declared and declared.title) or words(quantity)
+
+    @property
+    def headlines(self) -> list[str]:
+        """The quantities people read first, by rank; all of them where none has a rank."""
+        ranked = [name for name, one in self.quantities.items() if one.headline is not None]
+        if not any(one.headline is not None or one.fallback for one in self.quantities.values()):
+            return list(self.quantities)
+        return sorted(ranked, key=lambda name: self.quantities[name].headline or 0)
+
+    @property
+    def criterion(self) -> str:
+        """The quantity that the tuned setting was chosen by."""
+        return _criterion(self.quantities)[1] if self.tuned else ""
+
+    @property
+    def goal(self) -> str:
+        """The first quantity that says what a goal took; empty where there is none."""
+        ranks = {name: math.inf if one.headline is None else one.headline for name, one in self.quantities.items()}
+        return min((name for name, one in self.quantities.items() if one.goal), key=ranks.__getitem__, default="")
 
     @property
     def ran(self) -> Iterator[Record]:
@@ -248,22 +296,28 @@ def _panel(
         present, gone = records, ()
     columns = _columns(present, resolved)
     quantities = _quantities(present)
-    tried: tuple[Any, ...] = tuple(sorted({value for value in columns.get(TUNED, ()) if value is not None}))
-    tuned = len(tried) > 1 and CRITERION in quantities
-    varying = [axis for axis, values in columns.items() if _varies(values) and not (tuned and axis == TUNED)]
-    always = ("cell", "implementation", "device") if gone else ("cell", "implementation")
-    axes = tuple(axis for axis in columns if axis in always or axis in varying)
+    setting, criterion = _criterion(quantities)
+    tried: tuple[Any, ...] = tuple(sorted({value for value in columns.get(setting, ()) if value is not None}))
+    tuned = setting if len(tried) > 1 else ""
+    varying = [axis for axis, values in columns.items() if _varies(values) and axis != tuned]
+    axes = tuple(axis for axis in columns if axis in ("cell", "implementation") or axis in varying)
     if _needs_environment(present):
         columns["environment"] = [record.environment for record in present]
         axes += ("environment",)
     ignored = _ignored(present)
     constants = {axis: values[0] for axis, values in columns.items() if values and axis not in (*axes, *ignored)}
     if tuned:
-        constants[TUNED] = f"best of {', '.join(map(value_text, tried))}"
-    series = _series(present, [columns[axis] for axis in axes], axes, tuned)
+        constants[tuned] = f"best of {', '.join(map(value_text, tried))}"
+    series = _series(present, [columns[axis] for axis in axes], axes, tuned, criterion)
     statuses = Counter(record.status for record in records)
     lengths = tuple(sorted({length for one in series for length in one.groups}))
-    return Panel(probe, task, axes, constants, series, quantities, gone, lengths, tried if tuned else (), statuses)
+    kept = tried if tuned else ()
+    return Panel(probe, task, axes, constants, series, quantities, gone, lengths, tuned, kept, statuses)
+
+
+def _criterion(quantities: Mapping[str, Quantity]) -> tuple[str, str]:
+    """(setting, the quantity that its value is chosen by), empty where no quantity selects any."""
+    return next(((one.selects, name) for name, one in quantities.items() if one.selects), ("", ""))
 
 
 def _ignored(records: Sequence[Record]) -> set[str]:
@@ -287,12 +341,15 @@ def _columns(records: list[Record], resolved: Mapping[tuple[str, ...], str]) -> 
 
 
 def _series(
-    records: list[Record], columns: list[list[Hashable]], axes: tuple[str, ...], tuned: bool
+    records: list[Record], columns: list[list[Hashable]], axes: tuple[str, ...], tuned: str, criterion: str
 ) -> tuple[Series, ...]:
     found: dict[tuple[Hashable, ...], dict[int, list[Record]]] = defaultdict(lambda: defaultdict(list))
     for record, *key in zip(records, *columns, strict=True):
         found[tuple(key)][record.case.seq_len].append(record)
-    group = _tune if tuned else lambda members: Group(tuple(members))
+
+    def group(members: list[Record]) -> Group:
+        return _tune(members, tuned, criterion) if tuned else Group(tuple(members))
+
     matched = all(record.case.params for record in records)
     telling = [axis for axis, column in zip(axes, columns, strict=True) if axis == "implementation" or _varies(column)]
     telling = [axis for axis in telling if axis != "cell" and not (matched and axis == "hidden_size")]
@@ -325,16 +382,34 @@ def _backend(program: Hashable) -> str:
     return str(program).partition("/")[0]
 
 
-def _tune(records: Iterable[Record]) -> Group:
+def _tune(records: Sequence[Record], tuned: str, criterion: str) -> Group:
     """The tuned setting with the lowest median criterion; all of them where none has one, so the status shows."""
     by_value: dict[Any, list[Record]] = defaultdict(list)
     for record in records:
-        by_value[record.case.settings.get(TUNED)].append(record)
+        by_value[record.case.settings.get(tuned)].append(record)
     groups = tuple(Group(tuple(members), value) for value, members in by_value.items())
-    scored = [(entry.value, group) for group in groups if (entry := group.entry(CRITERION)).value is not None]
+    scored = [(entry, group) for group in groups if (entry := group.entry(criterion)).value is not None]
     if not scored:
         return Group(tuple(record for group in groups for record in group.records), tried=groups)
-    return replace(min(scored, key=lambda item: item[0])[1], tried=groups)
+    better = next(record.quantities[criterion].better for record in records if criterion in record.quantities)
+    sign = -1 if better == "higher" else 1
+    return replace(min(scored, key=lambda item: sign * item[0].number)[1], tried=groups)
+
+
+def _few(reading: Reading, record: Record) -> int:
+    """How many samples a timing rests on, where they are too few for an interval; else 0.
+
+    No spread at all between samples is none either: the clock did not tell them apart. A number that follows from
+    timings, a share of the machine's limit say, is as good as they are.
+    """
+    if reading.low is None or reading.exact or reading.bound:
+        return 0
+    if reading.unit in TIMED:
+        count = len(reading.samples)
+        return count if 0 < count < MIN_SAMPLES or (count and reading.low == reading.high) else 0
+    if reading.samples or reading.low != reading.high:
+        return 0
+    return max((_few(one, record) for one in record.quantities.values() if one.unit in TIMED), default=0)
 
 
 def _median(found: Sequence[Reading | Entry], better: str, diverged: int) -> Entry:
@@ -358,12 +433,11 @@ def _median(found: Sequence[Reading | Entry], better: str, diverged: int) -> Ent
     return Entry("ok", middle, min(values), max(values), bound, len(found), note)
 
 
-def _quantities(records: list[Record]) -> dict[str, tuple[str, str]]:
-    quantities: dict[str, tuple[str, str]] = {}
+def _quantities(records: list[Record]) -> dict[str, Quantity]:
+    quantities: dict[str, Quantity] = {}
     for record in records:
-        for name, entry in record.quantities.items() if record.ok else ():
-            if name not in quantities:
-                quantities[name] = (entry.unit, entry.better)
+        for name, reading in record.quantities.items() if record.ok else ():
+            quantities.setdefault(name, reading.quantity)
     return quantities
 
 

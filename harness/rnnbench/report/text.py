@@ -5,9 +5,12 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable, Sequence
 
+from rnnbench.report.blocks import Block
+from rnnbench.report.findings import heading as topic_heading
+from rnnbench.report.findings import topics
 from rnnbench.report.samples import CAPTION, TITLE, Sample
-from rnnbench.report.series import is_wide
-from rnnbench.report.table import Block, Entry, Table
+from rnnbench.report.series import Entry, is_wide
+from rnnbench.report.table import Table
 from rnnbench.report.units import Scale, scale_for
 
 GAP = "  "
@@ -20,13 +23,12 @@ def render(table: Table, width: int | None = None, style: Style | None = None) -
     """Plain text, at most `width` columns wide where one is given; `style` adds colours and changes no width."""
     style = style or plain
     parts = [_head(table, width, style)] if table.title or table.header else []
+    parts += _findings(table, width, style)
     parts += [_block(block, width, style) for block in table.blocks]
     if table.legend:
         parts.append(_lines([f"{mark} {line}" for mark, line in table.legend.items()], width, style))
     if table.problems:
         parts.append(style("Not ok", "title") + "\n" + _items(table.problems, width))
-    if table.findings:
-        parts.append(style("Findings", "title") + "\n" + _items(table.findings, width))
     if table.samples:
         parts.append(style(TITLE, "title") + "\n" + _samples(table.samples, width, style))
     return "\n\n".join(parts) + "\n"
@@ -60,6 +62,12 @@ def entry_text(entry: Entry, scale: Scale, mark: str = "") -> str:
     """
     if entry.value is None:
         return {"": "", "missing": "–"}.get(entry.status, entry.status)
+    if entry.text:
+        return entry.text
+    if entry.few:
+        return f"~{scale(entry.value)} (n={entry.few})"
+    if entry.unclear and entry.low is not None and entry.high is not None:
+        return f"unclear ({scale(entry.low)}–{scale(entry.high)})"
     text = {"lower": ">", "upper": "<"}.get(entry.bound or "", "") + scale(entry.value) + mark
     ranged = (entry.count > 1 and entry.low != entry.high) or is_wide(entry)
     if ranged and entry.low is not None and entry.high is not None:
@@ -70,6 +78,23 @@ def entry_text(entry: Entry, scale: Scale, mark: str = "") -> str:
 def block_scale(block: Block) -> Scale:
     """The scale of all numbers of a block."""
     return scale_for(block.unit, block.values, block.quantity)
+
+
+def column_scales(block: Block) -> list[Scale]:
+    """The scale of each column: one for all of them, unless each has its own quantity."""
+    if not block.of:
+        return [block_scale(block)] * len(block.heads)
+    columns = zip(*(row.entries for row in block.rows), strict=True)
+    values = ([entry.value for entry in column if entry.value is not None] for column in columns)
+    return [scale_for(unit, own, name) for (name, unit), own in zip(block.of, values, strict=True)]
+
+
+def column_heads(block: Block) -> list[str]:
+    """Above the columns; with its unit where each has its own."""
+    if not block.of:
+        return list(block.heads)
+    scales = column_scales(block)
+    return [f"{head}, {scale.unit}" if scale.unit else head for head, scale in zip(block.heads, scales, strict=True)]
 
 
 def axis_heads(block: Block) -> list[str]:
@@ -112,19 +137,33 @@ def _padded(cell: tuple[str, str], width: int, left: bool, style: Style) -> str:
 
 def _head(table: Table, width: int | None, style: Style) -> str:
     lines = [style(table.title, "title")] if table.title else []
-    return "\n".join([*lines, *(_wrapped(line, width) for line in table.header)])
+    return "\n".join([*lines, *(wrapped(line, width) for line in table.header)])
 
 
 def _block(block: Block, width: int | None, style: Style) -> str:
-    scale = block_scale(block)
-    head = [*axis_heads(block), *block.heads]
+    scale, scales = block_scale(block), column_scales(block)
+    head = [*axis_heads(block), *column_heads(block)]
     rows = []
     for row in block.rows:
-        entries = [(entry_text(entry, scale, "*" if entry.best else ""), _kind(entry)) for entry in row.entries]
+        entries = [
+            (entry_text(entry, own, "*" if entry.best else ""), _kind(entry))
+            for entry, own in zip(row.entries, scales, strict=True)
+        ]
         rows.append([*((label, "") for label in row.labels), *entries])
-    title = style(_wrapped(heading(block, scale), width), "title")
-    title += f"\n{_wrapped(block.caption, width)}" if block.caption else ""
+    title = style(wrapped(heading(block, scale), width), "title")
+    title += f"\n{wrapped(block.caption, width)}" if block.caption else ""
     return f"{title}\n{grid(head, rows, len(block.axes), width, style)}"
+
+
+def _findings(table: Table, width: int | None, style: Style) -> list[str]:
+    """One part a topic, and how many more there are."""
+    parts = []
+    for topic in topics(table.findings):
+        told = [one.text for one in table.findings if one.topic == topic]
+        parts.append(style(topic_heading(topic), "title") + "\n" + _items(told, width))
+    if table.more:
+        parts.append(_lines([f"{table.more} more findings: `rnnbench report RUN --all`"], width, style))
+    return parts
 
 
 def _kind(entry: Entry) -> str:
@@ -134,19 +173,20 @@ def _kind(entry: Entry) -> str:
 
 
 def _lines(lines: Sequence[str], width: int | None, style: Style) -> str:
-    return "\n".join(style(_wrapped(line, width), "dim") for line in lines)
+    return "\n".join(style(wrapped(line, width), "dim") for line in lines)
 
 
 def _items(lines: Sequence[str], width: int | None) -> str:
-    return "\n".join(_wrapped(f"- {line}", width, "  ") for line in lines)
+    return "\n".join(wrapped(f"- {line}", width, "  ") for line in lines)
 
 
 def _samples(samples: Sequence[Sample], width: int | None, style: Style) -> str:
-    lines = [f"- {style(sample.by, 'dim')}\n{_wrapped(f'  {sample.whole}', width, '  ')}" for sample in samples]
-    return "\n".join([_wrapped(CAPTION, width), *lines])
+    lines = [f"- {style(sample.by, 'dim')}\n{wrapped(f'  {sample.whole}', width, '  ')}" for sample in samples]
+    return "\n".join([wrapped(CAPTION, width), *lines])
 
 
-def _wrapped(text: str, width: int | None, indent: str = "") -> str:
+def wrapped(text: str, width: int | None, indent: str = "") -> str:
+    """The text in lines of at most so many columns, where a width is given."""
     if width is None:
         return text
     return textwrap.fill(text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)

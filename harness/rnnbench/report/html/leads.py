@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 from rnnbench.report import findings, units
-from rnnbench.report.findings import training
+from rnnbench.report.findings import learned, varied
 from rnnbench.report.generalisation import is_limited
 from rnnbench.report.html.derived import SPEEDUP
 from rnnbench.report.series import RUN, Entry, Panel, Series
@@ -31,7 +31,7 @@ class Found(NamedTuple):
     @property
     def text(self) -> str:
         """`at least 12.3 µs`."""
-        return units.bounded(self.value, self.entry.bound, self.panel.quantities[self.quantity][0], self.quantity)
+        return units.bounded(self.value, self.entry.bound, self.panel.quantities[self.quantity].unit, self.quantity)
 
 
 def gradients(panels: Sequence[Panel]) -> str:
@@ -52,9 +52,9 @@ def memory_span(panels: Sequence[Panel]) -> str:
     """Who remembers furthest back, and who least: by recall where it was measured, else by the gradient's reach, which
     is known of untrained cells only.
     """
-    for sentence in (*training.recall(panels), *training.capacity(panels)):
-        return sentence
-    for pattern in ("gradient.reach", "gradient.half_life"):
+    for finding in learned.recall(panels):
+        return finding.text
+    for pattern in ("memory_capacity", "gradient.reach", "gradient.half_life"):
         found = ranked(panels, pattern)
         if found:
             what = units.words(found[0].quantity)
@@ -68,8 +68,9 @@ def overfitting(panels: Sequence[Panel]) -> str:
     data are limited.
     """
     panels = [panel for panel in panels if is_limited(panel)]
-    for sentence in training.gaps(panels):
-        return sentence
+    for finding in varied.axes(panels):
+        if finding.topic == "overfitting":
+            return finding.text
     found = ranked(panels, "*gap*")
     return _ends(found[::-1], _of_task(found, "the largest"), "the smallest") if found else ""
 
@@ -176,9 +177,9 @@ def learning(panels: Sequence[Panel]) -> str:
     loss.
     """
     for panel in panels:
-        told = list(findings.learning([panel]))
+        told = [finding.text for finding in learned.solved([panel])]
         if told:
-            return ([sentence for sentence in told if findings.SOLVED in sentence] or told)[-1]
+            return ([sentence for sentence in told if learned.SOLVED in sentence] or told)[-1]
     found = ranked(panels, "best_validation_loss")
     return _ends(found, _of_task(found, "the lowest"), "the highest") if found else ""
 

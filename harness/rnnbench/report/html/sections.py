@@ -14,7 +14,6 @@ from rnnbench.report.html import leads, tables, views
 from rnnbench.report.html.derived import GAP, SPEEDUP
 from rnnbench.report.html.tables import Table
 from rnnbench.report.html.views import View
-from rnnbench.report.learned import STEPS
 from rnnbench.report.series import Panel
 
 MOST_RUNS = 3
@@ -103,7 +102,7 @@ TOPICS = (
             *("gradient.reach", "gradient.input_reach", "gradient.horizon"),
         ),
         leads.memory_span,
-        beside=(STEPS,),  # which lengths have any, the sentence tells
+        beside=("steps_to_target",),  # which lengths have any, the sentence tells
         more=("gradient.*.reach", "gradient.*.input_reach", "gradient.*.horizon"),
         curves=("*recall*", "*memory_capacity*"),
         group="short memory",
@@ -214,7 +213,7 @@ def _own(group: str, names: Sequence[str], panels: Sequence[Panel]) -> Section:
 def further_findings(panels: Sequence[Panel], shown: Iterable[Section]) -> list[str]:
     """The findings that all reports share, but for those that a section leads with."""
     leading = {section.finding for section in shown}
-    return [sentence for sentence in findings(panels) if sentence not in leading]
+    return [one.text for one in findings(panels) if one.text not in leading]
 
 
 def _section(topic: Topic, panels: Sequence[Panel], runs: Mapping[str, Sequence[Panel]]) -> Section:

@@ -92,7 +92,7 @@ def of_quantities(panels: Sequence[Panel], patterns: Sequence[str]) -> Table | N
     captions: dict[str, None] = {}
     units: dict[str, tuple[str, str]] = {}
     for panel, name in matching(panels, patterns):
-        units.setdefault(name, panel.quantities[name])
+        units.setdefault(name, (panel.quantities[name].unit, panel.quantities[name].better))
         captions[f"{panel.task or panel.probe}: {', '.join(facts(panel.constants))}"] = None
         for series, entries in zip(panel.series, _marked(panel, name), strict=True):
             for length, entry in zip(panel.lengths, entries, strict=True):
@@ -145,7 +145,7 @@ def _cell(name: str, unit: str, found: Found | None, scale: Scale) -> Cell:
 
 def _marked(panel: Panel, quantity: str) -> list[list[Entry]]:
     rows = [entries_of(panel, series, quantity) for series in panel.series]
-    return mark_best(panel.series, rows, panel.quantities[quantity][1])
+    return mark_best(panel.series, rows, panel.quantities[quantity].better)
 
 
 def _key(panel: Panel, series: Series, length: int) -> Key:

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 
 from rnnbench.case import axis_text
 from rnnbench.record import Record
-from rnnbench.report.learned import STEPS
 from rnnbench.report.plots.data import FLOAT32_ZERO, held_losses
 from rnnbench.report.plots.encoding import PROGRAM
 from rnnbench.report.profiles import farthest, profiles, stairs
@@ -223,7 +222,7 @@ def of_profiles(panels: Sequence[Panel]) -> Iterator[View]:
     """The performance profile of the only run that trained: share of the problems solved within τ times the steps of
     the best.
     """
-    panels = [panel for panel in panels if STEPS in panel.quantities]
+    panels = [panel for panel in panels if panel.goal]
     runs = {panel.constants.get(RUN) for panel in panels}
     found = [] if len(runs) > 1 or any(RUN in panel.axes for panel in panels) else profiles(panels)
     lines = []
@@ -290,7 +289,7 @@ def _line(panel: Panel, series: Series, points: Sequence[tuple[float, Entry]], a
 def _quantity_view(panel: Panel, quantity: str, axis: str, lines: list[Line], at: str) -> View | None:
     if not lines:
         return None
-    unit, better = panel.quantities[quantity]
+    unit, better = panel.quantities[quantity].unit, panel.quantities[quantity].better
     values = [y for line in lines for y in line.y if y is not None]
     scale = scale_for(unit, values, quantity)
     scaled = [_scaled(line, scale.factor) for line in lines]

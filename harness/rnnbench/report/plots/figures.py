@@ -17,7 +17,6 @@ from rnnbench.report.plots.data import FLOAT32_ZERO, curve, curve_names, longest
 from rnnbench.report.plots.encoding import encode
 from rnnbench.report.profiles import Profile, farthest, profiles, stairs
 from rnnbench.report.series import Panel
-from rnnbench.report.table import is_headline
 from rnnbench.report.units import scale_for, words
 
 if TYPE_CHECKING:
@@ -96,7 +95,7 @@ def _against_length_names(panel: Panel) -> dict[str, list[str]]:
     found: dict[str, list[str]] = defaultdict(list)
     for name in panel.quantities if not curve_names(panel) else ():
         enough = any(len(list(series.points(name))) > 1 for series in panel.series)
-        if enough and is_headline(panel.probe, name):
+        if enough and name in panel.headlines:
             found[_what(name)].append(name)
     return {stem: names[:MOST_ROWS] for stem, names in found.items()}
 
@@ -119,7 +118,7 @@ def _against_length(panel: Panel, quantities: Sequence[str], page: Page) -> Figu
     encoding = encode(having, page.cells)
     canvas = Canvas.of(len(quantities), encoding, page.style, page.title, page.small_print)
     for row, quantity in enumerate(quantities):
-        unit, _ = panel.quantities[quantity]
+        unit = panel.quantities[quantity].unit
         values = [entry.number for series in panel.series for _, entry in series.points(quantity)]
         scale = scale_for(unit, values, quantity)
         _share_y(canvas.grid[row])
