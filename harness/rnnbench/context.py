@@ -48,6 +48,8 @@ class Context:
     task_options: Mapping[str, Option] | None = None
     ceilings: Mapping[str, float] | None = None
     """`flops_per_second` and `bytes_per_second` of the case's device at best, None where they are not known."""
+    cores: int | None = None
+    """Physical cores this process may use: the threads of a program whose case names none."""
 
     @property
     def model(self) -> Model:
@@ -122,7 +124,7 @@ class Context:
             metric=metric,
             optimizer=optimizer or Optimizer(),
             seed=seed_for(case.seed, "program") % 2**31,
-            threads=case.threads,
+            threads=case.threads or self.cores,
             bptt=bptt,
             segment=segment,
             micro_batches=case.settings.get("micro_batches", 1),

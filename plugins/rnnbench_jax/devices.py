@@ -7,7 +7,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from rnnbench import Skipped
+from rnnbench import CaseError, Skipped
 from rnnbench_jax.threads import pool_of
 
 Device = Any
@@ -54,6 +54,11 @@ def device(name: str, threads: int) -> Device:
     """
     import jax
 
+    if jax.config.values["jax_disable_jit"]:
+        raise CaseError(
+            "JAX_DISABLE_JIT is set: jax would run operation by operation, and its times would say nothing; unset it"
+        )
+    jax.config.update("jax_enable_compilation_cache", False)  # a first call is told with its compilation
     if not jax.config.values["jax_platforms"]:
         jax.config.update("jax_platforms", _PLATFORMS[name])
     try:

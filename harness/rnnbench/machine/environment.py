@@ -20,13 +20,19 @@ from pathlib import Path
 from typing import Any
 
 from rnnbench.case import digest
+from rnnbench.machine import cores
 from rnnbench.measure.disturbance import stolen_seconds
 
 PATIENCE = 10.0
 """Seconds to wait for nvidia-smi or git: the first takes seconds where the driver has to wake up, and hangs with it."""
 
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "KMP_AFFINITY", "OMP_PROC_BIND")
-"""Environment variables that change how fast the same code runs."""
+THREAD_VARIABLES = (
+    *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "KMP_AFFINITY", "OMP_PROC_BIND", "OMP_WAIT_POLICY"),
+    *("XLA_FLAGS", "JAX_DISABLE_JIT", "JAX_COMPILATION_CACHE_DIR", "JAX_DEFAULT_MATMUL_PRECISION", "JAX_ENABLE_X64"),
+    *("NVIDIA_TF32_OVERRIDE", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "CUBLAS_WORKSPACE_CONFIG", "ONEDNN_MAX_CPU_ISA"),
+    *("TORCH_COMPILE_DISABLE", "CUDA_LAUNCH_BLOCKING", "TF_CUDNN_DETERMINISTIC"),
+)
+"""Environment variables that change how fast the same code runs, or its numbers."""
 
 GPU_FIELDS = {
     "name": "name",
@@ -90,7 +96,7 @@ def machine() -> dict[str, Any]:
         "cores_physical": psutil.cpu_count(logical=False),
         "cores_logical": psutil.cpu_count(logical=True),
         "cores_allowed": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
-        "cpu_quota": _cpu_quota(),
+        "cpu_quota": cores.quota(_CGROUP),
         "memory": _rounded(psutil.virtual_memory().total),
         "memory_limit": _number(_first_line(_CGROUP / "memory.max")),
         "governor": _first_line(_CPU / "cpu0/cpufreq/scaling_governor"),
@@ -125,12 +131,6 @@ def _told(text: str) -> str | float | None:
     """A cell of nvidia-smi: a number, a word, or None for `[N/A]` and its like."""
     number = _number(text)
     return None if text.startswith("[") else text if number is None else number
-
-
-def _cpu_quota() -> float | None:
-    """Cores' worth of CPU time that the control group allows, None without a limit."""
-    quota, _, period = (_first_line(_CGROUP / "cpu.max") or "").partition(" ")
-    return float(quota) / float(period) if quota.isdigit() and period.isdigit() else None
 
 
 def available_memory() -> float:

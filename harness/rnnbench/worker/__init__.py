@@ -114,7 +114,7 @@ def _ceilings(context: Context, registry: Registry, job: Job) -> dict[str, Any]:
 
     del registry, job
     case = context.case
-    return {"ceilings": measure(context.backend, case.device, case.dtype, case.threads)}
+    return {"ceilings": measure(context.backend, case.device, case.dtype, case.threads or context.cores)}
 
 
 KINDS: dict[str, Callable[[Context, Registry, Job], dict[str, Any]]] = {

@@ -9,6 +9,7 @@ from typing import Any
 from rnnbench.case import Case
 from rnnbench.cell import Option
 from rnnbench.context import Context
+from rnnbench.machine import cores
 from rnnbench.registry import Registry, spelling
 from rnnbench.task import Task
 
@@ -28,6 +29,7 @@ def resolve(case: Case, registry: Registry) -> Context:
         settings=None if probe is None else probe.settings(**_frozen(case.settings)),
         task=task,
         task_options=task_options,
+        cores=cores.usable() if case.device == "cpu" else None,
     )
 
 

@@ -1,0 +1,59 @@
+"""One number of cores for every framework, whatever limits it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+import pytest
+
+from rnnbench.case import Case
+from rnnbench.machine import cores
+from rnnbench.registry import load
+from rnnbench.worker.resolve import resolve
+
+
+def _files(folder, files):
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text + "\n")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "files, granted",
+    [
+        ({"cpu.max": "100000 100000"}, 1.0),
+        ({"cpu.max": "150000 100000"}, 1.5),
+        ({"cpu.max": "max 100000"}, None),
+        ({"cpu/cpu.cfs_quota_us": "50000", "cpu/cpu.cfs_period_us": "100000"}, 0.5),
+        ({"cpu,cpuacct/cpu.cfs_quota_us": "200000", "cpu,cpuacct/cpu.cfs_period_us": "100000"}, 2.0),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None),
+        ({}, None),
+    ],
+)
+def test_the_quota_of_both_kinds_of_control_groups(tmp_path, files, granted):
+    assert cores.quota(_files(tmp_path, files)) == granted
+
+
+@pytest.mark.parametrize("granted, expected", [(None, 2), (1.0, 1), (1.5, 2), (0.5, 1), (8.0, 2)])
+def test_cores_are_those_of_affinity_and_quota_without_hyper_threads(tmp_path, monkeypatch, granted, expected):
+    pairs = {0: "0,2", 1: "1,3", 2: "0,2", 3: "1,3"}
+    files = {f"cpu{cpu}/topology/thread_siblings_list": text for cpu, text in pairs.items()}
+    monkeypatch.setattr(cores, "CPUS", _files(tmp_path, files))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(pairs), raising=False)
+    monkeypatch.setattr(cores, "quota", lambda: granted)
+    assert cores.usable() == expected
+
+
+@pytest.mark.parametrize("backend, implementation", [("torch", "eager"), ("jax", "scan")])
+def test_both_frameworks_are_handed_the_same_number(monkeypatch, backend, implementation):
+    monkeypatch.setattr(cores, "usable", lambda: 5)
+    case = Case("throughput", "gru", backend, implementation, "cpu", "float32", 4, 2, 3, 2)
+    context = resolve(case, load())
+    told = []
+    monkeypatch.setattr(type(context.backend), "build", lambda _, spec: told.append(spec.threads))
+    context.program()
+    replace(context, case=replace(case, threads=3)).program()
+    assert told == [5, 3]
