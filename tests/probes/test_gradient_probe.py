@@ -332,3 +332,18 @@ def test_a_state_of_any_structure(plugins):
 def test_impossible_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         GradientSettings(**settings)
+
+
+def test_a_gradient_that_fades_at_no_one_rate_has_no_half_life():
+    """Factors 2, 1/2, 2, ... have no rate, and units that die one after the other have another rate at each lag."""
+    lags = np.arange(1, 257)
+    alternating = np.where(lags % 2, math.log(2), 0.0)[:, None]
+    slowing = -np.log(lags)[:, None] * 3
+    _, values, _, _ = decay.summarise(np.repeat(alternating, 4, axis=1))
+    assert "half_life" not in values
+    early_then_flat = np.where(lags < 192, -0.05 * lags, -0.05 * 192 - 0.001 * (lags - 192))[:, None]
+    _, values, _, notes = decay.summarise(np.repeat(early_then_flat, 4, axis=1))
+    assert "half_life" not in values
+    assert any("no half-life" in note for note in notes)
+    _, values, _, _ = decay.summarise(np.repeat(slowing, 4, axis=1))
+    assert values["decay_rate"].value < 0

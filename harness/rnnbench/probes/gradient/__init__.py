@@ -15,7 +15,7 @@ __all__ = ["GRADIENT", "GradientSettings"]
 
 GRADIENT = Probe(
     name="gradient",
-    version=2,
+    version=3,
     settings=GradientSettings,
     quantities=QUANTITIES,
     measure=measure,

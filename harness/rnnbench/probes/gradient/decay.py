@@ -17,6 +17,8 @@ POINTS = 200
 FADED = 1e-3
 """A gradient below this share of what it was at the shortest lag no longer reaches: 0.1 % of a learning signal drowns
 in the noise of any mini-batch, and this many learning rates lie between what still trains and what diverges."""
+FEW = 8
+"""Lags that each half of a fit needs before it can contradict the other."""
 QUANTILES = {"q10": 0.1, "median": 0.5, "q90": 0.9}
 
 
@@ -41,7 +43,9 @@ def summarise(log_norms: np.ndarray, draws: int = 1) -> tuple[Decay, dict[str, V
     The columns are `draws` groups of equally many sequences, one for each draw of the weights. decay_rate: slope of the
     mean of ln‖dL/ds‖ per step of lag, by least squares over the second half of the lags up to the last one where the
     gradient is not exactly zero (the first half holds the transient). half_life: ln 2 / −decay_rate, left out where the
-    gradient does not decay. reach: per sequence the largest lag with more than FADED of the norm at lag 1, the median
+    gradient does not decay, or not at one rate: the slopes over the two halves of those lags differ twofold, or the
+    scatter around the line is larger than its fall.
+    reach: per sequence the largest lag with more than FADED of the norm at lag 1, the median
     over sequences. nonfinite_share: share of (t, b) where it is infinite or not a number.
     """
     import numpy as np
@@ -60,7 +64,14 @@ def summarise(log_norms: np.ndarray, draws: int = 1) -> tuple[Decay, dict[str, V
     rate = None
     if len(late) >= 3:
         rate = _slope(late, log_norms[late - 1], draws)
-        values |= {"decay_rate": rate} | _half_life(rate)
+        values |= {"decay_rate": rate}
+        halves = [late[: len(late) // 2], late[len(late) // 2 :]]
+        if _falls(late, mean[late - 1], rate.value) and (
+            len(late) < 2 * FEW or _alike(*(_slope(half, log_norms[half - 1], draws).value for half in halves))
+        ):
+            values |= _half_life(rate)
+        elif rate.value < -1e-12:
+            notes.append("no half-life: the gradient does not fade at one rate, its first and second half differ")
     values |= {"log_norm_at_full_lag": Value(float(mean[-1]))} if counts[-1] else {}
     values["reach"] = reach(log_norms, 1)
     rise = float(np.max(np.where(counts > 0, mean - mean[0], -np.inf))) if counts[0] else 0.0
@@ -92,6 +103,19 @@ def _slope(lags: np.ndarray, log_norms: np.ndarray, draws: int) -> Value:
     if (count := len(independent)) > 1:
         half_width = float(student_t_quantile(0.975, count - 1) * np.std(independent, ddof=1) / math.sqrt(count))
     return Value(rate, rate - half_width, rate + half_width, tuple(map(float, slopes)))
+
+
+def _falls(lags: np.ndarray, mean: np.ndarray, rate: float) -> bool:
+    """Whether the line goes down by more than what is measured scatters around it."""
+    import numpy as np
+
+    residuals = mean - mean.mean() - rate * (lags - lags.mean())
+    return -rate * (lags[-1] - lags[0]) > float(np.sqrt(np.mean(residuals**2)))
+
+
+def _alike(one: float, other: float) -> bool:
+    """Whether two rates of decay are one, within a factor of two."""
+    return one < 0 and other < 0 and 0.5 <= one / other <= 2.0
 
 
 def _half_life(rate: Value) -> dict[str, Value]:

@@ -113,16 +113,25 @@ def summarise(observations: Sequence[Observation]) -> Measurement:
     log_norms = np.concatenate([one.log_norms for one in observations], axis=1)
     found, values, curves, notes = decay.summarise(log_norms, len(observations))
     by_inputs = np.concatenate([one.input_log_norms for one in observations], axis=1)
-    values["input_reach"] = decay.reach(by_inputs, 0)
+    if (by_input := decay.reach(by_inputs, 0)).value >= 0:
+        values["input_reach"] = by_input
+    else:
+        notes.append("no input acts on the outputs: there is no lag from which one would reach")
     curves |= decay.curves(by_inputs, 0, "input_log_norm", "ln ‖dL/dx‖")
     spectrum_values, spectrum_curves, spectrum_notes = _spectrum([s for one in observations for s in one.spectra])
     values |= spectrum_values | _shares(observations)
     sizes = observations[0].saturation.sizes
     verdict = judge(found, len(log_norms), values.get("lyapunov.max"), sizes)
     values["horizon"] = Value(verdict.horizon, bound="lower" if verdict.open else None)
+    if verdict.kind != "chaotic" or not _surely_positive(values.get("lyapunov.max")):
+        values.pop("lyapunov.dimension", None)  # of an attractor, which takes chaos and a bounded state
     details: dict[str, Any] = {"verdict": verdict.kind, "sentence": verdict.sentence}
     details["saturation"] = observations[0].saturation.sites
     return Measurement(values, curves | spectrum_curves, [verdict.sentence, *notes, *spectrum_notes], details)
+
+
+def _surely_positive(value: Value | None) -> bool:
+    return value is not None and value.low is not None and value.low > 0
 
 
 def _shares(observations: Sequence[Observation]) -> dict[str, Value]:
