@@ -140,8 +140,33 @@ def test_options_and_demands_on_sizes_are_respected():
         return init(rng, D, H)
 
     check_cell(Cell("demanding", demanding, step, options={"heads": 3}), {"heads": 4})
-    with pytest.raises(PluginError, match="divisible by 16"):
-        check_cell(Cell("demanding", demanding, step, options={"heads": 3}))
+    check_cell(Cell("demanding", demanding, step, options={"heads": 3}))  # nothing was seen of it
+
+
+def test_a_cell_of_its_own_number_of_units_passes():
+    """The map of Hénon has two, whatever H; the suite that runs it says so."""
+
+    def henon(ops, p, h, x):
+        h = ops.stack([1 - p["a"] * h[..., 0] ** 2 + h[..., 1], p["b"] * h[..., 0]], axis=-1)
+        return h, h
+
+    def start(rng, D, H):
+        return {"a": np.array(1.4), "b": np.array(0.3)}, np.array([0.1, 0.1])
+
+    check_cell(Cell("henon", start, henon))
+    with pytest.raises(PluginError, match=r"draw no random numbers"):
+        check_cell(Cell("noisy", start, lambda ops, p, h, x: (h + np.random.rand(2), h)))
+
+
+def test_a_cell_of_other_shapes_of_inputs_passes():
+    """Its inputs are matrices of H × H; one that is wrong at these sizes too is refused."""
+
+    def product(ops, p, h, x):
+        return (h := (ops.reshape(x, (*x.shape[:-1], *h.shape[-1:] * 2)) @ h[..., None])[..., 0]), h
+
+    check_cell(Cell("product", lambda rng, D, H: ({}, np.ones(H)), product))
+    with pytest.raises(PluginError, match=r"`step` raised ValueError"):
+        check_cell(Cell("broken", init, lambda ops, p, h, x: (ops.reshape(h, (7, 7)), h)))
 
 
 class Pair(NamedTuple):

@@ -6,7 +6,7 @@ with its file and line, what it did, and what to do.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -21,6 +21,8 @@ from rnnbench.worker.watched import LeftNamespace, unwrapped, watched, watched_o
 T, B = 6, 3
 SIZES = ((5, 8), (8, 8), (16, 64), (64, 64))
 """(D, H) tried in turn: a cell may ask that H be divisible, or that D = H."""
+ODD_SIZES = ((16, 4), (4, 2), (36, 6))
+"""Tried after them: a cell may ask that D = H², say."""
 SEED = 5
 SMALL, SMALLER = 1e-6, 1e-9
 """Changes of a parameter: where the smaller one moves the outputs as far as the other, they jump."""
@@ -28,22 +30,68 @@ JUMP = 1e-6
 """Of outputs of order one, a jump is at least this large."""
 
 
+class _OtherSizes(PluginError):
+    """The cell may be right at other sizes."""
+
+
+class _OtherWidth(_OtherSizes):
+    """Its y has not H features. units: of its state, where they are as many as the features."""
+
+    units: int | None = None
+
+
+class _NoInit(_OtherSizes):
+    """`init` refused the sizes, before anything else was seen of the cell."""
+
+
 def check_cell(cell: Cell, options: Mapping[str, Option] | None = None) -> None:
-    """Raises PluginError for the first thing about the functions of a cell that no framework could run."""
+    """Raises PluginError for the first thing about the functions of a cell that no framework could run.
+
+    Which sizes a cell is made for, it alone knows: it passes if it passes at any that are tried, and if its `init`
+    refuses them all, for then nothing was seen of it.
+    """
+    problems: list[_OtherSizes] = []
     with np.errstate(all="ignore"):
-        _Check(cell, dict(options or {})).run()
+        for D, H in SIZES:
+            if _passes(cell, D, H, options, problems):
+                return
+        for D, H in _own_sizes(problems):
+            if _passes(cell, D, H, options, []):
+                return
+    seen = [problem for problem in problems if not isinstance(problem, _NoInit)]
+    if seen:
+        raise seen[0]
+
+
+def _passes(cell: Cell, D: int, H: int, options: Mapping[str, Option] | None, problems: list[_OtherSizes]) -> bool:
+    """Whether the cell passes at these sizes; what may be right at others goes to `problems`."""
+    try:
+        _Check(cell, D, H, dict(options or {})).run()
+    except _OtherSizes as problem:
+        problems.append(problem)
+        return False
+    return True
+
+
+def _own_sizes(problems: Sequence[_OtherSizes]) -> list[tuple[int, int]]:
+    """Further sizes: of its own number of units for a cell that had as many at all sizes, a map of the plane say."""
+    units = {problem.units for problem in problems if isinstance(problem, _OtherWidth)}
+    if not units:
+        return list(ODD_SIZES)
+    return [(D, H) for H in units if H is not None and len(units) == 1 for D in (SIZES[0][0], H)]
 
 
 class _Check:
-    """The cell, and what its `init` returned."""
+    """The cell at one pair of sizes, and what its `init` returned."""
 
-    def __init__(self, cell: Cell, options: Mapping[str, Option]) -> None:
-        self.cell, self.options = cell, options
+    def __init__(self, cell: Cell, D: int, H: int, options: Mapping[str, Option]) -> None:
+        self.cell, self.D, self.H, self.options = cell, D, H, options
         self.ops = numpy_ops()
 
     def run(self) -> None:
         """Every check, the ones that others rely on first."""
-        D, self.H, (self.params, self.state) = self._initial()
+        D = self.D
+        self.params, self.state = self._initial()
         self._check_params()
         self._check_state()
         self._check_seeded(D)
@@ -81,22 +129,18 @@ class _Check:
                 "arrays of torch or jax"
             ) from None
         except Exception as error:
-            raise PluginError(f"cell {self.cell.name!r}: `{function}` raised {place.described(error)}") from error
+            demands = _OtherSizes if isinstance(error, AssertionError | ValueError | IndexError) else PluginError
+            raise demands(f"cell {self.cell.name!r}: `{function}` raised {place.described(error)}") from error
 
-    def _initial(self) -> tuple[int, int, tuple[Params, State]]:
-        """(D, H, what `init` returns) at the first sizes it accepts."""
-        problem: PluginError | None = None
-        for D, H in SIZES:
-            try:
-                found = self._call("init", np.random.default_rng(SEED), D, H, **self.options)
-            except PluginError as error:
-                problem = problem or error
-                continue
-            if not isinstance(found, tuple) or len(found) != 2:
-                self._refuse("init", f"returned {_shape_of(found)}; return (params, state)")
-            return D, H, found
-        assert problem is not None
-        raise problem
+    def _initial(self) -> tuple[Params, State]:
+        """What `init` returns."""
+        try:
+            found = self._call("init", np.random.default_rng(SEED), self.D, self.H, **self.options)
+        except _OtherSizes as error:
+            raise _NoInit(str(error)) from error
+        if not isinstance(found, tuple) or len(found) != 2:
+            self._refuse("init", f"returned {_shape_of(found)}; return (params, state)")
+        return found
 
     def _check_params(self) -> None:
         params: Any = self.params
@@ -213,11 +257,14 @@ class _Check:
             if leaf.ndim > 1 and leaf.shape[0] == 1:
                 self._refuse_state((), (), leaf)
         if np.ndim(y) == len(shape) and np.shape(y)[:-1] == shape[:-1]:
-            self._refuse(
-                function,
-                f"returned y with {np.shape(y)[-1]} features; y must have H = {self.H}: multiply it by a "
-                "parameter of H columns, or show another part of the state",
+            where = place.of_function(getattr(self.cell, function))
+            problem = _OtherWidth(
+                f"cell {self.cell.name!r}: `{function}`{where} returned y with {np.shape(y)[-1]} features; y must "
+                f"have H = {self.H}: multiply it by a parameter of H columns, or show another part of the state"
             )
+            widths = {leaf.shape[-1] for leaf in leaves(state)}
+            problem.units = np.shape(y)[-1] if widths == {np.shape(y)[-1]} else None
+            raise problem
         self._refuse(function, f"returned {_shape_of(y)} as y; it must have the shape {shape}")
 
     def _linear_outputs(self, params: Params, state: State, zs: Any) -> np.ndarray:
