@@ -64,7 +64,7 @@ def test_known_work_gives_its_known_rate(monkeypatch):
 
 @pytest.mark.parametrize(("times", "disturbed"), [([1.04, 1.0, 1.03, 2.0], 0), ([1.0, 1.2, 1.1, 1.3], 1), ([1, 1], 1)])
 def test_a_ceiling_holds_where_it_was_reached_three_times(monkeypatch, times, disturbed):
-    timed = SimpleNamespace(samples=times)
+    timed = SimpleNamespace(samples=times, contaminated=())
     monkeypatch.setattr(ceilings.timing, "measure", lambda *_: timed)
     found = measure(Sleeper(), "cpu", "float32", None)
     assert found == {"flops_per_second": 1000, "bytes_per_second": 50, "disturbed": disturbed}
@@ -212,3 +212,16 @@ def test_a_job_measures_the_real_ceilings(backend, monkeypatch):
     assert answer["status"] == "ok", answer["reason"]
     assert 1e9 < answer["ceilings"]["flops_per_second"] < 1e15
     assert 1e8 < answer["ceilings"]["bytes_per_second"] < 1e13
+
+
+@pytest.mark.parametrize("flagged, doubtful", [(0, 0.0), (3, 0.0), (8, 1.0), (10, 1.0)])
+def test_a_ceiling_of_a_steadily_busy_machine_is_doubtful_however_well_samples_agree(monkeypatch, flagged, doubtful):
+    from types import SimpleNamespace
+
+    from rnnbench.backend import Workload
+
+    timed = SimpleNamespace(samples=(1.0,) * 10, contaminated=tuple(range(flagged)))
+    monkeypatch.setattr(ceilings.timing, "measure", lambda *_: timed)
+    work = {key: Workload(lambda: None, 1.0) for key in ceilings.KEYS}
+    backend = SimpleNamespace(name="fake", ceilings=lambda *_: work)
+    assert ceilings.measure(backend, "cpu", "float32", None)["disturbed"] == doubtful  # pyright: ignore[reportArgumentType]

@@ -40,6 +40,9 @@ WITNESSES = 3
 AGREEMENT = 0.05
 """A ceiling holds where the fastest three samples lie within 5 % of each other."""
 
+BUSY = 0.5
+"""Nor does it hold where other work took time from more than this share of the samples."""
+
 Job = Callable[[str, Case], Outcome]
 
 
@@ -51,10 +54,13 @@ def measure(backend: Backend, device: str, dtype: str, threads: int | None) -> d
     """
     found = {"disturbed": 0.0}
     for name, workload in backend.ceilings(device, dtype, threads).items():
-        fastest = sorted(timing.measure(workload.call, SETTINGS).samples)[:WITNESSES]
+        timed = timing.measure(workload.call, SETTINGS)
+        fastest = sorted(timed.samples)[:WITNESSES]
         found[name] = workload.amount / fastest[0]
         if len(fastest) < WITNESSES or fastest[-1] > (1 + AGREEMENT) * fastest[0]:
             found["disturbed"] = 1.0
+        if len(timed.contaminated) > BUSY * len(timed.samples):
+            found["disturbed"] = 1.0  # samples that agree on a machine that is steadily busy are all too slow
     missing = [key for key in KEYS if key not in found]
     if missing:
         raise CaseError(f"backend {backend.name!r} has no way to measure {' and '.join(missing)}")
