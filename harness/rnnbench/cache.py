@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 
@@ -11,7 +10,10 @@ def cache_folder() -> Path:
     """Where rnnbench keeps what belongs to this machine and user: $RNNBENCH_CACHE, else `rnnbench` in $XDG_CACHE_HOME
     or the system's folder for caches.
     """
+    import platformdirs
+
     if given := os.environ.get("RNNBENCH_CACHE"):
         return Path(given)
-    home = Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
-    return Path(os.environ.get("XDG_CACHE_HOME") or home) / "rnnbench"
+    if home := os.environ.get("XDG_CACHE_HOME"):
+        return Path(home) / "rnnbench"
+    return platformdirs.user_cache_path("rnnbench", appauthor=False)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 Better = Literal["lower", "higher", "none"]
 Bound = Literal["lower", "upper"]
+Origin = Literal["measured", "counted", "compiled", "modelled", "derived"]
 
 TOPICS: Mapping[str, str] = {
     "gradients": "Vanishing and exploding gradients",
@@ -80,7 +81,7 @@ class Value:
     high: float | None = None
     samples: Sequence[float] = ()
     bound: Bound | None = None
-    origin: Literal["measured", "counted", "compiled", "modelled", "derived"] = "measured"
+    origin: Origin = "measured"
 
 
 @dataclass(frozen=True)

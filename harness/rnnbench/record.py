@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from typing import Any, Literal, get_args
@@ -13,6 +14,8 @@ from rnnbench.quantity import Better, Curve, Quantity, Value
 
 Status = Literal["ok", "skipped", "failed", "wrong", "diverged", "timeout", "oom", "crashed"]
 STATUSES: tuple[str, ...] = get_args(Status)
+TRANSIENT: frozenset[str] = frozenset({"timeout", "oom"})
+"""How a process may end for reasons that are not its program's: `--resume` tries these again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,9 +92,11 @@ class Record:
 
     @property
     def complete(self) -> bool:
-        """Whether every process it asks for has run, or one has failed; else `--resume` goes on with the others."""
+        """Whether nothing is left for `--resume`: every process it asks for has run, or one has failed for good."""
+        if not self.ok:
+            return self.status not in TRANSIENT
         processes = self.details.get("processes")
-        return not self.ok or processes is None or processes["done"] >= processes["asked"]
+        return processes is None or processes["done"] >= processes["asked"]
 
     @property
     def ok(self) -> bool:
@@ -147,3 +152,18 @@ def _reading(name: str, entry: Mapping[str, Any], declared: Quantity | None) -> 
 @cache
 def _undeclared(name: str, unit: str, better: Better, deterministic: bool) -> Quantity:
     return Quantity(name, unit, better, "", deterministic)
+
+
+def problems(value: Any, place: str) -> Iterator[str]:
+    """Where `value` is not what a record may hold, strict JSON without NaN and infinity, and how."""
+    if isinstance(value, Mapping):
+        for key, entry in value.items():
+            yield from problems(entry, f"{place}.{key}" if place else str(key))
+    elif isinstance(value, list | tuple):
+        for index, entry in enumerate(value):
+            yield from problems(entry, f"{place}[{index}]")
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            yield f"{place} is {value}, a record holds finite numbers only; leave it out and say so in a note"
+    elif not isinstance(value, str | int | None):
+        yield f"{place} is a {type(value).__name__}, not a JSON value"

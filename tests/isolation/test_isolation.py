@@ -19,7 +19,7 @@ import pytest
 from marks import real_clock
 from rnnbench.errors import UsageError
 from rnnbench.executor import Outcome
-from rnnbench.isolation import frames, rnnbench_executors, subreaper
+from rnnbench.isolation import frames, kernel, rnnbench_executors, subreaper
 from rnnbench.isolation.forkserver import ForkServer
 from rnnbench.isolation.inline import Inline
 
@@ -470,3 +470,52 @@ def test_frames_survive_any_cut():
     whole = b"\0\0\0\0\0\0\0\x03abc"
     assert [frames.complete(whole[:n]) for n in range(len(whole))] == [None] * len(whole)
     assert frames.complete(whole) == b"abc"
+
+
+# What a job writes over the channel
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"",
+        b"null",
+        b"\xff\x00garbage",
+        b"[]",
+        b'{"status": "ok"}',
+        b'{"status": 1, "reason": "", "result": {}}',
+        b'{"status": "ok", "reason": "", "result": []}',
+        b"[" * 100_000,
+    ],
+)
+def test_a_garbled_answer_is_a_crash_with_a_reason(message):
+    found = frames.understood(message)
+    assert found["status"] == "crashed" and "written over the channel" in found["reason"] and len(found["reason"]) < 300
+
+
+def test_an_answer_comes_back_without_what_does_not_belong():
+    assert frames.understood(frames.answer("ok", result={"a": 1})) == {"status": "ok", "reason": "", "result": {"a": 1}}
+    assert set(frames.understood(b'{"status": "ok", "reason": "", "result": {}, "seconds": 3}')) == {
+        "status",
+        "reason",
+        "result",
+    }
+
+
+def test_a_job_that_writes_to_every_descriptor_crashes_alone(session):
+    outcome = run(session, "write_everywhere")
+    assert outcome.status == "crashed" and outcome.reason
+
+
+def test_kills_are_those_of_the_own_cgroup(tmp_path):
+    """Another job's kill is not taken for ours."""
+    proc, cgroups = tmp_path / "proc", tmp_path / "cgroup"
+    (proc / "self").mkdir(parents=True)
+    (proc / "vmstat").write_text("nr_free_pages 1\noom_kill 7\n")
+    assert kernel.oom_kills(proc, cgroups) == 7
+    (proc / "self/cgroup").write_text("1:memory:/old\n0::/job/ours\n")
+    assert kernel.oom_kills(proc, cgroups) == 7, "no cgroup v2 that counts"
+    (cgroups / "job/ours").mkdir(parents=True)
+    (cgroups / "job/ours/memory.events").write_text("low 0\noom 3\noom_kill 2\noom_group_kill 0\n")
+    assert kernel.oom_kills(proc, cgroups) == 2
+    assert kernel.oom_kills(tmp_path / "nothing", cgroups) is None

@@ -71,7 +71,9 @@ class Played:
         case = Case.from_json(job["case"])
         self.jobs.append((job["kind"], case))
         if job["kind"] == "verify":
-            return Outcome("ok", {"status": "ok", "verified": "oracle", "checks": [], "seconds": 0.25}, seconds=0.25)
+            return Outcome(
+                "ok", {"status": "ok", "reason": "", "verified": "oracle", "checks": [], "seconds": 0.25}, seconds=0.25
+            )
         if job["kind"] == "ceilings":
             return Outcome("ok", {"status": "failed", "reason": "none here", "seconds": 0.0})
         found = self.play(case, self.measured.count(case) - 1)
@@ -135,6 +137,70 @@ def test_a_planted_slow_process_shows_in_the_numbers():
     assert time.value == 1.0 and time.high is not None and time.high > 2.0
     assert record.details["processes"]["spread"]["forward.time"]["between"] > 0.3
     assert any("the 3 processes differ by 100%" in note for note in record.notes)
+
+
+def timed_out(*_: Any) -> Outcome:
+    return Outcome("timeout", {}, "did not finish within 1 s")
+
+
+def test_a_timeout_is_tried_again_by_the_next_run_and_not_by_this_one():
+    """Fault: a failure that was the machine's stood for good, while its own reason advised to raise `timeout:`."""
+    kept = run(Played(lambda case, number: timed_out() if case.cell == "b" else 1.0), CASES[:12])
+    last = {record.case.id: record for record in kept}
+    late = [record for record in last.values() if record.status == "timeout"]
+    assert len(late) == 2 and not any(record.complete for record in late)
+    assert sum(record.status == "timeout" for record in kept) == 2, "each once in this run"
+    session = Played()
+    again = run(session, [record.case for record in late], earlier={record.case.id: record for record in late})
+    assert {record.case.id for record in again if record.complete and record.ok} == {one.case.id for one in late}
+    assert len(session.measured) == 3 + 1
+
+
+def test_processes_that_went_well_before_a_timeout_count_when_it_is_tried_again():
+    (*_, late) = run(Played(lambda _, number: timed_out() if number == 1 else 1.0), [CASE])
+    assert (late.status, late.complete, late.value("forward.time")) == ("timeout", False, 1.0)
+    session = Played()
+    (*_, whole) = run(session, [CASE], earlier={CASE.id: late})
+    assert whole.ok and whole.complete and len(session.measured) == 2
+
+
+@pytest.mark.parametrize(("status", "verified"), [("timeout", 2), ("oom", 2), ("crashed", 1)])
+def test_a_verification_that_the_machine_kept_from_ending_is_no_verdict(status, verified):
+    class Slow(Played):
+        def run(self, job: Job, preload: tuple[str, ...], timeout: float) -> Outcome:
+            outcome = super().run(job, preload, timeout)
+            return Outcome(status, {}, "why") if job["kind"] == "verify" else outcome
+
+    session = Slow()
+    found = run(session, [replace(ONCE, settings={**ONCE.settings, "other": n}) for n in range(2)])
+    assert {record.status for record in found} == {status}
+    assert Counter(kind for kind, _ in session.jobs) == {"verify": verified}
+
+
+def test_processes_of_unlike_programs_are_never_one_number(monkeypatch):
+    """Fault: `--resume` with `auto`, after an upgrade that made another implementation win, mixed the two."""
+    first, *_ = run(Played(lambda *_: 1.0), [CASE])
+    other = replace(first, implementation="faster")
+    monkeypatch.setattr("rnnbench.runner.candidates", lambda case, registry: (["plain", "faster"], ""))
+    case = replace(CASE, implementation="auto")
+    kept = run(Played(lambda *_: 2.0), [case], earlier={case.id: replace(other, case=case)})
+    assert (kept[-1].implementation, kept[-1].value("forward.time"), kept[-1].complete) == ("plain", 2.0, True)
+    assert len(kept) == 3, "as many processes as were asked for, all of one program"
+    told = "1 earlier process is left out: what ran was faster (oracle), now it is plain (oracle)"
+    assert told in "".join(kept[0].notes)
+
+
+@pytest.mark.parametrize(
+    "result",
+    [{}, {"status": "ok"}, {"status": "great", "reason": ""}, {"status": "ok", "reason": "", "quantities": [], "x": 1}],
+)
+def test_an_answer_that_is_none_of_the_workers_is_a_crash_of_its_case(result):
+    def play(case: Case, number: int) -> float | Outcome:
+        return Outcome("ok", result) if case.cell == "b" else 1.0
+
+    kept = run(Played(play), CASES[:6])
+    (bad,) = [record for record in kept if not record.ok]
+    assert bad.case.cell == "b" and bad.status == "crashed" and "none of rnnbench's worker" in bad.reason
 
 
 def test_a_process_that_dies_ends_its_case_and_no_other():

@@ -39,12 +39,10 @@ def load_runs(names: Sequence[str], results: Path) -> LoadedRuns:
     from rnnbench.report.html import Run
     from rnnbench.store import RunFolder, find_run
 
-    gc.disable()  # none of what is read becomes garbage before the process ends
     folders = [RunFolder.open(find_run(results, name)) for name in names]
     runs = [Run(folder.load(), folder.meta) for folder in folders]
     records = [record for run in runs for record in run.records]
-    gc.freeze()
-    gc.enable()
+    gc.freeze()  # nothing of what was read becomes garbage before the process ends
     title = ", ".join(dict.fromkeys(folder.meta["suite_name"] for folder in folders))
     environments = {key: value for folder in folders for key, value in folder.meta["environments"].items()}
     for notice in (notice for folder in folders for notice in folder.notices):

@@ -54,7 +54,7 @@ class Tally:
                 self.total -= 1
             return
         self._costs.learn(record)
-        self._left[id] = 0 if record.complete else processes.asked(record.case) - processes_in(record)
+        self._left[id] = 0 if record.complete or not record.ok else processes.asked(record.case) - processes_in(record)
         if record.ok:
             self.last = record
 

@@ -39,7 +39,8 @@ from rnnbench.gate.subjects import Subject
 from rnnbench.isolation.forkserver import ForkServer, Running
 from rnnbench.measure.timing import LEAST_SAMPLES
 from rnnbench.model.seeds import seed_for
-from rnnbench.store.lines import problems
+from rnnbench.record import problems
+from rnnbench.runner import understood
 
 SIDES: tuple[Name, Name] = ("base", "head")
 EXACT_DETAILS = {"compilations": "lower", "parameters": "lower", "flops": "lower"}
@@ -157,7 +158,8 @@ class Sampler:
         first, second = ((self._seat(side), partial(self._start, subject, side, number)) for side in order)
         outcomes: dict[Name, Outcome] = dict(zip(order, in_turns(first, second), strict=True))
         told: dict[Name, dict[str, Any]] = {
-            side: _told(_in_time(outcome, self.plans[side].timeout)) for side, outcome in outcomes.items()
+            side: _told(_in_time(understood(outcome, "measure"), self.plans[side].timeout))
+            for side, outcome in outcomes.items()
         }
         if all(found["status"] == "ok" for found in told.values()):
             _compare(told["head"]["quantities"], outcomes["base"].result, outcomes["head"].result)
@@ -179,9 +181,9 @@ class Sampler:
         """
         request = self._measure(subject, side, number)
         started = self.clock()
-        found = _told(self._session(side).run(*request))
+        found = _told(understood(self._session(side).run(*request), "measure"))
         if found["status"] != "ok":
-            once, found = once or found["reason"], _told(self._session(side).run(*request))
+            once, found = once or found["reason"], _told(understood(self._session(side).run(*request), "measure"))
         if found["status"] == "ok" and once:
             found |= {"once": once}
         return _line(subject, side, number, found, self.clock() - started)
@@ -210,7 +212,8 @@ class Sampler:
         key = (side, entry.program, name)
         if key not in self._verdicts:
             case = replace(entry.case, implementation=name)
-            outcome = self._session(side).run(*self._request(side, "verify", case, entry.verify))
+            asked = self._request(side, "verify", case, entry.verify)
+            outcome = understood(self._session(side).run(*asked), "verify")
             source = outcome.result if outcome.status == "ok" else {"status": outcome.status, "reason": outcome.reason}
             self._verdicts[key] = {
                 "status": source["status"],

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib
-import json
 import traceback
 
 from rnnbench.executor import Job
+from rnnbench.isolation import frames
 
 PERFORM = "rnnbench.worker:perform"
 """The function a job runs unless it names another one under `entry`."""
@@ -21,9 +21,9 @@ def perform(job: Job) -> bytes:
     try:
         module, _, name = job.get("entry", PERFORM).partition(":")
         result = getattr(importlib.import_module(module), name)(job)
-        return json.dumps({"status": "ok", "reason": "", "result": result}).encode()
+        return frames.answer("ok", result=result)
     except BaseException as error:
         traceback.print_exc()
         status = "oom" if isinstance(error, MemoryError) else "crashed"
         text = f"{type(error).__name__}: {error}".rstrip(": ")
-        return json.dumps({"status": status, "reason": f"raised {text}", "result": {}}).encode()
+        return frames.answer(status, f"raised {text}")

@@ -19,6 +19,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from rnnbench.errors import UsageError
 from rnnbench.executor import Job, Outcome
@@ -167,12 +168,12 @@ class Running:
 
     def outcome(self) -> Outcome:
         """Wait for its end."""
-        fields = {"status": "crashed", "reason": self._lost, "result": {}}
+        fields: dict[str, Any] = {"status": "crashed", "reason": self._lost, "result": {}}
         try:
             if self._launcher:
                 left = max(0.0, self.deadline - time.perf_counter())
                 answer, output = self._launcher.finish(left, self._timeout + _GRACE)
-                fields = json.loads(answer) | {"output": output.decode(errors="replace")}
+                fields = frames.understood(answer) | {"output": output.decode(errors="replace")}
         except LauncherLost as lost:
             self._discard()
             fields["reason"] = str(lost)

@@ -1,9 +1,16 @@
-"""Messages over a pipe: eight bytes of length, big endian, then that many bytes."""
+"""Messages over a pipe: eight bytes of length, big endian, then that many bytes.
+
+A message that answers a job is a JSON object {status, reason, result}: the fields of a `rnnbench.executor.Outcome`. The
+job can write to any open descriptor, this one among them, so an answer is checked before it is believed.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import struct
+from collections.abc import Mapping
+from typing import Any
 
 _LENGTH = struct.Struct(">Q")
 
@@ -37,3 +44,22 @@ def _exactly(fd: int, size: int) -> bytes | None:
             return None
         received += chunk
     return bytes(received)
+
+
+def answer(status: str, reason: str = "", result: Mapping[str, Any] | None = None) -> bytes:
+    """The message that answers a job. Raises TypeError and ValueError for a result that is not JSON."""
+    return json.dumps({"status": status, "reason": reason, "result": result or {}}).encode()
+
+
+def understood(message: bytes) -> dict[str, Any]:
+    """The fields of an answer; those of a crash where it is none."""
+    try:
+        fields = json.loads(message)
+        wanted = {"status": str, "reason": str, "result": dict}
+        if all(isinstance(fields[key], type_) for key, type_ in wanted.items()):
+            return {key: fields[key] for key in wanted}
+        what = f"{message[:40]!r}"
+    except (ValueError, KeyError, TypeError, RecursionError):
+        what = f"{message[:40]!r}"
+    reason = f"its answer is none ({what}): something in it has written over the channel to the harness"
+    return {"status": "crashed", "reason": reason, "result": {}}

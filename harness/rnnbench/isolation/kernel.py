@@ -20,10 +20,29 @@ def die_with_parent(signum: int) -> None:
     _prctl(_SET_PDEATHSIG, signum)
 
 
-def oom_kills() -> int | None:
-    """How many processes this kernel has ever killed for want of memory, cgroups included; None if it does not say."""
+def oom_kills(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """How many processes have ever been killed for want of memory: of this one's cgroup (v2) and those below it where
+    that is counted, so that another job's kill is not taken for ours, else of the machine; None if neither says.
+    """
+    found = _own_cgroup(proc, cgroups)
+    if found is None:
+        found = _count(proc / "vmstat")
+    return found
+
+
+def _own_cgroup(proc: Path, cgroups: Path) -> int | None:
+    """`oom_kill` of memory.events (Linux, admin-guide/cgroup-v2): kills in the cgroup and its descendants."""
     try:
-        lines = Path("/proc/vmstat").read_text().splitlines()
+        lines = (proc / "self/cgroup").read_text().splitlines()
+    except OSError:
+        return None
+    path = next((line.removeprefix("0::") for line in lines if line.startswith("0::")), None)
+    return None if path is None else _count(cgroups / path.strip("/") / "memory.events")
+
+
+def _count(path: Path) -> int | None:
+    try:
+        lines = path.read_text().splitlines()
     except OSError:
         return None
     return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), None)

@@ -160,6 +160,6 @@ class Launcher:
                 now = kernel.oom_kills()
                 rise = None if ooms is None or now is None else now - ooms
                 status, reason = death.died(offspring.wait_status, output, rise, offspring.peak_bytes)
-            answer = json.dumps({"status": status, "reason": reason, "result": {}}).encode()
+            answer = frames.answer(status, reason)
         frames.send(self._replies, answer)
         frames.send(self._replies, output.encode()[-KEPT_OUTPUT:])

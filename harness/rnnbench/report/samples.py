@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from rnnbench.case import axis_text
 from rnnbench.record import Record
@@ -46,8 +47,14 @@ def visible(text: str) -> str:
 
 
 def _best(group: Group) -> Record | None:
-    writers = [record for record in group.good if "sample" in record.details]
+    writers = [record for record in group.good if _is_text(record.details.get("sample"))]
     return min(writers, key=_loss) if writers else None
+
+
+def _is_text(sample: Any) -> bool:
+    """Whether a detail of that name is what the shipped probe writes; another probe may mean something else by it."""
+    wanted = {"prompt": str, "text": str, "temperature": (int, float)}
+    return isinstance(sample, Mapping) and all(isinstance(sample.get(key), one) for key, one in wanted.items())
 
 
 def _loss(record: Record) -> float:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
 
@@ -20,7 +20,7 @@ from rnnbench.executor import Outcome, Session
 from rnnbench.machine import allocator
 from rnnbench.machine.watch import Drift
 from rnnbench.model.seeds import seed_for
-from rnnbench.record import Record
+from rnnbench.record import STATUSES, TRANSIENT, Record
 from rnnbench.registry import Registry
 from rnnbench.registry.availability import candidates
 from rnnbench.runner import processes
@@ -71,20 +71,39 @@ class Runner:
     ) -> None:
         """Run every case: `tell` before each of its processes, `keep` its record at once after each.
 
+        A case of which a process fails is given up for this call, even where a later one may try it again. Processes
+        that turned out not to belong beside the others are made up for at the end.
+
         earlier: incomplete records of an interrupted run, by the id of their case, to go on with.
         """
+        cases = list(cases)
         latest = dict(earlier or {})
-        for number, case in turns(cases):
+        failed: set[str] = set()
+
+        def advance(case: Case) -> None:
+            tell(case)
+            record = latest[case.id] = self.advance(case, latest.get(case.id))
+            if not record.ok:
+                failed.add(case.id)
+            keep(record)
+
+        def waits(case: Case, number: int) -> bool:
             before = latest.get(case.id)
-            if before is None or (not before.complete and len(self._parts(case, before)) <= number):
-                tell(case)
-                latest[case.id] = self.advance(case, before)
-                keep(latest[case.id])
+            if before is None:
+                return True
+            return case.id not in failed and not before.complete and len(self._parts(case, before)) <= number
+
+        for number, case in turns(cases):
+            if waits(case, number):
+                advance(case)
+        for case in cases:
+            while waits(case, processes.asked(case) - 1):
+                advance(case)
 
     def record(self, case: Case) -> Record:
         """All processes of one case, one after the other. Never raises for a fault of the case: it is the record."""
         record = self.advance(case)
-        while not record.complete:
+        while record.ok and not record.complete:
             record = self.advance(case, record)
         return record
 
@@ -101,6 +120,10 @@ class Runner:
             part["notes"] = [*part["notes"], text]
         part["harness"] |= seen | {"started": started, "elapsed": seconds}
         part["harness"]["seconds"]["other"] = seconds - sum(part["harness"]["seconds"].values())
+        unlike = [one for one in parts if not processes.alike(one, part)]
+        if unlike and part["status"] == "ok":
+            part["notes"] = [*part["notes"], processes.left_out(unlike, part)]
+            parts = []
         parts.append(part)
         about = {
             "case": case.to_json(),
@@ -112,11 +135,13 @@ class Runner:
         return Record.from_json(about | processes.merge(parts, processes.asked(case)), declared)
 
     def _parts(self, case: Case, record: Record | None) -> list[dict[str, Any]]:
-        """The processes a record holds, as far as another one made here and now may stand beside them."""
+        """The processes a record holds that went well, if another one made here and now may stand beside them."""
         if record is None or record.environment != self.environment or record.complete:
             return []
         names, _ = candidates(case, self.registry)
-        return processes.parts_of(record) if record.implementation in names else []
+        if record.implementation not in names:
+            return []
+        return [part for part in processes.parts_of(record) if part["status"] == "ok"]
 
     def _part(self, case: Case) -> dict[str, Any]:
         """One process: the fields of a record."""
@@ -165,18 +190,52 @@ class Runner:
         return {"ceilings": found}
 
     def _verdict(self, case: Case, seconds: dict[str, float]) -> Outcome:
-        """The verification of the program this case runs, done once per program."""
+        """The verification of the program this case runs, done once per program; what a machine that was short of time
+        or memory kept from ending says nothing about the next case.
+        """
         asked = verification(case, self.registry.probes[case.probe])
         key = asked.key
         if key not in self.verdicts:
-            outcome = self.verdicts[key] = self._job("verify", case, asked.options)
+            outcome = self._job("verify", case, asked.options)
+            if _status(outcome) not in TRANSIENT:
+                self.verdicts[key] = outcome
             inside = outcome.result.get("seconds", 0.0)
             _add(seconds, {"verify": inside, "process": outcome.seconds - inside})
+            return outcome
         return self.verdicts[key]
 
     def _job(self, kind: str, case: Case, options: Mapping[str, Any] | None = None) -> Outcome:
         job = {"kind": kind, "case": case.to_json(), "plugins": list(self.plugins), **(options or {})}
-        return self.session.run(job, self.registry.backends[case.backend].preload, self.timeout)
+        return understood(self.session.run(job, self.registry.backends[case.backend].preload, self.timeout), kind)
+
+
+_ANSWERS: Mapping[str, Mapping[str, type]] = {
+    "measure": {"quantities": dict, "curves": dict, "details": dict, "notes": list},
+    "verify": {"verified": str},
+}
+"""What the worker answers by kind of job, beside `status`, `reason` and `seconds`."""
+
+
+def understood(outcome: Outcome, kind: str) -> Outcome:
+    """The outcome, `crashed` where its result is none of the worker's: the job can write to whatever is open."""
+    result = outcome.result
+    if outcome.status != "ok":
+        return outcome
+    wanted: dict[str, type | tuple[type, ...]] = {"status": str, "reason": str}
+    if result.get("status") == "ok":
+        wanted |= _ANSWERS.get(kind, {})
+    if "seconds" in result:
+        wanted["seconds"] = (int, float)
+    wrong = [key for key, type_ in wanted.items() if not isinstance(result.get(key), type_)]
+    if not wrong and result["status"] in STATUSES:
+        return outcome
+    what = f"`{wrong[0]}` is {result.get(wrong[0])!r:.40}" if wrong else f"its status is {result['status']!r:.40}"
+    reason = f"its answer is none of rnnbench's worker ({what}): a plugin has replaced it, or part of it"
+    return replace(outcome, status="crashed", reason=reason, result={})
+
+
+def _status(outcome: Outcome) -> str:
+    return outcome.status if outcome.status != "ok" else outcome.result["status"]
 
 
 def _add(seconds: dict[str, float], more: Mapping[str, float]) -> None:

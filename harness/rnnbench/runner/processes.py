@@ -64,6 +64,8 @@ def merge(parts: Sequence[Fields], asked: int) -> dict[str, Any]:
         (only,) = parts
         return {key: value for key, value in only.items() if key != "harness"} | {"details": _outside(parts, only)}
     good = [part for part in parts if part["status"] == "ok"]
+    if not all(alike(part, good[0]) for part in good):
+        raise ValueError(left_out(good[:-1], good[-1]))
     shared = _shared([part.get("details", {}) for part in parts])
     quantities = {name: _quantity(name, good) for name in _names(good)}
     spread = {name: found for name in quantities if (found := _spread(name, good))}
@@ -77,7 +79,7 @@ def merge(parts: Sequence[Fields], asked: int) -> dict[str, Any]:
     return {
         **_status(parts, asked),
         "implementation": parts[-1].get("implementation", ""),
-        "verified": parts[0].get("verified", ""),
+        "verified": (good or parts)[0].get("verified", ""),
         "quantities": quantities,
         "curves": parts[0].get("curves", {}),
         "notes": notes,
@@ -108,6 +110,22 @@ def parts_of(record: Record) -> list[dict[str, Any]]:
         curves = stored["curves"] if index == 0 else {}
         found.append({**part, **fixed, "quantities": quantities, "curves": curves, "details": shared | part["details"]})
     return found
+
+
+def alike(a: Fields, b: Fields) -> bool:
+    """Whether two parts measured one program: the same implementation, checked in the same way."""
+    return all(a.get(key, "") == b.get(key, "") for key in ("implementation", "verified"))
+
+
+def left_out(earlier: Sequence[Fields], part: Fields) -> str:
+    """Why earlier parts do not stand beside this one."""
+    ran = " or ".join(dict.fromkeys(_program(one) for one in earlier))
+    what = "1 earlier process is" if len(earlier) == 1 else f"{len(earlier)} earlier processes are"
+    return f"{what} left out: what ran was {ran}, now it is {_program(part)}, and unlike programs make no one number"
+
+
+def _program(part: Fields) -> str:
+    return f"{part.get('implementation') or 'nothing'} ({part.get('verified') or 'not verified'})"
 
 
 def _names(parts: Sequence[Fields]) -> list[str]:

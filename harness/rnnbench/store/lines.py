@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from rnnbench.errors import RnnbenchError
-from rnnbench.record import Record
+from rnnbench.record import Record, problems
 from rnnbench.store.declarations import Quantities
 
 
@@ -62,18 +62,3 @@ def decode(line: bytes, light: bool = False, declared: Quantities | None = None)
 def _finite(curve: Mapping[str, Any]) -> dict[str, Any]:
     ys = [y if y is not None and math.isfinite(y) else None for y in curve["y"]]
     return {**curve, "y": ys}
-
-
-def problems(value: Any, place: str) -> Iterator[str]:
-    """Where `value` is not what a record may hold, strict JSON without NaN and infinity, and how."""
-    if isinstance(value, Mapping):
-        for key, entry in value.items():
-            yield from problems(entry, f"{place}.{key}" if place else str(key))
-    elif isinstance(value, list | tuple):
-        for index, entry in enumerate(value):
-            yield from problems(entry, f"{place}[{index}]")
-    elif isinstance(value, float):
-        if not math.isfinite(value):
-            yield f"{place} is {value}, a record holds finite numbers only; leave it out and say so in a note"
-    elif not isinstance(value, str | int | None):
-        yield f"{place} is a {type(value).__name__}, not a JSON value"

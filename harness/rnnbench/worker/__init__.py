@@ -19,6 +19,7 @@ from rnnbench.errors import CaseError
 from rnnbench.measure import lockstep, process_memory
 from rnnbench.quantity import Measurement
 from rnnbench.registry import Registry, load, place
+from rnnbench.worker import answers
 from rnnbench.worker.resolve import resolve
 
 Job = Mapping[str, Any]
@@ -73,10 +74,11 @@ def _measure(context: Context, registry: Registry, job: Job) -> dict[str, Any]:
 
 
 def measurement_json(measurement: Measurement, quantities: Mapping[str, Any]) -> dict[str, Any]:
-    """A measurement as the JSON fields of a record. Raises ValueError for a quantity the probe did not declare."""
-    undeclared = sorted(set(measurement.values) - set(quantities))
-    if undeclared:
-        raise ValueError(f"the probe returned {', '.join(undeclared)}, which its `quantities` do not declare")
+    """A measurement as the JSON fields of a record. Raises ValueError, with a sentence, for what a record cannot
+    hold.
+    """
+    if wrong := answers.problem(measurement, quantities):
+        raise ValueError(wrong)
     entries = {}
     for name, value in measurement.values.items():
         quantity = quantities[name]

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnbench.backend import Backend
+from rnnbench.cache import cache_folder
 from rnnbench.case import Case
 from rnnbench.errors import CaseError
 from rnnbench.executor import Outcome
@@ -108,7 +109,7 @@ def _of_backend(case: Case, job: Job, environment: str, known: dict[str, Ceiling
 
 def folder() -> Path:
     """Where ceilings are kept between runs."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rnnbench" / "ceilings"
+    return cache_folder() / "ceilings"
 
 
 def _measured(case: Case, job: Job, key: str | None) -> Ceilings | None:

@@ -37,7 +37,7 @@ def disturbed(panels: Sequence[Panel]) -> Iterator[Finding]:
             f"flagged in their records, not left out."
         )
         yield Finding(text, PROCESS)
-    waiting = sum(not record.complete for record in records)
+    waiting = sum(record.ok and not record.complete for record in records)
     if waiting:
         text = f"Cases with fewer processes than they ask for: {waiting}; `rnnbench run --resume` goes on with them."
         yield Finding(text, PROCESS)

@@ -1,0 +1,66 @@
+"""What a probe hands back is checked where it enters; whatever a record cannot hold is a sentence."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from rnnbench.quantity import Curve, Measurement, Quantity, Value
+from rnnbench.worker import answers, measurement_json
+
+DECLARED = {"t": Quantity("t", "s", "lower", "A time.")}
+
+
+def sound(**changes: Any) -> Measurement:
+    fields = {
+        "values": {"t": Value(1.0, 0.9, 1.1, (0.9, 1.0, 1.1))},
+        "curves": {"c": Curve("x", "y", [1, 2], [0.5, None])},
+        "notes": ["a note"],
+        "details": {"settings": {"threads": 1}, "seconds": {"build": 0.5}, "list": [1, None, "a", True]},
+    }
+    return Measurement(**{**fields, **changes})
+
+
+def test_a_sound_measurement_passes() -> None:
+    assert answers.problem(sound(), DECLARED) is None
+    assert answers.problem(sound(curves={"c": Curve("x", "y", (1,), (math.nan,))}), DECLARED) is None  # becomes null
+    assert measurement_json(sound(), DECLARED)["quantities"]["t"]["unit"] == "s"
+
+
+FAULTS: list[tuple[Any, str]] = [
+    ({"t": 1.0}, "not a rnnbench.Measurement"),
+    (sound(values={"u": Value(1.0)}), "the probe returned u, which its `quantities` do not declare"),
+    (sound(values={"t": 1.0}), "t is a float, not a rnnbench.Value"),
+    (sound(values=[1.0]), "`values` is a list, not a mapping"),
+    (sound(values={"t": Value("fast")}), "t.value is a str, not a number"),  # type: ignore[arg-type]
+    (sound(values={"t": Value(True)}), "t.value is a bool, not a number"),
+    (sound(values={"t": Value([1.0])}), "t.value is a list, not a number"),  # type: ignore[arg-type]
+    (sound(values={"t": Value(10**400)}), "t.value is too large for a float"),
+    (sound(values={"t": Value(math.nan)}), "t.value is nan, a record holds finite numbers only"),
+    (sound(values={"t": Value(1.0, "low")}), "t.low is a str, not a number"),  # type: ignore[arg-type]
+    (sound(values={"t": Value(1.0, high=math.inf)}), "t.high is inf"),
+    (sound(values={"t": Value(1.0, samples="123")}), "t.samples is a str, not a list"),  # type: ignore[arg-type]
+    (sound(values={"t": Value(1.0, samples=[1.0, None])}), "t.samples[1] is a NoneType"),  # type: ignore[list-item]
+    (sound(values={"t": Value(1.0, bound="below")}), "t.bound is 'below'"),  # type: ignore[arg-type]
+    (sound(values={"t": Value(1.0, origin="guessed")}), "t.origin is 'guessed'"),  # type: ignore[arg-type]
+    (sound(curves={"c": [1, 2]}), "curve c is a list, not a rnnbench.Curve"),
+    (sound(curves={"c": Curve("x", "y", [1, 2], ["a", None])}), "curve c: y[0] is a str"),  # type: ignore[list-item]
+    (sound(curves={"c": Curve("x", "y", [1, 2], [1.0])}), "curve c has 2 x and 1 y"),
+    (sound(curves={"c": Curve("x", "y", [math.inf], [1.0])}), "curve c: x[0] is inf"),
+    (sound(curves={"c": Curve(1, "y", [1], [1.0])}), "the names of its axes"),  # type: ignore[arg-type]
+    (sound(notes="one"), "`notes` is no list of sentences"),
+    (sound(notes=[1]), "`notes` is no list of sentences"),
+    (sound(details={"processes": 5}), "`details` has processes, which the harness itself writes"),
+    (sound(details={"model": object()}), "details.model is a object, not a JSON value"),
+    (sound(details={"a": {"b": math.inf}}), "details.a.b is inf"),
+]
+
+
+@pytest.mark.parametrize(("measurement", "sentence"), FAULTS, ids=[sentence for _, sentence in FAULTS])
+def test_what_a_record_cannot_hold_is_named(measurement: Any, sentence: str) -> None:
+    assert sentence in (answers.problem(measurement, DECLARED) or "nothing was said")
+    if isinstance(measurement, Measurement):
+        with pytest.raises(ValueError, match=r"\w"):
+            measurement_json(measurement, DECLARED)
