@@ -50,6 +50,8 @@ def check_cell(cell: Cell, options: Mapping[str, Option] | None = None) -> None:
     Which sizes a cell is made for, it alone knows: it passes if it passes at any that are tried, and if its `init`
     refuses them all, for then nothing was seen of it.
     """
+    if not cell.portable and cell.init is None:  # its backend makes something else of it than programs
+        return
     problems: list[_OtherSizes] = []
     with np.errstate(all="ignore"):
         for D, H in SIZES:
@@ -93,7 +95,8 @@ class _Check:
         D = self.D
         self.params, self.state = self._initial()
         self._check_params()
-        self._check_state()
+        if self.cell.portable:
+            self._check_state()
         self._check_seeded(D)
         if not self.cell.portable:
             return
