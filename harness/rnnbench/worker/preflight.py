@@ -345,7 +345,9 @@ class _NotOurs(Exception):
 
 
 def _same(one: Any, other: Any) -> bool:
-    return np.array_equal(np.asarray(one), np.asarray(other), equal_nan=True)
+    one, other = np.asarray(one), np.asarray(other)
+    numbers = one.dtype.kind in "biufc"  # what is no array of numbers belongs to a cell without mathematics
+    return np.array_equal(one, other, equal_nan=numbers)
 
 
 def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
