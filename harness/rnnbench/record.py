@@ -155,7 +155,19 @@ def _undeclared(name: str, unit: str, better: Better, deterministic: bool) -> Qu
 
 
 def problems(value: Any, place: str) -> Iterator[str]:
-    """Where `value` is not what a record may hold, strict JSON without NaN and infinity, and how."""
+    """Where a value is not what a record may hold, strict JSON without NaN and infinity, and how.
+
+    Args:
+        value: anything; mappings and lists are looked through.
+        place: its name in the record, `quantities.time` say; empty for the whole.
+
+    Returns:
+        A sentence for each place, lazily.
+
+    Example:
+        >>> list(problems({"low": [1.0, float("inf")]}, "time"))
+        ['time.low[1] is inf, a record holds finite numbers only; leave it out and say so in a note']
+    """
     if isinstance(value, Mapping):
         for key, entry in value.items():
             yield from problems(entry, f"{place}.{key}" if place else str(key))

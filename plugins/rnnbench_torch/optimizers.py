@@ -17,6 +17,9 @@ Update = Callable[[Sequence["torch.Tensor"]], None]
 def build(optimizer: Optimizer, params: Sequence[torch.Tensor]) -> Update:
     """The update of `params`. Raises ValueError for a name that is not in `rnnbench.backend.OPTIMIZERS`.
 
+    The fused kernels of torch 2.13 read a gradient in the order it lies in memory: one that lies transposed, as that of
+    a matrix used in slices may, moves the wrong entries. So gradients are laid out as the parameters are.
+
     Parameters of half precision are updated in float32, and so is what the optimiser remembers: squares of gradients
     and eps = 1e-8 are zero in float16, and torch 2.13's fused SGD moves no such parameter on a CPU.
     """
@@ -31,7 +34,7 @@ def build(optimizer: Optimizer, params: Sequence[torch.Tensor]) -> Update:
         if optimizer.clip is not None:
             gradients = clipped(gradients, optimizer.clip)
         for param, gradient in zip(params, gradients, strict=True):
-            param.grad = gradient
+            param.grad = gradient.contiguous()
         optim.step()
         optim.zero_grad(set_to_none=True)
 

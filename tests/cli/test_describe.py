@@ -50,8 +50,9 @@ def test_suites_are_listed_with_their_cases_and_time(tmp_path: Path) -> None:
 
 
 def test_what_a_plugin_brought_names_it_and_what_is_absent_says_why(tmp_path: Path) -> None:
-    assert ask("new", "cell", "mine", cwd=tmp_path).code == 0
-    text = ask("list", "cells", "devices", "--plugin", "mine.py", cwd=tmp_path).out
-    mine = next(line for line in text.splitlines() if line.startswith("  mine "))
-    assert mine.endswith("[mine (mine.py)]") or "[" in text[text.index("  mine ") :].partition("DEVICES")[0]
+    assert ask("new", "cell", "brought_along", cwd=tmp_path).code == 0
+    text = ask("list", "cells", "devices", "--plugin", "brought_along.py", cwd=tmp_path).out
+    line = next(line for line in text.splitlines() if line.startswith("  brought_along "))
+    own = text[text.index("  brought_along ") :].partition("DEVICES")[0]
+    assert line.endswith("[brought_along (brought_along.py)]") or "[" in own
     assert "  jax/cpu" in text and "rnnbench 0" not in text

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from rnnbench.errors import CaseError
 from rnnbench.quantity import Curve, Measurement, Quantity, Value
 from rnnbench.worker import answers, measurement_json
 
@@ -62,5 +63,5 @@ FAULTS: list[tuple[Any, str]] = [
 def test_what_a_record_cannot_hold_is_named(measurement: Any, sentence: str) -> None:
     assert sentence in (answers.problem(measurement, DECLARED) or "nothing was said")
     if isinstance(measurement, Measurement):
-        with pytest.raises(ValueError, match=r"\w"):
+        with pytest.raises(CaseError, match=r"\w"):
             measurement_json(measurement, DECLARED)

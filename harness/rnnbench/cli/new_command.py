@@ -100,6 +100,7 @@ def workflow(suite: Path, shell: bool, install: str | None, force: bool) -> None
         click.echo(f"wrote {path}; as a hook: ln -s ../../{path} .git/hooks/pre-push", err=True)
     else:
         path = Path(".github/workflows/rnnbench.yml")
+        _refuse_existing(path, force)
         text = _template("workflow.yml.txt").replace("@SUITE@", name)
         _write(path, _with_install(text, install or ""), force)
         click.echo(f"wrote {path}; next: look at its Install steps, and commit it", err=True)
@@ -172,9 +173,13 @@ def _template(name: str) -> str:
     return (files("rnnbench") / "templates" / name).read_text(encoding="utf-8")
 
 
-def _write(path: Path, text: str, force: bool) -> None:
+def _refuse_existing(path: Path, force: bool) -> None:
     if path.exists() and not force:
         raise UsageError(f"{path} is already there; --force overwrites it")
+
+
+def _write(path: Path, text: str, force: bool) -> None:
+    _refuse_existing(path, force)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")

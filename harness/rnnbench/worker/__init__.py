@@ -74,11 +74,11 @@ def _measure(context: Context, registry: Registry, job: Job) -> dict[str, Any]:
 
 
 def measurement_json(measurement: Measurement, quantities: Mapping[str, Any]) -> dict[str, Any]:
-    """A measurement as the JSON fields of a record. Raises ValueError, with a sentence, for what a record cannot
+    """A measurement as the JSON fields of a record. Raises CaseError, with a sentence, for what a record cannot
     hold.
     """
     if wrong := answers.problem(measurement, quantities):
-        raise ValueError(wrong)
+        raise CaseError(wrong)
     entries = {}
     for name, value in measurement.values.items():
         quantity = quantities[name]

@@ -49,6 +49,23 @@ class Written:
         return shrunk - lr * m / (np.sqrt(v) + 1e-8)
 
 
+@pytest.mark.parametrize("clip", [None, 1e-3])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("name", ["sgd", "momentum", "rmsprop", "adam", "adamw"])
+def test_how_a_gradient_lies_in_memory_makes_no_difference(name, dtype, clip):
+    """Autograd hands out transposed gradients of matrices that were used in slices."""
+    rng = np.random.default_rng(0)
+    start, gradient = rng.standard_normal((2, 5, 37))
+    moved = []
+    for lay in (lambda g: g, lambda g: g.T.contiguous().T):
+        param = torch.tensor(start, dtype=dtype, requires_grad=True)
+        update = optimizers.build(Optimizer(name, lr=0.5, clip=clip), [param])
+        for _ in range(2):
+            update([lay(torch.tensor(gradient, dtype=dtype))])
+        moved.append(param.detach())
+    torch.testing.assert_close(moved[0], moved[1], rtol=0, atol=0)
+
+
 @pytest.mark.parametrize("clip", [None, 0.5, 1e6])
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
 @pytest.mark.parametrize("name", ["sgd", "momentum", "rmsprop", "adam", "adamw"])
