@@ -158,6 +158,7 @@ def wait_for_samples(project: Project, count: int) -> Path:
     raise AssertionError("no samples came")
 
 
+@pytest.mark.long
 def test_the_floor_of_equal_revisions_is_stored_and_raises_the_tolerance(project):
     project.commit(suite=PACE)
     done = project.gate(project.suite, "--aa", "--max-pairs", "8", "--json")

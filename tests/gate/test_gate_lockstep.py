@@ -307,6 +307,7 @@ def spun(tmp_path_factory):
     return json.loads(done.stdout), project.samples()
 
 
+@pytest.mark.long
 def test_six_percent_are_found_beside_a_neighbour_who_takes_fifty(spun):
     """One process after the other, 48 pairs spread by some 25 % could not tell."""
     told, _ = spun
@@ -320,6 +321,7 @@ def test_six_percent_are_found_beside_a_neighbour_who_takes_fifty(spun):
     assert found["two"]["in_turns"] == found["two"]["judgement"]["pairs"]
 
 
+@pytest.mark.long
 def test_a_number_is_compared_sample_by_sample_only_where_it_is_the_median_of_samples(spun):
     _, lines = spun
     heads = [line["quantities"] for line in lines if line["side"] == "head"]
@@ -357,6 +359,7 @@ def test_a_process_that_fails_once_is_told_and_the_pairs_go_on_in_turns(tmp_path
     assert "1 of 16 processes failed and were ok when tried again" in note and "the device is full, for once" in note
 
 
+@pytest.mark.long
 def test_processes_that_fail_together_and_not_alone_are_measured_one_after_the_other(tmp_path):
     project = NoisyProject(tmp_path)
     project.commit(levels={"one": 2e-3}, room=str(tmp_path / "room"), suite=SPIN.replace("[one, two]", "one"))

@@ -110,6 +110,7 @@ def test_nothing_fits(session: Session) -> None:
     assert "no length was seen to fit" in record.reason
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("backend", "implementation"), [("torch", "native"), ("jax", "scan")])
 def test_the_real_lstm(session: Session, backend: str, implementation: str) -> None:
     record = run(session, implementation, backend, memory_budget=2**30, max_seq_len=20, time_budget=10.0)

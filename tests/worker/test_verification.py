@@ -129,8 +129,14 @@ def test_auto_passes_over_a_wrong_implementation_and_says_so(faulty, session):
     assert record.notes[0] == "auto passed over native, which is wrong: planted"
 
 
+CELLS = [
+    pytest.param(cell, marks=() if cell in ("gru", "lru") else pytest.mark.long)
+    for cell in ("rnn", "irnn", "lstm", "gru", "mingru", "minlstm", "lru")
+]
+
+
 @pytest.mark.parametrize("backend", ["torch", "jax"])
-@pytest.mark.parametrize("cell", ["rnn", "irnn", "lstm", "gru", "mingru", "minlstm", "lru"])
+@pytest.mark.parametrize("cell", CELLS)
 def test_every_preferred_implementation_verifies_at_length(session, cell, backend):
     """Over 300 float32 steps the deviation stays well inside what is accepted: the tolerance is no knife's edge."""
     if backend == "jax":

@@ -32,7 +32,7 @@ KITS = [
     pytest.param(cell, dtype, id=f"{cell} {dtype}", marks=() if quick else pytest.mark.long)
     for cell in SERVED
     for dtype in ("float32", "float64")
-    for quick in [f"{cell} {dtype}" in QUICK or (dtype == "float32" and cell in QUICK)]
+    for quick in [f"{cell} {dtype}" in QUICK]
 ]
 
 

@@ -38,6 +38,7 @@ def run(session: Session, **fields: object) -> Record:
     return Runner(registry, session, (), 120.0).record(case)
 
 
+@pytest.mark.long
 def test_on_the_cpu_the_compiled_sizes_stand_beside_the_observed_ones(session: Session) -> None:
     """What a training step keeps of every time step is most of it, so four times the steps are four times the bytes."""
     sizes = []
