@@ -2,7 +2,7 @@
 
     import rnnbench
 
-    run = rnnbench.load("results/runs/long_seq/20261122T065124Z-00079c601")
+    run = rnnbench.load("long_seq")
     run.frame()                                # a tidy DataFrame
     run.wide("train.time_per_step")            # programs by sequence length
     run.plot("train.time_per_step")            # a matplotlib Figure
