@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from marks import resident_memory
 from rnnbench.case import Case
 from rnnbench.isolation import rnnbench_executors
 from rnnbench.registry import load
@@ -82,6 +83,7 @@ def peaks(tmp_path_factory):
     "size", [1, 8, pytest.param(64, marks=pytest.mark.long), pytest.param(1024, marks=pytest.mark.long)]
 )
 @pytest.mark.parametrize("where", ["forward", "backward", "freed"])
+@resident_memory
 def test_a_planted_block_is_found_in_the_pass_that_takes_it(peaks, where, size):
     base, found = peaks("none0"), peaks(f"{where}{size}")
     for mode in ("forward", "train"):

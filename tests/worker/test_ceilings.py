@@ -117,6 +117,7 @@ class Jobs:
 
 @pytest.fixture
 def cache(monkeypatch, tmp_path):
+    monkeypatch.delenv("RNNBENCH_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     return tmp_path / "rnnbench" / "ceilings"
 

@@ -3,8 +3,14 @@
 import pytest
 
 
-@pytest.fixture(scope="session", autouse=True)
-def kernels(tmp_path_factory):
+@pytest.fixture(scope="session")
+def kept(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def kernels(kept):
+    """Only while these modules run: the tests of others have caches of their own."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RNNBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("RNNBENCH_CACHE", str(kept))
         yield
