@@ -85,7 +85,12 @@ def peaks(tmp_path_factory):
 @pytest.mark.parametrize("where", ["forward", "backward", "freed"])
 @resident_memory
 def test_a_planted_block_is_found_in_the_pass_that_takes_it(peaks, where, size):
+    """A block that is freed before the pass begins need not add to what the pass holds later: the peak is the larger of
+    the two at least, and their sum at most.
+    """
     base, found = peaks("none0"), peaks(f"{where}{size}")
     for mode in ("forward", "train"):
         planted = 0 if where == "backward" and mode == "forward" else size * MIB
-        assert found[mode] - base[mode] == pytest.approx(planted, abs=max(0.02 * size * MIB, 256 * 1024)), mode
+        room, most = max(0.02 * size * MIB, 256 * 1024), base[mode] + planted
+        least = max(base[mode], planted) if where == "freed" else most
+        assert least - room <= found[mode] <= most + room, mode
