@@ -13,7 +13,7 @@ are made by the functions of this module, which keep three things true:
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from weakref import WeakValueDictionary
 
 COMPARISONS = ("lt", "le", "gt", "ge", "eq", "ne")
@@ -241,33 +241,8 @@ def where(condition: Node, a: Node, b: Node) -> Node:
     return pointwise("where", condition, a, b)
 
 
-def ordered(targets: Iterable[Node]) -> list[Node]:
-    """All nodes the targets are made of, arguments before what is made of them."""
-    done: dict[Node, None] = {}
-    stack = [(node, False) for node in targets]
-    while stack:
-        node, ready = stack.pop()
-        if node in done:
-            continue
-        if ready:
-            done[node] = None
-        else:
-            stack.append((node, True))
-            stack += [(arg, False) for arg in node.args]
-    return list(done)
-
-
-def substitute(targets: Sequence[Node], known: Mapping[Node, Node]) -> list[Node]:
-    """The targets with nodes replaced by others of the same width."""
-    made = dict(known)
-    needed = _above(targets, known)
-    for node in needed:
-        made[node] = rebuilt(node, [made[arg] for arg in node.args])
-    return [made[target] for target in targets]
-
-
-def _above(targets: Sequence[Node], known: Mapping[Node, Node]) -> list[Node]:
-    """What has to be made again, arguments first; nothing below a known node."""
+def ordered(targets: Iterable[Node], known: Container[Node] = ()) -> list[Node]:
+    """All nodes the targets are made of, arguments before what is made of them; nothing known, nor below it."""
     done: dict[Node, None] = {}
     stack = [(node, False) for node in targets]
     while stack:
@@ -280,6 +255,14 @@ def _above(targets: Sequence[Node], known: Mapping[Node, Node]) -> list[Node]:
             stack.append((node, True))
             stack += [(arg, False) for arg in node.args]
     return list(done)
+
+
+def substitute(targets: Sequence[Node], known: Mapping[Node, Node]) -> list[Node]:
+    """The targets with nodes replaced by others of the same width."""
+    made = dict(known)
+    for node in ordered(targets, known):
+        made[node] = rebuilt(node, [made[arg] for arg in node.args])
+    return [made[target] for target in targets]
 
 
 def rebuilt(node: Node, args: Sequence[Node]) -> Node:

@@ -191,10 +191,7 @@ def render(
     told = [text.wrapped(line, width) for line in comparison.summary]
     parts = ["\n".join([look("B against A", "title"), *letters, *told])]
     for title, changes, more in groups:
-        cells = [
-            [(part, _kind(change) if index > 2 else "") for index, part in enumerate(_row(change))]
-            for change in changes
-        ]
+        cells = [_styled(change) for change in changes]
         block = text.grid(_HEAD, cells, 1, width, look)
         parts.append("\n".join([look(title, "title"), block, *_more(more)]))
     if not groups:

@@ -7,7 +7,7 @@ A sentence says the ratio where the intervals tell the two apart, and where they
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from rnnbench.case import axis_text, value_text
@@ -49,25 +49,25 @@ def axes(panels: Sequence[Panel]) -> Iterator[Finding]:
 
 def frameworks(panels: Sequence[Panel]) -> Iterator[Finding]:
     """The best implementation of each framework against that of the other, per cell, of headlines with intervals."""
-    for panel in panels:
-        for name in headlines(panel):
-            declared = panel.quantities[name]
-            if declared.better != "none" and not declared.goal:
-                told = list(_best_against_best(panel, name, declared))
-                if any("no clear difference" not in text for text in told):
-                    text = f"{panel.words(name)}, best against best of each framework: {listed(told, '; ')}."
-                    yield Finding(text[0].upper() + text[1:], declared.group or panel.probe)
+    yield from _best_against(panels, _best_against_best, "best against best of each framework")
 
 
 def implementations(panels: Sequence[Panel]) -> Iterator[Finding]:
     """The best implementation of a framework against its next best, per cell, where several ran."""
+    yield from _best_against(panels, _best_against_next, "best implementation against the next")
+
+
+def _best_against(
+    panels: Sequence[Panel], compared: Callable[[Panel, str, Quantity], Iterator[str]], what: str
+) -> Iterator[Finding]:
+    """A sentence for each headline with a direction in which `compared` tells any two apart."""
     for panel in panels:
         for name in headlines(panel):
             declared = panel.quantities[name]
             if declared.better != "none" and not declared.goal:
-                told = list(_best_against_next(panel, name, declared))
+                told = list(compared(panel, name, declared))
                 if any("no clear difference" not in text for text in told):
-                    text = f"{panel.words(name)}, best implementation against the next: {listed(told, '; ')}."
+                    text = f"{panel.words(name)}, {what}: {listed(told, '; ')}."
                     yield Finding(text[0].upper() + text[1:], declared.group or panel.probe)
 
 
