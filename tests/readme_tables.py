@@ -65,7 +65,7 @@ def _blocks(run: str, names: list[str]) -> str:
 @cache
 def _report(run: str, form: str) -> str:
     command = [sys.executable, "-m", "rnnbench", "report", run, "--format", form]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=120).stdout
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=600).stdout
 
 
 def settings_page() -> str:

@@ -185,7 +185,7 @@ def test_a_hundred_thousand_records_are_reported_in_three_seconds(tmp_path):
         "    print(time.process_time(), peak, file=sys.stderr)\n"
     )
     command = [sys.executable, "-c", script, str(tmp_path / "run")]
-    runs = [subprocess.run(command, capture_output=True, text=True, timeout=300) for _ in range(3)]
+    runs = [subprocess.run(command, capture_output=True, text=True, timeout=600) for _ in range(3)]
     assert all(done.returncode == 0 for done in runs), runs[0].stderr
     seconds, peak = min(tuple(map(float, done.stderr.split()[-2:])) for done in runs)  # others only slow it down
     show("report of 100,000 records", seconds, 3, " s")

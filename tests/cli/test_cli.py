@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -15,7 +14,6 @@ import psutil
 import pytest
 
 import rnnbench as rnnbench_package
-from marks import real_clock
 
 SUITE = """
 name: tiny
@@ -31,7 +29,7 @@ def command(*arguments: object) -> list[str]:
 
 
 def rnnbench(*arguments: object, cwd: Path, **options) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*arguments), cwd=cwd, capture_output=True, text=True, timeout=300, **options)
+    return subprocess.run(command(*arguments), cwd=cwd, capture_output=True, text=True, timeout=600, **options)
 
 
 @pytest.fixture
@@ -97,7 +95,7 @@ def test_ctrl_c_keeps_everything_and_resume_goes_on(suite):
         if "[2/8]" in line:
             break
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=600)
     assert process.returncode == 130, errors
     run = run_folder(suite.parent)
     kept = ids(run)
@@ -119,7 +117,7 @@ def test_a_killed_run_leaves_no_process_and_resumes(suite):
     family = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     process.communicate()
-    _, alive = psutil.wait_procs(family, timeout=20)
+    _, alive = psutil.wait_procs(family, timeout=300)
     assert alive == []
     result = rnnbench("run", suite, "--resume", "latest", cwd=suite.parent)
     assert result.returncode == 0, result.stderr
@@ -135,7 +133,7 @@ def test_two_runs_at_once_do_not_disturb_each_other(suite):
         for _ in range(2)
     ]
     for process in both:
-        _, errors = process.communicate(timeout=200)
+        _, errors = process.communicate(timeout=600)
         assert process.returncode == 0, errors
     runs = list((suite.parent / "results" / "runs" / "tiny").iterdir())
     assert [len(ids(run)) for run in runs] == [2, 2]
@@ -197,17 +195,14 @@ def test_a_mistake_is_exit_code_2_with_a_message_and_no_traceback(suite, argumen
     assert {path.name for path in suite.parent.iterdir()} == {"tiny.yaml"}
 
 
-@real_clock
-def test_listing_feels_instant(tmp_path):
-    """Under 0.4 s of processor time: the wall time where nothing else runs, but not at the mercy of what does."""
-    times = []
-    for _ in range(5):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        result = rnnbench("list", cwd=tmp_path)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-        assert result.returncode == 0 and "lstm" in result.stdout
-    assert min(times) < 0.4
+def test_listing_imports_nothing_heavy_in_any_process(tmp_path):
+    """What it takes beside its imports is measured by tests/benchmarks/test_cost.py."""
+    result = rnnbench("list", cwd=tmp_path, env=os.environ | {"PYTHONPROFILEIMPORTTIME": "1"})
+    assert result.returncode == 0 and "lstm" in result.stdout
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in result.stderr.splitlines()}
+    assert {"rnnbench", "rnnbench_torch", "numpy"} <= imported
+    heavy = {"torch", "jax", "pandas", "matplotlib", "pydantic", "rich", "yaml", "scipy", "sklearn", "jinja2", "plotly"}
+    assert imported.isdisjoint(heavy)
 
 
 def test_list_says_what_is_there_and_why_something_is_not(tmp_path):
@@ -223,7 +218,7 @@ def without_a_reader(*arguments: object, cwd: Path) -> subprocess.CompletedProce
     os.close(read)
     try:
         return subprocess.run(
-            command(*arguments), cwd=cwd, stdout=write, stderr=subprocess.PIPE, text=True, timeout=200
+            command(*arguments), cwd=cwd, stdout=write, stderr=subprocess.PIPE, text=True, timeout=600
         )
     finally:
         os.close(write)
@@ -257,7 +252,7 @@ def test_ctrl_c_while_it_starts_is_quiet(moment, tmp_path):
     assert process.stdout is not None and process.stdout.read(1) == b"."
     time.sleep(moment)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=600)
     assert process.returncode in (0, 130), errors
     if process.returncode == 130:
         assert errors.strip() == b""
@@ -270,7 +265,7 @@ def test_a_folder_that_was_deleted_is_told(tmp_path):
     for words in (["run", "smoke"], ["list"], ["new", "workflow"], ["gate", "smoke", "--base", "main"]):
         gone.mkdir(exist_ok=True)
         result = subprocess.run(
-            ["sh", "-c", script, sys.executable, *words], cwd=tmp_path, capture_output=True, text=True, timeout=60
+            ["sh", "-c", script, sys.executable, *words], cwd=tmp_path, capture_output=True, text=True, timeout=600
         )
         assert result.returncode == 2
         assert "has been deleted" in result.stderr and "Traceback" not in result.stderr
@@ -296,7 +291,7 @@ def test_without_a_framework_the_rest_works_and_run_says_what_to_install(suite, 
     def without(*arguments: str):
         code = WITHOUT.replace("{absent}", repr(absent))
         return subprocess.run(
-            [sys.executable, "-c", code, *arguments], cwd=suite.parent, capture_output=True, text=True, timeout=200
+            [sys.executable, "-c", code, *arguments], cwd=suite.parent, capture_output=True, text=True, timeout=600
         )
 
     assert without("list").returncode == 0

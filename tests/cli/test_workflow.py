@@ -104,7 +104,7 @@ class Runner:
         own = {name: EXPRESSIONS[text] for name, text in step.get("env", {}).items()}
         environment = self.environment | self.workflow["env"] | own
         return subprocess.run(
-            command, cwd=self.checkout, env=environment, capture_output=True, text=True, check=False, timeout=120
+            command, cwd=self.checkout, env=environment, capture_output=True, text=True, check=False, timeout=600
         )
 
 

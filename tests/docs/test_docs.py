@@ -26,7 +26,7 @@ def rnnbench(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     [program, *arguments] = shlex.split(command)
     assert program in ("rnnbench", "python")
     command_line = [sys.executable, *(["-m", "rnnbench"] if program == "rnnbench" else []), *arguments]
-    return subprocess.run(command_line, cwd=folder, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command_line, cwd=folder, capture_output=True, text=True, timeout=600)
 
 
 def narrowed(command: str, measured: bool) -> str:

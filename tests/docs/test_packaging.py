@@ -65,7 +65,7 @@ def test_it_works_outside_the_checkout_with_its_plugins(wheel, tmp_path):
 
     def python(*arguments: str) -> str:
         command = [sys.executable, *arguments]
-        result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100)
+        result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
         assert result.returncode == 0, result.stderr
         return result.stdout
 

@@ -131,7 +131,7 @@ def test_an_interrupted_gate_keeps_its_samples_resumes_and_leaves_no_worktree(pr
     )
     samples = wait_for_samples(project, 3)
     process.send_signal(signal.SIGTERM)
-    printed, _ = process.communicate(timeout=60)
+    printed, _ = process.communicate(timeout=600)
     assert process.returncode == 130 and "interrupted" in printed
     assert nothing_left(project)
     kept = samples.read_text().splitlines()
@@ -149,7 +149,7 @@ def test_an_interrupted_gate_keeps_its_samples_resumes_and_leaves_no_worktree(pr
 
 
 def wait_for_samples(project: Project, count: int) -> Path:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         for path in project.cache.glob("gate/*/samples.jsonl"):
             if len(path.read_text().splitlines()) >= count:
@@ -195,7 +195,7 @@ def test_another_interpreter_on_the_same_files(project):
     for path in (project.suite, project.suite.with_name("plain.py")):
         (outside / path.name).write_text(path.read_text())
     command = project.command("own.yaml", "--base-python", sys.executable, "--json")
-    done = subprocess.run(command, cwd=outside, env=project.variables, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=outside, env=project.variables, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     assert rows(done)["size.bytes"]["verdict"] == "equivalent"
     settings = {"cwd": outside, "env": project.variables, "capture_output": True, "text": True, "timeout": 60}

@@ -302,7 +302,7 @@ def spun(tmp_path_factory):
     project.commit(levels={"one": 2e-3, "two": 2e-3})
     project.commit(levels={"one": 2e-3, "two": 2.12e-3})
     arguments = ("bench/own.yaml", "--base", "main~1", "--json", "--max-pairs", 48, "--tolerance", "spin.worst=9")
-    done = project.gate(*arguments, timeout=400)
+    done = project.gate(*arguments, timeout=600)
     assert done.returncode == 1, done.stderr
     return json.loads(done.stdout), project.samples()
 

@@ -414,7 +414,7 @@ print(json.dumps(len(timing.contaminated) / len(timing.samples)))
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs a way to pin two processes to one core")
 def test_a_competitor_for_the_core_shows_in_most_samples() -> None:
-    done = subprocess.run([sys.executable, "-c", COMPETITION], check=True, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", COMPETITION], check=True, capture_output=True, text=True, timeout=600)
     assert json.loads(done.stdout) > 0.5
 
 
@@ -549,8 +549,17 @@ def test_short_calls_are_checked_together_so_that_a_slower_wait_is_not_held_agai
 @real_clock
 def test_a_sleep_of_a_millisecond_takes_a_millisecond() -> None:
     timing = measure(lambda: time.sleep(1e-3), TimingSettings(budget=0.3))
-    assert 1e-3 <= timing.median < 3e-3
-    assert timing.clock_share < 1e-3
+    assert timing.median >= 1e-3
+    assert timing.median == pytest.approx(median(_seconds_of_sleeps(100)), rel=0.5)
+
+
+def _seconds_of_sleeps(number: int) -> list[float]:
+    durations = []
+    for _ in range(number):
+        started = time.perf_counter()
+        time.sleep(1e-3)
+        durations.append(time.perf_counter() - started)
+    return durations
 
 
 @real_clock

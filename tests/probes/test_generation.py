@@ -232,7 +232,7 @@ def test_the_command_refuses_a_prompt_with_a_foreign_character(tmp_path):
     suite = f"name: s\ngrid: {{cell: gru, backend: jax, seq_len: 8}}\nprobes:\n  {probe}\n"
     (tmp_path / "s.yaml").write_text(suite, encoding="utf-8")
     command = [sys.executable, "-m", "rnnbench", "run", "s.yaml"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False, timeout=120)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False, timeout=600)
     said = "error: s.yaml:4: probes.convergence: prompt 'né': character 'é' is not among the 64"
     assert done.returncode == 2 and done.stdout == b"" and done.stderr.decode("utf-8").startswith(said)
     assert not (tmp_path / "results").exists()

@@ -38,7 +38,7 @@ def test_a_real_program_is_decoded_step_by_step(plugins, backend, implementation
     found = measure(context(plugins, backend, implementation))
     measurement_json(found, {quantity.name: quantity for quantity in DECODE.quantities})  # declares all it returns
     p50, p99 = found.values["decode.latency_p50"], found.values["decode.latency_p99"]
-    assert 0 < p50.value <= p99.value < 0.1
+    assert 0 < p50.value <= p99.value
     assert found.values["decode.tokens_per_second"].value == pytest.approx(B / p50.value)
     rates = found.values["decode.tokens_per_second"].samples
     assert rates == pytest.approx([B / seconds for seconds in p50.samples]), "two views of one number"

@@ -35,7 +35,7 @@ pytestmark = [
 
 def call(command: list[str], cwd: Path, **environment: str) -> str:
     done = subprocess.run(
-        command, cwd=cwd, env=os.environ | environment, capture_output=True, text=True, check=False, timeout=300
+        command, cwd=cwd, env=os.environ | environment, capture_output=True, text=True, check=False, timeout=600
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

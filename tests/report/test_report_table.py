@@ -188,7 +188,7 @@ def test_latex_is_compiled_without_a_complaint_and_fits_the_page(tmp_path: Path)
     source = f"\\documentclass{{article}}\\usepackage{{booktabs}}\n{body}"
     (tmp_path / "report.tex").write_text(source, encoding="utf-8")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "report.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=60)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=600)
     assert done.returncode == 0, done.stdout[-2000:]
     assert (tmp_path / "report.pdf").read_bytes().startswith(b"%PDF")
     complaints = re.findall(r"^(?:Overfull|Missing).*", done.stdout, re.MULTILINE)

@@ -173,7 +173,7 @@ def test_a_run_predicts_itself_and_says_how_good_that_was(tmp_path: Path) -> Non
 
     def run(*options: str) -> str:
         command = [sys.executable, "-m", "rnnbench", "run", str(suite), *options]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, done.stderr
         return done.stderr
 

@@ -559,7 +559,7 @@ def test_two_runs_at_once_do_not_disturb_each_other(results):
         "print(run.path)"
     )
     processes = [start(script, results, n) for n in range(3)]
-    paths = [Path(process.communicate(timeout=60)[0].strip()) for process in processes]
+    paths = [Path(process.communicate(timeout=600)[0].strip()) for process in processes]
     assert len(set(paths)) == 3
     assert set(list_runs(results)) == set(paths)
     for n, path in enumerate(paths):

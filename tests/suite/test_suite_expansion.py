@@ -12,7 +12,7 @@ from rnnbench import Case, Probe, Task
 from rnnbench.backend import DTYPES
 from rnnbench.case import AXES
 from rnnbench.errors import SuiteError
-from rnnbench.suite import schema
+from rnnbench.suite import expansion, schema
 from suite_registry import NoSettings, PlannedBackend, _never, _probe, planned, registry
 
 FULL = """\
@@ -288,12 +288,11 @@ def test_a_long_list_of_problems_is_cut(tmp_path):
     assert found[-1] == "... and 80 more"
 
 
-def test_too_many_cases_are_refused_before_they_are_made(tmp_path):
+def test_too_many_cases_are_refused_before_they_are_made(tmp_path, monkeypatch):
+    monkeypatch.setattr(expansion, "_points", None)
     lengths = ", ".join(map(str, range(1, 1001)))
-    started = time.perf_counter()
     found = refused(tmp_path, grid(f"seq_len: [{lengths}]\nbatch_size: [{lengths}]"))
     assert "suite.yaml:2: grid: the lists multiply to 2,000,000 cases; at most 100,000 are allowed" in found
-    assert time.perf_counter() - started < 5
 
 
 def test_too_many_combinations_of_settings_are_refused_before_they_are_made(tmp_path):

@@ -20,7 +20,7 @@ def in_fresh_process(code: str) -> dict:
         [sys.executable, "-W", "error", "-c", code],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         cwd=Path(__file__).parents[2] / "support",
     )
     assert done.returncode == 0, done.stderr

@@ -148,17 +148,17 @@ def test_a_small_train_set_of_real_data_is_the_beginning_of_the_whole(task):
 
 @real_clock
 @named([task for task in TASKS if task.sizes is None])
-def test_a_batch_of_32_by_1000_steps_takes_under_10_ms(task):
+def test_a_batch_takes_less_than_drawing_one_number_a_step_in_python(task):
     rng = np.random.default_rng(0)
     task.batch(rng, 1000, 32, "train")
     best = min(_seconds(lambda: task.batch(rng, 1000, 32, "train")) for _ in range(5))
-    assert best < 0.010
+    assert best < min(_seconds(lambda: [rng.random() for _ in range(32 * 1000)]) for _ in range(5))
 
 
 def _seconds(function):
-    start = time.perf_counter()
+    start = time.process_time()
     function()
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 @named(TASKS)
