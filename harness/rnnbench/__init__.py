@@ -38,6 +38,7 @@ from rnnbench.errors import (
 from rnnbench.executor import Executor, Job, Outcome, Session
 from rnnbench.hooks import hookimpl
 from rnnbench.implementation import Implementation, Unroll, any_of, supports_linear, supports_portable, supports_step
+from rnnbench.measurement import Measurement
 from rnnbench.model import (
     Model,
     Pass,
@@ -54,15 +55,16 @@ from rnnbench.model import (
 from rnnbench.model.seeds import rng_for, seed_for
 from rnnbench.ops import ACTIVATIONS, EPS, Ops, numpy_ops
 from rnnbench.probe import Probe
-from rnnbench.quantity import Curve, Measurement, Quantity, Value
+from rnnbench.quantity import Curve, Quantity, Value
 from rnnbench.ranges import Count, Index, NotNegative, Positive, Share
 from rnnbench.record import STATUSES, Reading, Record, Status
 from rnnbench.task import Batch, Loss, Task, mean_square
+from rnnbench.timings import Interval, Timing, View
 
 if TYPE_CHECKING:
     from rnnbench.measure import process_memory, timing
-    from rnnbench.measure.statistics import Interval, median_interval, quantile_interval
-    from rnnbench.measure.timing import Timing, TimingSettings
+    from rnnbench.measure.statistics import median_interval, quantile_interval
+    from rnnbench.measure.timing import TimingSettings
     from rnnbench.notebook import Run, RunComparison, compare, load, run
     from rnnbench.probes.work import random_batch, unit_of_work
     from rnnbench.worker import perform
@@ -70,10 +72,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _LAZY = {
-    "Interval": "rnnbench.measure.statistics",
     "Run": "rnnbench.notebook",
     "RunComparison": "rnnbench.notebook",
-    "Timing": "rnnbench.measure.timing",
     "TimingSettings": "rnnbench.measure.timing",
     "compare": "rnnbench.notebook",
     "load": "rnnbench.notebook",
@@ -148,6 +148,7 @@ __all__ = [
     "Unroll",
     "UsageError",
     "Value",
+    "View",
     "Weights",
     "Workload",
     "advance_model",

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rnnbench.quantity import Measurement, Quantity
+from rnnbench.measurement import Measurement
+from rnnbench.quantity import Quantity
 
 if TYPE_CHECKING:
     from rnnbench.cell import Option

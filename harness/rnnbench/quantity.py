@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 Better = Literal["lower", "higher", "none"]
 Bound = Literal["lower", "upper"]
@@ -106,22 +106,3 @@ class Curve:
     def points(self) -> dict[float, float]:
         """x -> y, where there is a y."""
         return {x: y for x, y in zip(self.x, self.y, strict=True) if y is not None}
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """What a probe hands back for one case.
-
-    values: by the names of the probe's `quantities`; a name that they do not declare is an error. curves: by name.
-    notes: sentences that a reader of the numbers must know. details: JSON values for whoever looks closer.
-
-    Example:
-        >>> from rnnbench import Measurement, Value
-        >>> Measurement({"forward.time": Value(0.012, low=0.011, high=0.013)}, notes=["one sample"]).values.keys()
-        dict_keys(['forward.time'])
-    """
-
-    values: Mapping[str, Value] = field(default_factory=dict)
-    curves: Mapping[str, Curve] = field(default_factory=dict)
-    notes: Sequence[str] = ()
-    details: Mapping[str, Any] = field(default_factory=dict)

@@ -21,7 +21,7 @@ CONTRACT = (
     "ops",
     "probe",
 )
-CONTRACT += ("quantity", "record", "task")
+CONTRACT += ("measurement", "quantity", "record", "task", "timings")
 
 
 def examples(module) -> list[doctest.DocTest]:

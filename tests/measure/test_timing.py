@@ -22,7 +22,8 @@ from rnnbench.measure import disturbance, lockstep
 from rnnbench.measure.clock import SYSTEM, clock_cost
 from rnnbench.measure.disturbance import Counters
 from rnnbench.measure.steadiness import drift, trend
-from rnnbench.measure.timing import LONG, Timing, TimingSettings, check_complete, dispatch_leak, measure
+from rnnbench.measure.timing import LONG, TimingSettings, check_complete, details, dispatch_leak, measure
+from rnnbench.timings import Timing
 
 
 class FakeClock:
@@ -344,9 +345,9 @@ def test_a_timing_becomes_a_value_per_time_step_and_json() -> None:
     assert value.low is not None
     assert value.high is not None
     assert value.low <= value.value <= value.high
-    assert json.loads(json.dumps(timing.details(), allow_nan=False)) == timing.details()
+    assert json.loads(json.dumps(details(timing), allow_nan=False)) == details(timing)
     short, _ = planned(itertools.repeat(5.0), budget=1.0)
-    assert short.details()["relative_width"] is None
+    assert details(short)["relative_width"] is None
 
 
 # Disturbances

@@ -14,11 +14,11 @@ import pytest
 from rnnbench import registry
 from rnnbench.case import Case
 from rnnbench.errors import Diverged, SuiteError
+from rnnbench.measurement import Measurement
 from rnnbench.model import Weights, oracle
 from rnnbench.probe import Probe
 from rnnbench.probes import generation
 from rnnbench.probes.generation import check, draw, sample, write
-from rnnbench.quantity import Measurement
 from rnnbench.worker.resolve import resolve
 from suite_registry import planned
 
@@ -143,7 +143,7 @@ def test_both_backends_write_the_same_and_another_seed_something_else(plugins, b
 def test_the_sample_and_its_time_are_reported(plugins, book):
     found = sample(context(plugins, book), context(plugins, book).program(repeating()))
     assert found.details == {"sample": {"prompt": "abc", "temperature": 1.0, "text": "abc" * 10}}
-    value = found.values[generation.SECONDS.name]
+    value = found.value(generation.SECONDS.name)
     assert len(value.samples) == 30 and value.value == np.median(value.samples)
 
 
@@ -222,9 +222,9 @@ def test_a_trained_model_writes_what_it_has_learnt(plugins, book, backend, imple
     )
     found = probe.measure(resolve(case, plugins))
     assert found.details["sample"] == {"prompt": "cdef", "temperature": 0.5, "text": "abcdef" * 4}
-    loss, bits = found.values["test_loss"].value, found.values["bits_per_character"].value
+    loss, bits = found.value("test_loss").value, found.value("bits_per_character").value
     assert bits == pytest.approx(loss / np.log(2)) and 0 < bits < 0.3
-    assert 0 < found.values["seconds_per_sampled_token"].value < 1
+    assert 0 < found.value("seconds_per_sampled_token").value < 1
 
 
 def test_the_command_refuses_a_prompt_with_a_foreign_character(tmp_path):

@@ -239,7 +239,7 @@ def test_the_last_input_acts_at_lag_zero_and_earlier_ones_less(plugins, backend)
     found = measured(plugins, "gru", backend)
     curve = found.curves["gradient.input_log_norm"]
     assert (curve.x[0], curve.x[-1]) == (0, 23)
-    by_input, by_state = (found.values[f"gradient.{name}"].value for name in ("input_reach", "reach"))
+    by_input, by_state = (found.value(f"gradient.{name}").value for name in ("input_reach", "reach"))
     assert abs(by_input - by_state) <= 5
 
 
@@ -247,8 +247,8 @@ def test_what_a_ring_near_one_takes_in_it_keeps(plugins):
     """|λ| ≥ 0.999: dL/dx_{T−k} turns but does not shrink, so its reach is all of T and more."""
     pytest.importorskip("torch")
     found = measured(plugins, "lru(r_min=0.999,r_max=1.0)", "torch")
-    assert found.values["gradient.input_reach"].value == 23
-    assert found.values["gradient.input_reach"].bound == "lower"
+    assert found.value("gradient.input_reach").value == 23
+    assert found.value("gradient.input_reach").bound == "lower"
     assert found.details["start"]["verdict"] == "stable"
 
 
@@ -256,8 +256,8 @@ def test_what_a_ring_near_one_takes_in_it_keeps(plugins):
 def test_a_hot_random_network_is_chaotic_and_a_cold_one_vanishes(plugins, backend):
     hot = measured(plugins, "rnn(gain=8)", backend, T=200, H=40, lyapunov=3, trajectories=2)
     assert hot.details["start"]["verdict"] == "chaotic"
-    assert ends(hot.values["gradient.lyapunov.max"])[0] > 0
-    assert hot.values["gradient.saturation"].value > 0.3
+    assert ends(hot.value("gradient.lyapunov.max"))[0] > 0
+    assert hot.value("gradient.saturation").value > 0.3
     assert measured(plugins, "rnn(gain=0.5)", backend).details["start"]["verdict"] == "vanishing"
 
 
@@ -270,8 +270,8 @@ def test_every_step_is_counted_against_the_clip(plugins):
     pytest.importorskip("torch")
     asked = {"task": "adding", "at": ("end",), "steps": 6}
     tiny, huge, none = (measured(plugins, "gru", "torch", **asked, clip=clip) for clip in (1e-9, 1e9, None))
-    assert tiny.values["gradient.clipping_share"].value == 1
-    assert huge.values["gradient.clipping_share"].value == 0
+    assert tiny.value("gradient.clipping_share").value == 1
+    assert huge.value("gradient.clipping_share").value == 0
     assert "gradient.clipping_share" not in none.values
     # Without clipping and with a clip out of reach training is the same.
     assert huge.curves["gradient.training_norm"] == none.curves["gradient.training_norm"]
@@ -290,9 +290,9 @@ def test_training_that_diverges_says_at_which_step(plugins):
 def test_draws_pool_their_sequences(plugins):
     pytest.importorskip("torch")
     found = measured(plugins, "gru", "torch", draws=3)
-    assert len(found.values["gradient.decay_rate"].samples) == 12
+    assert len(found.value("gradient.decay_rate").samples) == 12
     one = measured(plugins, "gru", "torch")
-    assert found.values["gradient.decay_rate"].samples[:4] == one.values["gradient.decay_rate"].samples
+    assert found.value("gradient.decay_rate").samples[:4] == one.value("gradient.decay_rate").samples
 
 
 def test_a_state_of_any_structure(plugins):
@@ -309,7 +309,7 @@ def test_a_state_of_any_structure(plugins):
     settings = GradientSettings(lyapunov=-1)
     context = Context(case, cell, {}, plugins.backends["torch"], plugins.implementations["torch", "eager"], settings)
     found = GRADIENT.measure(context)
-    assert found.values["gradient.lyapunov.max"].value == pytest.approx(0, abs=1e-12)
+    assert found.value("gradient.lyapunov.max").value == pytest.approx(0, abs=1e-12)
     assert len(found.curves["gradient.lyapunov"].x) == 6
 
 

@@ -13,8 +13,8 @@ from rnnbench import registry, suite
 from rnnbench.case import Case
 from rnnbench.cell import Cell
 from rnnbench.errors import CaseError, Diverged, SuiteError
+from rnnbench.measurement import Measurement
 from rnnbench.probes.capacity import CAPACITY, CapacitySettings, squared_correlations
-from rnnbench.quantity import Measurement
 from rnnbench.worker.resolve import resolve
 
 STEPWISE = {"torch": "eager", "jax": "scan"}
@@ -81,8 +81,8 @@ def test_a_delay_line_recalls_its_length_exactly(backend: str, D: int, plugins: 
     found = measured(plugins, "shift", backend, D=D)
     assert shares(found)[:N] == pytest.approx(np.ones(N), abs=1e-12)
     assert shares(found)[N:] == pytest.approx(np.zeros(2 * N + 1), abs=0.02)
-    assert found.values["memory_capacity"].value == pytest.approx(N, abs=0.02)
-    assert (found.values["longest_delay"].value, found.values["longest_delay"].bound) == (N - 1, None)
+    assert found.value("memory_capacity").value == pytest.approx(N, abs=0.02)
+    assert (found.value("longest_delay").value, found.value("longest_delay").bound) == (N - 1, None)
 
 
 @pytest.mark.parametrize("a", [0.5, 0.9])
@@ -90,17 +90,17 @@ def test_a_leaky_unit_spreads_one_unit_of_capacity(a: float, plugins: Any) -> No
     """x' = a x + u: r²_k = (1 − a²)·a^(2k), which sums to one."""
     found = measured(plugins, f"leaky(a={a})", T=2000, B=16, H=1, max_delay=60)
     assert shares(found) == pytest.approx((1 - a**2) * a ** (2 * np.arange(61)), abs=0.015)
-    assert found.values["memory_capacity"].value == pytest.approx(1, abs=0.03)
+    assert found.value("memory_capacity").value == pytest.approx(1, abs=0.03)
 
 
 def test_units_that_are_copies_of_each_other_count_once(plugins: Any) -> None:
-    assert measured(plugins, "leaky(a=0.5)", T=1000, B=16).values["memory_capacity"].value == pytest.approx(1, abs=0.03)
+    assert measured(plugins, "leaky(a=0.5)", T=1000, B=16).value("memory_capacity").value == pytest.approx(1, abs=0.03)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_cell_that_ignores_its_input_has_none(backend: str, plugins: Any) -> None:
     found = measured(plugins, "silent", backend)
-    assert found.values["memory_capacity"].value == 0
+    assert found.value("memory_capacity").value == 0
     assert "longest_delay" not in found.values
     assert "no delay has r² above 0.5" in found.notes[0]
 
@@ -130,7 +130,7 @@ def test_faint_memory_keeps_its_size() -> None:
 def test_no_shipped_cell_beats_the_theorem(cell: str, plugins: Any) -> None:
     """MC ≤ H (Jaeger 2001, proposition 2); 3 % are left to sampling. Least has the irnn: it adds up without end."""
     found = measured(plugins, cell, T=500, B=16, H=16, max_delay=100)
-    assert (0.9 if cell != "irnn" else 0.1) < found.values["memory_capacity"].value < 1.03 * 16
+    assert (0.9 if cell != "irnn" else 0.1) < found.value("memory_capacity").value < 1.03 * 16
     assert shares(found).min() > -0.05
     assert shares(found).max() < 1 + 1e-9
 
@@ -138,8 +138,8 @@ def test_no_shipped_cell_beats_the_theorem(cell: str, plugins: Any) -> None:
 def test_a_linear_recurrence_with_distinct_rates_reaches_the_bound(plugins: Any) -> None:
     """A linear reservoir of full rank has MC = H (Jaeger 2001, proposition 3); gates and tanh cost most of it."""
     lru, gru = (measured(plugins, cell, T=1000, B=32, H=16, max_delay=128) for cell in ("lru", "gru"))
-    assert lru.values["memory_capacity"].value == pytest.approx(16, rel=0.03)
-    assert gru.values["memory_capacity"].value < 8
+    assert lru.value("memory_capacity").value == pytest.approx(16, rel=0.03)
+    assert gru.value("memory_capacity").value < 8
 
 
 def test_both_backends_measure_the_same_number(plugins: Any) -> None:
@@ -156,9 +156,9 @@ def test_replicates_draw_their_own_weights_and_inputs(plugins: Any) -> None:
 
 
 def test_a_delay_beyond_the_largest_tried_is_a_bound(plugins: Any) -> None:
-    found = measured(plugins, "shift", max_delay=N - 1).values
-    assert (found["longest_delay"].value, found["longest_delay"].bound) == (N - 1, "lower")
-    assert found["memory_capacity"].value == pytest.approx(N)
+    found = measured(plugins, "shift", max_delay=N - 1)
+    assert (found.value("longest_delay").value, found.value("longest_delay").bound) == (N - 1, "lower")
+    assert found.value("memory_capacity").value == pytest.approx(N)
 
 
 @pytest.mark.parametrize(("T", "B"), [(500, 1), (4, 8)])

@@ -37,13 +37,13 @@ def context(plugins, backend="torch", implementation="eager", cell="lstm"):
 def test_a_real_program_is_decoded_step_by_step(plugins, backend, implementation):
     found = measure(context(plugins, backend, implementation))
     measurement_json(found, {quantity.name: quantity for quantity in DECODE.quantities})  # declares all it returns
-    p50, p99 = found.values["decode.latency_p50"], found.values["decode.latency_p99"]
+    p50, p99 = found.value("decode.latency_p50"), found.value("decode.latency_p99")
     assert 0 < p50.value <= p99.value
-    assert found.values["decode.tokens_per_second"].value == pytest.approx(B / p50.value)
-    rates = found.values["decode.tokens_per_second"].samples
+    assert found.value("decode.tokens_per_second").value == pytest.approx(B / p50.value)
+    rates = found.value("decode.tokens_per_second").samples
     assert rates == pytest.approx([B / seconds for seconds in p50.samples]), "two views of one number"
-    assert found.values["decode.state_bytes"].value == 2 * 2 * H * B * 4  # layers, (h, c)
-    assert found.values["decode.flops"].value > 2 * B * (4 * H * (D + H) + 4 * H * 2 * H)
+    assert found.value("decode.state_bytes").value == 2 * 2 * H * B * 4  # layers, (h, c)
+    assert found.value("decode.flops").value > 2 * B * (4 * H * (D + H) + 4 * H * 2 * H)
     assert found.details["decode"]["number"] == 1
     assert found.details["decode"]["compilations"] <= 1
 

@@ -63,17 +63,17 @@ def test_a_recurrent_program_gains_from_the_batch(plugins, backend, implementati
     """8 units leave a core idle at batch 1: 64 sequences together take less than 64 times as long, by far."""
     found = measure(context(plugins, backend, implementation, threads=1))
     measurement_json(found, {quantity.name: quantity for quantity in PARALLELISM.quantities})
-    assert found.values["forward.batch_speedup"].value > 3
+    assert found.value("forward.batch_speedup").value > 3
     curve = found.curves["forward.tokens_per_second_by_batch"]
     assert list(curve.x) == [1, 8, 64]
-    assert found.values["forward.best_tokens_per_second"].value in curve.y
+    assert found.value("forward.best_tokens_per_second").value in curve.y
 
 
 def test_torch_runs_with_each_number_of_threads(plugins, monkeypatch):
     monkeypatch.setattr(parallelism, "_cores", lambda: 2)
     found = measure(context(plugins))
     assert list(found.curves["forward.tokens_per_second_by_threads"].x) == [1, 2]
-    assert found.values["forward.parallel_speedup"].value >= 1
+    assert found.value("forward.parallel_speedup").value >= 1
 
 
 def test_jax_says_how_its_threads_can_be_compared(plugins, monkeypatch):
@@ -112,7 +112,7 @@ def test_backward_alone_is_timed_beside_the_others(plugins, backend, implementat
     )
     found = THROUGHPUT.measure(here)
     measurement_json(found, {quantity.name: quantity for quantity in THROUGHPUT.quantities})
-    assert found.values["backward.time"].value < 1.25 * found.values["train.time"].value, "with room for other work"
+    assert found.value("backward.time").value < 1.25 * found.value("train.time").value, "with room for other work"
     program = here.program()
     batch = program.put(work.random_batch(here))
     _, expected, of_inputs = program.loss_and_gradients(batch)
@@ -149,12 +149,12 @@ def test_the_share_of_the_limit_is_in_the_record_where_ceilings_are_known(plugin
 
     here = context(plugins, threads=1, probe="throughput", modes=["forward"], budget=0.05)
     without = THROUGHPUT.measure(here)
-    assert without.values["forward.flops"].origin == "counted"
+    assert without.value("forward.flops").origin == "counted"
     assert "forward.limit_share" not in without.values
     assert any("ceilings are not known" in note for note in without.notes)
     found = THROUGHPUT.measure(replace(here, ceilings={"flops_per_second": 1e12, "bytes_per_second": 1e11}))
-    cost, time = found.details["forward"]["cost"], found.values["forward.time"].value
-    share = found.values["forward.limit_share"]
+    cost, time = found.details["forward"]["cost"], found.value("forward.time").value
+    share = found.value("forward.limit_share")
     assert share.value == pytest.approx(max(cost["flops"] / 1e12, cost["bytes"] / 1e11) / time)
     assert share.low is not None
     assert share.low <= share.value

@@ -111,7 +111,7 @@ def test_a_program_that_is_another_once_it_is_warm_is_wrong(lie):
 @pytest.mark.parametrize("cell", ["gru", "rnn(gain=10)"])
 def test_an_honest_one_is_timed(cell):
     found = throughput.measure(resolve(replace(CASE, cell=cell), load()))
-    assert found.values["train.time"].value > 0
+    assert found.value("train.time").value > 0
 
 
 def test_every_batch_size_of_a_sweep_is_looked_at():

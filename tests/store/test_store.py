@@ -22,9 +22,10 @@ import pytest
 
 from rnnbench.case import Case
 from rnnbench.errors import UsageError
+from rnnbench.measurement import Measurement
 from rnnbench.probe import Probe
 from rnnbench.probes.throughput import THROUGHPUT
-from rnnbench.quantity import Curve, Measurement, Quantity
+from rnnbench.quantity import Curve, Quantity
 from rnnbench.record import Reading, Record
 from rnnbench.store import FORMAT, InvalidRecord, RunFolder, declarations, find_run, list_runs, write_atomically
 from rnnbench.store import folder as folder_module

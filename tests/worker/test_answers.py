@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from rnnbench.errors import CaseError
-from rnnbench.quantity import Curve, Measurement, Quantity, Value
+from rnnbench.measurement import Measurement
+from rnnbench.quantity import Curve, Quantity, Value
+from rnnbench.timings import Interval, Timing, View
 from rnnbench.worker import answers, measurement_json
 
 DECLARED = {"t": Quantity("t", "s", "lower", "A time.")}
+TIMED = Timing((0.5, 1.0, 2.0), Interval(1.0, 0.5, 2.0, reached=False))
+
+
+def timed(view: View = View("call"), **changes: Any) -> Measurement:  # noqa: B008
+    return Measurement({"t": view}, timings={"call": replace(TIMED, **changes)})
 
 
 def sound(**changes: Any) -> Measurement:
@@ -30,7 +38,23 @@ def test_a_sound_measurement_passes() -> None:
     assert measurement_json(sound(), DECLARED)["quantities"]["t"]["unit"] == "s"
 
 
+def test_views_of_a_timing_pass_and_are_the_same_median_in_another_unit() -> None:
+    assert answers.problem(timed(cycles=(0, 1, 2)), DECLARED) is None
+    rate = measurement_json(timed(View("call", 8.0, inverse=True)), DECLARED)["quantities"]["t"]
+    assert (rate["value"], rate["low"], rate["high"], rate["samples"]) == (8.0, 4.0, 16.0, [16.0, 8.0, 4.0])
+
+
 FAULTS: list[tuple[Any, str]] = [
+    (timed(View("cal")), "t is a view of 'cal', and the timings are: call"),
+    (timed(View("call", math.nan)), "t.factor is nan"),
+    (timed(View("call", inverse=True), samples=(0.0, 1.0)), "t is a rate, and timing call has samples that are not"),
+    (timed(samples=()), "timing call has no samples"),
+    (timed(samples=(1.0, "2")), "timing call: samples[1] is a str"),
+    (timed(interval=1.0), "timing call: its interval is a float, not a rnnbench.Interval"),
+    (timed(interval=Interval(1.0, math.inf, 2.0, True)), "timing call: interval.low is inf"),
+    (timed(cycles=(0, 1)), "timing call has 3 samples and 2 cycles"),
+    (timed(stopped="early"), "timing call: stopped is 'early'; it is one of width, budget"),
+    (Measurement(timings={"call": 1.0}), "timing call is a float, not a rnnbench.Timing"),  # type: ignore[dict-item]
     ({"t": 1.0}, "not a rnnbench.Measurement"),
     (sound(values={"u": Value(1.0)}), "the probe returned u, which its `quantities` do not declare"),
     (sound(values={"t": 1.0}), "t is a float, not a rnnbench.Value"),

@@ -15,27 +15,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from rnnbench.timings import Interval
+
 if TYPE_CHECKING:
     import numpy as np
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A sample quantile and its confidence interval, in the unit of the samples.
-
-    reached: whether the interval has the confidence asked for. With too few samples (fewer than 6 for a median at 95 %)
-    none has: it is then the whole range as far as it goes, and covers less.
-    """
-
-    value: float
-    low: float
-    high: float
-    reached: bool
-
-    @property
-    def relative_width(self) -> float:
-        """(high − low) / |value|; infinite where the interval has not the confidence asked for, or value is 0."""
-        return (self.high - self.low) / abs(self.value) if self.reached and self.value else math.inf
 
 
 @dataclass(frozen=True)

@@ -31,18 +31,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import repeat
-from typing import Any, Literal
+from typing import Any
 
 from rnnbench.errors import CaseError
 from rnnbench.measure import disturbance, lockstep
 from rnnbench.measure.clock import SYSTEM, Clock, clock_cost
 from rnnbench.measure.disturbance import Counters
-from rnnbench.measure.statistics import Interval, median_interval
+from rnnbench.measure.statistics import median_interval
 from rnnbench.measure.steadiness import drift
-from rnnbench.quantity import Value
+from rnnbench.timings import Interval, Stopped, Timing
 
 Call = Callable[[], object]
-Stopped = Literal["width", "budget", "samples", "turns"]
 
 CLOCK_SHARE = 0.001
 """A sample lasts at least 1/CLOCK_SHARE times what reading the clock may add to it: an error of at most 0.1 %."""
@@ -106,62 +105,21 @@ class TimingSettings:
         return self.width or TimingSettings.width
 
 
-@dataclass(frozen=True)
-class Timing:
-    """What came of it. All times in seconds; samples are seconds per call, in the order taken.
-
-    first_call: the very first call. warmup_calls: calls after it and before the first sample. number: calls per
-    sample. stopped: why sampling ended: `width` reached, `budget` spent, `samples`, the most that are kept, or `turns`:
-    the process that took turns with this one had stopped. steady: False where the samples drift, None where they are
-    too few to tell. drift: relative change from their first half to their second, 0 where there is no trend.
-    contaminated: indices of samples during which other work took more than 1 % of the time. voids: samples taken again
-    because the clock had not moved forward. clock_share: of the median sample, what reading the clock may have added.
-    notes: sentences for the record on whatever of this a reader must know.
-    """
-
-    first_call: float
-    samples: tuple[float, ...]
-    number: int
-    interval: Interval
-    stopped: Stopped
-    steady: bool | None
-    drift: float
-    warmup_calls: int
-    contaminated: tuple[int, ...]
-    voids: int
-    clock_share: float
-    notes: tuple[str, ...]
-
-    @property
-    def median(self) -> float:
-        """Seconds per call."""
-        return self.interval.value
-
-    def value(self, scale: float = 1.0) -> Value:
-        """As a quantity, every time multiplied by `scale`: 1/T for seconds per time step."""
-        low, high = self.interval.low * scale, self.interval.high * scale
-        return Value(self.median * scale, low, high, tuple(sample * scale for sample in self.samples))
-
-    def rate(self, amount: float) -> Value:
-        """`amount` per second, tokens of a call say: the same median, interval and samples the other way round."""
-        low, high = (amount / end if end else None for end in (self.interval.high, self.interval.low))
-        return Value(amount / self.median, low, high, tuple(amount / sample for sample in self.samples))
-
-    def details(self) -> dict[str, Any]:
-        """All but the samples and the notes, as JSON values, for the record."""
-        width = self.interval.relative_width
-        return {
-            "first_call": self.first_call,
-            "number": self.number,
-            "stopped": self.stopped,
-            "relative_width": width if math.isfinite(width) else None,
-            "steady": self.steady,
-            "drift": self.drift,
-            "warmup_calls": self.warmup_calls,
-            "contaminated": list(self.contaminated),
-            "voids": self.voids,
-            "clock_share": self.clock_share,
-        }
+def details(timing: Timing) -> dict[str, Any]:
+    """All but the samples and the notes, as JSON values."""
+    width = timing.interval.relative_width
+    return {
+        "first_call": timing.first_call,
+        "number": timing.number,
+        "stopped": timing.stopped,
+        "relative_width": width if math.isfinite(width) else None,
+        "steady": timing.steady,
+        "drift": timing.drift,
+        "warmup_calls": timing.warmup_calls,
+        "contaminated": list(timing.contaminated),
+        "voids": timing.voids,
+        "clock_share": timing.clock_share,
+    }
 
 
 def measure(

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from rnnbench.context import Context
 from rnnbench.errors import CaseError, Diverged
+from rnnbench.measurement import Measurement
 from rnnbench.probe import Probe
-from rnnbench.quantity import Curve, Measurement, Quantity, Value
+from rnnbench.quantity import Curve, Quantity, Value
 from rnnbench.ranges import Index, Positive
 
 if TYPE_CHECKING:

@@ -15,11 +15,13 @@ from rnnbench.errors import Wrong
 from rnnbench.measure import timing
 from rnnbench.measure.clock import SYSTEM, Clock
 from rnnbench.measure.statistics import quantile_interval
-from rnnbench.measure.timing import Timing, TimingSettings
+from rnnbench.measure.timing import TimingSettings
+from rnnbench.measurement import Measurement
 from rnnbench.probe import Probe
 from rnnbench.probes.work import limit_quantities, share_of_limit
-from rnnbench.quantity import Measurement, Quantity, Value
+from rnnbench.quantity import Quantity, Value
 from rnnbench.ranges import Count, Positive
+from rnnbench.timings import Timing, View
 
 if TYPE_CHECKING:
     import numpy as np
@@ -89,13 +91,13 @@ def measure(context: Context) -> Measurement:
     shared = share_of_limit(context, "decode", "forward", timed.value(), seq_len=1)
     agreement, notes = _agreement(stream.step)
     tail, tail_notes = _tail(timed)
-    details: dict[str, Any] = timed.details() | shared.details | {"agreement": agreement}
+    details: dict[str, Any] = timing.details(timed) | shared.details | {"agreement": agreement}
     details["compilations"] = compiled
     return Measurement(
         values={
-            "decode.latency_p50": timed.value(),
+            "decode.latency_p50": View("decode"),
             "decode.latency_p99": tail,
-            "decode.tokens_per_second": timed.rate(case.batch_size),
+            "decode.tokens_per_second": View("decode", case.batch_size, inverse=True),
             "decode.first_call": Value(timed.first_call),
             "decode.state_bytes": Value(
                 float(state_bytes(context.weights(), case.batch_size, case.dtype)), origin="counted"
@@ -104,6 +106,7 @@ def measure(context: Context) -> Measurement:
         },
         notes=[*timed.notes, *tail_notes, *notes, *shared.notes],
         details={"decode": details, "settings": program.settings()},
+        timings={"decode": timed},
     )
 
 

@@ -13,7 +13,8 @@ from rnnbench.context import Context
 from rnnbench.errors import Diverged, UsageError
 from rnnbench.measure.clock import SYSTEM, Clock
 from rnnbench.measure.statistics import median_interval
-from rnnbench.quantity import Measurement, Quantity, Value
+from rnnbench.measurement import Measurement
+from rnnbench.quantity import Quantity, Value
 from rnnbench.task import Task
 
 if TYPE_CHECKING:

@@ -14,10 +14,11 @@ from typing import Any
 
 from rnnbench.context import Context
 from rnnbench.errors import CaseError, OutOfMemory, Wrong
+from rnnbench.measurement import Measurement
 from rnnbench.probe import Probe
 from rnnbench.probes import recheck
 from rnnbench.probes.work import random_batch
-from rnnbench.quantity import Curve, Measurement, Quantity, Value
+from rnnbench.quantity import Curve, Quantity, Value
 from rnnbench.ranges import Count, Positive
 
 WHOLE = 8192

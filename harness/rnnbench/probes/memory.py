@@ -11,11 +11,12 @@ from rnnbench.backend import Program
 from rnnbench.context import Context
 from rnnbench.machine import allocator
 from rnnbench.measure import process_memory
+from rnnbench.measurement import Measurement
 from rnnbench.model.bptt import Bptt, segment_of
 from rnnbench.probe import Probe
 from rnnbench.probes import forked
 from rnnbench.probes.work import MODES, Mode, random_batch, unit_of_work
-from rnnbench.quantity import Measurement, Quantity, Value
+from rnnbench.quantity import Quantity, Value
 from rnnbench.ranges import Count
 
 SHARE, LEAST = 0.05, 256 * 2**10

@@ -12,11 +12,12 @@ from rnnbench.context import Context
 from rnnbench.errors import OutOfMemory
 from rnnbench.measure import timing
 from rnnbench.measure.timing import TimingSettings
+from rnnbench.measurement import Measurement
 from rnnbench.model import Pass
 from rnnbench.probe import Probe
 from rnnbench.probes import recheck
 from rnnbench.probes.work import PASSES, unit_of_work
-from rnnbench.quantity import Curve, Measurement, Quantity, Value
+from rnnbench.quantity import Curve, Quantity, Value
 from rnnbench.ranges import Count, NotNegative, Positive
 
 SATURATED = 0.9

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from rnnbench.context import Context
 from rnnbench.measure import timing
 from rnnbench.measure.clock import SYSTEM
-from rnnbench.measure.timing import Timing, TimingSettings
+from rnnbench.measure.timing import TimingSettings
+from rnnbench.measurement import Measurement
 from rnnbench.model import Pass
 from rnnbench.model.bptt import Bptt, segment_of
 from rnnbench.probe import Probe
 from rnnbench.probes import recheck
 from rnnbench.probes.work import MODES, PASSES, limit_quantities, share_of_limit, unit_of_work
-from rnnbench.quantity import Measurement, Quantity, Value
+from rnnbench.quantity import Quantity, Value
 from rnnbench.ranges import Count, NotNegative, Positive
+from rnnbench.timings import Timing, View
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ def measure(context: Context) -> Measurement:
     given = context.settings
     settings = TimingSettings(budget=given.budget / given.processes, width=given.width)
     seconds = {"build": SYSTEM.now() - started}
-    values: dict[str, Value] = {}
+    values: dict[str, Value | View] = {}
+    timings: dict[str, Timing] = {}
     notes: list[str] = []
     details = {}
     for mode in context.settings.modes:
@@ -60,28 +63,29 @@ def measure(context: Context) -> Measurement:
         division = _division(timed, measured - ready)
         division |= {"inputs": ready - started, "check": SYSTEM.now() - measured}
         seconds = {part: seconds.get(part, 0.0) + division.get(part, 0.0) for part in seconds | division}
-        values |= _values(mode, timed, context.case.seq_len, context.case.batch_size)
+        timings[mode] = timed
+        values |= _views(mode, context.case.seq_len, context.case.batch_size)
+        values[f"{mode}.first_call"] = Value(timed.first_call)
         shared = share_of_limit(context, mode, mode, timed.value())
         values |= shared.values
         notes += [*(f"{mode}: {note}" for note in timed.notes), *shared.notes]
-        details[mode] = timed.details() | shared.details | {"compilations": program.compilations() - compiled}
+        details[mode] = timing.details(timed) | shared.details | {"compilations": program.compilations() - compiled}
     details |= {"settings": program.settings(), "seconds": seconds}
-    return Measurement(values, notes=notes, details=details)
+    return Measurement(values, notes=notes, details=details, timings=timings)
 
 
 def _division(timed: Timing, elapsed: float) -> dict[str, float]:
     """Where the seconds of a timing went; what is neither first call nor sample is warm-up."""
-    sampled = sum(timed.samples) * timed.number
-    return {"first_call": timed.first_call, "samples": sampled, "warm_up": elapsed - timed.first_call - sampled}
+    first, sampled = timed.first_call, sum(timed.samples) * timed.number
+    return {"first_call": first, "samples": sampled, "warm_up": elapsed - first - sampled}
 
 
-def _values(mode: str, timed: Timing, T: int, B: int) -> dict[str, Value]:
-    """Every view of the one median: per call, per time step, tokens per second."""
+def _views(mode: str, T: int, B: int) -> dict[str, View]:
+    """The one median per call, per time step, and as tokens per second."""
     return {
-        f"{mode}.time": timed.value(),
-        f"{mode}.time_per_step": timed.value(1 / T),
-        f"{mode}.tokens_per_second": timed.rate(T * B),
-        f"{mode}.first_call": Value(timed.first_call),
+        f"{mode}.time": View(mode),
+        f"{mode}.time_per_step": View(mode, 1 / T),
+        f"{mode}.tokens_per_second": View(mode, T * B, inverse=True),
     }
 
 

@@ -17,7 +17,7 @@ from rnnbench.case import Case
 from rnnbench.context import Context
 from rnnbench.errors import CaseError
 from rnnbench.measure import lockstep, process_memory
-from rnnbench.quantity import Measurement
+from rnnbench.measurement import Measurement
 from rnnbench.registry import Registry, load, place
 from rnnbench.worker import answers
 from rnnbench.worker.resolve import resolve
@@ -80,8 +80,8 @@ def measurement_json(measurement: Measurement, quantities: Mapping[str, Any]) ->
     if wrong := answers.problem(measurement, quantities):
         raise CaseError(wrong)
     entries = {}
-    for name, value in measurement.values.items():
-        quantity = quantities[name]
+    for name in measurement.values:
+        quantity, value = quantities[name], measurement.value(name)
         head = {"unit": quantity.unit, "better": quantity.better, "deterministic": quantity.deterministic}
         entries[name] = head | asdict(value) | {"samples": list(value.samples)}
     curves = {name: asdict(curve) for name, curve in measurement.curves.items()}

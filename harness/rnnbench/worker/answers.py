@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from numbers import Real
 from typing import Any, get_args
 
-from rnnbench.quantity import Bound, Curve, Measurement, Origin, Quantity, Value
+from rnnbench.measurement import Measurement
+from rnnbench.quantity import Bound, Curve, Origin, Quantity, Value
 from rnnbench.record import problems
+from rnnbench.timings import STOPPED, Interval, Timing, View
 
 RESERVED = frozenset({"processes", "reference", "steal", "contaminated", "peak_memory", "ignored", "output"})
 """Details that the harness adds to those of the probe."""
@@ -22,15 +24,20 @@ def problem(measurement: Any, declared: Mapping[str, Quantity]) -> str | None:
 
 
 def _problems(measurement: Measurement, declared: Mapping[str, Quantity]) -> Iterator[str]:
-    for name in ("values", "curves", "details"):
+    for name in ("values", "curves", "details", "timings"):
         if not isinstance(getattr(measurement, name), Mapping):
             yield f"`{name}` is a {type(getattr(measurement, name)).__name__}, not a mapping of names"
             return
     undeclared = sorted(set(measurement.values) - set(declared))
     if undeclared:
         yield f"the probe returned {', '.join(undeclared)}, which its `quantities` do not declare"
+    for name, timing in measurement.timings.items():
+        yield from _of_timing(f"timing {name}", timing)
     for name, value in measurement.values.items():
-        yield from _of_value(name, value)
+        if isinstance(value, View):
+            yield from _of_view(name, value, measurement.timings)
+        else:
+            yield from _of_value(name, value)
     for name, curve in measurement.curves.items():
         yield from _of_curve(name, curve)
     if isinstance(measurement.notes, str) or not all(isinstance(note, str) for note in measurement.notes):
@@ -43,7 +50,7 @@ def _problems(measurement: Measurement, declared: Mapping[str, Quantity]) -> Ite
 
 def _of_value(name: str, value: Any) -> Iterator[str]:
     if not isinstance(value, Value):
-        yield f"{name} is a {type(value).__name__}, not a rnnbench.Value"
+        yield f"{name} is a {type(value).__name__}, not a rnnbench.Value or a View of a timing"
         return
     yield from _of_number(f"{name}.value", value.value)
     for end in ("low", "high"):
@@ -54,6 +61,38 @@ def _of_value(name: str, value: Any) -> Iterator[str]:
         yield f"{name}.bound is {value.bound!r}; it is one of {', '.join(get_args(Bound))}, or None"
     if value.origin not in get_args(Origin):
         yield f"{name}.origin is {value.origin!r}; it is one of {', '.join(get_args(Origin))}"
+
+
+def _of_view(name: str, view: View, timings: Mapping[str, Timing]) -> Iterator[str]:
+    if view.timing not in timings:
+        yield f"{name} is a view of {view.timing!r}, and the timings are: {', '.join(timings) or 'none'}"
+        return
+    yield from _of_number(f"{name}.factor", view.factor)
+    if view.inverse and min(timings[view.timing].samples) <= 0:
+        yield f"{name} is a rate, and timing {view.timing} has samples that are not positive"
+
+
+def _of_timing(place: str, timing: Any) -> Iterator[str]:
+    if not isinstance(timing, Timing):
+        yield f"{place} is a {type(timing).__name__}, not a rnnbench.Timing"
+        return
+    yield from _of_numbers(f"{place}: samples", timing.samples)
+    if not timing.samples:
+        yield f"{place} has no samples"
+    if not isinstance(timing.interval, Interval):
+        yield f"{place}: its interval is a {type(timing.interval).__name__}, not a rnnbench.Interval"
+        return
+    for end in ("value", "low", "high"):
+        yield from _of_number(f"{place}: interval.{end}", getattr(timing.interval, end))
+    for name in ("number", "first_call", "drift", "warmup_calls", "voids", "clock_share"):
+        yield from _of_number(f"{place}: {name}", getattr(timing, name))
+    for name in ("contaminated", "cycles"):
+        if not all(isinstance(index, int) for index in getattr(timing, name)):
+            yield f"{place}: {name} is no list of whole numbers"
+    if timing.cycles and len(timing.cycles) != len(timing.samples):
+        yield f"{place} has {len(timing.samples)} samples and {len(timing.cycles)} cycles"
+    if timing.stopped not in STOPPED:
+        yield f"{place}: stopped is {timing.stopped!r}; it is one of {', '.join(filter(None, STOPPED))}, or empty"
 
 
 def _of_curve(name: str, curve: Any) -> Iterator[str]:

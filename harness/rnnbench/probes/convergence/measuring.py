@@ -11,10 +11,11 @@ from rnnbench.backend import Program
 from rnnbench.context import Context
 from rnnbench.errors import CaseError, Skipped
 from rnnbench.measure.clock import SYSTEM
+from rnnbench.measurement import Measurement
 from rnnbench.probes import generation, training
 from rnnbench.probes.convergence.learning_curve import LearningCurve
 from rnnbench.probes.convergence.sample import Sample, draw
-from rnnbench.quantity import Curve, Measurement, Value
+from rnnbench.quantity import Curve, Value
 
 
 @dataclass
@@ -151,7 +152,7 @@ def _write(context: Context, program: Program, found: _Findings) -> None:
     found.values["bits_per_character"] = Value(found.values["test_loss"].value / math.log(2))
     if context.settings.prompt is not None:
         written = generation.sample(context, program)
-        found.values |= written.values
+        found.values |= {name: written.value(name) for name in written.values}
         found.details |= written.details
 
 

@@ -11,12 +11,13 @@ from rnnbench.backend import Batch, Program
 from rnnbench.context import Context
 from rnnbench.errors import Diverged
 from rnnbench.measure.statistics import median_interval
+from rnnbench.measurement import Measurement
 from rnnbench.probes import training
 from rnnbench.probes.gradient import decay, lyapunov
 from rnnbench.probes.gradient.observation import Observation, loss_for, observe, parameter_norm
 from rnnbench.probes.gradient.quantities import prefix
 from rnnbench.probes.gradient.verdict import judge
-from rnnbench.quantity import Curve, Measurement, Value
+from rnnbench.quantity import Curve, Value
 
 if TYPE_CHECKING:
     import numpy as np
