@@ -35,7 +35,7 @@ from rnnbench.errors import (
     UsageError,
     nearest,
 )
-from rnnbench.executor import Executor, Job, Outcome, Session
+from rnnbench.executor import Executor, Job, LockstepSession, Outcome, Pace, Request, Session
 from rnnbench.hooks import hookimpl
 from rnnbench.implementation import Implementation, Unroll, any_of, supports_linear, supports_portable, supports_step
 from rnnbench.measurement import Measurement
@@ -112,6 +112,7 @@ __all__ = [
     "Index",
     "Interval",
     "Job",
+    "LockstepSession",
     "Loss",
     "Measurement",
     "Model",
@@ -121,6 +122,7 @@ __all__ = [
     "Option",
     "OutOfMemory",
     "Outcome",
+    "Pace",
     "Params",
     "Pass",
     "PluginError",
@@ -131,6 +133,7 @@ __all__ = [
     "Quantity",
     "Reading",
     "Record",
+    "Request",
     "RnnbenchError",
     "Run",
     "RunComparison",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 Job = Mapping[str, Any]
 """JSON values: `kind` (`verify` or `measure`), `case`, `plugins` (files to load) and what the kind needs."""
@@ -30,8 +30,43 @@ class Outcome:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True)
+class Pace:
+    """How long a measurement of processes that take turns lasts, in cycles of one turn each.
+
+    seconds: of turns, on average over the processes. least, most: cycles, whatever they take.
+
+    Example:
+        >>> from rnnbench import Pace
+        >>> pace = Pace(seconds=0.2, least=5)
+        >>> pace.over(cycles=4, seconds=9.0), pace.over(cycles=5, seconds=0.1), pace.over(cycles=5, seconds=0.2)
+        (False, False, True)
+    """
+
+    seconds: float
+    least: int = 5
+    most: int = 200
+
+    def over(self, cycles: int, seconds: float) -> bool:
+        """Whether that is enough. cycles: of this measurement; seconds: that the turns of a process took in them."""
+        return cycles >= self.most or (cycles >= self.least and seconds >= self.seconds)
+
+
+@dataclass(frozen=True)
+class Request:
+    """A job with what it takes to run it, see `Session.run`. companion: takes turns for as long as others do."""
+
+    job: Job
+    preload: tuple[str, ...]
+    timeout: float
+    companion: bool = False
+
+
 class Session(Protocol):
-    """An opened executor."""
+    """An opened executor.
+
+    One that can hold several processes at once has a method `lockstep` as well, see `LockstepSession`.
+    """
 
     def run(self, job: Job, preload: tuple[str, ...], timeout: float) -> Outcome:
         """Run one job to its end; never raises for the job's faults.
@@ -48,6 +83,26 @@ class Session(Protocol):
 
     def close(self) -> None:
         """Stop every process the session started."""
+        ...
+
+
+@runtime_checkable
+class LockstepSession(Session, Protocol):
+    """A session whose jobs can take turns, so that their times can be compared sample by sample."""
+
+    def lockstep(self, requests: Sequence[Request], pace: Pace, generation: int, seed: int) -> list[Outcome | None]:
+        """Run jobs that time their work in turns: all alive together, one at work at a time, in random order.
+
+        Args:
+            requests: The jobs.
+            pace: How long each of their measurements lasts.
+            generation: Jobs of unlike generations share no process that they were forked from.
+            seed: Of the order.
+
+        Returns:
+            What came of each, in this order; None for those that were not started, for want of memory beside the
+            others.
+        """
         ...
 
 

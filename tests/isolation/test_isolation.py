@@ -247,13 +247,13 @@ def test_a_job_runs_in_the_working_directory_of_the_moment(session, tmp_path, mo
 
 def test_launcher_killed_between_jobs_is_replaced(session):
     run(session, "fine")
-    launcher = session._launchers[(), ()]._process
+    launcher = session._launchers[(), (), 0]._process
     for pause in (0.0, 0.3):  # before and after the system lets us see its death
         launcher.kill()
         time.sleep(pause)
         assert run(session, "fine").status == "ok"
-        assert session._launchers[(), ()]._process.pid != launcher.pid
-        launcher = session._launchers[(), ()]._process
+        assert session._launchers[(), (), 0]._process.pid != launcher.pid
+        launcher = session._launchers[(), (), 0]._process
 
 
 def test_launcher_killed_during_a_job_is_a_crash(session):
@@ -270,7 +270,7 @@ def test_launcher_killed_while_children_hide(session, tmp_path):
     )
     thread.start()
     wait_until(lambda: note.exists() and note.read_text().endswith("]"))
-    launcher = session._launchers[(), ()]
+    launcher = session._launchers[(), (), 0]
     os.kill(launcher._process.pid, signal.SIGKILL)
     thread.join(20)
     assert outcomes[0].status == "crashed"

@@ -6,6 +6,8 @@ import os
 import signal
 import time
 
+import psutil
+
 from rnnbench.measure import lockstep
 
 
@@ -20,7 +22,19 @@ def sample(job):
             if len(spans) == length:
                 place.done()
             found.append(spans)
-    return {"spans": found, "taken": place.taken, "cpus": _cpus()}
+    return {"spans": found, "taken": place.taken, "cpus": _cpus(), "ancestor": _ancestor()}
+
+
+def accompany(job):
+    """Take turns for as long as there is anybody else."""
+    found = []
+    with lockstep.joined(**job["turns"]) as place:
+        while place.shared:
+            spans = []
+            while place.wait() and place.shared:
+                spans.append(_span())
+            found.append(spans)
+    return {"spans": found}
 
 
 def keep_the_turn(job):
@@ -48,6 +62,11 @@ def stop_the_launcher(job):
     """In its first turn: what a driver does that hangs in the kernel."""
     os.kill(os.getppid(), signal.SIGSTOP)
     time.sleep(60)
+
+
+def _ancestor():
+    """The process that this one's launcher was forked from."""
+    return psutil.Process(os.getppid()).ppid()
 
 
 def _cpus():

@@ -31,12 +31,13 @@ from typing import Any
 
 from rnnbench.case import Case
 from rnnbench.executor import Outcome
-from rnnbench.gate.referee import Seat, in_turns
 from rnnbench.gate.rows import SAME
 from rnnbench.gate.side import Name, Side
 from rnnbench.gate.state import State
 from rnnbench.gate.subjects import Subject
-from rnnbench.isolation.forkserver import ForkServer, Running
+from rnnbench.isolation.forkserver import ForkServer
+from rnnbench.isolation.launched import Running
+from rnnbench.isolation.lockstep import Channel, Lockstep, Member
 from rnnbench.measure.timing import LEAST_SAMPLES
 from rnnbench.model.seeds import seed_for
 from rnnbench.record import problems
@@ -78,7 +79,7 @@ class Sampler:
     state: State
     tell: Callable[[str], object] = str
     clock: Callable[[], float] = time.monotonic
-    _seats: dict[Name, Seat] = field(default_factory=dict)
+    _channels: dict[Name, Channel] = field(default_factory=dict)
     _clashes: Counter[str] = field(default_factory=Counter)
     _sessions: dict[Name, ForkServer] = field(default_factory=dict)
     _verdicts: dict[tuple[Name, str, str], dict[str, Any]] = field(default_factory=dict)
@@ -121,8 +122,8 @@ class Sampler:
     def close(self) -> None:
         """Stop the processes of both sides."""
         self._stop()
-        while self._seats:
-            self._seats.popitem()[1].close()
+        while self._channels:
+            self._channels.popitem()[1].close()
 
     def _renew(self, backends: Iterable[str]) -> None:
         """New launchers for both sides, started at the same time, before anything is measured."""
@@ -155,13 +156,18 @@ class Sampler:
     def _together(self, subject: Subject, order: tuple[Name, Name], number: int) -> dict[Name, dict[str, Any]]:
         """A pair in turns: its lines, whatever came of it."""
         started = self.clock()
-        first, second = ((self._seat(side), partial(self._start, subject, side, number)) for side in order)
-        outcomes: dict[Name, Outcome] = dict(zip(order, in_turns(first, second), strict=True))
+        members = [
+            Member(self._channel(side), partial(self._start, subject, side, number), self.plans[side].timeout)
+            for side in order
+        ]
+        found = zip(order, Lockstep(members).run(), strict=True)
+        outcomes: dict[Name, Outcome] = {side: outcome for side, outcome in found if outcome}
         told: dict[Name, dict[str, Any]] = {
-            side: _told(_in_time(understood(outcome, "measure"), self.plans[side].timeout))
-            for side, outcome in outcomes.items()
+            side: _told(understood(outcome, "measure")) for side, outcome in outcomes.items()
         }
-        if all(found["status"] == "ok" for found in told.values()):
+        if len(told) < len(order):  # no room for the second beside the first
+            pass
+        elif all(found["status"] == "ok" for found in told.values()):
             _compare(told["head"]["quantities"], outcomes["base"].result, outcomes["head"].result)
         else:
             self._clashes[subject.id] += 1
@@ -169,10 +175,10 @@ class Sampler:
         return {side: _line(subject, side, number, found, seconds) for side, found in told.items()}
 
     def _start(self, subject: Subject, side: Name, number: int) -> Running:
-        """Begin a process that takes turns; the timeout is of its own work, and it waits while the other works."""
-        job, preload, timeout = self._measure(subject, side, number)
-        job["turns"] = {"descriptor": self._seat(side).descriptor}
-        return self._session(side).start(job, preload, len(SIDES) * timeout)
+        """Begin a process that takes turns; its timeout is of its own work, and it waits while the other works."""
+        job, preload, _ = self._measure(subject, side, number)
+        job["turns"] = {"descriptor": self._channel(side).descriptor}
+        return self._session(side).start(job, preload, math.inf)
 
     def _sample(self, subject: Subject, side: Name, number: int, once: str) -> dict[str, Any]:
         """One process alone; a second one where the first fails, since one failure may be the machine's.
@@ -232,13 +238,13 @@ class Sampler:
 
     def _session(self, side: Name) -> ForkServer:
         if side not in self._sessions:
-            self._sessions[side] = self.sides[side].open(self._seat(side).descriptor)
+            self._sessions[side] = self.sides[side].open(self._channel(side).descriptor)
         return self._sessions[side]
 
-    def _seat(self, side: Name) -> Seat:
-        if side not in self._seats:
-            self._seats[side] = Seat()
-        return self._seats[side]
+    def _channel(self, side: Name) -> Channel:
+        if side not in self._channels:
+            self._channels[side] = Channel()
+        return self._channels[side]
 
     def _keep(self, line: Mapping[str, Any]) -> None:
         self.state.add(line)
@@ -257,14 +263,6 @@ def _cpu(case: Case, number: int) -> int | None:
         return None
     cpus = sorted(os.sched_getaffinity(0))
     return cpus[number % len(cpus)]
-
-
-def _in_time(outcome: Outcome, timeout: float) -> Outcome:
-    """What came of a process in turns, unless it worked longer than it may."""
-    if outcome.status != "ok" or outcome.seconds <= timeout:
-        return outcome
-    reason = f"worked for {outcome.seconds:.3g} s, and may for {timeout:g}; raise `timeout:` in the suite"
-    return replace(outcome, status="timeout", reason=reason)
 
 
 def _line(subject: Subject, side: Name, number: int, found: Mapping[str, Any], seconds: float) -> dict[str, Any]:

@@ -16,7 +16,8 @@ import rnnbench
 from rnnbench.errors import UsageError
 from rnnbench.executor import Outcome
 from rnnbench.gate import worktrees
-from rnnbench.isolation.forkserver import ForkServer, Interpreter
+from rnnbench.isolation.forkserver import ForkServer
+from rnnbench.isolation.launched import Interpreter
 
 Name = Literal["base", "head"]
 

@@ -3,9 +3,12 @@
 Runs as its own interpreter in its own session, so it never sees the terminal's Ctrl-C; it stops at the end of its
 standard input, which also comes when the command is killed. It speaks `rnnbench.isolation.frames`:
 
-- in, once: JSON {preload, mark}; out: JSON {lost_threads}, how many threads a fork would lose;
+- in, once: JSON {preload, mark, control}; out: JSON {lost_threads}, how many threads a fork would lose;
 - in, per job: JSON {job, cwd, timeout}; out: an empty message when the child is forked (from then on the job has
-  begun), then JSON {status, reason, result}, then the end of what the job printed.
+  begun), then JSON {status, reason, result}, then the end of what the job printed. Meanwhile, in: JSON {expired:
+  seconds}, to end a job that took so long;
+- in: JSON {fork: count}, and as many descriptors over the socket `control`, the first of which is a connection that
+  speaks the same; out: JSON {pid, descriptors}, of a launcher that was forked from this one and listens there.
 
 Everything the job leaves behind is killed before the answer goes out.
 """
@@ -19,7 +22,9 @@ import json
 import os
 import selectors
 import signal
+import socket
 import time
+import traceback
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -47,7 +52,10 @@ def main() -> None:
         _preload(hello["preload"])
         kernel.die_with_parent(0)
         frames.send(replies, json.dumps({"lost_threads": _threads_a_fork_loses()}).encode())
-        Launcher(requests, replies, hello["mark"]).serve()
+        try:
+            Launcher(requests, replies, hello["mark"], socket.socket(fileno=hello["control"])).serve()
+        finally:
+            subreaper.reap(hello["mark"])  # what launchers forked from this one have left
 
 
 def _take_over_streams() -> tuple[int, int]:
@@ -81,11 +89,18 @@ def _threads_a_fork_loses() -> int:
     return psutil.Process().num_threads() - 1
 
 
-class Launcher:
-    """Serves one job after the other."""
+def _collect_ended() -> None:
+    """Launchers forked from this one that have ended would stay as zombies."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
-    def __init__(self, requests: int, replies: int, mark: str) -> None:
-        self._requests, self._replies, self._mark = requests, replies, mark
+
+class Launcher:
+    """Serves one job after the other. control: over which descriptors come, for launchers to be forked from this."""
+
+    def __init__(self, requests: int, replies: int, mark: str, control: socket.socket | None = None) -> None:
+        self._requests, self._replies, self._mark, self._control = requests, replies, mark, control
         self._exits, self._signalled = os.pipe()
         for fd in (self._exits, self._signalled):
             os.set_blocking(fd, False)
@@ -96,40 +111,79 @@ class Launcher:
         """Until the requests end, or end in the middle of a job."""
         while (message := frames.receive(self._requests)) is not None:
             request = json.loads(message)
+            if "expired" in request:  # it had ended already
+                continue
+            if "fork" in request:
+                self._fork_launcher(request["fork"])
+                continue
             ooms = kernel.oom_kills()
             offspring = self._fork(request)
             try:
                 frames.send(self._replies, b"")
-                event = self._supervise(offspring, request["timeout"])
+                event, seconds = self._supervise(offspring, request["timeout"])
             finally:
                 offspring.end()
                 subreaper.reap(self._mark)
                 offspring.drain()
             if event == "abandoned":
                 return
-            self._answer(event, offspring, request["timeout"], ooms)
+            self._answer(event, offspring, seconds, ooms)
+
+    def _fork_launcher(self, count: int) -> None:
+        """Fork a launcher that serves the first descriptor and hands the others down to its jobs."""
+        assert self._control
+        _, descriptors, _, _ = socket.recv_fds(self._control, 1, count)
+        _collect_ended()
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                self._become_forked(*descriptors)
+                code = 0
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(code)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        frames.send(self._replies, json.dumps({"pid": pid, "descriptors": descriptors}).encode())
+
+    def _become_forked(self, connection: int, *inherited: int) -> None:
+        """Serve the connection until nobody is there any more. A session of its own, so that no signal meets both."""
+        assert self._control
+        signal.set_wakeup_fd(-1)
+        for descriptor in (self._requests, self._replies, self._exits, self._signalled):
+            os.close(descriptor)
+        self._control.close()
+        os.setsid()
+        kernel.adopt_orphans()
+        for descriptor in inherited:
+            os.set_inheritable(descriptor, True)
+        Launcher(connection, connection, self._mark).serve()
 
     def _fork(self, request: Mapping[str, Any]) -> Offspring:
         results, output = os.pipe(), os.pipe()
         launcher = os.getpid()
         pid = os.fork()
         if pid == 0:
-            own = (self._requests, self._replies, self._exits, self._signalled, results[0], output[0])
+            own = {self._requests, self._replies, self._exits, self._signalled, results[0], output[0]}
+            own |= {self._control.fileno()} if self._control else set()
             child.run(request, results[1], output[1], own, launcher)
         os.close(results[1])
         os.close(output[1])
         return Offspring(pid, results[0], output[0])
 
-    def _supervise(self, offspring: Offspring, timeout: float) -> Event:
-        event = self._watch(offspring, timeout)
+    def _supervise(self, offspring: Offspring, timeout: float) -> tuple[Event, float]:
+        """What ended it, and after how many seconds where it was ended."""
+        event, allowed = self._watch(offspring, timeout)
         if event != "timeout":
-            return event
+            return event, timeout
         os.kill(offspring.pid, signal.SIGABRT)  # faulthandler writes where it was
-        last = self._watch(offspring, _LAST_WORDS)
-        return "abandoned" if last == "abandoned" else "timeout"
+        last, _ = self._watch(offspring, _LAST_WORDS)
+        return "abandoned" if last == "abandoned" else "timeout", allowed
 
-    def _watch(self, offspring: Offspring, seconds: float) -> Event:
-        """Read what the job writes until something happens."""
+    def _watch(self, offspring: Offspring, seconds: float) -> tuple[Event, float]:
+        """Read what the job writes until something happens: what, and how many seconds it may take at the most."""
         deadline = time.monotonic() + seconds
         with selectors.DefaultSelector() as selector:
             for fd in (self._requests, self._exits, *offspring.open_pipes):
@@ -137,18 +191,21 @@ class Launcher:
             while True:
                 left = deadline - time.monotonic()
                 for key, _ in selector.select(None if left == float("inf") else max(left, 0)):
-                    if key.fd == self._requests:  # nothing is sent during a job: this is the end of the input
-                        return "abandoned"
+                    if key.fd == self._requests:
+                        message = frames.receive(self._requests)
+                        if message is None:
+                            return "abandoned", seconds
+                        return "timeout", json.loads(message)["expired"]  # nothing else is sent during a job
                     if key.fd == self._exits:
                         os.read(self._exits, 512)
                     elif not offspring.read(key.fd):
                         selector.unregister(key.fd)
                 if offspring.answer is not None:
-                    return "result"
+                    return "result", seconds
                 if offspring.exited():
-                    return "exit"
+                    return "exit", seconds
                 if left <= 0:
-                    return "timeout"
+                    return "timeout", seconds
 
     def _answer(self, event: Event, offspring: Offspring, timeout: float, ooms: int | None) -> None:
         output = offspring.printed()

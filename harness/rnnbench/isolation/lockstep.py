@@ -1,63 +1,72 @@
-"""Gives the two processes of a pair their turns, see `rnnbench.measure.lockstep`.
+"""Processes in lockstep: all are alive together, and one works at a time, a turn each per cycle, in random order.
 
-The second process is started when the first hands over for the first time: by then that is warm, and shows what memory
-it holds. One that never hands over, because it measures no time or its revision does not know of turns, is followed by
-the other as if there were no turns.
+The other end of `rnnbench.measure.lockstep`. Members are started one after the other; each builds and warms up in its
+own time, until it first hands over. A measurement then goes through cycles until it is over for all, so that the i-th
+samples of all members stand next to each other. When it is over is said by a `Pace`; without one, the first member that
+has enough ends it, after as many turns for each. A member that ends, by whatever death, leaves the others to go on.
+
+A member that measures no time, or whose code knows of no lockstep, never hands over: the others begin after it.
 """
 
 from __future__ import annotations
 
 import math
+import random
 import selectors
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import psutil
 
-from rnnbench.executor import Outcome
-from rnnbench.isolation.forkserver import Running
+from rnnbench.executor import Outcome, Pace
+from rnnbench.isolation.launched import Running
 from rnnbench.machine.environment import available_memory
-from rnnbench.measure.lockstep import ALONE, DONE, GO, MORE, STOP, forget
+from rnnbench.measure.lockstep import ALONE, GO, MORE, STOP, forget
 
 SPARE = 1.25
-"""Memory that must be free for the second process, in times of what the first holds."""
-
-Start = Callable[[], Running]
+"""Memory that must be free for one more process, in times of what the largest so far holds."""
 
 
-class Seat:
-    """Where the processes of one side sit, one after the other. descriptor: for them to inherit."""
+class Channel:
+    """Over which a process is given its turns. descriptor: of the process's end, for it to inherit."""
 
     def __init__(self) -> None:
-        self.own, self._theirs = socket.socketpair()
-        self.descriptor = self._theirs.fileno()
+        self.own, self.theirs = socket.socketpair()
+        self.descriptor = self.theirs.fileno()
 
     def close(self) -> None:
         """Give both ends back."""
         self.own.close()
-        self._theirs.close()
+        self.theirs.close()
 
 
 @dataclass
-class _Player:
-    """One process. waits: as what it handed over. taken: turns of the measurement it is in; lengths: of those it has
-    finished. worked: seconds of its own turns.
+class Member:
+    """A process in lockstep.
+
+    channel: its turns come over this. start: begins it. timeout: seconds that it may work itself. companion: it takes
+    turns for as long as others do, and ends with them. waits: as what it handed over. worked: seconds of its own turns.
     """
 
-    seat: Seat
-    start: Start
+    channel: Channel
+    start: Callable[[], Running]
+    timeout: float = math.inf
+    companion: bool = False
     running: Running | None = None
     outcome: Outcome | None = None
     waits: bytes = b""
-    taken: int = 0
-    lengths: list[int] = field(default_factory=list)
     worked: float = 0.0
 
+    @property
+    def alive(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self.running is not None and self.outcome is None
+
     def begin(self) -> None:
-        """Start it; its first turn begins."""
-        forget(self.seat.own)
+        """Start it: its first turn begins."""
+        forget(self.channel.own)
         self.running = self.start()
         if self.running.fileno() is None:
             self.end()
@@ -67,95 +76,138 @@ class _Player:
         assert self.running
         self.outcome = self.running.outcome()
 
-    def result(self) -> Outcome:
-        """What came of it, and how long it worked itself."""
-        assert self.outcome
-        return replace(self.outcome, seconds=self.worked)
+    def answer(self, message: bytes) -> None:
+        """Tell it what it has handed over for: from now on it works."""
+        self.waits = b""
+        self.channel.own.sendall(message)
 
-    @property
-    def works(self) -> Running | None:
-        """The process, while there is one."""
-        return None if self.outcome else self.running
-
-    def hears(self, message: bytes) -> None:
-        """It has handed over."""
-        self.waits = message
-        if message == DONE:
-            self._finish()
-
-    def goes_on(self, other: _Player) -> None:
-        """It is its turn; it takes no more samples where the other has stopped after as many."""
-        partner = other.lengths[len(self.lengths) :]
-        if self.waits == MORE and partner and self.taken >= partner[0]:
-            self._finish()
-            self.seat.own.sendall(STOP)
-        elif other.outcome and not partner:
-            self.goes_alone()
-        else:
-            self.taken += self.waits == MORE
-            self.seat.own.sendall(GO)
-
-    def goes_alone(self) -> None:
-        """There is nobody else any more, or no room for anybody."""
-        self.seat.own.sendall(ALONE)
-
-    def _finish(self) -> None:
-        self.lengths.append(self.taken)
-        self.taken = 0
+    def result(self) -> Outcome | None:
+        """What came of it, and how long it worked itself; None where it was not started."""
+        return None if self.outcome is None else replace(self.outcome, seconds=self.worked)
 
 
-def in_turns(first: tuple[Seat, Start], second: tuple[Seat, Start]) -> tuple[Outcome, Outcome]:
-    """Run two jobs, of which one works at a time; what came of them, in this order. Their seconds are those that each
-    worked itself.
+@dataclass
+class Lockstep:
+    """One group of processes that take turns.
+
+    pace: how long each measurement lasts; None where the first member that has enough ends it for all, and where the
+    last one that is left goes on by itself. order: draws the order of each cycle.
     """
-    active, other = pair = _Player(*first), _Player(*second)
-    try:
-        active.begin()
-        while active.outcome is None or other.outcome is None:
-            began = time.perf_counter()
-            message = _listen(active, other)
-            active.worked += time.perf_counter() - began
-            if message:
-                active.hears(message)
-            if message and other.outcome:
-                active.goes_on(other)
-            elif message and active.works and not (other.running or _room(active.works)):
-                active.goes_alone()
-            elif other.works or not other.running:
-                other.goes_on(active) if other.works else other.begin()
-                active, other = other, active
-    except BaseException:  # also Ctrl-C: what was begun must not go on
-        for player in pair:
-            if player.works:
-                player.works.abandon()
-        raise
-    return pair[0].result(), pair[1].result()
 
+    members: Sequence[Member]
+    pace: Pace | None = None
+    order: random.Random = field(default_factory=lambda: random.Random(0))
 
-def _listen(active: _Player, other: _Player) -> bytes:
-    """What the active process says as it hands over; empty when it has ended. The other may end by its timeout, and
-    either when its launcher has not reported in time.
-    """
-    while running := active.works:
+    def run(self) -> list[Outcome | None]:
+        """Run all of them to their end: what came of each, with the seconds that it worked itself.
+
+        None for those that were not started, for want of memory beside the others.
+        """
+        try:
+            self._begin()
+            while any(not member.companion for member in self._alive()):
+                if self._dissolved():
+                    self._listen(self._alive()[0])
+                    continue
+                self._measurement()
+                self._go_on()
+            for member in self._alive():
+                member.answer(ALONE)
+                self._listen(member)
+        except BaseException:  # also Ctrl-C: what was begun must not go on
+            for member in self._alive():
+                assert member.running
+                member.running.abandon()
+            raise
+        return [member.result() for member in self.members]
+
+    def _alive(self) -> list[Member]:
+        return [member for member in self.members if member.alive]
+
+    def _shuffled(self) -> Iterator[Member]:
+        members = self._alive()
+        self.order.shuffle(members)
+        return (member for member in members if member.alive)  # asked when its turn comes
+
+    def _begin(self) -> None:
+        held = 0
+        for member in self.members:
+            if self._alive() and available_memory() < SPARE * held:
+                return
+            member.begin()
+            self._listen(member)
+            if member.alive:
+                held = max(held, _held(member))
+
+    def _dissolved(self) -> bool:
+        """Where nobody sets the pace, one that is left is told that it is alone."""
+        if self.pace or len(self._alive()) > 1:
+            return False
+        [last] = self._alive()
+        last.answer(ALONE)
+        return True
+
+    def _measurement(self) -> None:
+        """Cycle after cycle, until it is over."""
+        cycles, over = 0, False
+        before = {id(member): member.worked for member in self.members}
+        while not over and self._alive():
+            for member in self._shuffled():
+                if member.waits == MORE:
+                    member.answer(GO)
+                    self._listen(member)
+            cycles += 1
+            over = any(member.waits != MORE for member in self._alive())
+            if self.pace:
+                worked = [member.worked - before[id(member)] for member in self._alive()]
+                over = over or self.pace.over(cycles, sum(worked) / max(1, len(worked)))
+            elif len(self._alive()) < 2:
+                return
+
+    def _go_on(self) -> None:
+        """The measurement is over: let each do what comes before the next one, or end."""
+        if not self.pace and len(self._alive()) < 2:
+            return
+        for member in self._shuffled():
+            member.answer(STOP if member.waits == MORE else GO)
+            self._listen(member)
+
+    def _listen(self, active: Member) -> None:
+        """Until the active member, which works now, hands over or ends. Others may end meanwhile."""
+        began = time.perf_counter()
+        deadline = began + active.timeout - active.worked
+        while active.alive and not active.waits:
+            assert active.running
+            ready = self._ready(active, min(deadline, active.running.deadline) - time.perf_counter())
+            for member in ready:
+                if member is not None:
+                    member.end()
+            if active.alive and None in ready:
+                active.waits = active.channel.own.recv(1)
+            elif active.alive and time.perf_counter() >= active.running.deadline:
+                active.end()
+            elif active.alive and time.perf_counter() >= deadline:
+                active.running.expire(active.timeout)
+                deadline = math.inf
+        active.worked += time.perf_counter() - began
+
+    def _ready(self, active: Member, seconds: float) -> list[Member | None]:
+        """The members that have ended, and None where the active one says something; empty when the time is over."""
         with selectors.DefaultSelector() as selector:
-            selector.register(active.seat.own, selectors.EVENT_READ)
-            for player in (active, other):
-                if player.works and (fd := player.works.fileno()) is not None:
-                    selector.register(fd, selectors.EVENT_READ, player)
-            left = running.deadline - time.perf_counter()
-            ready = [key.data for key, _ in selector.select(None if left == math.inf else max(0.0, left))]
-        for player in filter(None, ready or [active]):
-            player.end()
-        if active.works and None in ready:
-            return active.seat.own.recv(1)
-    return b""
+            selector.register(active.channel.own, selectors.EVENT_READ)
+            for member in self._alive():
+                assert member.running
+                fd = member.running.fileno()
+                assert fd is not None
+                selector.register(fd, selectors.EVENT_READ, member)
+            return [key.data for key, _ in selector.select(None if seconds == math.inf else max(0.0, seconds))]
 
 
-def _room(running: Running) -> bool:
-    """Whether another process like this one, a child of its launcher, fits into the memory beside it."""
+def _held(member: Member) -> int:
+    """Bytes that the member, a child of its launcher, holds itself: without what it shares with that."""
+    assert member.running
     try:
-        children = psutil.Process(running.pid).children(recursive=True)
-        held = sum(process.memory_info().rss for process in children)
+        children = psutil.Process(member.running.pid).children(recursive=True)
+        return sum(process.memory_info().rss for process in children)
     except psutil.Error:  # it is just ending
-        return False
-    return available_memory() > SPARE * held
+        return 0

@@ -1,13 +1,15 @@
-"""Taking turns: of two processes that are timed together, one runs at a time, a sample each.
+"""Lockstep: of several processes that are timed together, one runs at a time, a sample each.
 
-On a shared machine the same call takes a third longer for seconds at a time, whenever a neighbour works. Two processes
-timed one after the other see different seconds; two that take turns of some 10 ms see the same ones, and their samples
-differ only by what the processes themselves do differently. The regression gate times its pairs like this.
+On a shared machine the same call takes a third longer for seconds at a time, whenever a neighbour works. Processes
+timed one after the other see different seconds; those that take turns of some 10 ms see the same ones, and their
+samples differ only by what the processes themselves do differently. A run times the programs that one table compares
+like this, and the regression gate its pairs.
 
-A process holds the turn from its start. It hands over ahead of every sample, and when it has taken the last one of a
-measurement; everything between, like building the next program, is done in its own turn. Whoever stops first stops
-both, so that the i-th turns of both stand next to each other. A sample is a turn, but for calls whose number was given:
-of those, as many samples as fit make a turn. The other end is `rnnbench.gate.referee`.
+A process holds the turn from its start. It hands over ahead of every sample; everything between, like building the next
+program, is done in its own turn. A measurement ends for all processes after as many turns, so that the i-th turns of
+all stand next to each other: when whoever gives the turns says so, or, where a process is not paced, after its last
+sample. A sample is a turn, but for calls whose number was given: of those, as many samples as fit make a turn. The
+other end is `rnnbench.isolation.lockstep`.
 """
 
 from __future__ import annotations
@@ -18,25 +20,25 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 
 LENGTH = 0.01
-"""Seconds of a turn at the least: what the other process left in the caches is then below 1 % of it."""
+"""Seconds of a turn at the least: what another process left in the caches is then below 1 % of it."""
 
 MORE, DONE = b"m", b"d"
 """What a process says as it hands over: it wants to take another sample, or has taken the last of a measurement."""
 
 GO, STOP, ALONE = b"g", b"s", b"a"
-"""What it is told: that it is its turn; that the other has taken its last sample, after as many; that nobody else is
-there, now or later."""
+"""What it is told: that it is its turn; that the measurement is over; that nobody else is there, now or later."""
 
 
 class Turns:
     """A process's side of it. descriptor: of a socket to whoever gives the turns, closed in the end; None for a process
-    on its own.
+    on its own. paced: who gives the turns says when a measurement is over, whatever the process thinks of it.
 
     taken: how many turns it was given.
     """
 
-    def __init__(self, descriptor: int | None = None) -> None:
+    def __init__(self, descriptor: int | None = None, paced: bool = False) -> None:
         self._socket = None if descriptor is None else socket.socket(fileno=descriptor)
+        self._paced = paced
         self.taken = 0
         if self._socket:
             forget(self._socket)
@@ -45,6 +47,11 @@ class Turns:
     def shared(self) -> bool:
         """Whether there may be another process."""
         return self._socket is not None
+
+    @property
+    def paced(self) -> bool:
+        """Whether somebody else says when a measurement is over."""
+        return self._paced and self.shared
 
     def wait(self) -> bool:
         """Hand over, and return when it is this process's turn again: True to take a sample, False to take no more."""
@@ -92,9 +99,9 @@ def current() -> Turns:
 
 
 @contextlib.contextmanager
-def joined(descriptor: int | None = None) -> Iterator[Turns]:
+def joined(descriptor: int | None = None, paced: bool = False) -> Iterator[Turns]:
     """Time everything in turns, where a descriptor is given."""
-    turns = Turns(descriptor)
+    turns = Turns(descriptor, paced)
     token = _current.set(turns)
     try:
         yield turns

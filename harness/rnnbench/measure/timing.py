@@ -284,7 +284,7 @@ def _sample(
         elapsed = stopwatch.lot(number)
         samples.append(elapsed / number)
         spent += elapsed
-        stopped = _stop(samples, spent, settings)
+        stopped = None if place.paced else _stop(samples, spent, settings)
         handing_over = place.shared and (settings.number is None or spent - turn >= lockstep.LENGTH)
         if spent - seen >= disturbance.PERIOD or handing_over or stopped:
             after = counters()
