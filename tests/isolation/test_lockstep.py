@@ -163,6 +163,7 @@ def test_a_launcher_that_does_not_even_start_leaves_the_other_alone(pair):
     broken = ForkServer(interpreter=Interpreter([sys.executable, "-c", ""]))
     members = [Member(pair.channels[0], partial(broken.start, {}, (), 20.0)), pair.member(1, sampling(9))]
     lost, other = Lockstep(members).run()
+    assert lost and other
     assert (lost.status, len(spans(other))) == ("crashed", 9)
 
 
