@@ -22,7 +22,7 @@ from rnnbench.backend import (
 )
 from rnnbench.cache import cache_folder
 from rnnbench.case import AXES, Case
-from rnnbench.cell import Array, Cell, Option, Params, State, leaves, tree_map
+from rnnbench.cell import Array, Cell, Opened, Option, Params, State, leaves, tree_map
 from rnnbench.context import Context
 from rnnbench.errors import (
     CaseError,
@@ -117,6 +117,7 @@ __all__ = [
     "Measurement",
     "Model",
     "NotNegative",
+    "Opened",
     "Ops",
     "Optimizer",
     "Option",

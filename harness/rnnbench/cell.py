@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Literal
+
+from rnnbench import carried
 
 Array = Any
 """An array of whichever framework runs the cell: numpy.ndarray, torch.Tensor or jax.Array."""
 Params = Mapping[str, Array]
-State = Array | tuple[Array, ...]
+State = Array | tuple[Any, ...]
+"""One array, or a tuple of arrays and tuples."""
 Option = bool | int | float | str
 
 
@@ -32,8 +37,27 @@ class Cell:
     output(ops, params, hs, zs) -> ys_TBH
         For linear cells: what the cell shows of its states. Without it, y_t is h_t.
 
-    y has H features. A cell with neither `step` nor `linear` has no portable mathematics: only an implementation made
-    for it can run it. It is then checked against itself, and its rows say `verified: self`.
+    derive(ops, params) -> params
+        What is computed of the parameters alone, by name: a matrix exponential, W − Wᵀ, a discretisation. It runs once
+        per sequence, its gradient reaches the parameters, and the functions above find it in their `params`.
+
+    Options that `init` accepts reach the other functions too: whichever takes a keyword-only argument of an option's
+    name is given its value, `def step(ops, params, state, z, *, heads)`. `project` may take two more by keyword:
+
+    past: a tuple of `lookback` arrays like xs_TBD; past[0] holds x_{t−1}, past[1] holds x_{t−2}, zeros before the
+        first step. For causal convolutions and token shifts: the harness carries the last inputs from one call to the
+        next beside the state, so that a sequence may still be cut anywhere.
+    steps: int32 (T, B), how many steps each sequence has behind it: 0 at the first.
+
+    lookback: how many earlier inputs `project` looks at; or a function of options (by keyword) that says so.
+    frozen: names of parameters that are drawn by `init` and never trained.
+    output_size(D, H): features of y where they are not H.
+    recurrence: `elementwise` promises that unit j of the next state depends on unit j of the state alone (of every
+        array of it, which then have one shape); it is checked when the plugin is loaded.
+
+    y has H features unless `output_size` says otherwise. A cell with neither `step` nor `linear` has no portable
+    mathematics: only an implementation made for it can run it. It is then checked against itself, and its rows say
+    `verified: self`.
 
     framework: name of the one backend whose arrays `step` and `unroll` take; None for portable mathematics. For classes
         of a library: their gradients, states and outputs are that library's own.
@@ -63,32 +87,131 @@ class Cell:
 
     name: str
     init: Callable[..., tuple[Params, State]]
-    step: Callable[[Any, Params, State, Array], tuple[State, Array]] | None = None
-    project: Callable[[Any, Params, Array], Array] | None = None
-    linear: Callable[[Any, Params, Array], tuple[Array, Array]] | None = None
-    output: Callable[[Any, Params, Array, Array], Array] | None = None
+    step: Callable[..., tuple[State, Array]] | None = None
+    project: Callable[..., Array] | None = None
+    linear: Callable[..., tuple[Array, Array]] | None = None
+    output: Callable[..., Array] | None = None
     source: str = ""
     options: Mapping[str, Option] = field(default_factory=dict)
     recurrent: tuple[str, ...] = ()
     framework: str | None = None
     unroll: Callable[[Params, State, Array], tuple[State, Array]] | None = None
+    derive: Callable[..., Params] | None = None
+    lookback: int | Callable[..., int] = 0
+    frozen: tuple[str, ...] = ()
+    output_size: Callable[..., int] | None = None
+    recurrence: Literal["elementwise"] | None = None
 
     @property
     def portable(self) -> bool:
         """Whether the mathematics is known to the harness, so that the cell can be verified."""
         return self.framework is None and (self.step is not None or self.linear is not None)
 
+    @property
+    def counts_steps(self) -> bool:
+        """Whether `project` asks how many steps have gone before."""
+        return "steps" in keywords(self.project)
+
+    @property
+    def _lookback(self) -> int:
+        """Of a cell that is `bound`; others may not know it yet."""
+        if callable(self.lookback):
+            raise TypeError(f"the lookback of cell {self.name!r} depends on its options: use `cell.bound(options)`")
+        return self.lookback
+
+    @property
+    def carries(self) -> bool:
+        """Whether the harness carries something beside the state: the last inputs, or the number of steps."""
+        return bool(self.lookback) or self.counts_steps
+
+    def bound(self, options: Mapping[str, Option] | None = None) -> Cell:
+        """The cell with its options in the functions that ask for them; itself where none does.
+
+        Args:
+            options: In place of the defaults, by name.
+        """
+        known = {**self.options, **(options or {})}
+        changes: dict[str, Any] = {}
+        for name in BOUND:
+            function = getattr(self, name)
+            asked = {key: known[key] for key in keywords(function) if key in known}
+            if asked:
+                changes[name] = partial(function, **asked)
+        if callable(self.lookback):
+            changes["lookback"] = self.lookback(**{key: known[key] for key in keywords(self.lookback)})
+        return replace(self, **changes, options=known) if changes else self
+
+    def features(self, D: int, H: int) -> int:
+        """How many features y has for inputs of D features and the hidden size H; of a cell that is `bound`."""
+        return H if self.output_size is None else self.output_size(D, H)
+
+    def initial(self, state: State, D: int) -> State:
+        """The state that a sequence starts from: the cell's own, and beside it what the harness carries.
+
+        Args:
+            state: As `init` returns it, without a batch axis.
+            D: Features of the inputs.
+        """
+        return carried.initial(self._lookback, self.counts_steps, state, D) if self.carries else state
+
+    def example(self) -> tuple[Params, State, int]:
+        """(parameters, state, D) at a small size that `init` takes, for those who ask what kind of arrays they are.
+
+        Raises UsageError, or whatever `init` raises, where it takes none of the sizes tried.
+        """
+        import numpy as np
+
+        for D, H in EXAMPLES[:-1]:
+            try:
+                return (*self.init(np.random.default_rng(0), D, H), D)
+            except Exception:  # a size it is not made for
+                continue
+        D, H = EXAMPLES[-1]
+        return (*self.init(np.random.default_rng(0), D, H), D)
+
+    def derived(self, ops: Any, params: Params) -> Params:
+        """The parameters with what `derive` makes of them."""
+        return params if self.derive is None else {**params, **self.derive(ops, params)}
+
+    def asked(self, ops: Any, state: State, xs: Array) -> dict[str, Any]:
+        """What `project` takes by keyword for xs_TBD that follow `state`, as `initial` or `close` made it."""
+        return carried.opened(self._lookback, self.counts_steps, ops, state, xs)[1] if self.carries else {}
+
+    def open(self, ops: Any, params: Params, state: State, xs: Array) -> Opened:
+        """All that can be done before the first of the steps over xs_TBD.
+
+        Every implementation begins with it: loop over `opened.zs` with `opened.params` from `opened.state`, and return
+        `opened.close(state)` as the state reached.
+
+        Args:
+            ops: Array namespace of the arrays (see `rnnbench.ops`).
+            params: The cell's parameters.
+            state: As `initial` makes it, or as `close` returned it, with a batch axis.
+            xs: Inputs, (T, B, D).
+        """
+        params = self.derived(ops, params)
+        if not self.carries:
+            return Opened(params, state, xs if self.project is None else self.project(ops, params, xs))
+        own, asked, after = carried.opened(self._lookback, self.counts_steps, ops, state, xs)
+        assert self.project is not None
+        return Opened(params, own, self.project(ops, params, xs, **asked), after)
+
     def projected(self, ops: Any, params: Params, xs: Array) -> Array:
         """All that does not depend on the state: `project`, or the inputs themselves where the cell has none.
 
         Args:
             ops: Array namespace of the arrays (see `rnnbench.ops`).
-            params: The cell's parameters.
+            params: The cell's parameters, and what `derived` makes of them.
             xs: Inputs, (T, B, D).
 
         Returns:
             zs, an array or a tuple of arrays with leading axes (T, B).
+
+        Raises:
+            TypeError: The cell looks at what went before, which only `open` knows.
         """
+        if self.carries:
+            raise TypeError(f"cell {self.name!r} looks at earlier steps: use `cell.open(ops, params, state, xs)`")
         return xs if self.project is None else self.project(ops, params, xs)
 
     def advance(self, ops: Any, params: Params, state: State, z: Array) -> tuple[State, Array]:
@@ -96,7 +219,7 @@ class Cell:
 
         Args:
             ops: Array namespace of the arrays.
-            params: The cell's parameters.
+            params: The cell's parameters, and what `derived` makes of them.
             state: One array or a tuple of arrays, (B, ...).
             z: `projected` at one time step, (B, ...).
 
@@ -130,26 +253,64 @@ class Cell:
         return hs if self.output is None else self.output(ops, params, hs, zs)
 
 
+@dataclass(frozen=True)
+class Opened:
+    """A sequence before its first step: what the steps need.
+
+    params: with what `derive` made of them. state: the cell's own, (B, ...). zs: leading axes (T, B). carried: what the
+    harness hands to the next sequence beside the state.
+    """
+
+    params: Params
+    state: Any
+    zs: Array
+    carried: tuple[Array, ...] = ()
+
+    def close(self, state: State) -> State:
+        """The state that the next sequence starts from, given the cell's own."""
+        return (state, *self.carried) if self.carried else state
+
+
+EXAMPLES = ((4, 8), (8, 8), (16, 16), (64, 64))
+"""(D, H) tried in turn: a cell may ask that H be divisible, or that D = H."""
+
+BOUND = ("derive", "project", "step", "linear", "output", "output_size")
+"""The functions that options reach by keyword."""
+
+
+def keywords(function: Callable[..., Any] | None) -> tuple[str, ...]:
+    """Names of the keyword-only parameters of a function; none of no function, or of one that does not tell."""
+    if function is None:
+        return ()
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return ()
+    return tuple(each.name for each in parameters if each.kind is each.KEYWORD_ONLY)
+
+
 def tree_map(function: Callable[[Any], Any], tree: Any) -> Any:
-    """Apply `function` to an array or to each array of a tuple; a NamedTuple stays one.
+    """Apply `function` to an array or to each array of a tuple, and of tuples in it; a NamedTuple stays one.
 
     Example:
         >>> from rnnbench import tree_map
-        >>> tree_map(lambda x: 2 * x, (1, 2))
-        (2, 4)
+        >>> tree_map(lambda x: 2 * x, (1, (2, 3)))
+        (2, (4, 6))
     """
     if not isinstance(tree, tuple):
         return function(tree)
-    mapped = [function(leaf) for leaf in tree]
+    mapped = [tree_map(function, leaf) for leaf in tree]
     return type(tree)(*mapped) if hasattr(tree, "_fields") else tuple(mapped)
 
 
 def leaves(tree: Any) -> tuple[Any, ...]:
-    """An array, or a tuple of arrays, as a tuple.
+    """An array, or the arrays of a tuple and of tuples in it, as a tuple.
 
     Example:
         >>> from rnnbench import leaves
-        >>> leaves(1), leaves((1, 2))
-        ((1,), (1, 2))
+        >>> leaves(1), leaves((1, (2, 3)))
+        ((1,), (1, 2, 3))
     """
-    return tree if isinstance(tree, tuple) else (tree,)
+    if not isinstance(tree, tuple):
+        return (tree,)
+    return tuple(leaf for part in tree for leaf in leaves(part))

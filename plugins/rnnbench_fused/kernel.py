@@ -106,7 +106,7 @@ def _untraceable(cell: Cell) -> str | None:
     """Why the step of a cell cannot be traced, asked at a small size once."""
     if id(cell) not in _ANSWERS:
         try:
-            trace(cell, _probe_sizes(cell))
+            trace(cell.bound(), _probe_sizes(cell))
             _ANSWERS[id(cell)] = cell, None
         except UntraceableError as error:
             _ANSWERS[id(cell)] = cell, sentence(cell, error)
@@ -114,11 +114,7 @@ def _untraceable(cell: Cell) -> str | None:
 
 
 def _probe_sizes(cell: Cell) -> Sizes:
-    import numpy as np
-
-    D, H = 4, 8
-    params, state = cell.init(np.random.default_rng(0), D, H)
-    return sizes_of(params, state, D)
+    return sizes_of(*cell.example())
 
 
 def sizes_of(params: Params, state: State, inputs: int) -> Sizes:

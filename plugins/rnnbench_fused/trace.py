@@ -57,9 +57,12 @@ def trace(cell: Cell, sizes: Sizes) -> Trace:
 def _traced(cell: Cell, sizes: Sizes) -> Trace:
     tape = Tape()
     ops = Namespace(tape)
-    params = MappingProxyType(
+    params: Mapping[str, Any] = MappingProxyType(
         {name: Parameter(tape, uniform.parameter(name, shape)) for name, shape in sizes.params.items()}
     )
+    if cell.carries:
+        raise UntraceableError("looks at the steps before, which a kernel does not carry")
+    params = cell.derived(ops, params)
     x = Batched(tape, graph.leaf(sizes.inputs, "x"), (1, BATCH, sizes.inputs))
     z = tree_map(lambda part: part[0], cell.projected(ops, params, x))
     before = tuple(_state(tape, i, shape) for i, shape in enumerate(sizes.state))

@@ -20,11 +20,12 @@ def build(cell: Cell, device: str, dtype: str) -> Unroll:
     assert linear is not None  # supports_linear
 
     def unroll(params: Params, state: Array, xs: Array) -> tuple[Array, Array]:
-        zs = cell.projected(ops, params, xs)
-        shape, dtype = (xs.shape[0], *state.shape), state.dtype
-        a, b = (jnp.broadcast_to(part, shape).astype(dtype) for part in linear(ops, params, zs))
-        hs = states(a, b, state)
-        return hs[-1], cell.shown(ops, params, hs, zs)
+        opened = cell.open(ops, params, state, xs)
+        shape, dtype = (xs.shape[0], *opened.state.shape), opened.state.dtype
+        parts = linear(ops, opened.params, opened.zs)
+        a, b = (jnp.broadcast_to(part, shape).astype(dtype) for part in parts)
+        hs = states(a, b, opened.state)
+        return opened.close(hs[-1]), cell.shown(ops, opened.params, hs, opened.zs)
 
     return unroll
 

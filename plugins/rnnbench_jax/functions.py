@@ -68,7 +68,12 @@ def functions(spec: ProgramSpec) -> Functions:
     model, ops = spec.model, jax_ops()
     unroll = spec.implementation.build(model.cell, spec.device, spec.dtype)
     update = transformation(spec.optimizer)
-    width = model.output_size or model.hidden_size
+    width = model.outputs
+
+    def parted(params: Params) -> tuple[dict[str, Array], dict[str, Array]]:
+        """(what is trained, what is frozen)."""
+        fixed = {name: array for name, array in params.items() if name in model.frozen}
+        return {name: array for name, array in params.items() if name not in fixed}, fixed
 
     def begin(params: Params, initial: States, xs: Array, drop: Dropout | None = None) -> tuple[States, Array]:
         return run_model(model, unroll, params, batched(initial, xs.shape[1], jnp.broadcast_to), xs, drop)
@@ -94,32 +99,38 @@ def functions(spec: ProgramSpec) -> Functions:
             return spec.loss(ops, outputs, batch)
 
         if spec.bptt == "truncated":
-            cut = segments.Truncated(part, judged, segment, of_xs)
+            trained, fixed = parted(params)
+
+            def thawed(some: Params, states: States, xs: Array, number: Array) -> tuple[States, Array]:
+                return part({**fixed, **some}, states, xs, number)
+
+            cut = segments.Truncated(thawed, judged, segment, of_xs)
             way = cut.one_pass if bptt.additive(spec.loss, batch, width, segment) else cut.two_passes
-            return way(params, states, batch)
+            return way(trained, states, batch)
 
         def whole(params: Params, xs: Array) -> Array:
             _, outputs = segments.checkpointed(part, params, states, xs, segment)
             return judged(outputs, {**batch, "xs": xs})
 
-        return _value_and_gradients(whole, params, xs, of_xs)
+        return _value_and_gradients(whole, *parted(params), xs, of_xs)
 
     def gradients(params: Params, initial: States, batch: Batch) -> tuple[Array, Params, Array]:
         if spec.bptt != "full":
             return segmented(params, initial, batch, lambda _: None, of_xs=True)
         return _value_and_gradients(
-            lambda params, xs: loss(params, xs, initial, batch), params, batch["xs"], of_xs=True
+            lambda params, xs: loss(params, xs, initial, batch), *parted(params), batch["xs"], of_xs=True
         )
 
     def keep(params: Params, initial: States, batch: Batch) -> Pullback:
-        value, pullback = jax.vjp(lambda params, xs: loss(params, xs, initial, batch), params, batch["xs"])
+        trained, fixed = parted(params)
+        value, pullback = jax.vjp(lambda some, xs: loss({**fixed, **some}, xs, initial, batch), trained, batch["xs"])
         return jax.tree_util.Partial(lambda pullback, one: pullback(one), pullback, jnp.ones_like(value))
 
     def pull(pullback: Pullback) -> tuple[Params, Array]:
         return pullback()
 
     def start(params: dict[str, Array]) -> Training:
-        return Training(params, update.init(params), jnp.zeros((), jnp.int32))
+        return Training(params, update.init(parted(params)[0]), jnp.zeros((), jnp.int32))
 
     def part_gradient(params: Params, initial: States, batch: Batch, steps: Array, part: Array) -> tuple[Array, Params]:
         """(loss, gradient of each parameter) of one micro-batch, with dropout."""
@@ -128,7 +139,10 @@ def functions(spec: ProgramSpec) -> Functions:
             return dropout(model.dropout, spec.seed, steps, number, part) if model.dropout else None
 
         if spec.bptt == "full":
-            return jax.value_and_grad(loss)(params, batch["xs"], initial, batch, drops(0))
+            trained, fixed = parted(params)
+            return jax.value_and_grad(lambda some: loss({**fixed, **some}, batch["xs"], initial, batch, drops(0)))(
+                trained
+            )
         return segmented(params, initial, batch, drops, of_xs=False)[:2]
 
     def train(training: Training, initial: States, batch: Batch) -> tuple[Training, Array]:
@@ -144,8 +158,10 @@ def functions(spec: ProgramSpec) -> Functions:
         else:
             weighing = micro_batches.required(spec.loss, batch, width)
             value, gradient = accumulated(gradient_of, batch, spec.micro_batches, weighing)
-        change, memory = update.update(weight_drop.masked(gradient, masks), memory, params)
-        return Training(cast("Params", optax.apply_updates(params, change)), memory, steps + 1), value
+        trained, fixed = parted(params)
+        change, memory = update.update(weight_drop.masked(gradient, masks), memory, trained)
+        moved = cast("Mapping[str, Array]", optax.apply_updates(trained, change))
+        return Training({**fixed, **moved}, memory, steps + 1), value
 
     def evaluate(params: Params, initial: States, batch: Batch) -> Mapping[str, Array]:
         outputs = begin(params, initial, batch["xs"])[1]
@@ -177,12 +193,14 @@ Pullback = Callable[[], tuple[Params, Array]]
 
 
 def _value_and_gradients(
-    loss: Callable[[Params, Array], Array], params: Params, xs: Array, of_xs: bool
+    loss: Callable[[Params, Array], Array], trained: Params, fixed: Params, xs: Array, of_xs: bool
 ) -> tuple[Array, Params, Array]:
-    """(loss, gradient of each parameter, gradient of xs; None where it is not wanted)."""
+    """(loss, gradient of each parameter that is trained, gradient of xs; None where it is not wanted)."""
     import jax
 
-    value, found = jax.value_and_grad(loss, (0, 1) if of_xs else (0,))(params, xs)
+    value, found = jax.value_and_grad(lambda some, xs: loss({**fixed, **some}, xs), (0, 1) if of_xs else (0,))(
+        trained, xs
+    )
     return value, found[0], found[1] if of_xs else None
 
 

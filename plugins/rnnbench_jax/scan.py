@@ -27,7 +27,9 @@ def build(cell: Cell, device: str, dtype: str) -> Unroll:
     ops = jax_ops()
 
     def unroll(params: Params, state: State, xs: Array) -> tuple[State, Array]:
-        return jax.lax.scan(partial(cell.advance, ops, params), state, cell.projected(ops, params, xs))
+        opened = cell.open(ops, params, state, xs)
+        final, ys = jax.lax.scan(partial(cell.advance, ops, opened.params), opened.state, opened.zs)
+        return opened.close(final), ys
 
     return unroll
 

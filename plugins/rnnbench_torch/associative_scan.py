@@ -28,10 +28,10 @@ def build(cell: Cell, device: str, dtype: str) -> Unroll:
     assert linear is not None
 
     def unroll(params: Params, state: Any, xs: torch.Tensor) -> tuple[State, torch.Tensor]:
-        zs = cell.projected(ops, params, xs)
-        a, b = linear(ops, params, zs)
-        hs, final = linear_recurrence(a, b.expand(xs.shape[0], *state.shape), state)
-        return final, cell.shown(ops, params, hs, zs)
+        opened = cell.open(ops, params, state, xs)
+        h, a_b = opened.state, linear(ops, opened.params, opened.zs)
+        hs, final = linear_recurrence(a_b[0], a_b[1].expand(xs.shape[0], *h.shape), h)
+        return opened.close(final), cell.shown(ops, opened.params, hs, opened.zs)
 
     return unroll
 

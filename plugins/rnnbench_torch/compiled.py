@@ -62,13 +62,12 @@ def build(cell: Cell, device: str, dtype: str) -> Unroll:
     loop = torch.compile(time_loop(cell), fullgraph=True, dynamic=False)
 
     def unroll(params: Params, state: State, xs: torch.Tensor) -> tuple[State, torch.Tensor]:
-        zs = cell.projected(ops, params, xs)
-        state = tree_map(uniform, state)
-        ys = []
-        for chunk in chunks(zs, chunk_length(xs.shape[0])):
-            state, y = loop(params, state, chunk)
+        opened = cell.open(ops, params, state, xs)
+        own, ys = tree_map(uniform, opened.state), []
+        for chunk in chunks(opened.zs, chunk_length(xs.shape[0])):
+            own, y = loop(opened.params, own, chunk)
             ys.append(y)
-        return state, torch.cat(ys)
+        return opened.close(own), torch.cat(ys)
 
     return unroll
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
 
 Loop = Callable[[Params, State, Array], tuple[State, Array]]
-"""loop(params, state, zs) -> (final state, ys_TBH): an unroll whose inputs are already projected."""
+"""loop(params, state, zs) -> (final state, ys_TBH): an unroll of what `Cell.open` has made ready."""
 
 
 def supports(cell: Cell, device: str, dtype: str) -> str | None:
@@ -28,7 +28,9 @@ def build(cell: Cell, device: str, dtype: str) -> Unroll:
     ops, loop = torch_ops(), time_loop(cell)
 
     def unroll(params: Params, state: State, xs: torch.Tensor) -> tuple[State, torch.Tensor]:
-        return loop(params, state, cell.projected(ops, params, xs))
+        opened = cell.open(ops, params, state, xs)
+        final, ys = loop(opened.params, opened.state, opened.zs)
+        return opened.close(final), ys
 
     return unroll
 

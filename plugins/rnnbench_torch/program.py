@@ -55,12 +55,13 @@ class TorchProgram(Program):
         self._compilations_before = _compilations()
         with self._asked():
             self._params = _place_parameters(spec)
+            self._trainable = {n: param for n, param in self._params.items() if n not in spec.model.frozen}
             self._states = tuple(tree_map(self._place, state) for state in spec.weights.states)
             self._unroll = spec.implementation.build(spec.model.cell, spec.device, spec.dtype)
             self._dropout = _dropout(spec.model.dropout, spec.seed, spec.device)
             self._weight_drop = _weight_drop(spec, self._params)
             self._segments_masked = itertools.count()
-            self._update = optimizers.build(spec.optimizer, list(self._params.values()))
+            self._update = optimizers.build(spec.optimizer, list(self._trainable.values()))
 
     def put(self, batch: Mapping[str, np.ndarray]) -> Batch:
         """Copy NumPy arrays onto the device."""
@@ -84,7 +85,7 @@ class TorchProgram(Program):
         with self._asked():
             xs = batch["xs"].detach().requires_grad_()
             loss, gradients, [xs_gradient] = self._trained({**batch, "xs": xs}, dropout=0.0)
-            return loss, dict(zip(self._params, gradients, strict=True)), xs_gradient
+            return loss, dict(zip(self._trainable, gradients, strict=True)), xs_gradient
 
     def backward(self, batch: Batch) -> Callable[[], tuple[dict[str, torch.Tensor], torch.Tensor]]:
         """By a graph that is kept. cuDNN copies what it keeps at each call, since its backward uses it up."""
@@ -93,13 +94,13 @@ class TorchProgram(Program):
         with self._asked(), _reusable_graphs(self.compilations()):
             xs = batch["xs"].detach().requires_grad_()
             loss = self._loss({**batch, "xs": xs})
-            inputs = [*self._params.values(), xs]
+            inputs = [*self._trainable.values(), xs]
             torch.autograd.grad(loss, inputs, retain_graph=True, materialize_grads=True)  # may compile
 
         def again() -> tuple[dict[str, torch.Tensor], torch.Tensor]:
             with self._asked():
                 *gradients, xs_gradient = torch.autograd.grad(loss, inputs, retain_graph=True, materialize_grads=True)
-                return dict(zip(self._params, gradients, strict=True)), xs_gradient
+                return dict(zip(self._trainable, gradients, strict=True)), xs_gradient
 
         return again
 
@@ -208,7 +209,7 @@ class TorchProgram(Program):
     def _train_step(self, batch: Batch) -> torch.Tensor:
         with self._weight_drop.drawn() as masks:
             loss, gradients = self._accumulated(batch)
-        named = zip(self._params, gradients, strict=True)
+        named = zip(self._trainable, gradients, strict=True)
         self._update([gradient * masks[name] if name in masks else gradient for name, gradient in named])
         return loss
 
@@ -236,7 +237,7 @@ class TorchProgram(Program):
 
     def _trained(self, batch: Batch, dropout: float) -> Found:
         """(loss, gradients, gradients of xs if it requires one) as `bptt` says."""
-        spec, params, states = self._spec, list(self._params.values()), self._initial(batch["xs"].shape[1])
+        spec, params, states = self._spec, list(self._trainable.values()), self._initial(batch["xs"].shape[1])
         if spec.bptt == "full":
             return _found(self._loss(batch, self._dropout if dropout else None), params, batch["xs"])
         assert spec.segment is not None  # as of every other kind
@@ -251,7 +252,7 @@ class TorchProgram(Program):
     @property
     def _width(self) -> int:
         """Outputs at each step."""
-        return self._spec.model.output_size or self._spec.model.hidden_size
+        return self._spec.model.outputs
 
     def _masks(self, count: int, rate: float) -> list[segments.Masks]:
         """Dropout for each segment of one sequence, which a second run of the segment can have again."""
@@ -267,7 +268,8 @@ def _place_parameters(spec: ProgramSpec) -> dict[str, torch.Tensor]:
         for layer in range(spec.model.layers):
             prepared = spec.implementation.prepare(layer_params(params, layer))
             params.update({f"layers.{layer}.{name}": param for name, param in prepared.items()})
-    return {name: param.detach().requires_grad_() for name, param in params.items()}
+    frozen = spec.model.frozen
+    return {name: param.detach().requires_grad_(name not in frozen) for name, param in params.items()}
 
 
 def _found(loss: torch.Tensor, params: list[torch.Tensor], xs: torch.Tensor) -> Found:

@@ -136,7 +136,7 @@ def test_a_cell_that_cannot_be_counted_says_so():
         return h, ops.einsum("bh,hk->bk", h, params["w"])
 
     cell = Cell("odd", lambda rng, D, H: ({"w": np.eye(H)}, np.zeros(H)), step=step)
-    with pytest.raises(CaseError, match=r"numpy\.einsum cannot be counted"):
+    with pytest.raises(CaseError, match=r"not counted: .* numpy\.einsum"):
         cost(cell)
     with pytest.raises(CaseError, match="no portable mathematics"):
         cost(Cell("opaque", cell.init))

@@ -42,6 +42,27 @@ class Model:
     recurrent_dropout: float = 0.0
     embedding: int | None = None
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "cell", self.cell.bound(self.cell_options))
+
+    @property
+    def features(self) -> int:
+        """Features of the top layer's ys."""
+        features = self.embedding or self.input_size
+        for _ in range(self.layers):
+            features = self.cell.features(features, self.hidden_size)
+        return features
+
+    @property
+    def outputs(self) -> int:
+        """Features of the outputs: of the head, or of the top layer where there is none."""
+        return self.output_size or self.features
+
+    @property
+    def frozen(self) -> frozenset[str]:
+        """The parameters of all layers that are not trained, under the names of `Weights.params`."""
+        return frozenset(f"layers.{layer}.{name}" for layer in range(self.layers) for name in self.cell.frozen)
+
     @property
     def recurrent(self) -> tuple[str, ...]:
         """The recurrent matrices of all layers, under the names of `Weights.params`."""
@@ -54,11 +75,12 @@ class Weights:
 
     params: Mapping[str, Array]
     states: States
+    frozen: frozenset[str] = frozenset()
 
     @property
     def count(self) -> int:
-        """Number of scalar parameters."""
-        return sum(array.size for array in self.params.values())
+        """Number of scalar parameters that are trained."""
+        return sum(array.size for name, array in self.params.items() if name not in self.frozen)
 
 
 def initialise(model: Model, *seed_names: object) -> Weights:
@@ -67,15 +89,16 @@ def initialise(model: Model, *seed_names: object) -> Weights:
     states: list[State] = []
     if model.embedding is not None:
         params.update(_embedding(rng_for(*seed_names, "embedding"), model.input_size, model.embedding))
+    features = model.embedding or model.input_size
     for layer in range(model.layers):
         rng = rng_for(*seed_names, "weights", model.cell.name, layer)
-        features = (model.embedding or model.input_size) if layer == 0 else model.hidden_size
         layer_params, state = model.cell.init(rng, features, model.hidden_size, **model.cell_options)
         params.update({f"layers.{layer}.{name}": array for name, array in layer_params.items()})
-        states.append(state)
+        states.append(model.cell.initial(state, features))
+        features = model.cell.features(features, model.hidden_size)
     if model.output_size is not None:
-        params.update(_head(rng_for(*seed_names, "head"), model.hidden_size, model.output_size))
-    return Weights(params, tuple(states))
+        params.update(_head(rng_for(*seed_names, "head"), features, model.output_size))
+    return Weights(params, tuple(states), model.frozen)
 
 
 def _embedding(rng: Any, D: int, E: int) -> dict[str, Array]:
@@ -144,8 +167,8 @@ def advance_model(model: Model, ops: Any, params: Params, states: States, x: Arr
     finals: list[State] = []
     x = embedded(params, x)
     for layer in range(model.layers):
-        own = layer_params(params, layer)
-        z = tree_map(lambda part: part[0], model.cell.projected(ops, own, x[None]))
-        final, x = model.cell.advance(ops, own, states[layer], z)
-        finals.append(final)
+        opened = model.cell.open(ops, layer_params(params, layer), states[layer], x[None])
+        z = tree_map(lambda part: part[0], opened.zs)
+        final, x = model.cell.advance(ops, opened.params, opened.state, z)
+        finals.append(opened.close(final))
     return tuple(finals), x

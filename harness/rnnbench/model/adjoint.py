@@ -18,7 +18,7 @@ import numpy as np
 from rnnbench.cell import Cell, Params, State, leaves, tree_map
 from rnnbench.model import Model, States, Weights, batched, reverse, run_model
 from rnnbench.model.oracle import OPS
-from rnnbench.model.reverse import Tape, Traced
+from rnnbench.model.reverse import Tape, Traced, Untraceable
 
 if TYPE_CHECKING:
     from rnnbench.implementation import Unroll
@@ -59,7 +59,7 @@ def gradients(
     noise: Noise | None = None,
     states: States | None = None,
 ) -> Pass:
-    """Gradients of L = Σ cotangent ∘ outputs over xs_TBD with respect to every parameter and xs.
+    """Gradients of L = Σ cotangent ∘ outputs over xs_TBD with respect to every parameter that is trained and xs.
 
     segment: every so many steps the gradient of the state is cut (`rnnbench.model.bptt`); None for never. states: to
     start from, instead of the initial ones. Raises `rnnbench.model.reverse.Untraceable` for mathematics whose
@@ -72,10 +72,11 @@ def gradients(
     states = batched(weights.states, xs.shape[1], np.broadcast_to) if states is None else states
     finals, outputs = run_model(model, _unroll(model.cell, segment, noise, tape), params, states, inputs)
     found = tape.pull([(outputs, cotangent)], [*params.values(), inputs])
+    named = dict(zip((*params, "xs"), found, strict=True))
     return Pass(
         outputs=_value(outputs),
         finals=tuple(np.asarray(leaf) for state in finals for leaf in leaves(state)),
-        gradients=dict(zip((*params, "xs"), found, strict=True)),
+        gradients={name: one for name, one in named.items() if name not in model.frozen},
         kinked=tape.kinked,
     )
 
@@ -86,13 +87,13 @@ def forward(
     """(final states, outputs) with rounding noise in weights, inputs, projections, states and outputs."""
 
     def unroll(params: Params, state: State, xs: np.ndarray) -> tuple[State, np.ndarray]:
-        zs = tree_map(noise, model.cell.projected(OPS, params, xs))
-        ys = []
+        opened = model.cell.open(OPS, params, state, xs)
+        zs, own, ys = tree_map(noise, opened.zs), opened.state, []
         for t in range(len(xs)):
-            state, y = model.cell.advance(OPS, params, state, tree_map(lambda part, t=t: part[t], zs))
-            state = tree_map(noise, state)
+            own, y = model.cell.advance(OPS, opened.params, own, tree_map(lambda part, t=t: part[t], zs))
+            own = tree_map(noise, own)
             ys.append(noise(y))
-        return state, np.stack(ys)
+        return opened.close(own), np.stack(ys)
 
     params = {name: noise(array) for name, array in weights.params.items()}
     states = batched(weights.states, xs.shape[1], np.broadcast_to) if states is None else states
@@ -103,10 +104,12 @@ def _unroll(cell: Cell, segment: int | None, noise: Noise, tape: Tape) -> Unroll
     """The cell over a sequence as one operation on the tape."""
 
     def unroll(params: Mapping[str, Traced], state: State, xs: Traced) -> tuple[State, Traced]:
-        zs = cell.projected(reverse.OPS, params, xs)
-        way = _Steps(cell, params, zs, noise, tape)
-        final, ys = way.forward(state)
-        return final, tape.record(ys, way.parts(segment))
+        if segment is not None and cell.lookback:
+            raise Untraceable("a projection that looks back across the cut of a segment")
+        opened = cell.open(reverse.OPS, params, state, xs)
+        way = _Steps(cell, _traced(opened.params, tape), opened.zs, noise, tape)
+        final, ys = way.forward(opened.state)
+        return tree_map(_value, opened.close(final)), tape.record(ys, way.parts(segment))
 
     return unroll
 
@@ -181,6 +184,11 @@ class _Steps:
 
     def _z(self, t: int) -> Any:
         return tree_map(lambda part: part[t], self._z_values)
+
+
+def _traced(params: Mapping[str, Any], tape: Tape) -> dict[str, Traced]:
+    """What `derive` made of no parameter is a constant; on the tape it is one whose gradient nobody asks for."""
+    return {name: param if isinstance(param, Traced) else tape.variable(param) for name, param in params.items()}
 
 
 def _value(array: Any) -> Any:

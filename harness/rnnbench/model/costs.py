@@ -100,12 +100,13 @@ def _least_items(model: Model, weights: Weights, T: int, B: int, mode: Pass) -> 
     of it between steps saves nothing of this; one that keeps it between passes does.
     """
     P, state = weights.count, B * _state_size(weights)
-    xs, ys = T * B * model.input_size, T * B * (model.output_size or model.hidden_size)
+    fixed = sum(array.size for name, array in weights.params.items() if name in weights.frozen)
+    xs, ys = T * B * model.input_size, T * B * model.outputs
     if mode == "forward":
-        return P + xs + 2 * state + ys
+        return fixed + P + xs + 2 * state + ys
     if mode == "backward":
-        return 2 * P + 2 * xs + 2 * ys + T * state
-    return 6 * P + xs + ys + 2 * T * state
+        return fixed + 2 * P + 2 * xs + 2 * ys + T * state
+    return fixed + 6 * P + xs + ys + 2 * T * state
 
 
 def _state_size(weights: Weights) -> int:
@@ -162,11 +163,33 @@ class Counted(np.ndarray):
             # a.size · b.size = result.size · k²; where k is 1 this is an outer product, counted as one.
             k = math.isqrt(_size(args[0]) * _size(args[1]) // max(_size(result), 1))
             self.tally.product(_product_flops(args[:2], result, k), args[:2])
+        elif func in LINALG:
+            result = func(*_plain(args), **_plain(kwargs))
+            self.tally.product(LINALG[func](*map(np.shape, args[:2])), args[:2])
         elif func is np.einsum or func.__module__.startswith(("numpy.linalg", "numpy.fft")):
-            raise CaseError(f"the operations of numpy.{func.__name__} cannot be counted; write it with products")
+            raise CaseError(f"not counted: the operations of numpy.{func.__name__}; write it with products")
         else:
             result = super().__array_function__(func, types, args, kwargs)
         return _wrapped(result, (args, tuple(kwargs.values())), self.tally)
+
+
+def _inverse(a: tuple[int, ...]) -> int:
+    return math.prod(a[:-2]) * 2 * a[-1] ** 3
+
+
+def _solution(a: tuple[int, ...], b: tuple[int, ...]) -> int:
+    n, columns = a[-1], b[-1] if len(b) > 1 else 1
+    return math.prod(np.broadcast_shapes(a[:-2], b[:-2])) * (2 * n**3 // 3 + 2 * n * n * columns)
+
+
+LINALG: dict[Any, Callable[..., int]] = {
+    np.linalg.inv: _inverse,
+    np.linalg.solve: _solution,
+    np.linalg.det: lambda a: math.prod(a[:-2]) * 2 * a[-1] ** 3 // 3,
+    np.linalg.cholesky: lambda a: math.prod(a[:-2]) * a[-1] ** 3 // 3,
+}
+"""Operations by the shapes of the arguments (Golub & Van Loan 2013, sections 3.2 and 4.2); as of products, backward
+takes as many again for each argument that needs a gradient."""
 
 
 def _counted(model: Model, weights: Weights, T: int, B: int, mode: Pass) -> tuple[int, int]:
@@ -179,7 +202,7 @@ def _counted(model: Model, weights: Weights, T: int, B: int, mode: Pass) -> tupl
         return found
 
     rng = np.random.default_rng(0)
-    params = {name: counted(array, True) for name, array in weights.params.items()}
+    params = {name: counted(array, name not in model.frozen) for name, array in weights.params.items()}
     states = tuple(tree_map(counted, state) for state in batched(weights.states, B, np.broadcast_to))
     xs = counted(rng.standard_normal((T, B, model.input_size)), mode == "backward")
     with np.errstate(all="ignore"):
@@ -199,22 +222,22 @@ def _unroll(cell: Cell) -> Callable[[Params, State, Array], tuple[State, Array]]
     """The cell as implementations run it: all that does not depend on the state is done once, not step by step."""
 
     def steps(params: Params, state: State, xs: Array) -> tuple[State, Array]:
-        zs = cell.projected(OPS, params, xs)
-        ys = []
+        opened = cell.open(OPS, params, state, xs)
+        own, ys = opened.state, []
         for t in range(len(xs)):
-            state, y = cell.advance(OPS, params, state, tree_map(lambda part, t=t: part[t], zs))
+            own, y = cell.advance(OPS, opened.params, own, tree_map(lambda part, t=t: part[t], opened.zs))
             ys.append(y)
-        return state, np.stack(ys)
+        return opened.close(own), np.stack(ys)
 
-    def recurrence(params: Params, h: Array, xs: Array) -> tuple[State, Array]:
+    def recurrence(params: Params, state: State, xs: Array) -> tuple[State, Array]:
         assert cell.linear is not None
-        zs = cell.projected(OPS, params, xs)
-        a, b = (np.broadcast_to(part, (len(xs), *h.shape)) for part in cell.linear(OPS, params, zs))
-        hs = []
+        opened = cell.open(OPS, params, state, xs)
+        h, hs = opened.state, []
+        a, b = (np.broadcast_to(part, (len(xs), *h.shape)) for part in cell.linear(OPS, opened.params, opened.zs))
         for a_t, b_t in zip(a, b, strict=True):
             h = a_t * h + b_t
             hs.append(h)
-        return h, cell.shown(OPS, params, np.stack(hs), zs)
+        return opened.close(h), cell.shown(OPS, opened.params, np.stack(hs), opened.zs)
 
     return steps if cell.step is not None else recurrence
 

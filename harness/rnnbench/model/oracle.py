@@ -25,12 +25,12 @@ def unroll(cell: Cell) -> Unroll:
     """The cell over xs_TBD by a loop over its step."""
 
     def loop(params: Params, state: State, xs: np.ndarray) -> tuple[State, np.ndarray]:
-        zs = cell.projected(OPS, params, xs)
-        ys = []
+        opened = cell.open(OPS, params, state, xs)
+        own, ys = opened.state, []
         for t in range(xs.shape[0]):
-            state, y = cell.advance(OPS, params, state, tree_map(lambda part, t=t: part[t], zs))
+            own, y = cell.advance(OPS, opened.params, own, tree_map(lambda part, t=t: part[t], opened.zs))
             ys.append(y)
-        return state, np.stack(ys)
+        return opened.close(own), np.stack(ys)
 
     return loop
 

@@ -12,7 +12,7 @@ At a kink the derivative is the one torch and jax.nn take: relu′(0) = 0, |x|�
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -466,6 +466,41 @@ def astype(a: Traced, *_: Any, **__: Any) -> Traced:
     return a
 
 
+def _hermitian(a: Any) -> Any:
+    return np.conj(np.swapaxes(a, -1, -2))
+
+
+solve = _of_two(
+    np.linalg.solve,
+    lambda g, a, _, x: -(np.linalg.solve(_hermitian(a), g) @ _hermitian(x)),
+    lambda g, a, *_: np.linalg.solve(_hermitian(a), g),
+)
+"""A⁻¹ B for matrices A and B: with G = A⁻ᴴ g, the gradients are −G Xᴴ and G (Giles 2008, section 2.3.1)."""
+
+
+def inv(a: Traced) -> Traced:
+    """A⁻¹."""
+    return solve(a, np.broadcast_to(np.eye(a.shape[-1]), a.shape))
+
+
+class _TracingLinalg:
+    """`ops.linalg`: products and solutions of systems."""
+
+    rules: Mapping[str, Callable[..., Any]] = {"inv": inv, "matmul": matmul, "solve": solve}
+
+    def __getattr__(self, name: str) -> Any:
+        plain, rule = getattr(np.linalg, name), self.rules.get(name)
+
+        def operation(*arguments: Any, **options: Any) -> Any:
+            if not any(_traced(argument) for argument in arguments):
+                return plain(*arguments, **options)
+            if rule is None or options:
+                raise Untraceable(f"ops.linalg.{name}")
+            return rule(*arguments)
+
+        return operation
+
+
 def _flat(value: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """A function that is constant between its jumps."""
     return lambda a: value(_plain(a))
@@ -534,8 +569,10 @@ class _TracingOps(Ops):
         self._module = np
 
     def __getattr__(self, name: str) -> Any:
+        if name == "linalg":
+            return LINALG
         plain = getattr(NUMPY, name)
-        if not callable(plain):
+        if not callable(plain) or isinstance(plain, type):
             return plain
         rule = RULES.get(name)
 
@@ -556,5 +593,6 @@ def _traced(argument: Any) -> bool:
     return isinstance(argument, Traced)
 
 
+LINALG = _TracingLinalg()
 OPS = _TracingOps()
 """Hand this to a cell, a loss or a read-out together with traced arrays."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from rnnbench.adapter import Adapter
 from rnnbench.backend import Backend
-from rnnbench.cell import Cell
+from rnnbench.cell import BOUND, Cell, keywords
 from rnnbench.errors import PluginError
 from rnnbench.executor import Executor
 from rnnbench.implementation import Implementation
@@ -36,6 +36,8 @@ _ARGUMENTS: dict[type, dict[str, tuple[str, ...]]] = {
         "linear": ("ops", "params", "zs"),
         "output": ("ops", "params", "hs", "zs"),
         "unroll": ("params", "state", "xs_TBD"),
+        "derive": ("ops", "params"),
+        "output_size": ("D", "H"),
     },
     Implementation: {
         "supports": ("cell", "device", "dtype"),
@@ -94,6 +96,8 @@ def _check_functions(kind: type, value: Any) -> None:
     what = f"{kind.__name__.lower()} {value.name!r}"
     if isinstance(value, Cell) and value.step is not None and value.linear is not None:
         raise PluginError(f"{what} has both `step` and `linear`; a linear cell's step is derived: drop it")
+    if isinstance(value, Cell):
+        _check_declarations(what, value)
     for name, arguments in _ARGUMENTS.get(kind, {}).items():
         function = getattr(value, name)
         if function is None:
@@ -101,12 +105,40 @@ def _check_functions(kind: type, value: Any) -> None:
         if not callable(function):
             raise PluginError(f"{what}: `{name}` is {a(function)}; give a function {name}({', '.join(arguments)})")
         try:
-            inspect.signature(function).bind(*arguments)
+            inspect.signature(function).bind(*arguments, **dict.fromkeys(keywords(function)))
         except (TypeError, ValueError):
             raise PluginError(
                 f"{what}: `{name}` must take {len(arguments)} argument{'s' * (len(arguments) > 1)}: "
                 f"{name}({', '.join(arguments)}){place.of_function(function)}"
             ) from None
+
+
+def _check_declarations(what: str, cell: Cell) -> None:
+    """What a cell says of itself, and what its functions ask for by keyword."""
+    if not isinstance(cell.frozen, tuple | list) or not all(isinstance(name, str) for name in cell.frozen):
+        raise PluginError(f'{what}: `frozen` is {cell.frozen!r}; give a tuple of names, frozen=("W",)')
+    if cell.recurrence not in (None, "elementwise"):
+        raise PluginError(f'{what}: `recurrence` is {cell.recurrence!r}; it is "elementwise", or left out')
+    if not callable(cell.lookback) and (type(cell.lookback) is not int or cell.lookback < 0):
+        raise PluginError(f"{what}: `lookback` is {cell.lookback!r}; give the number of earlier inputs, 3 say")
+    for name in (*BOUND, *(("lookback",) if callable(cell.lookback) else ())):
+        function = getattr(cell, name)
+        given = ("past", "steps") if name == "project" else ()
+        for asked in keywords(function):
+            if asked not in cell.options and asked not in given:
+                known = ", ".join((*cell.options, *given)) or "none"
+                raise PluginError(
+                    f"{what}: `{name}` asks by keyword for {asked!r}, which is no option of the cell; name it with its "
+                    f"default in `options` (there: {known}){place.of_function(function)}"
+                )
+    looks = "past" in keywords(cell.project)
+    if looks and not cell.lookback:
+        raise PluginError(f"{what}: `project` asks for `past`, but the cell has no `lookback`; say lookback=3, say")
+    if cell.lookback and not looks:
+        raise PluginError(
+            f"{what} has a `lookback`, but its `project` takes no earlier inputs: write "
+            "project(ops, params, xs, *, past)"
+        )
 
 
 def _place_of(value: Any) -> str:

@@ -87,7 +87,9 @@ class _Check:
     """The cell at one pair of sizes, and what its `init` returned."""
 
     def __init__(self, cell: Cell, D: int, H: int, options: Mapping[str, Option]) -> None:
-        self.cell, self.D, self.H, self.options = cell, D, H, options
+        self.written, self.cell = cell, cell.bound(options)
+        self.D, self.H, self.options = D, H, options
+        self.width = H
         self.ops = numpy_ops()
 
     def run(self) -> None:
@@ -95,13 +97,16 @@ class _Check:
         D = self.D
         self.params, self.state = self._initial()
         self._check_params()
+        self._check_frozen()
         if self.cell.portable:
             self._check_state()
         self._check_seeded(D)
         if not self.cell.portable:
             return
+        self._check_output_size()
+        self._check_derived()
         self.xs = np.random.default_rng(0).standard_normal((T, B, D))
-        zs = self._projected(self.params, self.xs)
+        zs = self._projected(self._derived(self.params), self.xs)
         self._check_projection(zs)
         ys = self._outputs(self.params)
         if not _same(ys, self._outputs(self.params)):
@@ -112,14 +117,17 @@ class _Check:
             )
         self._check_namespace()
         for name in self.params:
-            self._check_smooth(name, ys)
+            if name not in self.cell.frozen:
+                self._check_smooth(name, ys)
+        if self.cell.recurrence == "elementwise":
+            self._check_elementwise()
 
     @property
     def _main(self) -> str:
         return "step" if self.cell.step is not None else "linear"
 
     def _refuse(self, function: str, what: str) -> NoReturn:
-        where = place.of_function(getattr(self.cell, function))
+        where = place.of_function(getattr(self.written, function))
         raise PluginError(f"cell {self.cell.name!r}: `{function}`{where} {what}")
 
     def _call(self, function: str, *args: Any, **kwargs: Any) -> Any:
@@ -167,6 +175,34 @@ class _Check:
                     "float64, or keep a constant out of `params` and compute it in `step`",
                 )
 
+    def _check_frozen(self) -> None:
+        for name in self.cell.frozen:
+            if name not in self.params:
+                known = ", ".join(self.params) or "none"
+                self._refuse("init", f"returns no parameter {name!r}, which `frozen` names; it returns {known}")
+
+    def _check_output_size(self) -> None:
+        if self.cell.output_size is None:
+            return
+        self.width = self._call("output_size", self.D, self.H)
+        if not isinstance(self.width, int) or self.width < 1:
+            self._refuse("output_size", f"returned {self.width!r}; return how many features y has")
+
+    def _check_derived(self) -> None:
+        if self.cell.derive is None:
+            return
+        found = self._call("derive", self.ops, self.params)
+        if not isinstance(found, Mapping) or not all(isinstance(name, str) for name in found):
+            self._refuse("derive", f"returned {a(found)}; return a dict of named arrays")
+        for name, value in found.items():
+            if name in self.params:
+                self._refuse("derive", f"returns {name!r}, which is a parameter already; give it a name of its own")
+            if not isinstance(value, np.ndarray | np.generic):
+                self._refuse("derive", f"returns {a(value)} for {name!r}; compute it with `ops` from the parameters")
+
+    def _derived(self, params: Params) -> Params:
+        return params if self.cell.derive is None else {**params, **self._call("derive", self.ops, params)}
+
     def _check_state(self) -> None:
         if isinstance(self.state, list):
             self._refuse("init", "returns the state as a list; return one array or a tuple of arrays")
@@ -192,7 +228,14 @@ class _Check:
             )
 
     def _projected(self, params: Params, xs: np.ndarray) -> Any:
-        return xs if self.cell.project is None else self._call("project", self.ops, params, xs)
+        """zs, for parameters with what `derive` makes of them, from the first step on."""
+        if self.cell.project is None:
+            return xs
+        if not self.cell.carries:
+            return self._call("project", self.ops, params, xs)
+        state = tree_map(_in_batch, self.cell.initial(self.state, self.D))
+        asked = self.cell.asked(self.ops, state, xs)
+        return self._call("project", self.ops, params, xs, **asked)
 
     def _check_projection(self, zs: Any) -> None:
         """Leading axes (T, B), and nothing of a later step in an earlier one."""
@@ -205,7 +248,8 @@ class _Check:
                     f"returned {_shape_of(zs)} for xs of shape {self.xs.shape}; return an array, or a tuple "
                     "of arrays, with the leading axes (T, B) of xs",
                 )
-        for part, whole in zip(leaves(self._projected(self.params, self.xs[: T // 2])), leaves(zs), strict=True):
+        start = self._projected(self._derived(self.params), self.xs[: T // 2])
+        for part, whole in zip(leaves(start), leaves(zs), strict=True):
             if part.shape != whole[: T // 2].shape or not np.allclose(part, whole[: T // 2], 1e-9, 1e-12, True):
                 self._refuse(
                     "project",
@@ -215,8 +259,9 @@ class _Check:
 
     def _outputs(self, params: Params) -> np.ndarray:
         """ys of the cell over all of xs, with the form of all that its functions return checked."""
+        params = self._derived(params)
         zs = self._projected(params, self.xs.copy())
-        state = tree_map(lambda leaf: np.broadcast_to(leaf, (B, *leaf.shape)).copy(), self.state)
+        state = tree_map(_in_batch, self.state)
         if self.cell.linear is not None:
             return self._linear_outputs(params, state, zs)
         ys = []
@@ -238,7 +283,7 @@ class _Check:
         for after, before, initial in zip(leaves(new), leaves(state), leaves(self.state), strict=True):
             if np.shape(after) != before.shape:
                 self._refuse_state(np.shape(after), before.shape, initial)
-        self._check_width("step", y, (B, self.H), self.state)
+        self._check_width("step", y, (B, self.width), self.state)
         ys.append(np.asarray(y))
         return new
 
@@ -260,10 +305,11 @@ class _Check:
             if leaf.ndim > 1 and leaf.shape[0] == 1:
                 self._refuse_state((), (), leaf)
         if np.ndim(y) == len(shape) and np.shape(y)[:-1] == shape[:-1]:
-            where = place.of_function(getattr(self.cell, function))
+            where = place.of_function(getattr(self.written, function))
             problem = _OtherWidth(
                 f"cell {self.cell.name!r}: `{function}`{where} returned y with {np.shape(y)[-1]} features; y must "
-                f"have H = {self.H}: multiply it by a parameter of H columns, or show another part of the state"
+                f"have {'H' if self.cell.output_size is None else 'the output_size'} = {self.width}: multiply it by a "
+                "parameter of so many columns, or show another part of the state"
             )
             widths = {leaf.shape[-1] for leaf in leaves(state)}
             problem.units = np.shape(y)[-1] if widths == {np.shape(y)[-1]} else None
@@ -288,19 +334,24 @@ class _Check:
             state = a_[t] * state + b_[t]
             hs.append(state)
         if self.cell.output is None:
-            self._check_width("linear", hs[-1], (B, self.H), self.state)
+            self._check_width("linear", hs[-1], (B, self.width), self.state)
             return np.stack(hs)
         ys = self._call("output", self.ops, params, np.stack(hs), zs)
-        self._check_width("output", ys, (T, B, self.H), self.state)
+        self._check_width("output", ys, (T, B, self.width), self.state)
         return np.asarray(ys)
 
     def _check_namespace(self) -> None:
         """Once more with arrays that refuse NumPy's functions; what else goes wrong with them is their own fault."""
         ops, params = watched_ops(), {name: watched(np.asarray(value)) for name, value in self.params.items()}
-        state = tree_map(lambda leaf: watched(np.broadcast_to(leaf, (B, *leaf.shape)).copy()), self.state)
+        state = tree_map(lambda leaf: watched(_in_batch(leaf)), self.state)
         try:
             zs = watched(self.xs.copy())
-            zs = zs if self.cell.project is None else self._watched_call("project", ops, params, zs)
+            if self.cell.derive is not None:
+                params |= self._watched_call("derive", ops, params)
+            if self.cell.carries:
+                zs = tree_map(watched, self._projected(self._derived(self.params), self.xs))
+            elif self.cell.project is not None:
+                zs = self._watched_call("project", ops, params, zs)
             if self.cell.step is not None:
                 self._watched_call("step", ops, params, state, tree_map(lambda part: part[0], zs))
             else:
@@ -339,9 +390,38 @@ class _Check:
                 f"`{self._main}`",
             )
 
+    def _check_elementwise(self) -> None:
+        """Unit j of the state moved before a step moves nothing but unit j after it."""
+        params = self._derived(self.params)
+        z = tree_map(lambda part: part[0], self._projected(params, self.xs))
+        rng = np.random.default_rng(2)
+        state = tree_map(lambda leaf: _in_batch(leaf) + rng.standard_normal((B, *leaf.shape)), self.state)
+        shapes = {leaf.shape for leaf in leaves(state)}
+        if len(shapes) > 1:
+            self._refuse("init", f'returns states of shapes {shapes}; `recurrence="elementwise"` needs one shape')
+        place_ = (slice(None), *np.unravel_index(0, shapes.pop()[1:]))
+        before, _ = self.cell.advance(self.ops, params, state, z)
+        moved = tree_map(np.copy, state)
+        for leaf in leaves(moved):
+            leaf[place_] += 1.0
+        after, _ = self.cell.advance(self.ops, params, moved, z)
+        for one, other in zip(leaves(before), leaves(after), strict=True):
+            changed = one != other
+            changed[place_] = False
+            if changed.any():
+                self._refuse(
+                    self._main,
+                    "moves other units of the state where one unit was moved, but the cell declares "
+                    '`recurrence="elementwise"`; drop the declaration',
+                )
+
 
 class _NotOurs(Exception):
     """A watched array could not do what NumPy's can."""
+
+
+def _in_batch(leaf: np.ndarray) -> np.ndarray:
+    return np.broadcast_to(leaf, (B, *leaf.shape)).copy()
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -126,12 +127,16 @@ _install()
 
 
 class _WatchedModule:
-    """NumPy's namespace on watched arrays."""
+    """A namespace of NumPy on watched arrays."""
 
-    __name__ = "numpy"
+    def __init__(self, module: Any) -> None:
+        self.__name__ = module.__name__
+        self._module = module
 
     def __getattr__(self, name: str) -> Any:
-        value = getattr(np, name)
+        value = getattr(self._module, name)
+        if isinstance(value, ModuleType):
+            return _WatchedModule(value)
         return _through(value) if callable(value) and not isinstance(value, type) else value
 
 
@@ -139,4 +144,4 @@ def watched_ops() -> Ops:
     """`ops` on watched arrays."""
     plain = numpy_ops()
     names = ("sigmoid", "logsigmoid", "softplus", "silu", "relu", "logsumexp")
-    return Ops(_WatchedModule(), **{name: _through(getattr(plain, name)) for name in names})
+    return Ops(_WatchedModule(np), **{name: _through(getattr(plain, name)) for name in names})

@@ -52,7 +52,7 @@ def observe(context: Context, program: Program, batch: Mapping[str, np.ndarray],
     names = ("cotangent", *(("draw", draw) if draw else ()))
     params, model = program.parameters(), context.model
     xs = batch["xs"]
-    u = context.rng(*names).standard_normal((xs.shape[1], model.output_size or model.hidden_size))
+    u = context.rng(*names).standard_normal((xs.shape[1], model.outputs))
     v = u @ params["head.weight"] if model.output_size else u
     placed = program.put({"xs": xs, "cotangent": u, "v": v})
     _, _, by_inputs = program.loss_and_gradients({"xs": placed["xs"], "cotangent": placed["cotangent"]})

@@ -90,7 +90,7 @@ def against_oracle(
     the state at the start of each segment held constant. one_pass: the same program with `mean_projection_loss`, which
     has another way to its truncated gradients (`rnnbench.model.bptt`): they are compared too.
     """
-    cotangent = np.random.default_rng(0).standard_normal((*xs.shape[:2], model.output_size or model.hidden_size))
+    cotangent = np.random.default_rng(0).standard_normal((*xs.shape[:2], model.outputs))
     with _single_blas():
         truth = Truth(model, weights, xs, cotangent, segment)
         checks = forward_checks(forward(program, xs), truth, dtype)
@@ -176,7 +176,7 @@ class _Verification:
     def _cotangent(self, xs: np.ndarray, length: int, rows: np.ndarray, last: bool = False) -> np.ndarray:
         """Standard normal in the sequences and steps that are looked at, 0 elsewhere."""
         model = self.context.model
-        width = model.output_size or model.hidden_size
+        width = model.outputs
         found = np.zeros((*xs.shape[:2], width))
         span = slice(len(xs) - length, None) if last else slice(0, length)
         found[span, rows] = np.random.default_rng(0).standard_normal((length, len(rows), width))

@@ -209,6 +209,7 @@ def forced_check(got: np.ndarray, truth: Truth, dtype: str) -> Check | None:
         model.layers != 1
         or model.output_size is not None
         or model.embedding is not None
+        or model.cell.carries
         or got.shape[:2] != xs.shape[:2]
     ):
         return None
@@ -219,6 +220,7 @@ def forced_check(got: np.ndarray, truth: Truth, dtype: str) -> Check | None:
         return None
     noise = Noise(eps, 3)
     rounded = {name: noise(array) for name, array in params.items()}
+    params, rounded = cell.derived(OPS, params), cell.derived(OPS, rounded)
     zs, noisy_zs = cell.projected(OPS, params, xs), tree_map(noise, cell.projected(OPS, rounded, noise(xs)))
     deviation, natural = np.zeros(len(xs)), 0.0
     for t in range(len(xs)):
@@ -234,6 +236,7 @@ def forced_check(got: np.ndarray, truth: Truth, dtype: str) -> Check | None:
 
 def _shown(cell: Cell, params: Gradients, state: State, xs: np.ndarray) -> bool:
     """Whether every leaf of the state is the output."""
+    params = cell.derived(OPS, params)
     z = tree_map(lambda part: part[0], cell.projected(OPS, params, xs[:1]))
     after, y = cell.advance(OPS, params, state, z)
     return all(np.array_equal(leaf, y) for leaf in leaves(after))

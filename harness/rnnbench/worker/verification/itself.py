@@ -65,7 +65,7 @@ class _Subject:
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(0)
         model = self.context.model
-        shape = (*self.xs.shape[:2], model.output_size or model.hidden_size)
+        shape = (*self.xs.shape[:2], model.outputs)
         self.cotangent = self.rng.standard_normal(shape)
 
     def program(self, dtype: str, params: Mapping[str, Any] | None = None) -> Program:
