@@ -36,6 +36,9 @@ class Task:
         Only for tasks over text, one id per character: inputs are one-hot ids, outputs the logits of the next id, the
         loss is its cross-entropy in nats. Loss / ln 2 is then bits per character, and a trained model can write text
         (`rnnbench.probes.generation`). encode raises UsageError for what has no id; it is asked before anything runs.
+    files: names of options that are paths of data files. A suite gives them relative to itself, and a run keeps digests
+        of what is in them.
+    describe(**options) -> one line that says what the data were taken for, told before they are used.
     requires: packages beyond the core that `batch` imports (`sklearn`, ...), so that their absence is a clear skip.
     options: names and defaults of what the functions accept beyond T and B; users write `copy(symbols=8)`.
 
@@ -71,6 +74,8 @@ class Task:
     decode: Callable[..., str] | None = None
     sizes: Callable[..., Mapping[str, int]] | None = None
     """sizes(**options) -> sequences per split, for tasks on fixed data; None for endless synthetic data."""
+    files: tuple[str, ...] = ()
+    describe: Callable[..., str] | None = None
 
     def inputs(self, **options: Option) -> int:
         """D, the number of input features."""

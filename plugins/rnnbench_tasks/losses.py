@@ -11,6 +11,7 @@ at the last step read the last step that is marked, so sequences of different le
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from rnnbench import Array, Batch
@@ -46,6 +47,33 @@ def accuracy(ops: Any, outputs: Array, batch: Batch) -> Array:
     return _mean(ops, _hits(ops, outputs, batch["targets"]), batch)
 
 
+def r_squared(ops: Any, outputs: Array, batch: Batch) -> Array:
+    """1 − mean square / variance of the batch's numbers over the steps that count; targets_TBO.
+
+    NaN where all those numbers are equal: there is no variance to explain.
+    """
+    targets = batch["targets"]
+    mean = ops.stack([_mean(ops, targets[..., i], batch) for i in range(targets.shape[-1])])
+    apart = _mean(ops, ops.sum(ops.abs(targets - targets[0, 0]), axis=-1), batch)
+    variance = mean_square(ops, ops.zeros_like(outputs) + mean, batch)
+    return _explained(ops, mean_square(ops, outputs, batch), variance, apart)
+
+
+def r_squared_last(ops: Any, outputs: Array, batch: Batch) -> Array:
+    """`r_squared` of one answer per sequence, at the last step that counts; targets_BO."""
+    targets = batch["targets"]
+    apart = ops.mean(ops.abs(targets - targets[0]))
+    variance = ops.mean((targets - ops.mean(targets, axis=0)) ** 2)
+    return _explained(ops, mean_square_last(ops, outputs, batch), variance, apart)
+
+
+def _explained(ops: Any, unexplained: Array, variance: Array, apart: Array) -> Array:
+    """1 − unexplained / variance; NaN where numbers are not `apart`, whose variance is rounding."""
+    defined = (apart > 0) & (variance > 0)
+    known = ops.where(defined, variance, ops.ones_like(variance))
+    return ops.where(defined, 1 - unexplained / known, ops.zeros_like(variance) + math.nan)
+
+
 def _surprise(ops: Any, logits: Array, targets: Array) -> Array:
     """−ln softmax(logits_...K)[target_...], shape (...)."""
     return ops.logsumexp(logits, -1) - ops.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
@@ -62,7 +90,12 @@ def _mean(ops: Any, values: Array, batch: Batch) -> Array:
     if "mask" not in batch:
         return ops.mean(values)
     mask = batch["mask"]
-    return ops.sum(values * mask) / ops.sum(mask)
+    return ops.sum(_marked(ops, values, mask)) / ops.sum(mask)
+
+
+def _marked(ops: Any, values: Array, mask: Array) -> Array:
+    """values · mask, and 0 where the mask is 0 also for values that are not finite there."""
+    return ops.where(mask == 0, ops.zeros_like(values), values * mask)
 
 
 def _last(ops: Any, outputs: Array, batch: Batch) -> Array:
@@ -71,4 +104,4 @@ def _last(ops: Any, outputs: Array, batch: Batch) -> Array:
         return outputs[-1]
     mask = batch["mask"][..., None]
     ends = mask[:-1] * (1 - mask[1:])  # 1 at the last real step: the mask is ones, then zeros
-    return ops.sum(outputs[:-1] * ends, axis=0) + outputs[-1] * mask[-1]
+    return ops.sum(_marked(ops, outputs[:-1], ends), axis=0) + _marked(ops, outputs[-1], mask[-1])

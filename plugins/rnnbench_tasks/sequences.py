@@ -92,7 +92,7 @@ def _completed(fields: Mapping[str, Any], own: Mapping[str, Option]) -> dict[str
 
         return completed
 
-    by_option = ("input_size", "output_size", "chance", "solved", "encode", "decode")
+    by_option = ("input_size", "output_size", "chance", "solved", "encode", "decode", "describe")
     return {key: complete(value) if key in by_option and callable(value) else value for key, value in fields.items()}
 
 

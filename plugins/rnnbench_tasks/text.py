@@ -48,9 +48,16 @@ def _drawer(corpus_of: Callable[..., Corpus]) -> Callable[..., Arrays]:
         corpus = corpus_of(**options)
         part = corpus.part(split)
         window = part[rng.integers(0, len(part) - T, B) + np.arange(T + 1)[:, None]]
-        return {"xs": one_hot(window[:-1], len(corpus.vocabulary)), "targets": window[1:]}
+        return {"xs": one_hot(window[:-1], len(corpus.vocabulary)), "targets": window[1:].astype(np.int64)}
 
     return draw
+
+
+def _described(file: str) -> str:
+    """One line: what the file was taken for."""
+    corpus = own(file)
+    sizes = ", ".join(f"{len(corpus.part(split)):,} {split}" for split in BOUNDS)
+    return f"{file}: text of {len(corpus.ids):,} characters, {len(corpus.vocabulary)} different ones; {sizes}"
 
 
 def _check_english(T: int) -> str | None:
@@ -110,6 +117,8 @@ text = synthetic(
     solved=lambda T, file: own(file).trigram_loss,  # noqa: ARG005
     encode=lambda text, file: own(file).encode(text),
     decode=lambda ids, file: own(file).decode(ids),
+    describe=_described,
+    files=("file",),
     source="the user's own",
 )
 """As `english_text`, on any UTF-8 file: `text(file=book.txt)`. Its vocabulary is the characters in it, at most 512.

@@ -19,7 +19,7 @@ from rnnbench.suite import plan, read
 from rnnbench_cells import gru, mingru
 from rnnbench_tasks.adding import adding
 from rnnbench_tasks.automata import parity
-from rnnbench_tasks.losses import cross_entropy, mean_square_last
+from rnnbench_tasks.losses import cross_entropy, mean_square_last, r_squared_last
 from rnnbench_tasks.mnist1d import mnist1d
 from rnnbench_tasks.sequences import recorded
 
@@ -95,6 +95,26 @@ def test_a_split_that_is_not_evaluated_whole_is_noted(plugins):
     assert found.details["evaluated"] == {"validation": 20, "train": 20, "test": 37}
     assert found.details["available"] == {"validation": 23, "train": 60}
     assert "validation: evaluated on 20 of its 23 sequences (eval_size)" in found.notes
+
+
+def test_a_metric_without_a_value_leaves_the_loss_and_says_so(plugins):
+    """R² where all targets of a split are equal: neither a number nor a failed case."""
+
+    def load():
+        rng = np.random.default_rng(0)
+        made = {split: rng.standard_normal((5, count, 2)) for split, count in N.items()}
+        rare = {split: (np.arange(count) == 3) * (split == "train") * 5.5 for split, count in N.items()}
+        return {split: {"xs": made[split], "targets": rare[split][:, None]} for split in N}
+
+    rare = recorded(
+        load, lambda: N, lambda T: None, name="rare", input_size=2, output_size=1, loss=mean_square_last,  # noqa: ARG005
+        metric=r_squared_last, metric_name="R²", chance=lambda T: 0.5, solved=lambda T: 0.0,  # noqa: ARG005
+    )  # fmt: skip
+    found = CONVERGENCE.measure(context(plugins, rare))
+    assert {"test_loss", "final_validation_loss"} <= found.values.keys()
+    assert not {"test_metric", "final_validation_metric"} & found.values.keys()
+    assert [note for note in found.notes if "test metric: R² is nan and was left out" in note]
+    assert set(found.curves["validation_metric"].y) == {None}
 
 
 def test_the_gap_of_a_model_that_learnt_by_heart_is_wide(plugins):

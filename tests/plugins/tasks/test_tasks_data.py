@@ -233,6 +233,40 @@ def test_text_refuses_a_bad_file_before_anything_runs(tmp_path, content, said):
     assert said in refusal(text, 50, file=str(path))
 
 
+def test_large_texts_cost_a_few_bytes_a_character(tmp_path):
+    """Counted by the allocator: 50 bytes a character before."""
+    import tracemalloc
+
+    from rnnbench_tasks.text import own
+
+    size = 3_000_000
+    path = tmp_path / "large.txt"
+    letters = np.frombuffer(b"abcdefghijklmnopqrstuvwxyz ", np.uint8)
+    path.write_bytes(letters[np.random.default_rng(0).integers(0, 27, size)].tobytes())
+    tracemalloc.start()
+    try:
+        assert text.check(64, file=str(path)) is None
+        level = text.solved(64, file=str(path))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+        own.cache_clear()
+    assert level == pytest.approx(math.log(27), rel=0.01)
+    assert peak < 10 * size
+    assert "text of 3,000,000 characters, 27 different ones; 2,700,000 train" in text.describe(file=str(path))
+
+
+def test_counting_in_a_table_and_by_sorting_agree(monkeypatch):
+    from rnnbench_tasks import corpus
+
+    ids = np.random.default_rng(0).integers(0, 9, 5000).astype(np.uint8)
+    monkeypatch.setattr(corpus, "CHUNK", 700)
+    dense = corpus._n_grams(ids, 3, 9)
+    monkeypatch.setattr(corpus, "DENSE", 1)
+    assert all(map(np.array_equal, dense, corpus._n_grams(ids, 3, 9)))
+    assert dense[1].sum() == 4998
+
+
 def test_text_names_the_file_that_was_probably_meant(book):
     assert "Did you mean 'book.txt'?" in refusal(text, 50, file="bok.txt")
     assert "write `text(file=PATH)`" in refusal(text, 50)
@@ -312,7 +346,7 @@ def test_arrays_scales_by_the_train_split_and_keeps_padding_at_zero(tmp_path):
     np.testing.assert_allclose(present.std(0), 1, atol=1e-12)
     assert not parts[1]["xs"][parts[1]["mask"] == 0].any()
     assert sorted(np.concatenate([p["mask"].sum(0) for p in parts])) == sorted(lengths)
-    assert [len(p["targets"]) for p in parts] == [44, 8, 8]
+    assert [len(p["targets"]) for p in parts] == [42, 9, 9]
     seen = [p["xs"][:, b].tobytes() for p in parts for b in range(p["xs"].shape[1])]
     assert len(set(seen)) == N
 
@@ -326,10 +360,13 @@ def test_arrays_scales_by_the_train_split_and_keeps_padding_at_zero(tmp_path):
         ({"xs": XS[:, 0, 0], "targets": FIRST}, "found (60,)"),
         ({"xs": XS.astype(str), "targets": FIRST}, "must be numbers"),
         ({"xs": XS * np.nan, "targets": FIRST}, "2160 values of xs are not finite"),
+        ({"xs": XS * 1e200, "targets": FIRST}, "is beyond float32"),
+        ({"xs": XS, "targets": FIRST * 1e30}, "whose square float32 cannot hold"),
+        ({"xs": XS, "targets": XS[..., 0]}, "Say `at=step` or `at=last`"),
+        ({"xs": XS, "targets": np.arange(N) * 3 + 300}, "60 different whole numbers from 300 to 477"),
         ({"xs": XS[:5], "targets": FIRST[:5]}, "has 5 sequences; at least 10"),
         ({"xs": XS[:, :0], "targets": FIRST}, "no time steps"),
         ({"xs": XS, "targets": FIRST * 0}, "nothing to learn"),
-        ({"xs": XS, "targets": np.arange(N) - 1}, "class ids count from 0; found -1"),
         ({"xs": XS, "targets": np.zeros((N, 5), int)}, "targets may be"),
         ({"xs": XS, "targets": FIRST, "lengths": np.arange(N)}, "lengths must be integers (N,) from 1 to T = 12"),
     ],
@@ -350,7 +387,7 @@ def test_arrays_refuses_what_is_no_archive_and_never_unpickles(tmp_path):
     np.save(tmp_path / "one.npy", XS)
     assert "no .npz archive" in refusal(arrays, T, file=str(tmp_path / "one.npy"))
     (tmp_path / "empty.npz").write_bytes(b"")
-    assert "no .npz archive" in refusal(arrays, T, file=str(tmp_path / "empty.npz"))
+    assert "empty.npz is empty" in refusal(arrays, T, file=str(tmp_path / "empty.npz"))
     assert "does not exist" in refusal(arrays, T, file=str(tmp_path / "none.npz"))
     assert "needs a file" in refusal(arrays, T)
 
@@ -359,6 +396,82 @@ def test_arrays_refuses_other_lengths(tmp_path):
     file = saved(tmp_path, xs=XS, targets=FIRST)
     assert "needs exactly 12; found 13" in refusal(arrays, 13, file=file)
     assert "at most the 42 train sequences" in refusal(arrays, T, file=file, train_size=43)
+
+
+def test_arrays_labels_are_as_many_classes_as_there_are_different_ones_whatever_they_count_from(tmp_path):
+    for first, step in ((0, 1), (1, 1), (-1, 2), (7, 5)):
+        path = tmp_path / f"from{first}.npz"
+        np.savez(path, xs=XS, targets=np.arange(N) % 3 * step + first)
+        assert arrays.outputs(file=str(path)) == 3
+        assert set(whole(arrays, T, "train", file=str(path))["targets"]) == {0, 1, 2}
+
+
+def test_arrays_what_lies_beyond_the_lengths_decides_nothing(tmp_path):
+    """NaN features, NaN numbers and filler labels of padding: neither classes nor values."""
+    lengths = np.arange(N) % T + 1
+    beyond = np.arange(T) >= lengths[:, None]
+    xs = np.where(beyond[..., None], np.nan, XS)
+    numbers, labels = np.where(beyond, np.nan, XS[..., 0])[..., None], np.where(beyond, -100, np.arange(T) % 2 + 1)
+    for name, targets, outputs in (("numbers", numbers, 1), ("labels", labels, 2)):
+        path = str(tmp_path / f"{name}.npz")
+        np.savez(path, xs=xs, targets=targets, lengths=lengths)
+        assert arrays.check(T, file=path) is None
+        assert arrays.outputs(file=path) == outputs
+        batch = whole(arrays, T, "train", file=path)
+        assert all(np.isfinite(array).all() for array in batch.values())
+
+
+@pytest.mark.parametrize(
+    ("targets", "options", "outputs", "shape"),
+    [
+        (np.arange(N) * 3 + 300, {"kind": "regression"}, 1, "BO"),
+        (np.arange(N) // 2 * 3 + 300, {"kind": "classes"}, 30, "B"),
+        (np.arange(N) % 3 / 2, {"kind": "classes"}, 3, "B"),
+        (XS[..., 0], {"at": "step"}, 1, "TBO"),
+        (XS[..., 0], {"at": "last"}, T, "BO"),
+        (XS.astype(int), {"kind": "regression"}, D, "TBO"),
+    ],
+)
+def test_arrays_options_say_what_targets_are(tmp_path, targets, options, outputs, shape):
+    file = saved(tmp_path, xs=XS, targets=targets)
+    assert arrays.check(T, file=file, **options) is None
+    batch = arrays.batch(np.random.default_rng(0), T, 8, "train", file=file, **options)
+    assert arrays.outputs(file=file, **options) == outputs
+    assert batch["targets"].shape == tuple({"T": T, "B": 8, "O": outputs}[axis] for axis in shape)
+
+
+def test_arrays_options_that_contradict_the_shape_or_are_unknown_are_refused(tmp_path):
+    file = saved(tmp_path, xs=XS, targets=np.arange(N) % 3)
+    assert "at=step" in refusal(arrays, T, file=file, at="step")
+    assert "Did you mean 'regression'?" in refusal(arrays, T, file=file, kind="regresion")
+
+
+def test_arrays_small_classes_are_split_and_their_counts_told(tmp_path):
+    file = saved(tmp_path, xs=XS, targets=np.arange(N) % 20)
+    assert arrays.check(T, file=file) is None
+    assert dict(arrays.sizes(file=file)) == {"train": 42, "validation": 9, "test": 9}
+    assert set(whole(arrays, T, "train", file=file)["targets"]) == set(range(20))
+    said = arrays.describe(file=file)
+    assert said.startswith(
+        f"{file}: 20 classes at the last step of a sequence; 60 sequences of 12 steps with 3 features"
+    )
+    assert "42 train, 9 validation, 9 test; sequences: 3 of each, " in said and "are not in validation" in said
+
+
+def test_arrays_features_of_any_scale_have_variance_1(tmp_path):
+    file = saved(tmp_path, xs=XS * 1e-200, targets=np.arange(N) % 2)
+    assert whole(arrays, T, "train", file=file)["xs"].std(axis=(0, 1)) == pytest.approx(np.ones(D))
+
+
+def test_arrays_a_train_split_of_equal_targets_is_refused(tmp_path):
+    """One sequence of sixty differs, and lies in another split for some of them."""
+    said = set()
+    for lone in range(N):
+        path = str(tmp_path / f"{lone}.npz")
+        np.savez(path, xs=XS, targets=(np.arange(N) == lone) * 0.5)
+        said.add(arrays.check(T, file=path))
+    [sentence] = {one.split(": ")[1] for one in said if one}
+    assert sentence == "all targets of the train split are equal, so there is nothing to learn."
 
 
 # csv
@@ -435,10 +548,55 @@ def test_csv_finds_out_what_is_asked(tmp_path, targets, outputs, ndim, kind):
         (["sequence,target,a", "1,0,nan"], ":2: column 'a' has 'nan'"),
         (["sequence,target,a", "1,0.5,1", "1,inf,1"], ":3: column 'target' has 'inf'"),
         (["sequence,target,a", "1,0,3"], "has 1 sequences; at least 10"),
+        (["sequence,target,a", '1,"up,3', "1,up,3"], ":2: a quote is not closed on its line"),
+        (["sequence,target,a", '1,"up,3', '1,up",3'], ":2: a quote is not closed on its line"),
+        (["sequence,target,a", "1,up,3", '1,up",3'], ":3: a quote is not closed on its line, or stands inside"),
+        (["sequence,target,a", "1,up,3", "1,,3"], ":3: column 'target' is empty"),
+        (["sequence,target,a", "1,0.5,3", "1,NA,3"], ":3: column 'target' has numbers and 'NA'"),
+        (["sequence;target;a", "1;0.5;3"], "Separate fields by commas; found ';'"),
     ],
 )
 def test_csv_refuses_a_bad_file_with_the_line(tmp_path, lines, said):
     assert said in refusal(csv, 2, file=written(tmp_path, lines))
+
+
+@pytest.mark.parametrize("mark", ["\u2028", "\x85", "\x0b", "\x0c", '""', ","])
+def test_csv_separators_that_end_no_line_may_stand_in_a_field(tmp_path, mark):
+    lines = table([('"up' + mark + 'left"' if n % 2 else '"down"') for n in range(20)], [4] * 20)
+    file = written(tmp_path, lines)
+    assert csv.check(4, file=file) is None
+    assert csv.outputs(file=file) == 2
+
+
+def test_csv_says_what_it_took_the_file_for_and_is_told_otherwise(tmp_path):
+    lines = ["sequence,target,a", *(f"{n},{300 + 7 * n + t},{n}" for n in range(40) for t in range(3 + n % 2))]
+    file = written(tmp_path, lines)
+    assert "different whole numbers from 300 to 576, which may be classes or numbers" in refusal(csv, 4, file=file)
+    options = {"file": file, "kind": "regression"}
+    assert csv.check(4, **options) is None
+    assert csv.describe(**options) == (
+        f"{file}: regression of 1 number at every step; 40 sequences of 3 to 4 steps with 1 feature; "
+        "28 train, 6 validation, 6 test"
+    )
+    assert "at the last step" in csv.describe(at="last", **options)
+
+
+def test_csv_the_best_constant_of_sequences_of_different_length_explains_nothing(tmp_path):
+    """R² of a masked batch never sees padding: neither the mean nor what is told there."""
+    rng = np.random.default_rng(1)
+    lines = ["sequence,a,target"]
+    for n in range(60):
+        lines += [f"{n},{x:.3f},{100 + x:.3f}" for x in rng.normal(size=3 + n * 7 % 18)]
+    batch = whole(csv, 20, "train", file=written(tmp_path, lines))
+    targets, mask = batch["targets"], batch["mask"]
+    constant = np.full(targets.shape, targets[mask == 1].mean())
+    assert score(csv, constant, batch) == pytest.approx(0, abs=1e-9)
+    assert score(csv, targets, batch) == 1
+    garbage = np.where(mask[..., None] == 1, constant, np.nan)
+    assert score(csv, garbage, batch) == pytest.approx(0, abs=1e-9)
+    assert np.isfinite(csv.loss(OPS, garbage, batch))
+    alike = dict(batch, targets=np.full(targets.shape, 0.1))
+    assert math.isnan(score(csv, constant, alike)), "nothing varies, so nothing can be explained"
 
 
 def test_csv_refuses_what_is_not_utf8_or_not_there(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
@@ -16,6 +17,7 @@ from rnnbench.probes import generation, training
 from rnnbench.probes.convergence.learning_curve import LearningCurve
 from rnnbench.probes.convergence.sample import Sample, draw
 from rnnbench.quantity import Curve, Value
+from rnnbench.task import Task
 
 
 @dataclass
@@ -120,7 +122,7 @@ def _report(context: Context, curve: LearningCurve, found: _Findings) -> None:
         "seconds_per_training_step": Value(curve.seconds(curve.steps, curve.clocked) / curve.steps),
     }
     if last.metric is not None:
-        found.values["final_validation_metric"] = Value(last.metric)
+        _keep_metric("final_validation_metric", last.metric, task, found)
     found.curves |= _curves(curve)
     found.details |= {"chance": chance, "target": curve.target, "metric": task.metric_name}
     found.details |= {"stopped": curve.stopped(context.settings), "best_step": best.step}
@@ -132,6 +134,22 @@ def _report(context: Context, curve: LearningCurve, found: _Findings) -> None:
     }
 
 
+def _keep_metric(name: str, metric: float, task: Task, found: _Findings) -> None:
+    """Keep a metric, or say that it has no value here, where the loss has one."""
+    if math.isfinite(metric):
+        found.values[name] = Value(metric)
+        return
+    found.notes.append(
+        f"{name.replace('_', ' ')}: {task.metric_name or 'the metric'} is {metric} and was left out; for these targets "
+        f"it may be undefined, as R² is for equal ones"
+    )
+
+
+def _points(metrics: Iterable[float | None]) -> list[float | None]:
+    """Metrics for a curve, None for those without a value."""
+    return [metric if metric is not None and math.isfinite(metric) else None for metric in metrics]
+
+
 def _curves(curve: LearningCurve) -> dict[str, Curve]:
     steps = [one.step for one in curve.evaluations]
     curves = {
@@ -140,7 +158,7 @@ def _curves(curve: LearningCurve) -> dict[str, Curve]:
         "evaluated_train_loss": Curve("step", "loss", steps, [one.train for one in curve.evaluations]),
     }
     if curve.last.metric is not None:
-        metrics = [one.metric for one in curve.evaluations]
+        metrics = _points(one.metric for one in curve.evaluations)
         curves["validation_metric"] = Curve("step", "metric", steps, metrics)
     return curves
 
@@ -162,13 +180,20 @@ def _test(context: Context, program: Program, found: _Findings) -> None:
     sample = draw(context, program, "test", None)
     tested = {own: sample.evaluate(program)}
     found.details["evaluated"] |= {"test": sample.size}
-    found.values |= {f"test_{name}": Value(value) for name, value in tested[own].items()}
+    _keep_test("test", tested[own], context, found)
     if not settings.test_seq_lens:
         return
     for length in sorted({own, *settings.test_seq_lens} - {own}):
         tested[length] = draw(context, program, "test", None, length).evaluate(program)
-    longest = tested[max(settings.test_seq_lens)]
-    found.values |= {f"longest_test_{name}": Value(value) for name, value in longest.items()}
+    _keep_test("longest_test", tested[max(settings.test_seq_lens)], context, found)
     lengths = sorted(tested)
     for name in tested[own]:
-        found.curves[f"test_{name}"] = Curve("T", name, lengths, [tested[length][name] for length in lengths])
+        values = [tested[length][name] for length in lengths]
+        found.curves[f"test_{name}"] = Curve("T", name, lengths, _points(values) if name == "metric" else values)
+
+
+def _keep_test(prefix: str, tested: Mapping[str, float], context: Context, found: _Findings) -> None:
+    """Loss, and metric where it has a value, of the final weights on a test split."""
+    found.values[f"{prefix}_loss"] = Value(tested["loss"])
+    if "metric" in tested:
+        _keep_metric(f"{prefix}_metric", tested["metric"], training.task_of(context), found)
