@@ -71,9 +71,9 @@ def test_what_is_reported_is_what_was_trained(plugins, backend):
     assert found.details["stopped"] == "budget"
     assert found.details["budget"] == {"max_steps": 7, "steps": 7, "sequences": 70, "tokens": 350}
     assert found.curves["validation_loss"].x == [0, 2, 4, 6, 7]
-    assert (found.values["tokens_to_target"].value, found.values["tokens_to_target"].bound) == (350, "lower")
+    assert (found.value("tokens_to_target").value, found.value("tokens_to_target").bound) == (350, "lower")
     assert found.details["evaluated"] == N  # eval_size is more than there is
-    assert 0 < found.values["train_share"].value < 1
+    assert 0 < found.value("train_share").value < 1
     last = found.curves["evaluated_train_loss"].y[-1]
     assert last is not None
     assert values(found)["generalisation_gap"] == values(found)["final_validation_loss"] - last
@@ -107,8 +107,8 @@ def test_a_metric_without_a_value_leaves_the_loss_and_says_so(plugins):
         return {split: {"xs": made[split], "targets": rare[split][:, None]} for split in N}
 
     rare = recorded(
-        load, lambda: N, lambda T: None, name="rare", input_size=2, output_size=1, loss=mean_square_last,  # noqa: ARG005
-        metric=r_squared_last, metric_name="R²", chance=lambda T: 0.5, solved=lambda T: 0.0,  # noqa: ARG005
+        load, lambda: N, lambda T: None, name="rare", input_size=2, output_size=1, loss=mean_square_last,
+        metric=r_squared_last, metric_name="R²", chance=lambda T: 0.5, solved=lambda T: 0.0,
     )  # fmt: skip
     found = CONVERGENCE.measure(context(plugins, rare))
     assert {"test_loss", "final_validation_loss"} <= found.values.keys()
@@ -131,7 +131,7 @@ def test_training_stops_after_evaluations_in_vain(plugins):
     found = CONVERGENCE.measure(context(plugins, optimizer="sgd", lr=1e-300, max_steps=100, patience=3))
     assert found.details["stopped"] == "patience"
     assert (found.details["budget"]["steps"], found.details["budget"]["max_steps"]) == (6, 100)
-    assert found.values["steps_to_target"].bound == "lower"
+    assert found.value("steps_to_target").bound == "lower"
 
 
 class Clocked:
@@ -184,7 +184,7 @@ def test_a_solved_task_ends_training_unless_it_is_to_go_on(plugins):
     easy = replace(sums, solved=lambda T, **options: 1e9)
     found = CONVERGENCE.measure(context(plugins, easy))
     assert (found.details["stopped"], found.details["budget"]["steps"]) == ("solved", 2)
-    assert found.values["steps_to_target"].bound is None
+    assert found.value("steps_to_target").bound is None
     assert CONVERGENCE.measure(context(plugins, easy, stop_when_solved=False)).details["stopped"] == "budget"
 
 

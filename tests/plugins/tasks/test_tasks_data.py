@@ -36,6 +36,11 @@ def refusal(task, T, **options):
     return sentence
 
 
+def description(task, **options):
+    assert task.describe is not None
+    return task.describe(**options)
+
+
 # splits
 
 
@@ -253,7 +258,7 @@ def test_large_texts_cost_a_few_bytes_a_character(tmp_path):
         own.cache_clear()
     assert level == pytest.approx(math.log(27), rel=0.01)
     assert peak < 10 * size
-    assert "text of 3,000,000 characters, 27 different ones; 2,700,000 train" in text.describe(file=str(path))
+    assert "text of 3,000,000 characters, 27 different ones; 2,700,000 train" in description(text, file=str(path))
 
 
 def test_counting_in_a_table_and_by_sorting_agree(monkeypatch):
@@ -449,9 +454,10 @@ def test_arrays_options_that_contradict_the_shape_or_are_unknown_are_refused(tmp
 def test_arrays_small_classes_are_split_and_their_counts_told(tmp_path):
     file = saved(tmp_path, xs=XS, targets=np.arange(N) % 20)
     assert arrays.check(T, file=file) is None
+    assert arrays.sizes is not None
     assert dict(arrays.sizes(file=file)) == {"train": 42, "validation": 9, "test": 9}
     assert set(whole(arrays, T, "train", file=file)["targets"]) == set(range(20))
-    said = arrays.describe(file=file)
+    said = description(arrays, file=file)
     assert said.startswith(
         f"{file}: 20 classes at the last step of a sequence; 60 sequences of 12 steps with 3 features"
     )
@@ -574,11 +580,11 @@ def test_csv_says_what_it_took_the_file_for_and_is_told_otherwise(tmp_path):
     assert "different whole numbers from 300 to 576, which may be classes or numbers" in refusal(csv, 4, file=file)
     options = {"file": file, "kind": "regression"}
     assert csv.check(4, **options) is None
-    assert csv.describe(**options) == (
+    assert description(csv, **options) == (
         f"{file}: regression of 1 number at every step; 40 sequences of 3 to 4 steps with 1 feature; "
         "28 train, 6 validation, 6 test"
     )
-    assert "at the last step" in csv.describe(at="last", **options)
+    assert "at the last step" in description(csv, at="last", **options)
 
 
 def test_csv_the_best_constant_of_sequences_of_different_length_explains_nothing(tmp_path):
