@@ -1,0 +1,211 @@
+"""How fast programs are beside each other, from samples taken in lockstep.
+
+In cycle c of group g (processes that were alive together, `rnnbench.isolation.lockstep`) program p took
+
+    ln t = A_p + l_pg + R_g + s_gc + e
+
+A_p is what is asked for, the program's level. l_pg is the luck of its process: where its memory came to lie, which of
+two equal kernels it chose. R_g + s_gc is what the machine did in that cycle, the same for all, and cancels in the ratio
+of two programs, however much it moves. e disturbs single samples, and mostly upwards.
+
+    s_gc   by median polish of the table programs × cycles of a group (Tukey 1977, *Exploratory Data Analysis*, ch. 11)
+    a_pg   the `QUIET` quantile over the cycles of ln t − s_gc: what disturbs one sample alone does not reach it
+    A_p    the mean over the groups of a_pg − R_g, with R_g their median over the programs
+
+The error of A_p comes from the spread of a_pg over groups, each of fresh processes, so that their luck is in it. Three
+groups say little about one program's spread s_p, and fourteen programs a lot about that of all: the variance is taken
+as (`PRIOR`·s² + ν·s_p²) / (`PRIOR` + ν), ν one less than the groups, with s² from the median of all s_p² (moderated as
+in Smyth 2004, *Stat. Appl. Genet. Mol. Biol.* 3(1), eq. 2). A program that is unsteady from process to process keeps
+most of its own spread.
+
+Groups that share a program are on one scale: a row that never ran beside another is compared through the one both ran
+beside.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rnnbench.measure.statistics import student_t_quantile
+
+if TYPE_CHECKING:
+    import numpy as np
+
+QUIET = 0.25
+"""Of the cycles, those a program's level in a group is read from."""
+
+UNDISTURBED = 0.1
+"""Of all cycles, those at the machine's own speed: what else runs only slows it down."""
+
+PRIOR = 4
+"""Degrees of freedom that the spread of all programs counts for beside a program's own."""
+
+LEAST = 3
+"""Cycles below which a process has no level: one disturbed sample of two would be half of it."""
+
+_SWEEPS = 30
+_MEDIAN_OF_CHI_SQUARE = {1: 0.455, 2: 1.386, 3: 2.366, 4: 3.357, 5: 4.351}
+
+
+@dataclass(frozen=True)
+class Turns:
+    """What one process measured in lockstep. group: which processes were alive together. seconds: by cycle."""
+
+    group: str
+    seconds: Mapping[int, float]
+
+
+@dataclass(frozen=True)
+class Level:
+    """How fast a program is beside others on the same scale.
+
+    scale: levels can be compared where this is the same. log: ln of seconds, on the scale. error: standard error; None
+    where there was one group, which says nothing about the luck of its processes. freedom: degrees of freedom of the
+    error. seconds: at the machine's undisturbed speed.
+    """
+
+    scale: str
+    log: float
+    error: float | None
+    freedom: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """How many times as long one program takes as another, with its 95 % interval, where there is one."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+    @property
+    def apart(self) -> bool:
+        """Whether the two are told apart."""
+        return self.low is not None and self.high is not None and not self.low <= 1 <= self.high
+
+
+def ratio(a: Level, b: Level) -> Ratio:
+    """b / a. Raises ValueError where they are on unlike scales."""
+    if a.scale != b.scale:
+        raise ValueError("these programs took no turns together, and none beside which both did")
+    value = math.exp(b.log - a.log)
+    if a is b or a.error is None or b.error is None:
+        return Ratio(value, *((1.0, 1.0) if a is b else (None, None)))
+    margin = student_t_quantile(0.975, min(a.freedom, b.freedom)) * math.hypot(a.error, b.error)
+    return Ratio(value, value * math.exp(-margin), value * math.exp(margin))
+
+
+def levels(programs: Sequence[Sequence[Turns]]) -> list[Level | None]:
+    """The level of each program from its processes; None for one that was measured beside no other."""
+    import numpy as np
+
+    groups = sorted({turns.group for processes in programs for turns in processes})
+    found = np.full((len(programs), len(groups)), np.nan)
+    slow: list[np.ndarray] = []
+    for column, group in enumerate(groups):
+        rows, table = _table(programs, group)
+        if len(rows) > 1:
+            found[rows, column], cycles = _polished(table)
+            slow.append(cycles)
+        else:
+            slow.append(np.empty(0))
+    scales = _scales(np.isfinite(found))
+    answer: list[Level | None] = [None] * len(programs)
+    for scale in sorted(set(scales) - {-1}):
+        members = [index for index, one in enumerate(scales) if one == scale]
+        columns = [column for column in range(len(groups)) if np.isfinite(found[members, column]).any()]
+        own = _combined(found[np.ix_(members, columns)], [slow[c] for c in columns], groups[columns[0]])
+        for index, level in zip(members, own, strict=True):
+            answer[index] = level
+    return answer
+
+
+def _table(programs: Sequence[Sequence[Turns]], group: str) -> tuple[list[int], np.ndarray]:
+    """The programs of a group, and ln of their seconds by cycle, NaN where one took no turn."""
+    import numpy as np
+
+    own = {
+        index: turns.seconds
+        for index, processes in enumerate(programs)
+        for turns in processes
+        if turns.group == group and len(turns.seconds) >= LEAST
+    }
+    cycles = sorted({cycle for seconds in own.values() for cycle in seconds})
+    table = np.array([[seconds.get(cycle, np.nan) for cycle in cycles] for seconds in own.values()])
+    return list(own), np.log(table) if len(own) else table
+
+
+def _polished(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(level of each program, slowness of each cycle) of one group."""
+    import numpy as np
+
+    shared = np.isfinite(table).sum(0) > 1
+    table = table[:, shared] if shared.sum() >= LEAST else table
+    level = np.nanmedian(table, axis=1)
+    cycle = np.zeros(table.shape[1])
+    for _ in range(_SWEEPS):
+        cycle = np.nanmedian(table - level[:, None], axis=0)
+        level = np.nanmedian(table - cycle, axis=1)
+    return np.nanquantile(table - cycle, QUIET, axis=1), cycle
+
+
+def _scales(ran: np.ndarray) -> list[int]:
+    """By program, a number for all that are connected through common groups; -1 where nothing is."""
+    scales = [-1] * len(ran)
+    for start in range(len(ran)):
+        if scales[start] >= 0 or not ran[start].any():
+            continue
+        reached, columns = {start}, set(ran[start].nonzero()[0])
+        while True:
+            more = {index for index in range(len(ran)) if ran[index, sorted(columns)].any()}
+            if more <= reached:
+                break
+            reached |= more
+            columns |= {column for index in more for column in ran[index].nonzero()[0]}
+        for index in reached:
+            scales[index] = start
+    return scales
+
+
+def _combined(found: np.ndarray, slow: Sequence[np.ndarray], scale: str) -> list[Level]:
+    """Levels of programs on one scale, from a_pg (programs × groups, NaN where one did not run)."""
+    import numpy as np
+
+    group = np.zeros(found.shape[1])
+    for _ in range(_SWEEPS):
+        level = np.nanmean(found - group, axis=1)
+        group = np.nanmedian(found - level[:, None], axis=0)
+    level = np.nanmean(found - group, axis=1)
+    counts = np.isfinite(found).sum(axis=1)
+    errors, freedom = _errors(found - level[:, None] - group, counts)
+    every = np.concatenate([cycles + offset for cycles, offset in zip(slow, group, strict=True)])
+    undisturbed = float(np.quantile(every, UNDISTURBED))
+    return [
+        Level(scale, float(one), error, degrees, math.exp(one + undisturbed))
+        for one, error, degrees in zip(level, errors, freedom, strict=True)
+    ]
+
+
+def _errors(rest: np.ndarray, counts: np.ndarray) -> tuple[list[float | None], list[int]]:
+    """Standard error of each level with its degrees of freedom, from what processes differ by beside it."""
+    import numpy as np
+
+    programs = len(counts)
+    free = counts - 1
+    if not (free > 0).any():
+        return [None] * programs, [0] * programs
+    squares = np.nansum(rest**2, axis=1) * programs / (programs - 1)  # the groups' own offsets were fitted to them
+    own = np.divide(squares, free, out=np.zeros(programs), where=free > 0)
+    typical = [own[i] * free[i] / _median_of_chi_square(int(free[i])) for i in range(programs) if free[i]]
+    common = float(np.median(typical))
+    variance = (PRIOR * common + squares) / (PRIOR + free)
+    return [float(np.sqrt(v / n)) for v, n in zip(variance, counts, strict=True)], [int(PRIOR + f) for f in free]
+
+
+def _median_of_chi_square(freedom: int) -> float:
+    """Of χ² with so many degrees of freedom (Wilson & Hilferty 1931, beyond the tabulated ones)."""
+    return _MEDIAN_OF_CHI_SQUARE.get(freedom) or freedom * (1 - 2 / (9 * freedom)) ** 3
