@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ def ask(*arguments: object, cwd: Path) -> Answer:
 
 @contextlib.contextmanager
 def _inside(folder: Path, argv: list[str]) -> Iterator[None]:
-    before, old = Path.cwd(), sys.argv
+    before, old, handler = Path.cwd(), sys.argv, signal.getsignal(signal.SIGTERM)
     os.chdir(folder)
     sys.argv = argv
     try:
@@ -41,3 +42,4 @@ def _inside(folder: Path, argv: list[str]) -> Iterator[None]:
     finally:
         os.chdir(before)
         sys.argv = old
+        signal.signal(signal.SIGTERM, handler)

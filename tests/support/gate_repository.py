@@ -10,8 +10,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
+from unittest import mock
+
+from command_line import ask
 
 PLUGIN = """
 import os
@@ -102,7 +106,7 @@ def rnnbench_probes():
 SUITE = """
 name: own
 plugins: [plain.py]
-timeout: 20
+timeout: 200
 grid: {cell: [one], backend: plain, seq_len: 4, hidden_size: 2, batch_size: 1, input_size: 1}
 probes:
   size:
@@ -152,18 +156,19 @@ class Project:
         folder.mkdir(exist_ok=True)
         return folder
 
-    def gate(self, *arguments: object, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-        return self._do(self.command(*arguments), timeout)
+    def gate(self, *arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        """`rnnbench gate ARGUMENTS` in the process of the tests."""
+        found = mock.patch.dict(os.environ, self.variables), mock.patch.object(tempfile, "tempdir", str(self.temporary))
+        with found[0], found[1]:
+            answer = ask("gate", *arguments, cwd=cwd or self.folder)
+        return subprocess.CompletedProcess(["gate", *map(str, arguments)], answer.code, answer.out, answer.err)
 
     def run(self, results: Path) -> Path:
         """The folder of a run of the suite as it is now."""
         command = [sys.executable, "-m", "rnnbench", "run", str(self.suite), "--results", str(results)]
         before = set(results.glob("runs/own/*"))
-        done = self._do(command, 120)
+        variables = self.variables
+        done = subprocess.run(command, cwd=self.folder, env=variables, capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, done.stderr
         [folder] = set(results.glob("runs/own/*")) - before
         return folder
-
-    def _do(self, command: list[str], timeout: float) -> subprocess.CompletedProcess[str]:
-        variables = self.variables
-        return subprocess.run(command, cwd=self.folder, env=variables, capture_output=True, text=True, timeout=timeout)

@@ -82,6 +82,7 @@ class Sampler:
     _channels: dict[Name, Channel] = field(default_factory=dict)
     _clashes: Counter[str] = field(default_factory=Counter)
     _sessions: dict[Name, ForkServer] = field(default_factory=dict)
+    _used: bool = False  # its launchers have measured a pair
     _verdicts: dict[tuple[Name, str, str], dict[str, Any]] = field(default_factory=dict)
     _resolved: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     _samples: dict[str, dict[tuple[int, str], Sample]] = field(default_factory=lambda: defaultdict(dict))
@@ -113,7 +114,10 @@ class Sampler:
 
     def buy(self, subjects: Sequence[Subject], enough: Callable[[], bool]) -> None:
         """One round: a pair more for each subject, until `enough`."""
-        self._renew({subject.entry("head").case.backend for subject in subjects})
+        if self._used:
+            self._stop()
+        self._used = True
+        self._warm({subject.entry("head").case.backend for subject in subjects})
         for subject in subjects:
             if enough():
                 return
@@ -125,9 +129,8 @@ class Sampler:
         while self._channels:
             self._channels.popitem()[1].close()
 
-    def _renew(self, backends: Iterable[str]) -> None:
-        """New launchers for both sides, started at the same time, before anything is measured."""
-        self._stop()
+    def _warm(self, backends: Iterable[str]) -> None:
+        """Launchers for both sides, started at the same time, before anything is measured."""
         for side in SIDES:
             self._session(side)
         with ThreadPoolExecutor() as pool:
