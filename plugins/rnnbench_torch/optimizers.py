@@ -23,7 +23,9 @@ def build(optimizer: Optimizer, params: Sequence[torch.Tensor]) -> Update:
     Parameters of half precision are updated in float32, and so is what the optimiser remembers: squares of gradients
     and eps = 1e-8 are zero in float16, and torch 2.13's fused SGD moves no such parameter on a CPU.
     """
-    if params and params[0].dtype.itemsize < 4:
+    if not params:  # all of them are frozen
+        return lambda _: None
+    if params[0].dtype.itemsize < 4:
         return _wide(optimizer, params)
     optim = _torch_optimizer(optimizer, params)
     rates = iter(optimizer.rates())

@@ -277,6 +277,8 @@ def _found(loss: torch.Tensor, params: list[torch.Tensor], xs: torch.Tensor) -> 
     import torch
 
     inputs = [*params, xs] if xs.requires_grad else params
+    if not inputs:  # all parameters are frozen
+        return loss.detach(), [], []
     gradients = torch.autograd.grad(loss, inputs, materialize_grads=True)
     return loss.detach(), list(gradients[: len(params)]), list(gradients[len(params) :])
 

@@ -10,12 +10,12 @@ import jax
 import fused_cells
 from fused_jobs import kit, verified
 from rnnbench import leaves
-from rnnbench_cells import rnnbench_cells
+from rnnbench_cells import FAMILIES
 from rnnbench_fused import jax_binding
 from rnnbench_fused.kernel import supports
 from rnnbench_jax import scan
 
-CELLS = {cell.name: cell for cell in (*rnnbench_cells(), *fused_cells.CELLS)}
+CELLS = {cell.name: cell for cell in (*FAMILIES["first"], *fused_cells.CELLS)}
 SERVED = [name for name, cell in CELLS.items() if supports(cell, "cpu", "float32") is None]
 
 

@@ -6,7 +6,7 @@ import pytest
 from fused_cells import CELLS, RESET_BEFORE
 from fused_numpy import evaluate
 from rnnbench import Cell, leaves, numpy_ops
-from rnnbench_cells import rnnbench_cells
+from rnnbench_cells import FAMILIES
 from rnnbench_fused import graph
 from rnnbench_fused.derive import pullback
 from rnnbench_fused.kernel import sizes_of, supports
@@ -16,7 +16,7 @@ from rnnbench_fused.uniform import DTYPE
 
 OPS = numpy_ops()
 B, D, H = 3, 4, 8
-TRACED = [cell for cell in (*rnnbench_cells(), *CELLS) if supports(cell, "cpu", "float32") is None]
+TRACED = [cell for cell in (*FAMILIES["first"], *CELLS) if supports(cell, "cpu", "float32") is None]
 
 
 def drawn(cell: Cell, seed: int = 0):
@@ -90,7 +90,7 @@ def test_the_derivative_is_that_of_the_step(cell):
 
 def test_four_gates_are_one_loop_and_one_array():
     """Slices reach through to the product: the cotangents of product and projection are the same node."""
-    lstm = next(cell for cell in rnnbench_cells() if cell.name == "lstm")
+    lstm = next(cell for cell in FAMILIES["first"] if cell.name == "lstm")
     params, state = lstm.init(np.random.default_rng(0), D, H)
     planned = plan(trace(lstm, sizes_of(params, state, D)))
     assert [node.op for node in planned.cuts] == ["matmul"]
@@ -215,14 +215,14 @@ def test_a_step_that_is_no_expression_is_refused_in_one_sentence(step, sentence)
 
 
 def test_states_that_are_no_vectors_are_refused():
-    lru = next(cell for cell in rnnbench_cells() if cell.name == "lru")
+    lru = next(cell for cell in FAMILIES["first"] if cell.name == "lru")
     assert "complex" in str(supports(lru, "cpu", "float32"))
     matrix = cell_of(lambda ops, p, state, z: (state, z), state=(np.zeros((H, H)),))
     assert "has a state of shape (8, 8)" in str(supports(matrix, "cpu", "float32"))
 
 
 def test_devices_and_dtypes_without_kernels_are_refused():
-    lstm = rnnbench_cells()[2]
+    lstm = FAMILIES["first"][2]
     assert "generated for the CPU, not for cuda" in str(supports(lstm, "cuda", "float32"))
     assert "in float32 or float64, not in bfloat16" in str(supports(lstm, "cpu", "bfloat16"))
     assert "no portable step" in str(supports(Cell("opaque", lstm.init), "cpu", "float32"))

@@ -1,0 +1,481 @@
+"""Every cell against what its equations say in closed form: a value by hand, a law, a limit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from tests.support.cell_runs import CELLS, B, H, Run
+
+import rnnbench_cells
+from rnnbench.ops import numpy_ops
+from rnnbench_cells.matrices import expm
+from rnnbench_cells.memory import delay_system, legs
+
+OPS = numpy_ops()
+SHUT, OPEN = -800.0, 800.0
+"""Logits whose sigmoid is 0 and 1 to the last bit."""
+KNOWN: dict[str, Callable[[], None]] = {}
+
+
+def known(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    def noted(test: Callable[..., None]) -> Callable[..., None]:
+        for name in names:
+            KNOWN[name] = test if len(names) == 1 else (lambda name=name: test(name))
+        return test
+
+    return noted
+
+
+def close(got, true, rtol=1e-12, atol=1e-13):
+    np.testing.assert_allclose(got, true, rtol=rtol, atol=atol)
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def normal(*shape, seed=7):
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+def jacobian(run: Run) -> np.ndarray:
+    """∂(all of the state after the first step)/∂(all of it before), of the first sequence."""
+    flat = np.concatenate([leaf.ravel() for leaf in _first(run.state)])
+
+    def moved(at):
+        start, parts = 0, []
+        for leaf in _first(run.state):
+            parts.append(np.broadcast_to(at[start : start + leaf.size].reshape(leaf.shape), (B, *leaf.shape)))
+            start += leaf.size
+        opened = run.model.cell.open(
+            OPS, run.params, tuple(parts) if isinstance(run.state, tuple) else parts[0], run.xs
+        )
+        z = opened.zs[0] if not isinstance(opened.zs, tuple) else tuple(part[0] for part in opened.zs)
+        state, _ = run.model.cell.advance(OPS, opened.params, opened.state, z)
+        return np.concatenate([leaf.ravel() for leaf in _first(state)])
+
+    units = 1e-5 * np.eye(len(flat))
+    return np.stack([(moved(flat + unit) - moved(flat - unit)) / 2e-5 for unit in units], axis=1)
+
+
+def _first(state):
+    return [leaf[0] for leaf in (state if isinstance(state, tuple) else (state,))]
+
+
+# --- LSTMs --------------------------------------------------------------------------------------------------------
+
+
+@known("lstm_cifg")
+def coupled_gates_mix():
+    run = Run("lstm_cifg").zeroed("weight_hh")
+    run.params["bias"][:] = np.repeat([np.log(3.0), 0.5, OPEN], H)  # f = 3/4, o = 1
+    run.zeroed("weight_ih")
+    run.state = (run.state[0], np.full((B, H), 0.2))
+    (_, c), _ = run()
+    close(c, np.tanh(0.5) + 0.75**6 * (0.2 - np.tanh(0.5)))
+
+
+@known("lstm_ln")
+def layer_norm_forgets_the_scale():
+    run = Run("lstm_ln")
+    run.state = (normal(B, H), normal(B, H))
+    _, ys = run()
+    run.params["weight_hh"] *= 1e3
+    _, scaled = run()
+    run.params["weight_hh"] *= 1e3
+    _, more = run()
+    assert np.abs(scaled - ys).max() < 1e-2
+    close(more, scaled, rtol=1e-6, atol=1e-6)
+
+
+@known("multiplicative_lstm")
+def intermediate_state_is_a_product():
+    """With W_mx x = 1 it is an LSTM whose recurrent matrix is U W_mh."""
+    run = Run("multiplicative_lstm", D=H)
+    run.xs = np.ones_like(run.xs)
+    run.params["weight_mx"] = np.full((H, H), 1 / H)
+    _, ys = run()
+    plain = Run("lstm", D=H)
+    plain.xs = run.xs
+    plain.params |= {
+        "weight_ih": run.params["weight_ih"],
+        "weight_hh": run.params["weight_hh"] @ run.params["weight_mh"],
+        "bias_ih": run.params["bias"],
+        "bias_hh": 0 * run.params["bias"],
+    }
+    close(plain()[1], ys)
+
+
+@known("nas")
+def nas_without_weights():
+    run = Run("nas", T=1).zeroed()
+    run.state = (run.state[0], np.full((B, H), 0.3))
+    (_, c), ys = run()
+    close(c, np.tanh(0.3) * np.tanh(0.5))
+    close(ys[0], np.tanh(np.tanh(c) * np.tanh(sigmoid(0.5))))
+
+
+# --- gates --------------------------------------------------------------------------------------------------------
+
+
+@known("janet")
+def janet_without_writing():
+    run = Run("janet", beta=-1e3).zeroed("weight_hh", "weight_ih")
+    run.state = normal(B, H)
+    _, ys = run()
+    close(ys[-1], run.state * sigmoid(run.params["bias"][:H]) ** 6)
+
+
+@known("cfn")
+def no_chaos_without_inputs():
+    run = Run("cfn", T=40)
+    run.xs *= 0
+    run.state = normal(B, H)
+    run.params["weight_hh"] *= 30
+    _, ys = run()
+    sizes = np.abs(np.concatenate([run.state[None], ys]))
+    assert (np.diff(sizes, axis=0) <= 0).all()
+
+
+@known("minimalrnn", "ugrnn", "ligru", "mut1", "mut2", "mut3", "rhn")
+def a_shut_gate_copies(name):
+    """Whatever the weights: y_T = h_0, where the gate is shut by its bias."""
+    run = Run(name)
+    run.state = normal(B, H)
+    match name:
+        case "minimalrnn":
+            run.params["bias_u"] += OPEN
+        case "rhn":
+            run.params["bias"][:, H:] = SHUT
+        case _:
+            run.params["bias"][:H] = SHUT if name.startswith("mut") else OPEN
+    close(run()[1][-1], run.state)
+
+
+@known("ran")
+def additive_contents():
+    run = Run("ran").zeroed("weight_hh")
+    (_, c), ys = run()
+    i, f = np.split(sigmoid(run.xs @ run.params["weight_ih"].T + run.params["bias"]), 2, axis=-1)
+    content = run.xs @ run.params["weight_c"].T
+    true = sum(i[j] * content[j] * np.prod(f[j + 1 :], axis=0) for j in range(len(run.xs)))
+    close(c, true)
+    close(ys[-1], np.tanh(true))
+
+
+@known("atr")
+def atr_without_recurrence():
+    run = Run("atr").zeroed("weight_hh")
+    p = run.xs @ run.params["weight_ih"].T
+    true = sum(sigmoid(p[j]) * p[j] * np.prod(sigmoid(p[j + 1 :]), axis=0) for j in range(len(p)))
+    close(run()[1][-1], true)
+
+
+@known("star")
+def star_without_weights():
+    run = Run("star", T=2).zeroed()
+    run.state = normal(B, H)
+    close(run()[1][-1], np.tanh(np.tanh(run.state / 2) / 2))
+
+
+@known("fastrnn")
+def fastrnn_averages():
+    run = Run("fastrnn").zeroed("weight_hh", "weight_ih")
+    true = sigmoid(-3) * np.tanh(run.params["bias"]) * (1 - sigmoid(3) ** 6) / (1 - sigmoid(3))
+    close(run()[1][-1], np.broadcast_to(true, (B, H)))
+
+
+@known("scrn")
+def context_decays_exactly():
+    run = Run("scrn", context=5, alpha=0.8)
+    run.xs *= 0
+    run.state = (run.state[0], normal(B, 5))
+    (_, s), ys = run()
+    close(s, 0.8**6 * run.state[1])
+    assert ys.shape[-1] == H + 5
+    np.testing.assert_array_equal(ys[-1, :, H:], s)
+
+
+# --- elementwise --------------------------------------------------------------------------------------------------
+
+
+@known("indrnn")
+def active_units_multiply():
+    run = Run("indrnn").zeroed("weight_ih")
+    run.params["bias"] += 1
+    run.state = np.abs(normal(B, H))
+    u = run.params["u"]
+    close(run()[1][-1], u**6 * run.state + (1 - u**6) / (1 - u))
+
+
+@known("sru")
+def sru_carries_on_its_highway():
+    run = Run("sru")
+    run.params["bias"][H:] = SHUT
+    close(run()[1], run.xs @ run.params["weight_ih"][3 * H :].T)
+
+
+@known("brc")
+def bistable_above_one():
+    """h = tanh(a h) has one fixed point for a <= 1 and three for a > 1: a = 1 ± tanh 1 here."""
+    for sign, stays in ((1, True), (-1, False)):
+        run = Run("brc", T=300).zeroed()
+        run.params["bias"][:H] = sign
+        run.state = np.full((B, H), 0.1)
+        h = run()[1][-1]
+        close(h, np.tanh((1 + np.tanh(sign)) * h), atol=1e-9)
+        assert (h > 0.5).all() == stays
+
+
+@known("qrnn")
+def a_convolution_by_hand():
+    run = Run("qrnn", width=3)
+    xs, kernel = run.xs, run.params["kernel"]
+    c, true = np.zeros((B, H)), []
+    for t in range(len(xs)):
+        mixed = sum(xs[t - k] @ kernel[k].T for k in range(3) if t >= k)
+        z, f, o = np.split(mixed, 3, axis=-1)
+        c = sigmoid(f) * c + (1 - sigmoid(f)) * np.tanh(z)
+        true.append(sigmoid(o) * c)
+    close(run()[1], np.stack(true))
+
+
+@known("gilr")
+def an_average_of_impulses():
+    run = Run("gilr").zeroed("weight_ih")
+    run.params["bias"] = np.repeat([np.log(3.0), 0.4], H)
+    close(run()[1][-1], np.full((B, H), np.tanh(0.4) * (1 - 0.75**6)))
+
+
+# --- time ---------------------------------------------------------------------------------------------------------
+
+
+@known("clockwork")
+def silent_modules_copy():
+    run = Run("clockwork", T=9, modules=4)
+    _, ys = run()
+    for module in range(4):
+        units = slice(2 * module, 2 * module + 2)
+        moved = np.abs(np.diff(ys[:, :, units], axis=0)).max(axis=(1, 2)) > 0
+        assert moved.tolist() == [t % 2**module == 0 for t in range(1, 9)]
+
+
+@known("phased_lstm")
+def shut_units_copy():
+    run = Run("phased_lstm", leak=0.0, ratio=0.05)
+    run.params["log_tau"][:] = np.log(1e6)
+    run.params["shift"][:] = -5e5  # half a period from now they open
+    before = (normal(B, H), normal(B, H, seed=8))
+    run.state = (before, run.state[1])
+    (after, _), _ = run()
+    np.testing.assert_array_equal(after[0], before[0])
+    np.testing.assert_array_equal(after[1], before[1])
+
+
+@known("dilated_lstm", "dilated_gru")
+def copies_take_turns(name):
+    run = Run(name, T=9, dilation=3)
+    _, ys = run()
+    base = Run(name.removeprefix("dilated_"), T=3)
+    base.params = run.params
+    for turn in range(3):
+        base.xs = run.xs[turn::3]
+        np.testing.assert_array_equal(base()[1], ys[turn::3])
+
+
+# --- orthogonal ---------------------------------------------------------------------------------------------------
+
+
+@known("exprnn", "scornn", "ornn")
+def recurrent_matrices_are_orthogonal(name):
+    run = Run(name, T=500, D=1)
+    U = run.model.cell.derived(OPS, run.params)["rotation"]
+    close(U @ U.T, np.eye(H), atol=1e-12)
+    close(np.linalg.det(U), 1.0 if name != "scornn" else np.prod(run.params["signs"]), rtol=1e-10)
+    if name != "ornn":
+        run.zeroed("bias", "weight_ih")
+        run.state = normal(B, H)
+        norms = np.linalg.norm(run()[1], axis=-1)
+        close(norms, np.broadcast_to(np.linalg.norm(run.state, axis=-1), norms.shape), rtol=1e-11)
+
+
+def test_the_matrix_exponential():
+    angle = np.array([[0.0, -2.0], [2.0, 0.0]])
+    close(expm(OPS, angle), [[np.cos(2), -np.sin(2)], [np.sin(2), np.cos(2)]])
+
+
+@known("esn")
+def the_spectral_radius_is_what_was_asked_for():
+    run = Run("esn", radius=0.7, leak=0.5)
+    close(np.abs(np.linalg.eigvals(run.params["weight_hh"])).max(), 0.7)
+    run.zeroed("weight_ih", "weight_hh")
+    run.state = normal(B, H)
+    close(run()[1][-1], run.state / 2**6)
+    assert run.weights().count == 0
+
+
+# --- dynamical ----------------------------------------------------------------------------------------------------
+
+
+@known("antisymmetric")
+def singular_values_at_rest():
+    run = Run("antisymmetric", epsilon=0.1, gamma=0.0)
+    run.xs *= 0
+    W = run.params["weight_hh"]
+    rates = np.linalg.eigvals(W - W.T).imag
+    found = np.linalg.svd(jacobian(run), compute_uv=False)
+    close(np.sort(found), np.sort(np.sqrt(1 + 0.01 * rates**2)), rtol=1e-8)
+
+
+@known("cornn")
+def damped_volume():
+    run = Run("cornn", dt=0.1, epsilon=2.0)
+    run.params["weight_hh"][:, H:] = 0
+    run.state = (normal(B, H), normal(B, H, seed=8))
+    close(np.linalg.det(jacobian(run)), (1 - 0.1 * 2.0) ** H, rtol=1e-8)
+
+
+@known("unicornn")
+def kept_volume():
+    run = Run("unicornn")
+    run.state = (normal(B, H), normal(B, H, seed=8))
+    close(np.linalg.det(jacobian(run)), 1.0, rtol=1e-8)
+
+
+@known("lem")
+def lem_without_time():
+    run = Run("lem", dt=0.0)
+    run.state = (normal(B, H), normal(B, H, seed=8))
+    np.testing.assert_array_equal(run()[1][-1], run.state[0])
+
+
+@known("lipschitz")
+def lipschitz_is_linear_without_w():
+    run = Run("lipschitz", gamma=0.0, beta=0.75).zeroed("M_W", "weight_ih")
+    run.params["M_W"] *= 0
+    run.state = normal(B, H)
+    M = run.params["M_A"]
+    A = 0.25 * (M + M.T) + 0.75 * (M - M.T)
+    true = np.linalg.matrix_power(np.eye(H) + 0.1 * A, 6) @ run.state[0]
+    close(run()[1][-1, 0], true)
+
+
+@known("cfc")
+def cfc_without_weights_of_time():
+    """Without a way of the state back, and s = 1/2: y = (g + f)/2 of the inputs."""
+    run = Run("cfc", T=1).zeroed("weight_hh")
+    run.params["weight_heads"][2 * H :] = 0
+    u = 1.7159 * np.tanh(0.666 * run.xs @ run.params["weight_ih"].T)
+    g, f = np.split(np.tanh(u @ run.params["weight_heads"][: 2 * H].T), 2, axis=-1)
+    close(run()[1], (g + f) / 2)
+
+
+@known("ltc")
+def ltc_stays_between_its_potentials():
+    run = Run("ltc", T=50)
+    run.xs *= 10
+    _, ys = run()
+    assert np.abs(ys).max() <= 1
+    leaking = Run("ltc", T=200)
+    leaking.params |= {name: leaking.params[name] - 1e3 for name in ("w_x", "w_h")}  # no synapse conducts
+    close(leaking()[1][-1], np.broadcast_to(leaking.params["rest"], (B, H)), rtol=1e-6)
+
+
+@known("lmu")
+def a_constant_is_the_first_polynomial():
+    run = Run("lmu", T=200, order=4, theta=16.0).zeroed("encode_h")
+    run.xs = np.ones_like(run.xs)
+    (_, m), _ = run()
+    u = run.params["encode_x"].sum()
+    close(m, np.broadcast_to([u, 0, 0, 0], (B, 4)), atol=1e-6)
+    A, _ = delay_system(4, 16.0)
+    assert np.abs(np.linalg.eigvals(A)).max() < 1
+
+
+@known("hippo_legs")
+def eigenvalues_and_a_constant():
+    close(np.sort(np.linalg.eigvals(legs(6)[0]).real), np.arange(1, 7))
+    run = Run("hippo_legs", order=4).zeroed("encode_h")
+    run.xs = np.ones_like(run.xs)
+    u = run.params["encode_x"].sum()
+    (h, c), *clock = run.state
+    run.state = ((h, c + np.array([u, 0, 0, 0])), *clock)
+    ((_, c), *_), _ = run()
+    close(c, np.broadcast_to([u, 0, 0, 0], (B, 4)))
+
+
+# --- all of them --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_a_known_answer(name):
+    KNOWN[name]()
+
+
+COUNTS: dict[str, Callable[[int, int], int]] = {
+    "lstm_peephole": lambda D, H: 4 * H * (D + H + 1) + 3 * H,
+    "lstm_cifg": lambda D, H: 3 * H * (D + H + 1),
+    "lstm_proj": lambda D, H: 8 * H * (D + H + 1) + 2 * H * H,
+    "lstm_ln": lambda D, H: 4 * H * (D + H + 1) + 10 * H,
+    "multiplicative_lstm": lambda D, H: H * (5 * D + 5 * H + 4),
+    "nas": lambda D, H: 8 * H * (D + H + 1),
+    "gru_v3": lambda D, H: 3 * H * (D + H + 1),
+    "mgu": lambda D, H: 2 * H * (D + H + 1),
+    "ugrnn": lambda D, H: 2 * H * (D + H + 1),
+    "minimalrnn": lambda D, H: H * (D + 2 * H + 2),
+    "janet": lambda D, H: 2 * H * (D + H + 1),
+    "cfn": lambda D, H: H * (3 * D + 2 * H + 2),
+    "fastrnn": lambda D, H: H * (D + H + 1) + 2,
+    "fastgrnn": lambda D, H: H * (D + H + 2) + 2,
+    "ran": lambda D, H: H * (3 * D + 2 * H + 2),
+    "atr": lambda D, H: H * (D + H),
+    "ligru": lambda D, H: 2 * H * (D + H + 1),
+    "star": lambda D, H: H * (2 * D + H + 2),
+    "mut1": lambda D, H: H * (3 * D + 2 * H + 3),
+    "mut2": lambda D, H: 3 * H * (D + H + 1),
+    "mut3": lambda D, H: 3 * H * (D + H + 1),
+    "mi_rnn": lambda D, H: H * (D + H + 4),
+    "rhn": lambda D, H: 2 * H * (D + 3 * (H + 1)),
+    "scrn": lambda D, H: H * (D + H + 16) + 16 * D,
+    "indrnn": lambda D, H: H * (D + 2),
+    "sru": lambda D, H: 4 * H * (D + 1),
+    "brc": lambda D, H: H * (3 * D + 5),
+    "nbrc": lambda D, H: H * (3 * D + 2 * H + 3),
+    "qrnn": lambda D, H: 3 * H * (2 * D + 1),
+    "gilr": lambda D, H: 2 * H * (D + 1),
+    "trnn": lambda D, H: 2 * H * (D + 1),
+    "clockwork": lambda D, H: H * (D + H + 1),
+    "phased_lstm": lambda D, H: 4 * H * (D + H + 1) + 2 * H,
+    "dilated_lstm": lambda D, H: 4 * H * (D + H + 2),
+    "dilated_gru": lambda D, H: 3 * H * (D + H + 2),
+    "esn": lambda D, H: 0,
+    "exprnn": lambda D, H: H * (D + H + 1),
+    "scornn": lambda D, H: H * (D + H + 1),
+    "ornn": lambda D, H: H * (D + 8 + 1),
+    "antisymmetric": lambda D, H: H * (D + H + 1),
+    "antisymmetric_gated": lambda D, H: H * (2 * D + H + 2),
+    "cornn": lambda D, H: H * (D + 2 * H + 1),
+    "unicornn": lambda D, H: H * (D + 3),
+    "lem": lambda D, H: 4 * H * (D + H + 1),
+    "lipschitz": lambda D, H: H * (D + 2 * H + 1),
+    "cfc": lambda D, H: 32 * (D + H + 1) + 4 * H * 33,
+    "ltc": lambda D, H: 4 * H * (D + H) + 3 * H,
+    "lmu": lambda D, H: (H + 1) * (D + H + 8) + H,
+    "hippo_legs": lambda D, H: (H + 1) * (D + H) + H * 9,
+}
+"""Parameters that are trained, as the cells' documentation says, at their default options."""
+
+
+def test_parameters_are_as_many_as_is_said():
+    from rnnbench import Model, initialise
+
+    later = {cell.name for family in list(rnnbench_cells.FAMILIES)[1:] for cell in rnnbench_cells.FAMILIES[family]}
+    assert set(COUNTS) == later
+    found = {name: initialise(Model(CELLS[name], 12, 16), 0).count for name in COUNTS}
+    assert found == {name: count(12, 16) for name, count in COUNTS.items()}
+
+
+def test_every_cell_says_where_it_comes_from():
+    assert [name for name, cell in CELLS.items() if not cell.source] == []
