@@ -15,7 +15,8 @@ import pytest
 from gate_repository import Project
 from rnnbench.errors import UsageError
 from rnnbench.gate.side import prepare
-from rnnbench.gate.worktrees import Repository, Workspace, project_of, source_roots
+from rnnbench.gate.worktrees import Repository, Workspace, project_of, refused, source_roots
+from rnnbench.machine.environment import git_state
 
 
 @pytest.fixture
@@ -161,6 +162,63 @@ def test_no_repository_is_none(tmp_path):
     assert Repository.around(tmp_path) is None
     subprocess.run(["git", "init", "-q", "--bare", str(tmp_path / "bare")], check=True)
     assert Repository.around(tmp_path / "bare") is None
+
+
+def test_submodules_come_along_from_the_users_checkout_and_missing_ones_are_named(project, repository, tmp_path):
+    other = tmp_path / "other"
+    for words in (["init", "-q", str(other)], ["-C", str(other), "config", "user.email", "a@b"],
+                  ["-C", str(other), "config", "user.name", "a"]):  # fmt: skip
+        subprocess.run(["git", *words], check=True)
+    (other / "plug.py").write_text("one = 1\n")
+    subprocess.run(["git", "-C", str(other), "add", "."], check=True)
+    subprocess.run(["git", "-C", str(other), "commit", "-qm", "a"], check=True)
+    project.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(other), "ext")
+    project.git("commit", "-qam", "with a submodule")
+    with Workspace(repository) as workspace:
+        base = workspace.checkout("base", repository.revision("main"))
+        assert (base / "ext" / "plug.py").read_text() == "one = 1\n"
+        assert repository.unfilled(base, "main") == []
+    (project.folder / "ext" / "plug.py").write_text("one = 2\n")
+    with Workspace(repository) as workspace:
+        tree = repository.working_tree()
+        head = workspace.checkout("head", tree)
+        assert tree.dirty and (head / "ext" / "plug.py").read_text() == "one = 2\n"
+    project.git("submodule", "deinit", "--force", "ext")
+    with Workspace(repository) as workspace:
+        base = workspace.checkout("base", repository.revision("main"))
+        assert repository.unfilled(base, "main") == ["ext"]
+
+
+def test_a_link_named_like_a_workspace_is_never_followed(project, repository, tmp_path):
+    theirs = tmp_path / "theirs"
+    (theirs / "head").mkdir(parents=True)
+    (theirs / "owner").write_text(json.dumps({"repository": str(project.folder)}))
+    (project.temporary / "rnnbench-gate-x").symlink_to(theirs)
+    left = project.temporary / "rnnbench-gate-y"
+    left.mkdir()
+    (left / "owner").write_text(json.dumps({"repository": str(project.folder)}))
+    (left / "head").symlink_to(project.folder)
+    with Workspace(repository):
+        assert not left.exists()
+    assert (theirs / "owner").exists() and (theirs / "head").exists()
+    assert project.suite.exists()
+
+
+def test_the_users_own_programs_for_git_do_not_run(project, repository):
+    """fsmonitor is a program that git asks at every status."""
+    seen = project.cache.with_name("asked")
+    program = project.cache.with_name("monitor")
+    program.write_text(f"#!/bin/sh\ntouch {seen}\n")
+    program.chmod(0o700)
+    project.git("config", "core.fsmonitor", str(program))
+    assert repository.working_tree() and not seen.exists()
+    assert git_state(project.folder) is not None and not seen.exists()
+
+
+def test_a_repository_of_another_user_is_told_as_git_tells_it():
+    said = "fatal: detected dubious ownership in repository at '/x'\n\n\tgit config --global --add safe.directory /x\n"
+    assert "git config --global --add safe.directory /x (it belongs to another user" in (refused(said) or "")
+    assert refused("fatal: not a git repository") is None
 
 
 # What goes on the path

@@ -47,6 +47,7 @@ def _bugs_apart() -> Iterator[None]:
 @click.option("--base-python", metavar="PYTHON", help="Interpreter of base, to compare two environments.")
 @click.option("--head-python", metavar="PYTHON", help="Interpreter of head.")
 @click.option("--source-root", "roots", multiple=True, metavar="DIR", help="Folder of packages, in the repository.")
+@click.option("--build", metavar="COMMAND", help="Run in each checkout first, for files that no commit holds.")
 @click.option(
     "--tolerance",
     "tolerances",
@@ -74,6 +75,7 @@ def command(
     base_python: str | None,
     head_python: str | None,
     roots: Sequence[str],
+    build: str | None,
     tolerances: Sequence[str],
     budget: float,
     max_pairs: int,
@@ -86,7 +88,8 @@ def command(
 
     SUITE is run in both revisions, in turn, one fresh process each, until every row is decided or the budget ends.
     Both are checked out into temporary folders; your checkout is only read. Exit code 1 if, and only if, something
-    regressed. With RUN_A RUN_B, two stored runs are compared, which is weaker.
+    regressed or the measured code changed what it is judged by; 2 where nothing could be compared. With RUN_A RUN_B,
+    two stored runs are compared, which is weaker.
     """
     from rnnbench.gate import Request
     from rnnbench.gate.report import as_json as to_json
@@ -99,7 +102,9 @@ def command(
     elif len(what) == 1:
         if not (base or base_python or head_python or aa):
             raise UsageError("give --base REV, the revision to compare with, or --aa to measure this machine's floor.")
-        request = Request(Path(what[0]), base, head, aa, base_python, head_python, roots, plugins, only, overrides)
+        request = Request(
+            Path(what[0]), base, head, aa, base_python, head_python, roots, build, plugins, only, overrides
+        )
         report = _measured(request, limits, budget, max_pairs, resume)
     else:
         raise UsageError(f"give one suite or two runs, found {len(what)} arguments: {' '.join(what)}")
@@ -107,7 +112,17 @@ def command(
     if markdown:
         _write(markdown, as_markdown(report))
     _print(text)
-    click.get_current_context().exit(130 if not report.complete else int(report.regressed and not aa))
+    click.get_current_context().exit(_code(report, aa))
+
+
+def _code(report: Report, aa: bool) -> int:
+    """1 where something regressed, 2 where nothing could be compared: a gate that has seen nothing is not green."""
+    if not report.complete:
+        return 130
+    if report.silent:
+        click.echo("error: nothing was compared: no case went well on either side.", err=True)
+        return 2
+    return int(report.regressed and (not aa or bool(report.tampering)))
 
 
 def _tolerances(texts: Sequence[str]) -> Tolerances:
@@ -177,6 +192,7 @@ def _measured(request: Request, tolerances: Tolerances, budget: float, max_pairs
     from rnnbench.cache import cache_folder
     from rnnbench.gate import Gate, Report, Sampler, State, Workspace, floor, plan_sides, prepare_sides, repository_of
     from rnnbench.gate.rows import missing
+    from rnnbench.gate.seal import Seal
     from rnnbench.machine.environment import environment_id, snapshot
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a CI job that is cancelled tidies up as after Ctrl-C
@@ -195,11 +211,13 @@ def _measured(request: Request, tolerances: Tolerances, budget: float, max_pairs
         limits = replace(tolerances, floors={} if request.same else floor.read(environment))
         file = cache_folder() / "gate" / planned.key(prepared) / "samples.jsonl"
         with State.open(file, resume) as state:
-            sampler = Sampler(prepared.sides, planned.plans, state)
+            sampler = Sampler(planned.sides, planned.plans, state)
             silent = planned.matching.removed if prepared.same_suite else ()
             gate = Gate(sampler, planned.matching, limits, budget, max_pairs, request.same, silent)
+            seal = Seal(prepared.checkouts, floor.path())
             complete = _run(gate)
             rows = gate.rows()
+            tampering = seal.broken()
     matching = planned.matching
     removed = [] if silent else matching.removed
     floors = floor.of(rows) if request.same else None
@@ -210,10 +228,10 @@ def _measured(request: Request, tolerances: Tolerances, budget: float, max_pairs
     ]
     if complete and not rows:
         notes.append(f"no pair was measured in {budget:g} seconds, verification included: give more by `--budget`")
-    if floors and complete:
+    if floors and complete and not tampering:
         floor.keep(environment, floors, planned.suite)
         notes.append(f"the floors are kept in {floor.path()}; later gates on this machine are never stricter")
-    return Report(planned.suite, *labels, rows, matching.new, removed, notes, floors, gate.seconds, complete)
+    return Report(planned.suite, *labels, rows, matching.new, removed, notes, floors, gate.seconds, complete, tampering)
 
 
 def _run(gate: Gate) -> bool:

@@ -165,10 +165,13 @@ def _measure(execution: Execution) -> bool:
     from rnnbench.cli.progress import Progress
     from rnnbench.execution.forecast import Prediction
     from rnnbench.execution.tally import Tally
+    from rnnbench.machine.environment import git_refusal
     from rnnbench.machine.load import busy_sentence
 
     if sentence := busy_sentence():
         click.echo(f"warning: {sentence}", err=True)
+    if execution.folder.meta.get("git") is None and (sentence := git_refusal(Path.cwd())):
+        click.echo(f"warning: no commit is stored with this run: {sentence}", err=True)
     cases, earlier = execution.cases, execution.earlier
     prediction = Prediction(execution.folder, execution.forecast.estimate(cases, earlier))
     _tell(prediction.predicted)

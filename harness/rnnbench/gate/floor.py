@@ -23,15 +23,32 @@ METHOD = "in turns"
 """How pairs are measured. A floor measured otherwise, one process after the other, says nothing of this."""
 
 
+MOST = 0.3
+"""The largest floor that is believed: on a machine where equal programs differ by more, no gate says anything."""
+
+
 def path() -> Path:
     """The file."""
     return cache_folder() / "floor.json"
 
 
 def read(environment: str) -> dict[str, float]:
-    """The floor of each quantity in an environment; empty where none was measured."""
-    found = _everything().get(environment, {})
-    return {name: entry["floor"] for name, entry in found.items() if entry.get("method") == METHOD}
+    """The floor of each quantity in an environment; empty where none was measured. Raises UsageError for one that is
+    past belief.
+    """
+    everything = _everything()
+    try:
+        found = everything.get(environment, {}).items()
+        floors = {name: float(entry["floor"]) for name, entry in found if entry.get("method") == METHOD}
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise UsageError(f"{path()} holds no floors. Remove it, and measure the floor again.") from None
+    for name, value in floors.items():
+        if not 0 <= value <= MOST:
+            raise UsageError(
+                f"{path()}: a floor of {value:.0%} for {name} is not one that this machine can have shown: nothing "
+                f"would ever be told. Remove the file, and measure the floor again by `rnnbench gate SUITE --aa`."
+            )
+    return floors
 
 
 def of(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:

@@ -32,7 +32,7 @@ from typing import Any
 from rnnbench.case import Case
 from rnnbench.executor import Outcome
 from rnnbench.gate.rows import SAME
-from rnnbench.gate.side import Name, Side
+from rnnbench.gate.side import REMOTE, Name, Side
 from rnnbench.gate.state import State
 from rnnbench.gate.subjects import Subject
 from rnnbench.isolation.forkserver import ForkServer
@@ -41,7 +41,6 @@ from rnnbench.isolation.lockstep import Channel, Lockstep, Member
 from rnnbench.measure.timing import LEAST_SAMPLES
 from rnnbench.model.seeds import seed_for
 from rnnbench.record import problems
-from rnnbench.runner import understood
 
 SIDES: tuple[Name, Name] = ("base", "head")
 EXACT_DETAILS = {"compilations": "lower", "parameters": "lower", "flops": "lower"}
@@ -166,7 +165,7 @@ class Sampler:
         found = zip(order, Lockstep(members).run(), strict=True)
         outcomes: dict[Name, Outcome] = {side: outcome for side, outcome in found if outcome}
         told: dict[Name, dict[str, Any]] = {
-            side: _told(understood(outcome, "measure")) for side, outcome in outcomes.items()
+            side: _told(self.sides[side].understood(outcome, "measure")) for side, outcome in outcomes.items()
         }
         if len(told) < len(order):  # no room for the second beside the first
             pass
@@ -190,12 +189,15 @@ class Sampler:
         """
         request = self._measure(subject, side, number)
         started = self.clock()
-        found = _told(understood(self._session(side).run(*request), "measure"))
+        found = self._found(side, request)
         if found["status"] != "ok":
-            once, found = once or found["reason"], _told(understood(self._session(side).run(*request), "measure"))
+            once, found = once or found["reason"], self._found(side, request)
         if found["status"] == "ok" and once:
             found |= {"once": once}
         return _line(subject, side, number, found, self.clock() - started)
+
+    def _found(self, side: Name, request: tuple[dict[str, Any], tuple[str, ...], float]) -> dict[str, Any]:
+        return _told(self.sides[side].understood(self._session(side).run(*request), "measure"))
 
     def _measure(self, subject: Subject, side: Name, number: int) -> tuple[dict[str, Any], tuple[str, ...], float]:
         """What `_request` gives for one sample, with the CPU that both processes of its pair keep to."""
@@ -222,7 +224,7 @@ class Sampler:
         if key not in self._verdicts:
             case = replace(entry.case, implementation=name)
             asked = self._request(side, "verify", case, entry.verify)
-            outcome = understood(self._session(side).run(*asked), "verify")
+            outcome = self.sides[side].understood(self._session(side).run(*asked), "verify")
             source = outcome.result if outcome.status == "ok" else {"status": outcome.status, "reason": outcome.reason}
             self._verdicts[key] = {
                 "status": source["status"],
@@ -237,6 +239,7 @@ class Sampler:
         """A job, what is imported ahead of it, and its timeout."""
         plan = self.plans[side]
         job = {"kind": kind, "case": case.to_json(), "plugins": list(plan.plugins), **(options or {})}
+        job |= {"entry": f"{REMOTE}:perform", **self.sides[side].question}
         return job, tuple(plan.preload[case.backend]), plan.timeout
 
     def _session(self, side: Name) -> ForkServer:

@@ -8,10 +8,10 @@ older than the gate. All it relies on: `rnnbench.suite.read` and `plan`, `rnnben
 from __future__ import annotations
 
 import json
+import os
 import platform
 import sys
-from collections.abc import Mapping
-from importlib.metadata import distributions
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,85 @@ SHORT = 64  # steps over which a program is verified for probes that do not meas
 
 
 def plan(job: Mapping[str, Any]) -> dict[str, Any]:
-    """`{"suite", "plugins", "only", "overrides"}` -> the suite's cases and what it takes to run them, as JSON.
+    """`{"suite", "plugins", "only", "overrides", "project"}` -> the suite's cases and what it takes to run them.
 
-    A suite or plugin that is wrong comes back as `{"problem": sentence, "stage": "read", "load" or "plan"}`.
+    A suite or plugin that is wrong comes back as `{"problem": sentence, "stage": "read", "load" or "plan"}`. Either has
+    `foreign` (see there).
     """
+    return _planned(job) | {"foreign": foreign(job["project"])}
+
+
+def perform(job: Mapping[str, Any]) -> dict[str, Any]:
+    """`rnnbench.worker.perform` as the revision has it, and what is `foreign` after it."""
+    from rnnbench.worker import perform as performed
+
+    return performed(job) | {"foreign": foreign(job["project"])}
+
+
+def foreign(project: Mapping[str, Any] | None) -> list[dict[str, str]]:
+    """`[{"module", "file"}]`: the modules of the project that were not imported from its `folder`, one per package.
+
+    Its modules are those that lie in another state of it (`elsewhere`), and those under one of its `names` that one of
+    its `distributions` installed, or that nobody says he installed.
+    """
+    if project is None:
+        return []
+    found: dict[str, dict[str, str]] = {}
+    for name, file in _modules():
+        top = name.partition(".")[0]
+        if top not in found and not _inside(file, project["folder"]) and _belongs(top, name, file, project):
+            found[top] = {"module": name, "file": file}
+    return list(found.values())
+
+
+def _modules() -> Iterator[tuple[str, str]]:
+    """Everything imported from a file, outermost packages first, with its real place."""
+    places: dict[str, str] = {}
+    for name, module in sorted(sys.modules.items(), key=lambda item: item[0]):
+        file = getattr(module, "__file__", None)
+        if isinstance(file, str) and name not in ("__main__", "__mp_main__", __name__):
+            folder, _, base = file.rpartition(os.sep)
+            real = places.setdefault(folder, os.path.realpath(folder))
+            yield name, f"{real}{os.sep}{base}"
+
+
+def _belongs(top: str, name: str, file: str, project: Mapping[str, Any]) -> bool:
+    if _installed(file):
+        return top in project["names"] and _of_distributions(top, file, project)
+    if any(_inside(file, other) for other in project["elsewhere"]):
+        return True
+    return top in project["names"] and ("." in name or file.endswith("__init__.py")) and not _standard(file)
+
+
+def _of_distributions(top: str, file: str, project: Mapping[str, Any]) -> bool:
+    """Whether what is installed under a name is the project, by its name or by where it was installed from."""
+    from importlib.metadata import distribution, packages_distributions
+
+    owners = packages_distributions().get(top, [])
+    for owner in owners:
+        normal = owner.replace("_", "-").replace(".", "-").lower()
+        source = distribution(owner).read_text("direct_url.json") or ""
+        if normal in project["distributions"] or any(f"file://{other}" in source for other in project["elsewhere"]):
+            return True
+    return not owners and not _standard(file)
+
+
+def _installed(file: str) -> bool:
+    return any(f"{os.sep}{name}{os.sep}" in file for name in ("site-packages", "dist-packages")) or _standard(file)
+
+
+def _standard(file: str) -> bool:
+    import sysconfig
+
+    inside = any(_inside(file, os.path.realpath(sysconfig.get_path(key))) for key in ("stdlib", "platstdlib"))
+    return inside and "site-packages" not in file
+
+
+def _inside(file: str, folder: str) -> bool:
+    return file.startswith(folder.rstrip(os.sep) + os.sep)
+
+
+def _planned(job: Mapping[str, Any]) -> dict[str, Any]:
     import rnnbench
     from rnnbench import suite
     from rnnbench.errors import UsageError
@@ -59,6 +134,8 @@ def plan(job: Mapping[str, Any]) -> dict[str, Any]:
 
 def _packages() -> dict[str, str]:
     """What is installed, without the revision's own project, whose metadata the gate has put beside this file."""
+    from importlib.metadata import distributions
+
     path = [entry for entry in sys.path if entry != str(Path(__file__).parent)]
     found = {distribution.name: distribution.version for distribution in distributions(path=path[::-1])}
     return {name: version for name, version in sorted(found.items()) if name}

@@ -27,7 +27,7 @@ IN_TURNS = (
 @dataclass(frozen=True)
 class Report:
     """base, head: what the sides are called. new, removed: cases of only one side. floors: of an A/A gate, by quantity.
-    complete: False after an interruption.
+    complete: False after an interruption. tampering: what the measured code changed that it must not, in sentences.
     """
 
     suite: str
@@ -40,11 +40,17 @@ class Report:
     floors: dict[str, dict[str, Any]] | None = None
     seconds: float = 0.0
     complete: bool = True
+    tampering: Sequence[str] = ()
 
     @property
     def regressed(self) -> bool:
-        """Whether anything got worse: the gate's exit code is 1 only then."""
-        return any(row.verdict == "regressed" for row in self.rows)
+        """Whether anything got worse, or code that was judged changed what it is judged by: the exit code is 1."""
+        return bool(self.tampering) or any(row.verdict == "regressed" for row in self.rows)
+
+    @property
+    def silent(self) -> bool:
+        """Whether there were cases and not one of them could be compared."""
+        return bool(self.rows) and all(row.verdict == "not compared" for row in self.rows)
 
     @property
     def title(self) -> str:
@@ -66,6 +72,7 @@ class Report:
         lines += [f"only in base, head's suite no longer asks for it: {label}" for label in self.removed]
         for name, entry in sorted((self.floors or {}).items()):
             lines.append(f"A/A floor of {name}: {entry['floor']:.2%} ({entry['cases']} cases, {entry['pairs']} pairs)")
+        lines += [f"tampered with: {text}, so that its numbers say nothing" for text in self.tampering]
         return [*lines, *self._about_turns(), *self.notes]
 
     def _about_turns(self) -> Iterator[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,14 +13,18 @@ from rnnbench.case import digest
 from rnnbench.errors import UsageError
 from rnnbench.gate.pairs import Plan
 from rnnbench.gate.side import Name, PlanError, Side, prepare, python_of
+from rnnbench.gate.sources import Project
 from rnnbench.gate.subjects import Entry, Matching, match
 from rnnbench.gate.worktrees import Repository, Revision, Workspace, project_of, source_roots
+
+SUBMODULES = "the submodules"
 
 
 @dataclass(frozen=True)
 class Request:
     """What to compare. base, head: revisions, None for the working tree; same: both sides are `head` (A/A). pythons:
-    None for this one. roots: source roots relative to the repository. only, overrides: as in `rnnbench run`.
+    None for this one. roots: source roots relative to the repository. build: command that makes, in each checkout, what
+    no commit holds. only, overrides: as in `rnnbench run`.
     """
 
     suite: Path
@@ -28,6 +34,7 @@ class Request:
     base_python: str | None = None
     head_python: str | None = None
     roots: Sequence[str] = ()
+    build: str | None = None
     plugins: Sequence[Path] = ()
     only: Sequence[str] = ()
     overrides: Sequence[str] = ()
@@ -48,6 +55,11 @@ class Prepared:
         return {"base": self.base, "head": self.head}
 
     @property
+    def checkouts(self) -> dict[Name, Path]:
+        """The folders of the revisions; none where both sides run the files where they are."""
+        return {name: side.project.folder for name, side in self.sides.items() if side.project is not None}
+
+    @property
     def same_suite(self) -> bool:
         """Whether both revisions have the very same suite file."""
         return self.base.suite.read_bytes() == self.head.suite.read_bytes()
@@ -55,12 +67,14 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Planned:
-    """What both sides plan. suite: its name; raw: both answers of `rnnbench.gate.remote.plan`. problem: why head, whose
-    code is broken, plans nothing; then every case of base is in `matching.removed`.
+    """What both sides plan. suite: its name; sides: both, with the source roots it takes; raw: both answers of
+    `rnnbench.gate.remote.plan`. problem: why head, whose code is broken, plans nothing; then every case of base is in
+    `matching.removed`.
     """
 
     suite: str
     matching: Matching
+    sides: dict[Name, Side]
     plans: dict[Name, Plan]
     raw: dict[Name, dict[str, Any]]
     problem: str = ""
@@ -91,9 +105,13 @@ def prepare_sides(request: Request, repository: Repository | None, workspace: Wo
     notes = ["both sides are the same revision"] if base.identity == head.identity and not request.same else []
     if _inside(request.suite, repository) is None:
         notes.append("the suite is not part of the repository: both revisions run the same file")
-    return _prepared(
+    sides = (
         _side("base", base, request.base_python, request, repository, workspace),
         _side("head", head, request.head_python, request, repository, workspace),
+    )
+    notes += [*_unfilled(repository, sides[0], base), *_unfilled(repository, sides[1], head)]
+    return _prepared(
+        *sides,
         notes,
         request,
         str(repository.top),
@@ -105,11 +123,14 @@ def plan_sides(prepared: Prepared, request: Request, repository: Repository | No
     or where they share no case.
     """
     raw: dict[Name, dict[str, Any]] = {}
+    sides: dict[Name, Side] = {}
     for name, side in prepared.sides.items():
         plugins = [_there(path, side, repository) for path in request.plugins]
         try:
-            raw[name] = side.plan(plugins, request.only, request.overrides)
+            sides[name], raw[name] = side.plan(plugins, request.only, request.overrides)
         except PlanError as error:
+            if left := [note for note in prepared.notes if note.startswith(f"{name}: {SUBMODULES}")]:
+                raise PlanError("\n".join([str(error), *left]), error.stage) from None
             if name == "base" or not _broken(prepared, error):
                 raise
             return _nothing_left(prepared, raw["base"], str(error))
@@ -125,7 +146,15 @@ def plan_sides(prepared: Prepared, request: Request, repository: Repository | No
         name: Plan(answer["preload"], answer["plugins"], answer["timeout"]) for name, answer in raw.items()
     }
     notes = [*prepared.notes, *_differences(prepared, raw), *matching.notes]
-    return Planned(raw["head"]["name"], replace(matching, notes=tuple(notes)), plans, raw)
+    return Planned(raw["head"]["name"], replace(matching, notes=tuple(notes)), sides, plans, raw)
+
+
+def _unfilled(repository: Repository, side: Side, revision: Revision) -> list[str]:
+    """A note on the submodules that a side lacks."""
+    checkout = side.support.with_name(side.name)
+    missing = repository.unfilled(checkout, revision.commit)
+    remedy = "check them out by `git submodule update --init --recursive`"
+    return [f"{side.name}: {SUBMODULES} {', '.join(missing)} are empty; {remedy}"] if missing else []
 
 
 def _broken(prepared: Prepared, error: PlanError) -> bool:
@@ -137,7 +166,7 @@ def _broken(prepared: Prepared, error: PlanError) -> bool:
 
 def _nothing_left(prepared: Prepared, base: dict[str, Any], problem: str) -> Planned:
     matching = match(_entries(base), [])
-    return Planned(base["name"], replace(matching, notes=prepared.notes), {}, {"base": base}, problem)
+    return Planned(base["name"], replace(matching, notes=prepared.notes), {}, {}, {"base": base}, problem)
 
 
 def _entries(answer: dict[str, Any]) -> list[Entry]:
@@ -172,6 +201,8 @@ def _side(
     workspace: Workspace,
 ) -> Side:
     folder = workspace.checkout(name, revision)
+    if request.build:
+        built(request.build, folder, python_of(python), f"{name}, {revision.label}")
     inside = _inside(request.suite, repository)
     suite = folder / inside if inside else request.suite.absolute()
     if not suite.is_file():
@@ -193,7 +224,28 @@ def _side(
         tuple(source_roots(folder, project, request.roots)),
         running,
         prepare(workspace.folder(f"{name}.path"), project),
+        Project(folder, (repository.top,), fixed=bool(request.roots)),
     )
+
+
+def built(command: str, folder: Path, python: str, side: str) -> None:
+    """Run the user's build command in a checkout, with the side's interpreter first on PATH. Raises UsageError."""
+    path = os.pathsep.join([str(Path(python).parent), os.environ.get("PATH", os.defpath)])
+    done = subprocess.run(
+        command,
+        shell=True,
+        cwd=folder,
+        env={**os.environ, "PATH": path},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode:
+        last = "\n".join(done.stdout.splitlines()[-10:])
+        raise UsageError(f"`--build` in {side}: `{command}` ended with {done.returncode}:\n{last}")
 
 
 def _in_place(request: Request, workspace: Workspace) -> Prepared:
@@ -223,7 +275,13 @@ def _in_place(request: Request, workspace: Workspace) -> Prepared:
 
 def _prepared(base: Side, head: Side, notes: Sequence[str], request: Request, top: str) -> Prepared:
     sides = [[side.identity, side.python] for side in (base, head)]
-    options = [list(request.roots), list(map(str, request.plugins)), list(request.only), list(request.overrides)]
+    options = [
+        list(request.roots),
+        request.build,
+        list(map(str, request.plugins)),
+        list(request.only),
+        list(request.overrides),
+    ]
     key = digest([top, str(request.suite.absolute()), _contents(head.suite), sides, options, request.same])
     return Prepared(base, head, tuple(notes), key)
 

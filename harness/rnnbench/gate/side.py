@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
@@ -15,9 +15,10 @@ from typing import Any, Literal
 import rnnbench
 from rnnbench.errors import UsageError
 from rnnbench.executor import Outcome
-from rnnbench.gate import worktrees
+from rnnbench.gate import sources, worktrees
 from rnnbench.isolation.forkserver import ForkServer
 from rnnbench.isolation.launched import Interpreter
+from rnnbench.runner import understood
 
 Name = Literal["base", "head"]
 
@@ -52,7 +53,8 @@ class PlanError(UsageError):
 @dataclass(frozen=True)
 class Side:
     """name: `base` or `head`. label: for people. identity: the same for the same files. python: interpreter. roots: put
-    first on its path. suite: the file there. folder: where jobs run. support: what the gate adds to the path.
+    first on its path. suite: the file there. folder: where jobs run. support: what the gate adds to the path. project:
+    what has to be imported from its own files; None where both sides run the same.
     """
 
     name: Name
@@ -63,6 +65,7 @@ class Side:
     roots: tuple[Path, ...]
     folder: Path
     support: Path
+    project: sources.Project | None = None
 
     def interpreter(self, *descriptors: int) -> Interpreter:
         """How its processes are started; they inherit the descriptors.
@@ -81,22 +84,59 @@ class Side:
         """A session of fresh processes, which inherit the descriptors."""
         return ForkServer(interpreter=self.interpreter(*descriptors))
 
-    def plan(self, plugins: Sequence[Path], only: Sequence[str], overrides: Sequence[str]) -> dict[str, Any]:
-        """The suite as this revision understands it, see `rnnbench.gate.remote.plan`. Raises PlanError."""
+    @property
+    def question(self) -> dict[str, Any]:
+        """The part of every job that has it say what it imported from elsewhere."""
+        return {"project": self.project.to_json() if self.project else None}
+
+    def understood(self, outcome: Outcome, kind: str) -> Outcome:
+        """The outcome of a job, see `rnnbench.runner.understood`. Raises UsageError where it ran what is not its
+        revision's.
+        """
+        found = understood(outcome, kind)
+        foreign = found.result.get("foreign")
+        if isinstance(foreign, list) and foreign:
+            raise UsageError(sources.refusal(foreign[0], f"{self.name}, {self.label},"))
+        return found
+
+    def plan(
+        self, plugins: Sequence[Path], only: Sequence[str], overrides: Sequence[str]
+    ) -> tuple[Side, dict[str, Any]]:
+        """The suite as this revision understands it, see `rnnbench.gate.remote.plan`, and this side with the source
+        roots that it takes. Raises PlanError, and UsageError where it cannot be had to import its own files.
+        """
         job = {"suite": str(self.suite), "plugins": list(map(str, plugins)), "only": only, "overrides": overrides}
+        side, answer = self, self._answer(job)
+        while self.project is not None and answer["foreign"]:
+            links = self.support / "links"
+            more = sources.roots(self.project, answer["foreign"], links, f"{self.name}, {self.label},")
+            if set(more) <= set(side.roots):  # they are on the path already, and something comes before it
+                raise UsageError(sources.refusal(answer["foreign"][0], f"{self.name}, {self.label},"))
+            side = replace(side, roots=(*side.roots, *(root for root in more if root not in side.roots)))
+            answer = side._answer(job)
+        if "problem" in answer:
+            checkout = f"{self.support.with_name(self.name)}/"  # will be gone when the message is read
+            said = f"in {self.name}, {self.label}: {answer['problem']}{_untracked(answer['problem'])}"
+            raise PlanError(said.replace(checkout, ""), answer["stage"])
+        return side, answer
+
+    def _answer(self, job: Mapping[str, Any]) -> dict[str, Any]:
         session = ForkServer(always=(), interpreter=self.interpreter())
         try:
-            outcome = session.run({**job, "entry": f"{REMOTE}:plan"}, (), PLANNING)
+            outcome = session.run({**job, **self.question, "entry": f"{REMOTE}:plan"}, (), PLANNING)
         finally:
             session.close()
         if outcome.status != "ok":
             said = f"{self.name}, {self.label}, cannot plan the suite with {self.python}: {_said(outcome)}"
             raise PlanError(said, "start")
-        if "problem" in outcome.result:
-            checkout = f"{self.support.with_name(self.name)}/"  # will be gone when the message is read
-            said = f"in {self.name}, {self.label}: {outcome.result['problem']}".replace(checkout, "")
-            raise PlanError(said, outcome.result["stage"])
         return dict(outcome.result)
+
+
+def _untracked(problem: str) -> str:
+    """A hint where a module is missing: a file that a build makes is in no commit."""
+    if "No module named" not in problem and "cannot import name" not in problem:
+        return ""
+    return "\nIf it is made by a build, and so in no commit, say by which: `--build COMMAND`, run in each checkout."
 
 
 def prepare(support: Path, project: Path) -> Path:

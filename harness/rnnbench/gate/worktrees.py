@@ -12,14 +12,16 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Self
 
 from rnnbench.errors import UsageError, nearest
+from rnnbench.machine.environment import HARMLESS, refused
 
 try:
     import fcntl
@@ -28,7 +30,7 @@ except ImportError:  # Windows: nothing is measured there
 
 PREFIX = "rnnbench-gate-"
 _LOCK = "owner"
-_HARMLESS = ("core.hooksPath=/dev/null", "gc.auto=0", "maintenance.auto=false", "advice.detachedHead=false")
+_QUIET = ("-c", "gc.auto=0", "-c", "maintenance.auto=false", "-c", "advice.detachedHead=false")
 _FOREIGN = (
     "GIT_DIR",
     "GIT_WORK_TREE",
@@ -65,6 +67,8 @@ class Repository:
         if shutil.which("git") is None or not folder.is_dir():
             return None
         done = _git(folder, "rev-parse", "--show-toplevel")
+        if problem := refused(done.stderr):
+            raise UsageError(problem)
         return cls(Path(done.stdout.rstrip("\n"))) if done.returncode == 0 and done.stdout.strip() else None
 
     def revision(self, name: str) -> Revision:
@@ -79,7 +83,7 @@ class Repository:
     def working_tree(self) -> Revision:
         """The checkout with whatever has not been committed; what git ignores is no part of it."""
         head = self.revision("HEAD")
-        if not self._ask("status", "--porcelain", "--untracked-files=normal", "--ignore-submodules=dirty"):
+        if not self._ask("status", "--porcelain", "--untracked-files=normal", "--ignore-submodules=none"):
             return Revision(f"working tree, clean at {head.commit[:7]}", head.commit, head.commit)
         state = hashlib.blake2b(digest_size=20)
         for path in self.files():
@@ -88,14 +92,48 @@ class Repository:
         return Revision(label, head.commit, state.hexdigest(), dirty=True)
 
     def files(self) -> list[str]:
-        """Tracked files and new ones that are not ignored, as far as they are there."""
+        """Tracked files and new ones that are not ignored, as far as they are there, those of submodules among them."""
         listed = self._ask("ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
-        there = (path for path in dict.fromkeys(listed) if path)
-        return [path for path in there if (self.top / path).is_file() or (self.top / path).is_symlink()]
+        found = []
+        for path in dict.fromkeys(filter(None, listed)):
+            whole = self.top / path
+            if whole.is_file() or whole.is_symlink():
+                found.append(path)
+            elif (inner := Repository(whole)).is_checked_out():
+                found += [f"{path.rstrip('/')}/{file}" for file in inner.files()]
+        return found
 
     def add_worktree(self, path: Path, commit: str) -> None:
         """Check a commit out into a folder of its own."""
         self._ask("worktree", "add", "--detach", str(path), commit)
+
+    def add_submodules(self, path: Path, commit: str) -> None:
+        """Check the submodules of a commit out into its worktree, from the checkouts of them that the user has.
+
+        One that is not checked out there is left empty, and told where it is missed (`unfilled`).
+        """
+        for name, own in self._submodules(commit).items():
+            source = Repository(self.top / name)
+            if not source.is_checked_out() or _git(source.top, "cat-file", "-e", f"{own}^{{commit}}").returncode:
+                continue
+            cloned = _git(self.top, "clone", "--quiet", "--shared", "--no-checkout", str(source.top), str(path / name))
+            if not cloned.returncode:
+                Repository(path / name)._ask("checkout", "--quiet", "--detach", own)
+                source.add_submodules(path / name, own)
+
+    def unfilled(self, path: Path, commit: str) -> list[str]:
+        """Submodules of a commit that are empty in its worktree."""
+        return [name for name in self._submodules(commit) if not any((path / name).glob("*"))]
+
+    def is_checked_out(self) -> bool:
+        """Whether this folder is the top of a repository of its own, as that of a submodule is once it is there."""
+        done = _git(self.top, "rev-parse", "--show-toplevel") if self.top.is_dir() else None
+        return done is not None and not done.returncode and Path(done.stdout.rstrip("\n")) == self.top.resolve()
+
+    def _submodules(self, commit: str) -> dict[str, str]:
+        """Path -> commit of each."""
+        entries = (entry.split(None, 3) for entry in self._ask("ls-tree", "-r", "-z", commit).split("\0") if entry)
+        return {path: own for mode, _, own, path in entries if mode == "160000"}
 
     def remove_worktree(self, path: Path) -> None:
         """Take it away, also what git notes of one whose folder is gone."""
@@ -149,9 +187,13 @@ class Workspace:
         """The files of a revision: a worktree, or a copy of the working tree, which may change meanwhile."""
         assert self._repository is not None
         path = self.path / name
+        self._repository.add_worktree(path, revision.commit)
         if not revision.dirty:
-            self._repository.add_worktree(path, revision.commit)
+            self._repository.add_submodules(path, revision.commit)
             return path
+        for child in path.iterdir():
+            if child.name != ".git":
+                shutil.rmtree(child) if child.is_dir() and not child.is_symlink() else child.unlink()
         for file in self._repository.files():
             (path / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(self._repository.top / file, path / file, follow_symlinks=False)
@@ -171,10 +213,10 @@ class Workspace:
 
 def sweep(repository: Repository | None) -> None:
     """Remove the workspaces of gates that were killed, and what git still notes of those that are gone already."""
-    for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        with contextlib.suppress(OSError, ValueError):  # just now removed by another gate
-            if path.stat().st_uid == os.getuid():
-                _remove_if_left(path.resolve())
+    for path in Path(tempfile.gettempdir()).resolve().glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # removed by another gate, or no workspace
+            if _is_ours(path, stat.S_ISDIR) and _is_ours(path / _LOCK, stat.S_ISREG):
+                _remove_if_left(path)
     if repository is not None:
         for path in repository.worktrees():
             if path.parent.name.startswith(PREFIX) and not path.exists():
@@ -220,6 +262,12 @@ def _parents(path: Path, top: Path) -> Iterator[Path]:
     return (parent for parent in path.parents if parent.is_relative_to(top))
 
 
+def _is_ours(path: Path, kind: Callable[[int], bool]) -> bool:
+    """Whether this very entry, never what a link leads to, is of a kind and belongs to this user."""
+    found = path.lstat()
+    return found.st_uid == os.getuid() and kind(found.st_mode)
+
+
 def _remove_if_left(path: Path) -> None:
     with (path / _LOCK).open("rb+") as lock:
         if _lock(lock):
@@ -229,7 +277,7 @@ def _remove_if_left(path: Path) -> None:
 
 def _remove(path: Path, repository: Repository | None) -> None:
     for child in path.iterdir() if repository is not None else ():
-        if repository is not None and (child / ".git").is_file():
+        if repository is not None and not child.is_symlink() and (child / ".git").is_file():
             repository.remove_worktree(child)
     shutil.rmtree(path, ignore_errors=True)
 
@@ -252,10 +300,9 @@ def _content(path: Path) -> bytes:
 
 
 def _git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    settings = [word for setting in _HARMLESS for word in ("-c", setting)]
     variables = {key: value for key, value in os.environ.items() if key not in _FOREIGN}
     return subprocess.run(
-        ["git", *settings, "-C", str(folder), *arguments],
+        ["git", *HARMLESS, *_QUIET, "-C", str(folder), *arguments],
         capture_output=True,
         text=True,
         errors="surrogateescape",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rnnbench.errors import UsageError
+from rnnbench.machine.environment import HARMLESS
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,11 @@ def _resolve(repository: Path, revision: str) -> str:
 def _git(repository: Path, words: Sequence[str]) -> str:
     try:
         done = subprocess.run(
-            ["git", "-C", str(repository), *words], capture_output=True, encoding="utf-8", errors="replace", check=True
+            ["git", *HARMLESS, "-C", str(repository), *words],
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=True,
         )
     except FileNotFoundError:
         raise UsageError("the history needs git to order its runs, and there is no git here") from None

@@ -34,6 +34,9 @@ THREAD_VARIABLES = (
 )
 """Environment variables that change how fast the same code runs, or its numbers."""
 
+HARMLESS = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false")
+"""For every git call: no program of the user's configuration or of the repository's runs unasked."""
+
 GPU_FIELDS = {
     "name": "name",
     "driver": "driver_version",
@@ -108,11 +111,30 @@ def machine() -> dict[str, Any]:
 def git_state(folder: Path) -> dict[str, Any] | None:
     """`{"commit": 40 hex digits, "dirty": changed tracked files}`; None without git, repository, or first commit."""
     described = _output(
-        ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+        ["git", *HARMLESS, "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
         {"GIT_OPTIONAL_LOCKS": "0"},  # only look: others may be committing in this folder
     )
     match = re.fullmatch(r"([0-9a-f]{40,64})(-dirty)?", (described or "").strip())
     return {"commit": match[1], "dirty": match[2] is not None} if match else None
+
+
+def git_refusal(folder: Path) -> str | None:
+    """What git says where it will not look at a repository because somebody else owns it; None otherwise."""
+    if shutil.which("git") is None:
+        return None
+    command = ["git", *HARMLESS, "-C", str(folder), "rev-parse", "--show-toplevel"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"})
+    return refused(done.stderr)
+
+
+def refused(said: str) -> str | None:
+    """What to do where git will not look at a folder that somebody else owns, None where it said something else."""
+    if "dubious ownership" not in said:
+        return None
+    return (
+        f"git does not read this repository: {' '.join(said.split())} (it belongs to another user, as often in a "
+        f"container: run the command that git names, or as that user)"
+    )
 
 
 def nvidia() -> list[dict[str, Any]]:

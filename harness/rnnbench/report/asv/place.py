@@ -11,6 +11,7 @@ from typing import Any
 
 from rnnbench.case import digest
 from rnnbench.errors import UsageError
+from rnnbench.machine.environment import HARMLESS
 
 MAX_SLUG = 80
 """Characters of a machine's or an environment's name: asv names folders and files after them."""
@@ -62,7 +63,7 @@ def commit_of(run_json: Mapping[str, Any]) -> tuple[str, bool]:
 
 def commit_date(folder: Path, commit: str) -> int:
     """The author date in ms, as asv itself writes it. Raises UsageError for a commit that is not there."""
-    command = ["git", "-C", str(folder), "show", "-s", "--format=%at", f"{commit}^{{commit}}"]
+    command = ["git", *HARMLESS, "-C", str(folder), "show", "-s", "--format=%at", f"{commit}^{{commit}}"]
     try:
         found = subprocess.run(command, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
