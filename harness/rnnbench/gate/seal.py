@@ -36,7 +36,7 @@ class Seal:
     def broken(self) -> list[str]:
         """A sentence for each thing that was changed. Floors are set back to what they were."""
         told = []
-        now = {side: dict(_facts(folder)) for side, folder in self.folders.items()}
+        now: dict[Name, dict[str, Facts]] = {side: dict(_facts(folder)) for side, folder in self.folders.items()}
         for side, files in self._files.items():
             changed = sorted(path for path, facts in files.items() if now[side].get(path) != facts)
             if changed:

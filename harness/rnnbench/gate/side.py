@@ -21,6 +21,7 @@ from rnnbench.isolation.launched import Interpreter
 from rnnbench.runner import understood
 
 Name = Literal["base", "head"]
+Stage = Literal["start", "read", "load", "plan"]
 
 REMOTE = "rnnbench_gate_remote"
 PLANNING = 300.0
@@ -45,9 +46,9 @@ every `rnnbench` that a job imports is the revision's."""
 class PlanError(UsageError):
     """A revision cannot plan the suite. stage: how far it came: `start`, `read` the file, `load` plugins, `plan`."""
 
-    def __init__(self, message: str, stage: Literal["start", "read", "load", "plan"]) -> None:
+    def __init__(self, message: str, stage: Stage) -> None:
         super().__init__(message)
-        self.stage = stage
+        self.stage: Stage = stage
 
 
 @dataclass(frozen=True)
