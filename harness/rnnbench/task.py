@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from rnnbench.cell import Array, Option
@@ -76,6 +77,18 @@ class Task:
     """sizes(**options) -> sequences per split, for tasks on fixed data; None for endless synthetic data."""
     files: tuple[str, ...] = ()
     describe: Callable[..., str] | None = None
+
+    def located(self, options: Mapping[str, Option], folder: Path) -> dict[str, Option]:
+        """The options with paths of data files that are there from the current folder.
+
+        A relative one is looked for in `folder`, that of the suite, and then in the current folder.
+        """
+        found = dict(options)
+        for name in self.files:
+            path = Path(str(found.get(name, "")))
+            if found.get(name) and not path.is_absolute() and ((folder / path).exists() or not path.exists()):
+                found[name] = str(folder / path)
+        return found
 
     def inputs(self, **options: Option) -> int:
         """D, the number of input features."""

@@ -100,6 +100,8 @@ def command(
     registry = load_plugins([*document.plugins, *plugins, *map(Path, classes)])
     files = registry.files
     planned = plan(document, registry, only, overrides)
+    for data in planned.data.values():
+        click.echo(f"data: {data.said}", err=True)
     if dry_run:
         click.echo(_listing(planned.cases, as_json))
         if estimate:

@@ -83,16 +83,19 @@ class Execution:
         plugins: files the suite or the user named. argv: the command, which the folder keeps. Raises UsageError where
         nothing could be measured, where the folder cannot be written, and where it was made of other cases.
         """
+        from rnnbench.execution.provenance import keep_or_refuse, provenance
         from rnnbench.machine.environment import git_state, snapshot
         from rnnbench.store import RunFolder, find_run
 
         refuse_without_frameworks(planned.cases, registry)
         environment = snapshot(versions(registry))
+        git, made_of = git_state(Path.cwd()), provenance(planned, plugins)
         if resume is None:
-            opened = RunFolder.create(results, planned, environment, git_state(Path.cwd()), argv)
+            opened = RunFolder.create(results, planned, environment, git, argv)
         else:
             opened = RunFolder.resume(find_run(results, resume, empty=True), planned, environment)
         with opened as folder:
+            keep_or_refuse(folder, made_of, git)
             done = folder.done()
             yield cls(
                 planned,
@@ -110,7 +113,9 @@ class Execution:
 
         watcher = watcher or Silent()
         session = self.registry.executors[self.planned.executor].open()
-        runner = Runner(self.registry, session, self.plugins, self.planned.timeout, self.folder.environment)
+        suite = str(self.planned.folder.resolve())
+        environment = self.folder.environment
+        runner = Runner(self.registry, session, self.plugins, self.planned.timeout, environment, folder=suite)
 
         def keep(record: Record) -> None:
             watcher.ended(self.folder.append(record))

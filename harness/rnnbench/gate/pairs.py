@@ -59,11 +59,12 @@ Pair = Mapping[Name, Sample]
 
 @dataclass(frozen=True)
 class Plan:
-    """What a side needs to measure: preload, plugins and timeout, as its own plan says."""
+    """What a side needs to measure: preload, plugins, timeout and the folder of its suite, as its own plan says."""
 
     preload: Mapping[str, Sequence[str]]
     plugins: Sequence[str]
     timeout: float
+    folder: str = ""
 
 
 @dataclass
@@ -239,6 +240,7 @@ class Sampler:
         """A job, what is imported ahead of it, and its timeout."""
         plan = self.plans[side]
         job = {"kind": kind, "case": case.to_json(), "plugins": list(plan.plugins), **(options or {})}
+        job |= {"folder": plan.folder}
         job |= {"entry": f"{REMOTE}:perform", **self.sides[side].question}
         return job, tuple(plan.preload[case.backend]), plan.timeout
 

@@ -125,6 +125,8 @@ def _planned(job: Mapping[str, Any]) -> dict[str, Any]:
         "preload": {name: list(backend.preload) for name, backend in backends.items()},
         "versions": {key: text for backend in backends.values() for key, text in backend.versions().items()},
         "quantities": sorted({quantity.name for probe in probes.values() for quantity in probe.quantities}),
+        "folder": str(Path(job["suite"]).resolve().parent),
+        "data": [data.said for data in getattr(planned, "data", {}).values()],
         "broken": broken,
         "rnnbench": str(Path(rnnbench.__file__).parent),
         "python": f"{platform.python_implementation()} {platform.python_version()}",

@@ -143,7 +143,8 @@ def plan_sides(prepared: Prepared, request: Request, repository: Repository | No
             f"give a suite file from outside the repository."
         )
     plans: dict[Name, Plan] = {
-        name: Plan(answer["preload"], answer["plugins"], answer["timeout"]) for name, answer in raw.items()
+        name: Plan(answer["preload"], answer["plugins"], answer["timeout"], answer["folder"])
+        for name, answer in raw.items()
     }
     notes = [*prepared.notes, *_differences(prepared, raw), *matching.notes]
     return Planned(raw["head"]["name"], replace(matching, notes=tuple(notes)), sides, plans, raw)
@@ -175,7 +176,7 @@ def _entries(answer: dict[str, Any]) -> list[Entry]:
 
 def _differences(prepared: Prepared, raw: dict[Name, dict[str, Any]]) -> list[str]:
     """What else differs between the sides, in sentences."""
-    notes = []
+    notes = [f"data: {said}" for said in raw["head"]["data"]]
     if not prepared.same_suite:
         notes.append("the suite differs between the revisions: only the cases of both are compared")
     if prepared.base.python != prepared.head.python:

@@ -13,17 +13,23 @@ _CALL = re.compile(r"^\s*([A-Za-z_.~/][\w.:~/*?-]*)\s*(?:\((.*)\))?\s*$", re.DOT
 
 def parse(text: str) -> tuple[str, dict[str, Option]]:
     """`"lstm(forget_bias=5)"` -> `("lstm", {"forget_bias": 5})`. Raises UsageError for anything else."""
+    name, options = _written(text)
+    return name, {key: _value(value) for key, value in options.items()}
+
+
+def _written(text: str) -> tuple[str, dict[str, str]]:
+    """As `parse`, with the values as they are written."""
     match = _CALL.match(text)
     if match is None:
         raise UsageError(f"{text!r} is not a name. Write `name` or `name(option=value, ...)`.")
-    options: dict[str, Option] = {}
+    options: dict[str, str] = {}
     for part in filter(None, (p.strip() for p in (match[2] or "").split(","))):
         key, equals, value = (p.strip() for p in part.partition("="))
         if not equals or not key.isidentifier() or not value:
             raise UsageError(f"{part!r} in {text!r} is not an option. Write `name(option=value, ...)`.")
         if key in options:
             raise UsageError(f"option {key!r} stands twice in {text!r}.")
-        options[key] = _value(value)
+        options[key] = value
     return match[1], options
 
 
@@ -35,14 +41,21 @@ def spell(name: str, options: Mapping[str, Option]) -> str:
 
 
 def checked(text: str, kind: str, defaults: Mapping[str, Option]) -> dict[str, Option]:
-    """The options of `text`, checked against the names and types of `defaults`; only those given."""
-    name, options = parse(text)
-    for key, value in options.items():
+    """The options of `text`, checked against the names and types of `defaults`; only those given.
+
+    What stands for text is text, also where it looks like a number: a file may be called 1984.
+    """
+    name, written = _written(text)
+    options: dict[str, Option] = {}
+    for key, value in written.items():
         if key not in defaults:
             allowed = ", ".join(sorted(defaults)) or "none"
             hint = nearest(key, defaults)
             raise UsageError(f"{kind} {name!r} has no option {key!r}; its options: {allowed}.{hint}")
-        options[key] = _as(type(defaults[key]), value, f"option {key!r} of {kind} {name!r}")
+        known = defaults[key]
+        options[key] = (
+            value if isinstance(known, str) else _as(type(known), _value(value), f"option {key!r} of {kind} {name!r}")
+        )
     return options
 
 

@@ -50,7 +50,8 @@ class Runner:
 
     plugins: files every fresh process has to load. timeout: seconds one job may take. environment: id that goes into
     each record. verdicts: what earlier cases of this run found out about a program, so that each is verified once.
-    drift: watches the machine. ceilings: this device's limits, measured once.
+    drift: watches the machine. ceilings: this device's limits, measured once. folder:
+    of the suite, which data files are relative to.
     """
 
     registry: Registry
@@ -61,6 +62,7 @@ class Runner:
     verdicts: dict[str, Outcome] = field(default_factory=dict)
     drift: Drift = field(default_factory=Drift)
     ceilings: dict[str, Any] = field(default_factory=dict)
+    folder: str = ""
 
     def run(
         self,
@@ -205,7 +207,8 @@ class Runner:
         return self.verdicts[key]
 
     def _job(self, kind: str, case: Case, options: Mapping[str, Any] | None = None) -> Outcome:
-        job = {"kind": kind, "case": case.to_json(), "plugins": list(self.plugins), **(options or {})}
+        job = {"kind": kind, "case": case.to_json(), "plugins": list(self.plugins), "folder": self.folder}
+        job |= options or {}
         return understood(self.session.run(job, self.registry.backends[case.backend].preload, self.timeout), kind)
 
 

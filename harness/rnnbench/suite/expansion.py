@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from operator import itemgetter
+from pathlib import Path
 from typing import Any
 
 from rnnbench.case import AXES, Case, digest
@@ -29,11 +31,20 @@ _SEQ_LEN, _BATCH_SIZE, _INPUT_SIZE = (AXES.index(axis) for axis in ("seq_len", "
 
 
 @dataclass(frozen=True)
+class Data:
+    """Data files of a task. said: one line, what they were taken for; digest: of their contents."""
+
+    said: str
+    digest: str
+
+
+@dataclass(frozen=True)
 class Plan:
     """A suite whose every name is known, as cases in the order they run.
 
     resolved: the suite complete with defaults, as JSON values. executor, timeout: as in the suite. probes: those that
-    are asked, in the order written.
+    are asked, in the order written. folder: of the suite, which data files are relative to. data: by the spelling of
+    each task that has files.
     """
 
     name: str
@@ -43,6 +54,8 @@ class Plan:
     cases: tuple[Case, ...]
     resolved: dict[str, Any]
     probes: tuple[Probe, ...] = ()
+    folder: Path = Path()
+    data: Mapping[str, Data] = field(default_factory=dict)
 
     @property
     def hash(self) -> str:
@@ -116,7 +129,8 @@ def plan(document: Document, registry: Registry, only: Sequence[str] = (), overr
     asked = [_question(name, entry, blocks, names, problems) for name, entry in suite.probes.items()]
     questions = [question for question in asked if question is not None]
     problems.stop()
-    cases = _cases(questions, exclude, suite.seed, names, problems)
+    tasks = _Tasks(registry, problems, document.path.parent)
+    cases = _cases(questions, exclude, suite.seed, names, problems, tasks)
     resolved = {
         **{key: getattr(suite, key) for key in ("name", "description", "seed", "executor", "timeout")},
         "grid": {**_written(grid), "include": [*map(_written, include)], "exclude": [*map(_written, exclude)]},
@@ -130,6 +144,8 @@ def plan(document: Document, registry: Registry, only: Sequence[str] = (), overr
         cases=selected(cases, only) if only else cases,
         resolved=json.loads(json.dumps(resolved)),
         probes=tuple(question.probe for question in questions),
+        folder=document.path.parent,
+        data=tasks.data,
     )
 
 
@@ -147,13 +163,13 @@ def _question(
 
 
 def _cases(
-    questions: Sequence[_Question], exclude: Sequence[Block], seed: int, names: Names, problems: Problems
+    questions: Sequence[_Question], exclude: Sequence[Block], seed: int, names: Names, problems: Problems, tasks: _Tasks
 ) -> tuple[Case, ...]:
     """All cases in order, each once; raises SuiteError where there are too many, none, or impossible ones."""
     if (count := sum(question.size for question in questions)) > MAX_CASES:
         problems.add(("grid",), f"the lists multiply to {count:,} cases; at most {MAX_CASES:,} are allowed")
     problems.stop()
-    tasks, matching = _Tasks(names.registry, problems), Matching(names.registry, problems)
+    matching = Matching(names.registry, problems)
     found: list[tuple[int, int, Case]] = []
     for order, question in enumerate(questions):
         points = _points(question, exclude)
@@ -208,10 +224,11 @@ def _fixed(axis: str, question: _Question) -> Any:
 
 
 class _Tasks:
-    """What tasks say about lengths and sizes, asked once each."""
+    """What tasks say about lengths, sizes and their data, asked once each. folder: where relative files lie."""
 
-    def __init__(self, registry: Registry, problems: Problems) -> None:
-        self._registry, self._problems = registry, problems
+    def __init__(self, registry: Registry, problems: Problems, folder: Path) -> None:
+        self._registry, self._problems, self._folder = registry, problems, folder
+        self.data: dict[str, Data] = {}
         self._sizes: dict[tuple[str, str], int | None] = {}
         self._complaints: dict[tuple[str, int], str | None] = {}
 
@@ -219,10 +236,13 @@ class _Tasks:
         """The points with the task's input size, and its outputs; notes a problem for every length it cannot have."""
         spelled, path = settings["task"], ("probes", probe.name, "task")
         task = self._registry.tasks[spelling.parse(spelled)[0]]
-        options = {**task.options, **spelling.checked(spelled, "task", task.options)}
+        given = {**task.options, **spelling.checked(spelled, "task", task.options)}
+        options = task.located(given, self._folder)
         possible = self._possible({point[_SEQ_LEN] for point in points}, task, spelled, options, path)
         if possible and (said := self._problems.ask(path[:2], "check", lambda: probe.check(settings, task, options))):
             self._problems.add(path[:2], said)
+        if possible and task.files and spelled not in self.data:
+            self._problems.ask(path, f"task {spelled}: describe", lambda: self._note(spelled, task, options))
         asked = {"input_size": task.inputs, "output_size": task.outputs}
         if (spelled, "input_size") not in self._sizes and possible:  # of what the check refuses, none may be known
             for name, size in asked.items():
@@ -232,6 +252,14 @@ class _Tasks:
         inputs, outputs = (self._sizes.get((spelled, name)) for name in asked)
         fitted = dict.fromkeys((*point[:_INPUT_SIZE], inputs, *point[_INPUT_SIZE + 1 :]) for point in points)
         return list(fitted), outputs
+
+    def _note(self, spelled: str, task: Task, options: Mapping[str, Any]) -> None:
+        said = task.describe(**options) if task.describe else ""
+        total = hashlib.blake2b(digest_size=8)
+        for name in task.files:
+            with Path(str(options[name])).open("rb") as file:
+                total.update(hashlib.file_digest(file, "blake2b").digest())
+        self.data[spelled] = Data(said, total.hexdigest())
 
     def _possible(self, lengths: Iterable[int], task: Task, spelled: str, options: Settings, path: KeyPath) -> bool:
         """Whether the task can have every length; what its check says of all lengths alike is said once."""

@@ -101,11 +101,10 @@ class Names:
             self._problems.add(path, f"found {shown(text)}, which is no {kind}.{hint}")
             return None
         try:
-            name, given = spelling.parse(text)
+            name, _ = spelling.parse(text)
             name = targets.cell_name(name)
             if name not in table:
                 raise UsageError(unknown(kind, name, table))
-            text = spelling.spell(name, given)
             options = spelling.checked(text, kind, table[name].options)
             _finite(options, text)
         except UsageError as error:

@@ -26,7 +26,8 @@ Job = Mapping[str, Any]
 
 
 def perform(job: Job) -> dict[str, Any]:
-    """Run one job: `{"kind": "verify" | "measure" | "kit" | "ceilings", "case": {...}, "plugins": [files]}`.
+    """Run one job: `{"kind": "verify" | "measure" | "kit" | "ceilings", "case": {...}, "plugins": [files],
+    "folder": that data files are relative to}`.
 
     Returns `{"status", "reason", "seconds", ...}`; whatever the plugin raises becomes a status, never an exception.
     `seconds` is what all of it took in here, `peak_memory` the most bytes that this process, or one it started, held.
@@ -51,7 +52,7 @@ def _registry(files: tuple[str, ...]) -> Registry:
 def _perform(job: Job) -> dict[str, Any]:
     try:
         registry = _registry(tuple(job.get("plugins", ())))
-        context = resolve(Case.from_json(job["case"]), registry)
+        context = resolve(Case.from_json(job["case"]), registry, Path(job.get("folder", "")))
         return {"status": "ok", "reason": "", **KINDS[job["kind"]](context, registry, job)}
     except CaseError as error:
         return {"status": error.status, "reason": str(error)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from rnnbench.case import Case
@@ -14,12 +15,14 @@ from rnnbench.registry import Registry, spelling
 from rnnbench.task import Task
 
 
-def resolve(case: Case, registry: Registry) -> Context:
-    """Look up the names of a case whose implementation is already a real one."""
+def resolve(case: Case, registry: Registry, folder: Path = Path()) -> Context:
+    """Look up the names of a case whose implementation is already a real one. folder: that data files are relative to,
+    before the current one.
+    """
     name, _ = spelling.parse(case.cell)
     cell = registry.cells[name]
     probe = registry.probes.get(case.probe)  # none for the conformance kit, which is no probe
-    task, task_options = _task(case, registry)
+    task, task_options = _task(case, registry, folder)
     return Context(
         case=case,
         cell=cell,
@@ -38,12 +41,12 @@ def with_implementation(case: Case, name: str) -> Case:
     return replace(case, implementation=name)
 
 
-def _task(case: Case, registry: Registry) -> tuple[Task | None, dict[str, Option] | None]:
+def _task(case: Case, registry: Registry, folder: Path) -> tuple[Task | None, dict[str, Option] | None]:
     text = case.settings.get("task")
     if text is None:
         return None, None
     task = registry.tasks[spelling.parse(text)[0]]
-    return task, spelling.checked(text, "task", task.options)
+    return task, task.located(spelling.checked(text, "task", task.options), folder)
 
 
 def _frozen(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,102 @@
+"""A run is resumed as what it was begun, or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from rnnbench.errors import UsageError
+from rnnbench.execution.provenance import keep_or_refuse, provenance
+from rnnbench.registry import load
+from rnnbench.suite import plan, read
+
+SUITE = """
+name: own
+plugins: [plug.py]
+grid: {cell: gru, seq_len: 6}
+probes:
+  convergence: {task: "arrays(file=1984)"}
+"""
+
+
+PLUGIN = """
+import rnnbench
+
+@rnnbench.hookimpl
+def rnnbench_cells():
+    return [rnnbench.Cell("mine", init=None)]
+"""
+
+
+class Folder:
+    """Stands in for the folder of a run."""
+
+    path = Path("results/runs/one")
+
+    def __init__(self, records: int = 0) -> None:
+        self.meta: dict[str, Any] = {}
+        self.count = records
+
+    def records(self, light: bool) -> list[int]:
+        return [0] * self.count
+
+    def remember(self, **facts: Any) -> None:
+        self.meta |= facts
+
+
+@pytest.fixture
+def suite(tmp_path):
+    folder = tmp_path / "bench"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    with (folder / "1984").open("wb") as file:
+        np.savez(file, xs=rng.normal(size=(60, 6, 2)), targets=np.arange(60) % 3)
+    (folder / "plug.py").write_text(PLUGIN)
+    (folder / "own.yaml").write_text(SUITE)
+    return folder / "own.yaml"
+
+
+def made_of(suite: Path) -> dict[str, dict[str, str]]:
+    document = read(suite)
+    return provenance(plan(document, load(document.plugins)), document.plugins)
+
+
+def test_data_files_are_those_beside_the_suite_whatever_folder_it_is_run_from(suite, tmp_path, monkeypatch):
+    """And a file may be called as a number is."""
+    for here in (tmp_path, suite.parent):
+        monkeypatch.chdir(here)
+        document = read(suite.relative_to(here))
+        planned = plan(document, load(document.plugins))
+        [(task, data)] = planned.data.items()
+        assert task == "arrays(file=1984)"
+        assert "1984: 3 classes at the last step of a sequence; 60 sequences of 6 steps with 2 features" in data.said
+        assert {case.settings["task"] for case in planned.cases} == {task}
+
+
+def test_code_plugins_data_and_commit_that_changed_are_named(suite, monkeypatch):
+    git = {"commit": "a" * 40, "dirty": False}
+    folder, now = Folder(), made_of(suite)
+    assert {"rnnbench", "rnnbench_cells", "rnnbench_tasks"} <= now["code"].keys()
+    keep_or_refuse(cast("Any", folder), now, git)
+    folder.count = 1
+    keep_or_refuse(cast("Any", folder), made_of(suite), git)
+    suite.with_name("plug.py").write_text(PLUGIN + "# slower\n")
+    with suite.with_name("1984").open("wb") as file:
+        np.savez(file, xs=np.random.default_rng(1).normal(size=(60, 6, 2)), targets=np.arange(60) % 3)
+    said = r"the plugin plug\.py, the data of arrays\(file=1984\), the commit \(aaaaaaa, now bbbbbbb\) changed"
+    with pytest.raises(UsageError, match=said):
+        keep_or_refuse(cast("Any", folder), made_of(suite), {"commit": "b" * 40, "dirty": False})
+    other = now | {"code": now["code"] | {"rnnbench_cells": "0"}}
+    with pytest.raises(UsageError, match="the code of rnnbench_cells changed"):
+        keep_or_refuse(cast("Any", folder), other, git)
+
+
+def test_a_run_without_numbers_takes_what_is_there_now(suite):
+    folder = Folder()
+    folder.meta = {"git": {"commit": "a" * 40}, "provenance": {"plugins": {"plug.py": "0"}}}
+    git = {"commit": "b" * 40, "dirty": False}
+    keep_or_refuse(cast("Any", folder), made_of(suite), git)
+    assert folder.meta["git"] == git
