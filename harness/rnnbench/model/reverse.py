@@ -226,6 +226,11 @@ def _plain(argument: Any) -> Any:
     return argument
 
 
+def _conj(array: Any) -> Any:
+    """conj a; NumPy's copies what is real."""
+    return np.conj(array) if np.iscomplexobj(array) else array
+
+
 def _basic(key: Any) -> bool:
     parts = key if isinstance(key, tuple) else (key,)
     return all(part is None or part is Ellipsis or isinstance(part, int | slice | np.integer) for part in parts)
@@ -265,33 +270,31 @@ def _of_one(value: Callable[[Any], Any], rule: Callable[[Any, Any, Any], Any]) -
 
 
 def _holomorphic(value: Callable[[Any], Any], derivative: Callable[[Any, Any], Any]) -> Callable[[Any], Traced]:
-    return _of_one(value, lambda g, x, found: g * np.conj(derivative(x, found)))
+    return _of_one(value, lambda g, x, found: g * _conj(derivative(x, found)))
 
 
 def _matmul_first(g: Any, a: Any, b: Any, _: Any) -> Any:
     if b.ndim == 1:
-        return g[..., None] * np.conj(b) if a.ndim > 1 else g * np.conj(b)
+        return g[..., None] * _conj(b) if a.ndim > 1 else g * _conj(b)
     if a.ndim == 1:
-        return (g[..., None, :] @ np.conj(np.swapaxes(b, -1, -2)))[..., 0, :]
-    return g @ np.conj(np.swapaxes(b, -1, -2))
+        return (g[..., None, :] @ _conj(np.swapaxes(b, -1, -2)))[..., 0, :]
+    return g @ _conj(np.swapaxes(b, -1, -2))
 
 
 def _matmul_second(g: Any, a: Any, b: Any, _: Any) -> Any:
     if b.ndim == 2 and a.ndim > 2:  # one product over all leading axes, not one for each
-        return np.conj(a.reshape(-1, a.shape[-1]).T) @ g.reshape(-1, g.shape[-1])
+        return _conj(a.reshape(-1, a.shape[-1]).T) @ g.reshape(-1, g.shape[-1])
     if b.ndim == 1:
-        return (np.conj(a) * (g[..., None] if a.ndim > 1 else g)).reshape(-1, len(b)).sum(0)
+        return (_conj(a) * (g[..., None] if a.ndim > 1 else g)).reshape(-1, len(b)).sum(0)
     if a.ndim == 1:
-        return np.conj(a)[:, None] * g[..., None, :]
-    return np.conj(np.swapaxes(a, -1, -2)) @ g
+        return _conj(a)[:, None] * g[..., None, :]
+    return _conj(np.swapaxes(a, -1, -2)) @ g
 
 
 add = _of_two(lambda a, b: a + b, lambda g, *_: g, lambda g, *_: g)
 subtract = _of_two(lambda a, b: a - b, lambda g, *_: g, lambda g, *_: -g)
-multiply = _of_two(lambda a, b: a * b, lambda g, _a, b, _: g * np.conj(b), lambda g, a, *_: g * np.conj(a))
-divide = _of_two(
-    lambda a, b: a / b, lambda g, _a, b, _: g / np.conj(b), lambda g, _a, b, found: -g * np.conj(found / b)
-)
+multiply = _of_two(lambda a, b: a * b, lambda g, _a, b, _: g * _conj(b), lambda g, a, *_: g * _conj(a))
+divide = _of_two(lambda a, b: a / b, lambda g, _a, b, _: g / _conj(b), lambda g, _a, b, found: -g * _conj(found / b))
 matmul = _of_two(lambda a, b: a @ b, _matmul_first, _matmul_second)
 
 

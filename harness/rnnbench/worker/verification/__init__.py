@@ -7,7 +7,10 @@ rounding noise of the program's dtype in weights, inputs and every time step, an
 most `SLACK` times what that noise does, and by the square root of the number of roundings.
 
 Every program is held against the oracle in float64 and in float32 first, whatever the case's dtype: there a fault
-cannot hide behind rounding. A program of half precision is then held against its own float32 run on the same numbers.
+cannot hide behind rounding. A few steps are enough in the one that is not timed; in the case's own it is the whole
+length. A program of half precision is held over the whole length in float32, and then against its own float32 run on
+the same numbers. All of it on one thread: what several do is looked at where they are timed
+(`rnnbench.probes.recheck`).
 
 Where rounding decides of the outputs (a chaotic cell), nothing can be compared at the end of the sequence. Then each
 output is checked from the one before it, outputs and gradients as far as they can be told beforehand, and the whole
@@ -52,6 +55,9 @@ __all__ = [
 
 WIDE = ("float64", "float32")
 """In these a fault shows; every program is held against the oracle in both, first."""
+
+BESIDE = 64
+"""Steps over which it is in a dtype that is not the case's."""
 
 WHOLE = 8192
 """Steps up to which gradients are compared over the whole length."""
@@ -140,8 +146,9 @@ class _Verification:
         stages = [self.only] if self.only else self._stages()
         dtype = stages[0]
         for dtype in stages:
+            last = dtype == stages[-1]
             if dtype in WIDE or len(stages) == 1:
-                self._against_oracle(dtype, xs, last=dtype == stages[-1])
+                self._against_oracle(dtype, xs if last or dtype == self._widest else xs[:BESIDE], last)
             else:
                 self._half(dtype, xs)
             if not all(check.passed for check in self.checks):
@@ -161,9 +168,17 @@ class _Verification:
 
     def _stages(self) -> list[str]:
         """Both wide dtypes that the implementation has, and the case's own last."""
-        case, supports = self.context.case, self.context.implementation.supports
-        others = [one for one in WIDE if one != case.dtype]
-        return [*(one for one in others if not supports(self.context.cell, case.device, one)), case.dtype]
+        own = self.context.case.dtype
+        return [*(one for one in WIDE if one != own and self._supports(one)), own]
+
+    def _supports(self, dtype: str) -> bool:
+        return not self.context.implementation.supports(self.context.cell, self.context.case.device, dtype)
+
+    @property
+    def _widest(self) -> str:
+        """The dtype whose run over the whole length half precision is held against."""
+        own = self.context.case.dtype
+        return own if own in WIDE else "float32"
 
     def _inputs(self) -> np.ndarray:
         return self.context.inputs("verification", seq_len=self.seq_len)
@@ -203,29 +218,36 @@ class _Verification:
             self.notes.append(f"{dtype} cannot be had here")
             return
         rows = self._rows(xs, weights)
-        some = Truth(self.context.model, weights, xs[:, rows], np.empty(0))
+        cotangent = self._cotangent(xs, len(xs) if len(xs) <= WHOLE else 0, rows)
+        truth = self._truth(weights, xs, rows, cotangent)
         got = _rows_of(forward(program, xs), rows)
-        comparison.overflow(some, dtype, gradients=False)
-        steps = some.predictable(dtype)
+        comparison.overflow(truth, dtype, gradients=False)
+        steps = truth.predictable(dtype)
         if steps < len(xs):
-            self._chaotic(program, some, got, xs, rows, dtype, steps)
+            self._chaotic(program, truth, got, xs, rows, dtype, steps, last)
             return
-        self.checks += forward_checks(got, some, dtype)
+        self.checks += forward_checks(got, truth, dtype)
         if len(xs) > WHOLE:
-            self._stretches(program, some, xs, rows, dtype)
+            self._stretches(program, truth, xs, rows, dtype)
             return
-        self._whole(program, weights, xs, rows, dtype, last)
+        self._whole(program, truth, xs, cotangent, rows, dtype, last)
 
     def _truth(self, weights: Weights, xs: np.ndarray, rows: np.ndarray, cotangent: np.ndarray) -> Truth:
         bptt, segment = self.context.bptt
         cut = segment if bptt == "truncated" else None
-        return Truth(self.context.model, weights, xs[:, rows], cotangent[:, rows], cut)
+        asked = cotangent[:, rows] if cotangent.any() else np.empty(0)
+        return Truth(self.context.model, weights, xs[:, rows], asked, cut)
 
     def _whole(
-        self, program: Program, weights: Weights, xs: np.ndarray, rows: np.ndarray, dtype: str, last: bool
+        self,
+        program: Program,
+        truth: Truth,
+        xs: np.ndarray,
+        cotangent: np.ndarray,
+        rows: np.ndarray,
+        dtype: str,
+        last: bool,
     ) -> None:
-        cotangent = self._cotangent(xs, len(xs), rows)
-        truth = self._truth(weights, xs, rows, cotangent)
         got = _some(backward(program, xs, cotangent), rows)
         try:
             comparison.overflow(truth, dtype, gradients=True)
@@ -238,7 +260,7 @@ class _Verification:
             checks, true = expected(got), truth.back.gradients
         self.checks += checks
         if last and all(check.passed for check in checks):
-            self._timed(weights, xs, cotangent, rows, dtype, true, checks, expected)
+            self._timed(truth.weights, xs, cotangent, rows, dtype, true, checks, expected)
 
     def _timed(
         self,
@@ -298,6 +320,7 @@ class _Verification:
         rows: np.ndarray,
         dtype: str,
         steps: int,
+        last: bool,
     ) -> None:
         """Rounding decides of the outputs from step `steps` on."""
         self.sensitive = True
@@ -311,29 +334,25 @@ class _Verification:
         first = self._truth(some.weights, xs, rows, cotangent).first(early)
         found = _some(backward(program, xs, cotangent), rows)
         self.checks += gradient_checks(found | {"xs": found["xs"][:early]}, first, dtype)
-        self._reachable(xs, rows, some, dtype)
+        if len(xs) <= WHOLE:
+            comparison.overflow(some, dtype, gradients=True)
+        if not self.only and dtype != "float64" and self._supports("float64"):
+            self._against_oracle("float64", xs, last=False)  # it is predictable for longer there
         calm = calmed(some.model, some.weights, some.xs, dtype)
         if calm is None:
             self.notes.append("no smaller weights make it predictable: only its first steps were compared")
             return
-        program = self._program(calm, dtype)
-        truth = Truth(some.model, calm, some.xs, np.empty(0))
+        program, cotangent = self._program(calm, dtype), self._cotangent(xs, len(xs) if len(xs) <= WHOLE else 0, rows)
+        truth = self._truth(calm, xs, rows, cotangent)
         self.checks += forward_checks(_rows_of(forward(program, xs), rows), truth, dtype)
         if len(xs) <= WHOLE:
-            self._whole(program, calm, xs, rows, dtype, last=True)
+            self._whole(program, truth, xs, cotangent, rows, dtype, last)
 
     def _finite(self, got: np.ndarray, some: Truth, dtype: str) -> None:
         beyond = ~np.isfinite(got)
         if beyond.any():
             size = largest([some.run[0]])
             self.checks.append(Check(f"outputs that are no numbers in {dtype}", float(beyond.sum()), 0.0, size))
-
-    def _reachable(self, xs: np.ndarray, rows: np.ndarray, some: Truth, dtype: str) -> None:
-        """Raises Diverged where the gradients over the whole length are beyond the dtype."""
-        if len(xs) > WHOLE:
-            return
-        truth = self._truth(some.weights, xs, rows, self._cotangent(xs, len(xs), rows))
-        comparison.overflow(truth, dtype, gradients=True)
 
     def _half(self, dtype: str, xs: np.ndarray) -> None:
         """A program of half precision against its float32 run on the same numbers."""
@@ -342,20 +361,20 @@ class _Verification:
         xs = _rounded(xs, dtype)
         rows = self._rows(xs, weights)
         wide, half = self._program(short, "float32"), self._program(short, dtype)
+        cotangent = np.zeros(0)
+        if len(xs) <= WHOLE:
+            cotangent = _rounded(self._cotangent(xs, len(xs), rows), dtype)
+            scale = 8.0 / max(largest(backward(wide, xs, cotangent).values()), 1e-30)
+            cotangent = _rounded(cotangent * scale, dtype)
+        truth = self._truth(short, xs, rows, cotangent)
+        comparison.overflow(truth, dtype, gradients=False)
         true, got = (_rows_of(forward(one, xs), rows)[0] for one in (wide, half))
-        some = Truth(self.context.model, short, xs[:, rows], np.empty(0))
-        comparison.overflow(some, dtype, gradients=False)
         with np.errstate(all="ignore"):
-            natural = some.noisy(dtype)[0] - some.run[0]
+            natural = truth.disturbed(dtype)[0]
         self.checks.append(comparison.outputs_along(got, true, natural, dtype))
         if len(xs) > WHOLE:
             self.notes.append(f"gradients of {dtype} were not compared over {len(xs)} steps")
             return
-        cotangent = _rounded(self._cotangent(xs, len(xs), rows), dtype)
-        first = backward(wide, xs, cotangent)
-        scale = 8.0 / max(largest(first.values()), 1e-30)
-        cotangent = _rounded(cotangent * scale, dtype)
-        truth = self._truth(short, xs, rows, cotangent)
         true, got = (_some(backward(one, xs, cotangent), rows) for one in (wide, half))
         checks = comparison.half_checks(got, true, truth.moved(dtype), dtype, len(xs), "gradients")
         self.checks += checks

@@ -65,7 +65,7 @@ def forward_checks(
 
     steps: only so many are looked at, and then not the final states.
     """
-    eps, (true, finals), (_, noisy) = EPS[dtype], truth.run, truth.noisy(dtype)
+    eps, (true, finals), (_, moved) = EPS[dtype], truth.run, truth.disturbed(dtype)
     outputs, states = got
     if outputs.shape != true.shape:
         return [Check(f"outputs of shape {outputs.shape} instead of {true.shape}", float("inf"), 0.0)]
@@ -73,7 +73,7 @@ def forward_checks(
     tolerance = (SLACK * (truth.natural(dtype) + eps * size) + TINY[dtype])[:steps]
     checks = [_worst_step("outputs", np.abs(outputs - true)[:steps].max(axis=(1, 2)), tolerance, float(size))]
     if steps is None:
-        triples = zip(states, finals, noisy, strict=True)
+        triples = zip(states, finals, moved, strict=True)
         checks += [_state_check(*triple, eps) for triple in triples]
     return checks
 
@@ -84,11 +84,11 @@ def _worst_step(name: str, deviation: np.ndarray, tolerance: np.ndarray, size: f
     return Check(name, float(deviation[worst]), float(tolerance[worst]), size)
 
 
-def _state_check(got: np.ndarray, true: np.ndarray, noisy: np.ndarray, eps: float) -> Check:
+def _state_check(got: np.ndarray, true: np.ndarray, moved: np.ndarray, eps: float) -> Check:
     if got.shape != true.shape:
         return Check(f"final states of shape {got.shape} instead of {true.shape}", float("inf"), 0.0)
     size = float(np.abs(true).max(initial=1e-3))
-    tolerance = SLACK * (np.abs(noisy - true).max(initial=0.0) + eps * size)
+    tolerance = SLACK * (np.abs(moved).max(initial=0.0) + eps * size)
     return Check("final states", float(np.abs(got - true).max(initial=0.0)), float(tolerance), size)
 
 

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from rnnbench.cell import leaves
 from rnnbench.model import Model, States, Weights, adjoint, batched, oracle
-from rnnbench.model.adjoint import Noise, Pass
+from rnnbench.model.adjoint import Noise, Pass, Run
 from rnnbench.model.bptt import spans
 from rnnbench.ops import EPS
 
@@ -28,11 +27,19 @@ LINEAR = 1e-3
 """Deviations below this share grow in proportion to the noise, so that one run serves every smaller rounding."""
 
 
+Told = tuple[np.ndarray, tuple[np.ndarray, ...]]
+"""Outputs, and the leaves of the final states."""
+
+
 @dataclass(frozen=True)
 class Truth:
     """The oracle on one set of weights, xs_TBD and cotangent_TBO, computed when first asked for.
 
-    segment: see `rnnbench.model.bptt`; None where gradients are not truncated.
+    cotangent: empty where no gradients will be asked for. segment: see `rnnbench.model.bptt`; None where gradients are
+    not truncated.
+
+    It is run twice, once clean and once with the roundings of float32; what is known of the way forward serves the way
+    back. As long as what these do is small it is in proportion to them, and so they serve float64 too.
     """
 
     model: Model
@@ -40,13 +47,15 @@ class Truth:
     xs: np.ndarray
     cotangent: np.ndarray
     segment: int | None = None
-    _noisy: dict[str, Pass] = field(default_factory=dict)
-    _runs: dict[str, tuple[np.ndarray, tuple[np.ndarray, ...]]] = field(default_factory=dict)
+    _runs: dict[str | None, Run] = field(default_factory=dict)
+    _told: dict[str | None, Told] = field(default_factory=dict)
+    _differences: dict[str, Told] = field(default_factory=dict)
+    _passes: dict[str | None, Pass] = field(default_factory=dict)
 
     @cached_property
-    def run(self) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
+    def run(self) -> Told:
         """(outputs, leaves of the final states)."""
-        return _told(oracle.forward(self.model, self.weights, self.xs))
+        return self._forward(None)
 
     @cached_property
     def starts(self) -> list[States]:
@@ -56,33 +65,32 @@ class Truth:
             found.append(oracle.forward(self.model, self.weights, self.xs[span], found[-1])[0])
         return found
 
-    @cached_property
+    @property
     def back(self) -> Pass:
         """Gradients of Σ cotangent ∘ outputs."""
-        return adjoint.gradients(self.model, self.weights, self.xs, self.cotangent, self.segment)
+        return self._back(None)
 
-    def noisy(self, dtype: str) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
-        """Outputs and final states with the roundings of a dtype."""
-        if dtype not in self._runs:
-            noise = Noise(EPS[dtype], 1)
-            self._runs[dtype] = _told(adjoint.forward(self.model, self.weights, self.xs, noise))
-        return self._runs[dtype]
+    def disturbed(self, dtype: str) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
+        """By how much the roundings of a dtype move outputs and final states."""
+        wide = "float32" if dtype == "float64" else dtype
+        found = self._disturbed(wide)
+        if wide == dtype:
+            return found
+        small = np.abs(found[0]).max(initial=0.0) <= LINEAR * _size(self.run[0])
+        scale = EPS[dtype] / EPS[wide]
+        return (found[0] * scale, tuple(leaf * scale for leaf in found[1])) if small else self._disturbed(dtype)
 
     def natural(self, dtype: str) -> np.ndarray:
         """By how much roundings move the outputs, per step (T,): the most so far, for errors are carried on."""
-        return np.maximum.accumulate(np.abs(self.noisy(dtype)[0] - self.run[0]).max(axis=(1, 2)))
+        return np.maximum.accumulate(np.abs(self.disturbed(dtype)[0]).max(axis=(1, 2)))
 
     def predictable(self, dtype: str) -> int:
         """The number of steps over which rounding does not decide what the outputs are."""
-        natural, size = self.natural(dtype), max(np.abs(self.run[0]).max(), 1e-3)
-        calm = natural <= CALM * size
+        calm = self.natural(dtype) <= CALM * _size(self.run[0])
         return len(calm) if calm.all() else int(np.argmin(calm))
 
     def moved(self, dtype: str) -> Mapping[str, np.ndarray]:
-        """By how much roundings move each gradient, element by element.
-
-        One run with the noise of float32 serves float64 too, as long as what it does is small.
-        """
+        """By how much roundings move each gradient, element by element."""
         wide = "float32" if dtype == "float64" else dtype
         found = self._moved(wide)
         if wide == dtype:
@@ -93,13 +101,35 @@ class Truth:
         scale = EPS[dtype] / EPS[wide]
         return {name: moved * scale for name, moved in found.items()} if small else self._moved(dtype)
 
+    def _disturbed(self, dtype: str) -> Told:
+        if dtype not in self._differences:
+            outputs, finals = self._forward(dtype)
+            leaves = tuple(one - true for one, true in zip(finals, self.run[1], strict=True))
+            self._differences[dtype] = outputs - self.run[0], leaves
+        return self._differences[dtype]
+
     def _moved(self, dtype: str) -> Mapping[str, np.ndarray]:
-        if dtype not in self._noisy:
-            noise = Noise(EPS[dtype], 2)
-            self._noisy[dtype] = adjoint.gradients(
-                self.model, self.weights, self.xs, self.cotangent, self.segment, noise
-            )
-        return {name: self._noisy[dtype].gradients[name] - true for name, true in self.back.gradients.items()}
+        noisy = self._back(dtype).gradients
+        return {name: noisy[name] - true for name, true in self.back.gradients.items()}
+
+    def _forward(self, dtype: str | None) -> Told:
+        """With the roundings of a dtype, or without any. A run is kept where a way back may be asked for."""
+        if dtype not in self._told:
+            noise = Noise() if dtype is None else Noise(EPS[dtype], 1)
+            if self.cotangent.size:
+                run = self._runs[dtype] = Run(self.model, self.weights, self.xs, noise)
+                self._told[dtype] = run.outputs, run.finals
+            else:
+                states, outputs = adjoint.forward(self.model, self.weights, self.xs, noise)
+                self._told[dtype] = outputs, adjoint.leaves_of(states)
+        return self._told[dtype]
+
+    def _back(self, dtype: str | None) -> Pass:
+        if dtype not in self._passes:
+            self._forward(dtype)
+            self._passes[dtype] = self._runs[dtype].back(self.cotangent, self.segment)
+            del self._runs[dtype]  # it holds the states of every step
+        return self._passes[dtype]
 
     def first(self, steps: int) -> Truth:
         """The same over the first steps alone."""
@@ -120,9 +150,9 @@ def calmed(model: Model, weights: Weights, xs: np.ndarray, dtype: str) -> Weight
     return None
 
 
-def _told(found: tuple[States, np.ndarray]) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
-    states, outputs = found
-    return outputs, tuple(np.asarray(leaf) for state in states for leaf in leaves(state))
+def _size(outputs: np.ndarray) -> float:
+    """The largest output, or what stands for one where there is none."""
+    return float(max(np.abs(outputs).max(initial=0.0), 1e-3))
 
 
 def largest(arrays: Any) -> float:
