@@ -1,6 +1,7 @@
 """The gradient probe: what it says of norms against lag, and whole measurements of real cells on both backends."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -347,3 +348,65 @@ def test_a_gradient_that_fades_at_no_one_rate_has_no_half_life():
     assert any("no half-life" in note for note in notes)
     _, values, _, _ = decay.summarise(np.repeat(slowing, 4, axis=1))
     assert values["decay_rate"].value < 0
+
+
+@pytest.mark.parametrize(
+    "lags, after", [([0, 4, 8, 11], 2 - 1.09 / 4), ([0, 9], 6.9078 / 9), ([0, 3, 6, 6.9, 2, -9], None)]
+)
+def test_the_horizon_is_read_off_the_curve(lags, after):
+    """A Jordan block grows a hundredfold a step and then decays: no rate over all lags tells when it passed 1000."""
+    found = decay.summarise(np.array(lags, float)[:, None])[0].grown_after
+    assert found == (None if after is None else pytest.approx(after, rel=1e-3))
+
+
+def test_growth_at_one_rate_has_the_horizon_of_that_rate():
+    """2 a step: 1000-fold after ln 1000 / ln 2 = 9.966 steps."""
+    found = decay.summarise(straight(math.log(2), 64))[0]
+    verdict = judge(found, 64, None, list(2.0 ** np.arange(64)))
+    assert (verdict.kind, verdict.horizon) == ("exploding", pytest.approx(9.9658, rel=1e-4))
+    assert verdict.sentence == "exploding: the gradient grows 1000-fold in 9.97 steps"
+
+
+def test_a_jordan_block_explodes_within_two_steps(plugins):
+    """a = 0.9 with coupling 100: the gradient grows 1000-fold in less than two steps from lag 1, whatever follows."""
+
+    def init(rng, D, H):
+        return {"a": np.full(H, 0.9), "c": np.full(H, 100.0)}, np.zeros(H)
+
+    def step(ops, p, h, z):
+        new = p["a"] * h + p["c"] * ops.concat([h[:, 1:], 0 * h[:, :1]], axis=1) + z[:, :1]
+        return new, new
+
+    case = Case("gradient", "jordan", "torch", "eager", "cpu", "float32", 200, 4, 6, 3, threads=1, settings={})
+    context = resolve(replace(case, cell="gru"), plugins)
+    found = GRADIENT.measure(replace(context, cell=Cell("jordan", init, step), settings=GradientSettings()))
+    assert 1 < found.values["gradient.horizon"].value <= 2
+
+
+def test_one_sequence_has_no_interval():
+    _, values, _, _ = decay.summarise(straight(math.log(0.9), 100, B=1))
+    for name in ("decay_rate", "half_life"):
+        assert (values[name].low, values[name].high) == (None, None)
+
+
+def test_sequences_that_inputs_do_not_reach_count_once(plugins):
+    """The logistic map: every sequence is the same orbit, so four of them say no more than one."""
+
+    def init(rng, D, H):
+        return {"r": np.array([4.0])}, np.full(H, 0.3)
+
+    def step(ops, p, h, z):
+        new = p["r"] * h * (1 - h)
+        return new, new
+
+    case = Case("gradient", "gru", "torch", "eager", "cpu", "float32", 400, 4, 1, 3, threads=1, settings={})
+    widths = {}
+    for trajectories in (1, 4):
+        context = replace(resolve(case, plugins), cell=Cell("map", init, step))
+        settings = GradientSettings(lyapunov=1, trajectories=trajectories)
+        found = GRADIENT.measure(replace(context, settings=settings)).values
+        assert (found["gradient.decay_rate"].low, found["gradient.decay_rate"].high) == (None, None)
+        low, high = ends(found["gradient.lyapunov.max"])
+        assert low < math.log(2) < high
+        widths[trajectories] = high - low
+    assert widths[4] == pytest.approx(widths[1])

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-from marks import real_clock
 
+from marks import real_clock
 from rnnbench import Implementation
 from rnnbench.case import Case
 from rnnbench.errors import Wrong

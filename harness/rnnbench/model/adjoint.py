@@ -49,7 +49,7 @@ class Noise:
 
 @dataclass(frozen=True)
 class Pass:
-    """Gradients by name of the parameter, and `xs`; kinked: whether the mathematics has derivatives that jump (a ReLU)."""
+    """gradients: by name of the parameter, and `xs`. kinked: whether the mathematics has derivatives that jump."""
 
     gradients: Mapping[str, np.ndarray]
     kinked: bool

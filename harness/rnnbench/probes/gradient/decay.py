@@ -25,22 +25,26 @@ QUANTILES = {"q10": 0.1, "median": 0.5, "q90": 0.9}
 @dataclass(frozen=True)
 class Decay:
     """rate: per step of lag, with low and high; None where too few lags have a gradient. reach: in steps, at least so
-    many where `reaches_all`. rise: the largest mean ln of growth since the shortest lag. broken_from, zero_from: first
-    lag with an infinite or NaN gradient, with an exactly zero one.
+    many where `reaches_all`. grown_after: steps from the shortest lag to where the mean has grown by 1/FADED, read off
+    the curve; None where it never has. broken_from, zero_from: first lag with an infinite or NaN gradient, with an
+    exactly zero one.
     """
 
     rate: Value | None
     reach: float
     reaches_all: bool
-    rise: float
+    grown_after: float | None
     broken_from: int | None
     zero_from: int | None
 
 
-def summarise(log_norms: np.ndarray, draws: int = 1) -> tuple[Decay, dict[str, Value], dict[str, Curve], list[str]]:
+def summarise(
+    log_norms: np.ndarray, draws: int = 1, one_orbit: bool = False
+) -> tuple[Decay, dict[str, Value], dict[str, Curve], list[str]]:
     """What the natural logarithms of norms (T, B), row k−1 at lag k, say: (decay, values, curves, notes).
 
-    The columns are `draws` groups of equally many sequences, one for each draw of the weights. decay_rate: slope of the
+    The columns are `draws` groups of equally many sequences, one for each draw of the weights; one_orbit: the sequences
+    of a draw have the same states, and count once. decay_rate: slope of the
     mean of ln‖dL/ds‖ per step of lag, by least squares over the second half of the lags up to the last one where the
     gradient is not exactly zero (the first half holds the transient). half_life: ln 2 / −decay_rate, left out where the
     gradient does not decay, or not at one rate: the slopes over the two halves of those lags differ twofold, or the
@@ -63,7 +67,7 @@ def summarise(log_norms: np.ndarray, draws: int = 1) -> tuple[Decay, dict[str, V
     late = lags[lags > (lags[-1] // 2 if len(lags) else 0)]
     rate = None
     if len(late) >= 3:
-        rate = _slope(late, log_norms[late - 1], draws)
+        rate = _slope(late, log_norms[late - 1], draws, one_orbit)
         values |= {"decay_rate": rate}
         halves = [late[: len(late) // 2], late[len(late) // 2 :]]
         if _falls(late, mean[late - 1], rate.value) and (
@@ -74,10 +78,22 @@ def summarise(log_norms: np.ndarray, draws: int = 1) -> tuple[Decay, dict[str, V
             notes.append("no half-life: the gradient does not fade at one rate, its first and second half differ")
     values |= {"log_norm_at_full_lag": Value(float(mean[-1]))} if counts[-1] else {}
     values["reach"] = reach(log_norms, 1)
-    rise = float(np.max(np.where(counts > 0, mean - mean[0], -np.inf))) if counts[0] else 0.0
+    risen = np.where(counts > 0, mean - mean[0], -np.inf) if counts[0] else np.zeros(1)
     bound = values["reach"].bound == "lower"
-    decay = Decay(rate, values["reach"].value, bound, rise, _first(~alive & ~dead), zero_from)
+    decay = Decay(rate, values["reach"].value, bound, _crossing(risen), _first(~alive & ~dead), zero_from)
     return decay, values, curves(log_norms, 1, "log_norm", "ln ‖dL/ds‖"), notes
+
+
+def _crossing(risen: np.ndarray) -> float | None:
+    """Steps after which `risen`, by step, is ln 1/FADED, between two of them in proportion; None for never."""
+    import numpy as np
+
+    above = np.flatnonzero(risen >= -math.log(FADED))
+    if not len(above):
+        return None
+    step = int(above[0])
+    before, after = risen[step - 1], risen[step]
+    return step - float((after + math.log(FADED)) / (after - before)) if np.isfinite(before) else float(step)
 
 
 def _first(where: np.ndarray) -> int | None:
@@ -88,21 +104,22 @@ def _first(where: np.ndarray) -> int | None:
     return int(rows[0]) + 1 if len(rows) else None
 
 
-def _slope(lags: np.ndarray, log_norms: np.ndarray, draws: int) -> Value:
+def _slope(lags: np.ndarray, log_norms: np.ndarray, draws: int, one_orbit: bool = False) -> Value:
     """Slope per sequence: their mean, and a 95 % interval (Student's t) over the draws, or over the sequences of one.
 
-    Sequences that share weights are not independent of each other, so with several draws only those count.
+    Sequences that share weights are not independent of each other, so with several draws only those count. There is no
+    interval of one draw with one sequence, nor with several that see the same states.
     """
     import numpy as np
 
     centred = lags - lags.mean()
     slopes = centred @ log_norms / (centred @ centred)
-    independent = slopes.reshape(draws, -1).mean(axis=1) if draws > 1 else slopes
-    rate = float(slopes.mean())
-    half_width = 0.0
-    if (count := len(independent)) > 1:
-        half_width = float(student_t_quantile(0.975, count - 1) * np.std(independent, ddof=1) / math.sqrt(count))
-    return Value(rate, rate - half_width, rate + half_width, tuple(map(float, slopes)))
+    independent = slopes.reshape(draws, -1).mean(axis=1) if draws > 1 or one_orbit else slopes
+    rate, samples = float(slopes.mean()), tuple(map(float, slopes))
+    if (count := len(independent)) < 2:
+        return Value(rate, samples=samples)
+    half_width = float(student_t_quantile(0.975, count - 1) * np.std(independent, ddof=1) / math.sqrt(count))
+    return Value(rate, rate - half_width, rate + half_width, samples)
 
 
 def _falls(lags: np.ndarray, mean: np.ndarray, rate: float) -> bool:
@@ -119,10 +136,10 @@ def _alike(one: float, other: float) -> bool:
 
 
 def _half_life(rate: Value) -> dict[str, Value]:
-    if rate.value >= -1e-12 or rate.low is None or rate.high is None:
+    if rate.value >= -1e-12:
         return {}
-    bounds = (math.log(2) / -rate.low, math.log(2) / -rate.high if rate.high < 0 else None)
-    return {"half_life": Value(math.log(2) / -rate.value, *bounds)}
+    low, high = (math.log(2) / -end if end is not None and end < 0 else None for end in (rate.low, rate.high))
+    return {"half_life": Value(math.log(2) / -rate.value, low, high)}
 
 
 def reach(log_norms: np.ndarray, first_lag: int) -> Value:

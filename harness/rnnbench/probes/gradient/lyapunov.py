@@ -34,11 +34,13 @@ SWEEPS, SETTLED, APART = 30, 1e-12, 0.4
 @dataclass(frozen=True)
 class Spectrum:
     """growth: ln |R_t,ii| (T, k), −∞ from the step on where a direction was lost. log_det: ln |det J_t| (T,), or None
-    where the Jacobians carry more directions than were followed. factors: R_t, kept only when asked for.
+    where the Jacobians carry more directions than were followed. traces: of J_t (T,): trajectories that share all of
+    them are one. factors: R_t, kept only when asked for.
     """
 
     growth: np.ndarray
     log_det: np.ndarray | None
+    traces: np.ndarray
     factors: Sequence[np.ndarray] = ()
 
 
@@ -51,7 +53,7 @@ def follow(jacobians: Iterable[np.ndarray], directions: int, rng: np.random.Gene
     """
     import numpy as np
 
-    growth, log_det, kept = [], [], []
+    growth, log_det, traces, kept = [], [], [], []
     basis = None
     for jacobian in jacobians:
         n = len(jacobian)
@@ -60,13 +62,14 @@ def follow(jacobians: Iterable[np.ndarray], directions: int, rng: np.random.Gene
             directions = basis.shape[1]
         images = jacobian @ basis
         basis, logs = _orthonormal(images)
+        traces.append(np.trace(jacobian))
         growth.append(np.concatenate([logs, np.full(directions - len(logs), -np.inf)]))
         if directions == n:
             log_det.append(np.linalg.slogdet(jacobian)[1])
         if len(kept) < factors:
             kept.append(basis.T @ images)
     full = len(log_det) == len(growth)
-    return Spectrum(np.array(growth), np.array(log_det) if full else None, kept)
+    return Spectrum(np.array(growth), np.array(log_det) if full else None, np.array(traces), kept)
 
 
 def _orthonormal(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -85,8 +88,19 @@ def _orthonormal(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         images = np.delete(images, lost[0], axis=1)
 
 
+def apart(spectra: Sequence[Spectrum]) -> list[Spectrum]:
+    """The spectra of trajectories that differ: without inputs that reach the state, all are one and tell no more."""
+    import numpy as np
+
+    found: list[Spectrum] = []
+    for one in spectra:
+        if not any(np.array_equal(one.traces, other.traces) for other in found):
+            found.append(one)
+    return found
+
+
 def exponents(spectra: Sequence[Spectrum]) -> tuple[np.ndarray, np.ndarray]:
-    """(λ_1 ≥ ... ≥ λ_k per step, half the width of their 95 % intervals), over all trajectories.
+    """(λ_1 ≥ ... ≥ λ_k per step, half the width of their 95 % intervals, NaN for none), over all trajectories.
 
     The interval is Student's t over blocks of steps of all trajectories (batch means), so it needs blocks longer than
     the memory of the growth rates. A direction lost anywhere, warm-up included, has the exponent −∞.
@@ -123,7 +137,7 @@ def _half_widths(table: np.ndarray) -> np.ndarray:
     import numpy as np
 
     if len(table) < 2:
-        return np.zeros(table.shape[1])
+        return np.full(table.shape[1], np.nan)
     return student_t_quantile(0.975, len(table) - 1) * table.std(axis=0, ddof=1) / np.sqrt(len(table))
 
 

@@ -112,14 +112,17 @@ def summarise(observations: Sequence[Observation]) -> Measurement:
     import numpy as np
 
     log_norms = np.concatenate([one.log_norms for one in observations], axis=1)
-    found, values, curves, notes = decay.summarise(log_norms, len(observations))
+    found, values, curves, notes = decay.summarise(
+        log_norms, len(observations), all(one.saturation.one_orbit for one in observations)
+    )
     by_inputs = np.concatenate([one.input_log_norms for one in observations], axis=1)
     if (by_input := decay.reach(by_inputs, 0)).value >= 0:
         values["input_reach"] = by_input
     else:
         notes.append("no input acts on the outputs: there is no lag from which one would reach")
     curves |= decay.curves(by_inputs, 0, "input_log_norm", "ln ‖dL/dx‖")
-    spectrum_values, spectrum_curves, spectrum_notes = _spectrum([s for one in observations for s in one.spectra])
+    spectra = lyapunov.apart([spectrum for one in observations for spectrum in one.spectra])
+    spectrum_values, spectrum_curves, spectrum_notes = _spectrum(spectra)
     values |= spectrum_values | _shares(observations)
     sizes = observations[0].saturation.sizes
     verdict = judge(found, len(log_norms), values.get("lyapunov.max"), sizes)
@@ -165,7 +168,8 @@ def _spectrum(spectra: Sequence[lyapunov.Spectrum]) -> tuple[dict[str, Value], d
     log_det = lyapunov.mean_log_det(spectra)
     if lost < len(exponents):
         top, width = float(exponents[0]), float(widths[0])
-        values["lyapunov.max"] = Value(top, top - width, top + width)
+        known = math.isfinite(width)
+        values["lyapunov.max"] = Value(top, top - width, top + width) if known else Value(top)
     if not lost:
         values["lyapunov.sum"] = Value(float(exponents.sum()))
     if log_det is not None and math.isfinite(log_det) and not lost:

@@ -28,13 +28,15 @@ SEQUENCES = 3
 @dataclass
 class Saturation:
     """left, right, total: entries seen per call site, `sigmoid 2` being the third sigmoid that a time step calls,
-    through all layers. sizes: largest |entry| of the state after each step.
+    through all layers. sizes: largest |entry| of the state after each step. one_orbit: whether all sequences looked at
+    had the same states at all times, which inputs then do not reach.
     """
 
     left: dict[str, int] = field(default_factory=dict)
     right: dict[str, int] = field(default_factory=dict)
     total: dict[str, int] = field(default_factory=dict)
     sizes: list[float] = field(default_factory=list)
+    one_orbit: bool = False
 
     @property
     def share(self) -> float | None:
@@ -67,10 +69,12 @@ def observe(model: Model, weights: Weights, xs: np.ndarray) -> Saturation:
         return seen
     xs = xs[:, :SEQUENCES]
     states = batched(weights.states, xs.shape[1], np.broadcast_to)
+    seen.one_orbit = xs.shape[1] > 1
     with np.errstate(over="ignore", invalid="ignore"):
         for x in xs:
             states, _ = advance_model(model, _noting(seen), weights.params, states, x)
             seen.sizes.append(_largest(states))
+            seen.one_orbit = seen.one_orbit and _equal_rows(states)
     return seen
 
 
@@ -101,3 +105,9 @@ def _largest(states: Any) -> float:
     import numpy as np
 
     return max(float(np.max(np.abs(leaf), initial=0.0)) for state in states for leaf in leaves(state))
+
+
+def _equal_rows(states: Any) -> bool:
+    import numpy as np
+
+    return all(np.array_equal(leaf[1:], leaf[:-1]) for state in states for leaf in leaves(state))

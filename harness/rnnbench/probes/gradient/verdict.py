@@ -44,8 +44,10 @@ def judge(decay: Decay, lags: int, largest: Value | None, sizes: Sequence[float]
     if decay.broken_from is not None:
         horizon = float(decay.broken_from - 1)
         return Verdict("exploding", horizon, False, f"exploding: no finite gradient beyond {horizon:.0f} steps")
-    if decay.rise >= CHANGE or (surely_sensitive and decay.reaches_all):
-        return _growing(growth if growth > 0 else decay.rise / lags, sizes, surely_sensitive)
+    if decay.grown_after is not None:
+        return _growing(decay.grown_after, growth if growth > 0 else CHANGE / lags, sizes, surely_sensitive)
+    if surely_sensitive and decay.reaches_all:
+        return _growing(CHANGE / growth, growth, sizes, surely_sensitive)
     if not decay.reaches_all:
         exact = f", exactly zero from lag {decay.zero_from}" if decay.zero_from is not None else ""
         text = f"vanishing: less than {FADED:g} of the gradient is left beyond {decay.reach:.0f} steps{exact}"
@@ -54,11 +56,10 @@ def judge(decay: Decay, lags: int, largest: Value | None, sizes: Sequence[float]
     return Verdict("stable", float(lags), True, text + _trend(decay.rate, lags))
 
 
-def _growing(growth: float, sizes: Sequence[float], surely_sensitive: bool) -> Verdict:
-    horizon = CHANGE / growth
+def _growing(horizon: float, growth: float, sizes: Sequence[float], surely_sensitive: bool) -> Verdict:
     kind = "chaotic" if bounded(sizes, growth) else "exploding"
     how = "nearby states separate" if kind == "chaotic" and surely_sensitive else "the gradient grows"
-    text = f"{kind}: {how} {1 / FADED:.0f}-fold in {horizon:.0f} steps"
+    text = f"{kind}: {how} {1 / FADED:.0f}-fold in {horizon:.3g} step{'s' * (horizon != 1)}"
     return Verdict(kind, horizon, False, text)
 
 
