@@ -77,7 +77,7 @@ def _wide(context: Context) -> bool:
 
 def _fresh(context: Context) -> Batch:
     case = context.case
-    shape = (case.seq_len, case.batch_size, case.hidden_size)
+    shape = (case.seq_len, case.batch_size, context.model.outputs)
     return {
         "xs": context.inputs("fresh"),
         "targets": context.rng("fresh targets", *shape).standard_normal(shape),
