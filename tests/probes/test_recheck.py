@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -12,7 +13,7 @@ from marks import real_clock
 from rnnbench import Implementation
 from rnnbench.case import Case
 from rnnbench.errors import Wrong
-from rnnbench.probes import parallelism, throughput, work
+from rnnbench.probes import parallelism, recheck, throughput, work
 from rnnbench.quantity import Value
 from rnnbench.registry import load
 from rnnbench.worker.resolve import resolve
@@ -110,19 +111,6 @@ def _forgets_when_warm(run):
     return unroll
 
 
-def _remembers_the_projection(run):
-    """Half of the work is saved for inputs that have been seen."""
-    kept = {}
-
-    def unroll(params, state, xs):
-        if id(xs) not in kept:
-            kept[id(xs)] = xs
-            run(params, state, xs)
-        return run(params, state, xs)
-
-    return unroll
-
-
 def _planted(change) -> Implementation:
     return Implementation("planted", "torch", lambda *_: None, lambda cell, device, dtype: change(_honest()))
 
@@ -133,7 +121,6 @@ LIES = [
     _works_later,
     _cheats_when_warm,
     _forgets_when_warm,
-    _remembers_the_projection,
 ]
 
 
@@ -184,3 +171,14 @@ def test_more_than_a_clean_ceiling_is_no_number():
         found = work.share_of_limit(context, "forward", "forward", Value(flops / 1e9 / share))
         assert ("forward.limit_share" in found.values) == stated
         assert any("more than this machine can do" in note for note in found.notes) != stated
+
+
+@pytest.mark.parametrize("seconds, remembers", [([2, 1] * 3, True), ([2, 1, 1.2, 1, 2, 1], False), ([1, 1] * 3, False)])
+def test_half_the_work_remembered_is_found_by_calling_twice(monkeypatch, seconds, remembers):
+    """Where new inputs take twice the median, a second call on each tells a memory from a busy machine."""
+    context = resolve(CASE, load())
+    program, took = context.program(), iter(seconds)
+    monkeypatch.setattr(recheck, "_seconds", lambda call: next(took))
+    caught = pytest.raises(Wrong, match="remembers its answers") if remembers else contextlib.nullcontext()
+    with caught:
+        recheck.check(context, program, "forward", 1e-9)
