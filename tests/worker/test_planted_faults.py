@@ -224,7 +224,7 @@ def _looking_back(ops, p, xs):
     [
         (_cell(init=_global_init), "init of cell 'own' gave other numbers for layers.0.W"),
         (_cell(step=_noisy_step), "the step of cell 'own' gave other outputs for the same inputs"),
-        (_cell(project=_looking_back), "project of cell 'own' looks at other time steps"),
+        (_cell(project=_looking_back), "project of cell 'own' looks at later time steps"),
     ],
 )
 def test_what_is_no_function_is_refused(cell, sentence):

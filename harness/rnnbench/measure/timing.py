@@ -6,7 +6,8 @@ A number comes about in four steps.
 
 1. The first call is timed apart: it compiles, allocates, fills caches.
 2. Calls are timed until they have settled (`rnnbench.measure.steadiness`), for at most a share of the budget. Short
-   calls are timed in lots of `number`, so that the clock's own cost stays below 0.1 % of a sample.
+   calls are timed in lots of `number`, so that the clock's own cost stays below 0.1 % of a sample. No lot is longer:
+   the median of lots is that of calls only where few calls make a lot.
 3. Samples are taken until the 95 % interval of their median is narrow enough, and shows no drift, or the budget is
    spent; `stopped` says which. No sample is ever dropped: outliers stay in, disturbed ones
    (`rnnbench.measure.disturbance`) are flagged.
@@ -64,6 +65,9 @@ GROWTH = 1.1
 look is one more chance to stop on an interval that is narrow by luck. Simulated, 93 to 96 % of the 95 % intervals then
 hold the truth (normal and exponential noise of 0.5 to 5 %)."""
 
+MOST = 20_000
+"""Samples that a median is taken of; lots are made so long that no more fit into the budget."""
+
 MARGIN = 1.2
 """Lots are made this much longer than needed, so that a call that gets a little faster does not change them again."""
 
@@ -87,9 +91,10 @@ class TimingSettings:
 
     budget: seconds of sampling, without first call and warm-up. width: stop when the 95 % interval of the median,
     high − low, is below this share of the median; 0 to spend the budget whatever comes. min_samples: taken before the
-    width counts, if the budget lasts. max_samples: samples kept; lots are made so long that the budget is spread over
-    them. warmup: the most that warm-up may take, as a share of the budget. number: calls per sample, None to choose it;
-    give 1 where the tail of single calls is the question (latency p99), and mind `Timing.clock_share`.
+    width counts, if the budget lasts. max_samples: samples kept, spread evenly over all that were taken. warmup: the
+    most that warm-up may take, as a share of the budget. number: calls per sample, None to choose it; give 1 where the
+    tail of single calls is the question (latency p99), and mind `Timing.clock_share`: no more than `max_samples` are
+    taken then.
     """
 
     budget: float = 2.0
@@ -139,18 +144,19 @@ def measure(
         number = _warm_up(stopwatch, settings, cost)
         warmup_calls = stopwatch.calls - 1
         samples, contaminated, stopped = _sample(stopwatch, number, settings, counters, collect)
-    interval = median_interval(samples)
+    interval, disturbed = median_interval(samples), set(contaminated)
     change = drift(samples, settings.tolerance)
+    kept = range(len(samples)) if stopped == "turns" else _spread(len(samples), settings.max_samples)
     return Timing(
         first_call=first,
-        samples=tuple(samples),
+        samples=tuple(samples[number] for number in kept),
         number=number,
         interval=interval,
         stopped=stopped,
         steady=None if change is None else change == 0,
         drift=change or 0.0,
         warmup_calls=warmup_calls,
-        contaminated=tuple(contaminated),
+        contaminated=tuple(place for place, number in enumerate(kept) if number in disturbed),
         voids=stopwatch.voids,
         clock_share=cost / (number * interval.value),
         notes=tuple(_notes(samples, interval, settings, change, contaminated, stopwatch.voids)),
@@ -234,12 +240,12 @@ class _Stopwatch:
 def _warm_up(stopwatch: _Stopwatch, settings: TimingSettings, cost: float) -> int:
     """Call until settled or the share of the budget is spent; the number of calls per sample.
 
-    Lots grow until they last long enough for the clock, even past that share, and for their share of the budget.
+    Lots grow until they last long enough for the clock, even past that share, or as long as a turn.
     """
     number = settings.number or 1
     least = cost / CLOCK_SHARE
     turn = lockstep.LENGTH if lockstep.current().shared else 0.0
-    wanted = max(least, settings.budget / settings.max_samples, turn)
+    wanted = max(least, settings.budget / MOST, turn)
     times: list[float] = []
     spent = 0.0
     while True:
@@ -302,11 +308,16 @@ def _stop(samples: Sequence[float], spent: float, settings: TimingSettings) -> S
     narrow = _due(n, settings) and median_interval(samples).relative_width < settings.width
     if narrow and not drift(samples, settings.tolerance):
         return "width"
-    if n >= settings.max_samples:
+    if n >= (settings.max_samples if settings.number else MOST):
         return "samples"
     if spent >= settings.budget and (n >= LEAST_SAMPLES or spent >= LONG * settings.budget):
         return "budget"
     return None
+
+
+def _spread(count: int, most: int) -> Sequence[int]:
+    """All of `count` indices, or `most` of them, evenly spread."""
+    return range(count) if count <= most else [place * count // most for place in range(most)]
 
 
 def _due(n: int, settings: TimingSettings) -> bool:
