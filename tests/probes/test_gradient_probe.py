@@ -380,7 +380,7 @@ def test_a_jordan_block_explodes_within_two_steps(plugins):
     case = Case("gradient", "jordan", "torch", "eager", "cpu", "float32", 200, 4, 6, 3, threads=1, settings={})
     context = resolve(replace(case, cell="gru"), plugins)
     found = GRADIENT.measure(replace(context, cell=Cell("jordan", init, step), settings=GradientSettings()))
-    assert 1 < found.values["gradient.horizon"].value <= 2
+    assert 1 < found.value("gradient.horizon").value <= 2
 
 
 def test_one_sequence_has_no_interval():
@@ -404,9 +404,10 @@ def test_sequences_that_inputs_do_not_reach_count_once(plugins):
     for trajectories in (1, 4):
         context = replace(resolve(case, plugins), cell=Cell("map", init, step))
         settings = GradientSettings(lyapunov=1, trajectories=trajectories)
-        found = GRADIENT.measure(replace(context, settings=settings)).values
-        assert (found["gradient.decay_rate"].low, found["gradient.decay_rate"].high) == (None, None)
-        low, high = ends(found["gradient.lyapunov.max"])
+        found = GRADIENT.measure(replace(context, settings=settings))
+        rate = found.value("gradient.decay_rate")
+        assert (rate.low, rate.high) == (None, None)
+        low, high = ends(found.value("gradient.lyapunov.max"))
         assert low < math.log(2) < high
         widths[trajectories] = high - low
     assert widths[4] == pytest.approx(widths[1])
