@@ -8,6 +8,7 @@ for.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from rnnbench import scans
 from rnnbench.adapter import Adapter
 from rnnbench.backend import (
     DTYPES,
@@ -37,7 +38,15 @@ from rnnbench.errors import (
 )
 from rnnbench.executor import Executor, Job, LockstepSession, Outcome, Pace, Request, Session
 from rnnbench.hooks import hookimpl
-from rnnbench.implementation import Implementation, Unroll, any_of, supports_linear, supports_portable, supports_step
+from rnnbench.implementation import (
+    Implementation,
+    Unroll,
+    any_of,
+    supports_linear,
+    supports_portable,
+    supports_scan,
+    supports_step,
+)
 from rnnbench.measurement import Measurement
 from rnnbench.model import (
     Model,
@@ -178,9 +187,11 @@ __all__ = [
     "rng_for",
     "run",
     "run_model",
+    "scans",
     "seed_for",
     "supports_linear",
     "supports_portable",
+    "supports_scan",
     "supports_step",
     "timing",
     "tree_map",

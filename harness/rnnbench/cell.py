@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
 
-from rnnbench import carried
+from rnnbench import carried, scans
 
 Array = Any
 """An array of whichever framework runs the cell: numpy.ndarray, torch.Tensor or jax.Array."""
@@ -37,6 +37,18 @@ class Cell:
     output(ops, params, hs, zs) -> ys_TBH
         For linear cells: what the cell shows of its states. Without it, y_t is h_t.
 
+    scan, elements(ops, params, zs) -> tuple
+        Instead of `step` and `linear`, for a state that is a matrix per head, (heads, dk, dv), or any associative
+        operator. `scan` names the recurrence, `elements` gives its coefficients, leading axes (T, B):
+
+        outer      (log_a, k, v, q): S_t = exp(log_a_t) ∘ S_{t−1} + k_t v_tᵀ, o_t = S_tᵀ q_t. k, q (..., heads, dk),
+                   v (..., heads, dv), log_a (..., heads, dk), or (..., heads, 1) where all rows decay alike.
+        delta      (log_a, b, c, k, v, q): S_t = exp(log_a_t) ∘ S_{t−1} + b_t (c_tᵀ S_{t−1}) + k_t v_tᵀ.
+        semigroup  elements like the leaves of the state; h_t = combine(ops, h_{t−1}, e_t) with a `combine` that is
+                   associative, which is checked.
+
+        `output` is then given os (T, B, heads, dv), or for a semigroup the tuple of all h_t. Implementations that work
+        chunk by chunk or by a parallel scan can run such a cell in memory that grows as T·(dk + dv).
     derive(ops, params) -> params
         What is computed of the parameters alone, by name: a matrix exponential, W − Wᵀ, a discretisation. It runs once
         per sequence, its gradient reaches the parameters, and the functions above find it in their `params`.
@@ -101,11 +113,15 @@ class Cell:
     frozen: tuple[str, ...] = ()
     output_size: Callable[..., int] | None = None
     recurrence: Literal["elementwise"] | None = None
+    scan: scans.Kind | None = None
+    elements: Callable[..., tuple[Array, ...]] | None = None
+    combine: Callable[..., tuple[Array, ...]] | None = None
 
     @property
     def portable(self) -> bool:
         """Whether the mathematics is known to the harness, so that the cell can be verified."""
-        return self.framework is None and (self.step is not None or self.linear is not None)
+        mathematics = (self.step, self.linear, self.elements)
+        return self.framework is None and any(one is not None for one in mathematics)
 
     @property
     def counts_steps(self) -> bool:
@@ -231,6 +247,8 @@ class Cell:
         """
         if self.step is not None:
             return self.step(ops, params, state, z)
+        if self.scan is not None:
+            return self._scanned(ops, params, state, z)
         if self.linear is None:
             raise TypeError(f"cell {self.name!r} has no portable mathematics: give it `step` or `linear`")
         zs = tree_map(lambda part: part[None], z)
@@ -238,13 +256,26 @@ class Cell:
         h = a[0] * state + b[0]
         return h, self.shown(ops, params, h[None], zs)[0]
 
+    def _scanned(self, ops: Any, params: Params, state: State, z: Array) -> tuple[State, Array]:
+        assert self.scan is not None
+        assert self.elements is not None
+        zs = tree_map(lambda part: part[None], z)
+        elements = tuple(one[0] for one in self.elements(ops, params, zs))
+        if self.scan == "semigroup":
+            assert self.combine is not None
+            after = tuple(self.combine(ops, state if isinstance(state, tuple) else (state,), elements))
+            new = after if isinstance(state, tuple) else after[0]
+            return new, self.shown(ops, params, tree_map(lambda leaf: leaf[None], new), zs)[0]
+        new, o = scans.step(ops, self.scan, state, elements)
+        return new, self.shown(ops, params, o[None], zs)[0]
+
     def shown(self, ops: Any, params: Params, hs: Array, zs: Array) -> Array:
-        """What a linear cell shows of its states: `output`, or the states themselves where it has none.
+        """What a cell with `linear` or `scan` shows: `output`, or what it is given where it has none.
 
         Args:
             ops: Array namespace of the arrays.
             params: The cell's parameters.
-            hs: States h_1 ... h_T, (T, B, ...).
+            hs: States h_1 ... h_T, (T, B, ...); what is read of them, (T, B, heads, dv), for `outer` and `delta`.
             zs: As `projected` gives them, leading axes (T, B).
 
         Returns:
@@ -274,7 +305,7 @@ class Opened:
 EXAMPLES = ((4, 8), (8, 8), (16, 16), (64, 64))
 """(D, H) tried in turn: a cell may ask that H be divisible, or that D = H."""
 
-BOUND = ("derive", "project", "step", "linear", "output", "output_size")
+BOUND = ("derive", "project", "step", "linear", "elements", "combine", "output", "output_size")
 """The functions that options reach by keyword."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from rnnbench import scans
 from rnnbench.cell import Array, Cell, Params, State
 
 Unroll = Callable[[Params, State, Array], tuple[State, Array]]
@@ -96,6 +97,28 @@ def supports_linear(cell: Cell, device: str, dtype: str) -> str | None:
     if cell.linear is None:
         return f"cell {cell.name!r} is not linear in its state, so no parallel scan can run it"
     return None
+
+
+def supports_scan(*kinds: scans.Kind) -> Callable[[Cell, str, str], str | None]:
+    """The answer of an implementation that joins steps: cells whose `scan` is one of these kinds.
+
+    Args:
+        *kinds: Of `rnnbench.scans`.
+
+    Returns:
+        A function for `Implementation.supports`.
+
+    Example:
+        >>> from rnnbench import Cell, supports_scan
+        >>> supports_scan("outer", "delta")(Cell("rnn", init=lambda rng, D, H: ({}, None)), "cpu", "float32")
+        "cell 'rnn' has no scan of the kind outer or delta"
+    """
+
+    def supports(cell: Cell, device: str, dtype: str) -> str | None:
+        del device, dtype
+        return None if cell.scan in kinds else f"cell {cell.name!r} has no scan of the kind {' or '.join(kinds)}"
+
+    return supports
 
 
 def any_of(*names: str) -> Callable[[Cell, str, str], str | None]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from rnnbench import Cell, hookimpl
+from rnnbench_cells.attention import gla, hgrn2, mamba2, retnet
 from rnnbench_cells.clocks import clockwork, dilated_gru, dilated_lstm, phased_lstm
+from rnnbench_cells.delta import deltanet, gated_deltanet, gated_deltaproduct, ttt_linear
 from rnnbench_cells.dynamical import antisymmetric, antisymmetric_gated, cfc, cornn, lem, lipschitz, ltc, unicornn
 from rnnbench_cells.elementwise import brc, gilr, indrnn, nbrc, qrnn, sru, trnn
 from rnnbench_cells.elman import irnn, rnn
@@ -17,6 +19,9 @@ from rnnbench_cells.memory import hippo_legs, lmu
 from rnnbench_cells.minimal import mingru, minlstm
 from rnnbench_cells.multiplicative import mi_rnn, multiplicative_lstm, mut1, mut2, mut3, nas, rhn, scrn
 from rnnbench_cells.orthogonal import esn, exprnn, ornn, scornn
+from rnnbench_cells.rwkv import rwkv6, rwkv7
+from rnnbench_cells.ssm import gateloop, hgrn, mamba, rglru, s4d, s5
+from rnnbench_cells.xlstm import mlstm, slstm
 
 __all__ = ["gru", "irnn", "lru", "lstm", "mingru", "minlstm", "rnn"]
 
@@ -30,6 +35,21 @@ FAMILIES: dict[str, tuple[Cell, ...]] = {
     "orthogonal": (esn, exprnn, scornn, ornn),
     "dynamical": (antisymmetric, antisymmetric_gated, cornn, unicornn, lem, lipschitz, cfc, ltc),
     "memory": (lmu, hippo_legs),
+    "linear": (s4d, s5, rglru, mamba, hgrn, gateloop),
+    "matrix": (
+        retnet,
+        gla,
+        mamba2,
+        hgrn2,
+        mlstm,
+        slstm,
+        rwkv6,
+        rwkv7,
+        deltanet,
+        gated_deltanet,
+        gated_deltaproduct,
+        ttt_linear,
+    ),
 }
 """Every cell of this package, by family."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rnnbench import Backend, Implementation, hookimpl
 from rnnbench_jax.associative_scan import ASSOCIATIVE_SCAN
 from rnnbench_jax.backend import JaxBackend
+from rnnbench_jax.chunkwise import CHUNKWISE, PREFIX_SCAN
 from rnnbench_jax.scan import SCAN
 
 
@@ -17,4 +18,4 @@ def rnnbench_backends() -> tuple[Backend, ...]:
 @hookimpl
 def rnnbench_implementations() -> tuple[Implementation, ...]:
     """The stepwise reference first."""
-    return (SCAN, ASSOCIATIVE_SCAN)
+    return (SCAN, ASSOCIATIVE_SCAN, CHUNKWISE, PREFIX_SCAN)

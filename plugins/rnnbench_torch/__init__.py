@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rnnbench import Backend, Implementation, hookimpl
-from rnnbench_torch import associative_scan, compiled, eager, module, native
+from rnnbench_torch import associative_scan, chunkwise, compiled, eager, module, native
 from rnnbench_torch.backend import TorchBackend
 
 
@@ -22,4 +22,6 @@ def rnnbench_implementations() -> tuple[Implementation, ...]:
         native.implementation,
         module.implementation,
         associative_scan.implementation,
+        chunkwise.chunkwise,
+        chunkwise.prefix_scan,
     )

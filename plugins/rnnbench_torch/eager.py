@@ -37,7 +37,7 @@ def build(cell: Cell, device: str, dtype: str) -> Unroll:
 
 def time_loop(cell: Cell) -> Loop:
     """The loop that fits how the cell is written."""
-    return _step_loop(cell) if cell.step is not None else _linear_loop(cell)
+    return _step_loop(cell) if cell.linear is None else _linear_loop(cell)
 
 
 def _step_loop(cell: Cell) -> Loop:

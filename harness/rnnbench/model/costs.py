@@ -239,7 +239,7 @@ def _unroll(cell: Cell) -> Callable[[Params, State, Array], tuple[State, Array]]
             hs.append(h)
         return opened.close(h), cell.shown(OPS, opened.params, np.stack(hs), opened.zs)
 
-    return steps if cell.step is not None else recurrence
+    return steps if cell.linear is None else recurrence
 
 
 def _activation(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from rnnbench import scans
 from rnnbench.adapter import Adapter
 from rnnbench.backend import Backend
 from rnnbench.cell import BOUND, Cell, keywords
@@ -38,6 +39,8 @@ _ARGUMENTS: dict[type, dict[str, tuple[str, ...]]] = {
         "unroll": ("params", "state", "xs_TBD"),
         "derive": ("ops", "params"),
         "output_size": ("D", "H"),
+        "elements": ("ops", "params", "zs"),
+        "combine": ("ops", "earlier", "later"),
     },
     Implementation: {
         "supports": ("cell", "device", "dtype"),
@@ -94,8 +97,8 @@ def a(value: Any) -> str:
 def _check_functions(kind: type, value: Any) -> None:
     """Catch what could only fail later, in a process of its own."""
     what = f"{kind.__name__.lower()} {value.name!r}"
-    if isinstance(value, Cell) and value.step is not None and value.linear is not None:
-        raise PluginError(f"{what} has both `step` and `linear`; a linear cell's step is derived: drop it")
+    if isinstance(value, Cell):
+        _check_mathematics(what, value)
     if isinstance(value, Cell):
         _check_declarations(what, value)
     for name, arguments in _ARGUMENTS.get(kind, {}).items():
@@ -111,6 +114,21 @@ def _check_functions(kind: type, value: Any) -> None:
                 f"{what}: `{name}` must take {len(arguments)} argument{'s' * (len(arguments) > 1)}: "
                 f"{name}({', '.join(arguments)}){place.of_function(function)}"
             ) from None
+
+
+def _check_mathematics(what: str, cell: Cell) -> None:
+    """A cell is written in one way."""
+    ways = [name for name in ("step", "linear", "elements") if getattr(cell, name) is not None]
+    if ways == ["step", "linear"]:
+        raise PluginError(f"{what} has both `step` and `linear`; a linear cell's step is derived: drop it")
+    if len(ways) > 1:
+        raise PluginError(f"{what} has {' and '.join(map(repr, ways))}; keep one: the step of a scan is derived")
+    if cell.scan is not None and cell.scan not in scans.KINDS:
+        raise PluginError(f"{what}: `scan` is {cell.scan!r}; it is one of {', '.join(scans.KINDS)}")
+    if (cell.scan is None) != (cell.elements is None):
+        raise PluginError(f"{what} has one of `scan` and `elements`; give both, or neither")
+    if (cell.scan == "semigroup") != (cell.combine is not None):
+        raise PluginError(f'{what}: `combine` goes with scan="semigroup", and with nothing else')
 
 
 def _check_declarations(what: str, cell: Cell) -> None:

@@ -7,10 +7,12 @@ with its file and line, what it did, and what to do.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NoReturn
 
 import numpy as np
 
+from rnnbench import scans
 from rnnbench.cell import Cell, Option, Params, State, leaves, tree_map
 from rnnbench.errors import PluginError
 from rnnbench.ops import numpy_ops
@@ -108,6 +110,8 @@ class _Check:
         self.xs = np.random.default_rng(0).standard_normal((T, B, D))
         zs = self._projected(self._derived(self.params), self.xs)
         self._check_projection(zs)
+        if self.cell.scan is not None:
+            self._check_elements(zs)
         ys = self._outputs(self.params)
         if not _same(ys, self._outputs(self.params)):
             self._refuse(
@@ -124,7 +128,7 @@ class _Check:
 
     @property
     def _main(self) -> str:
-        return "step" if self.cell.step is not None else "linear"
+        return next(name for name in ("step", "linear", "elements") if getattr(self.cell, name) is not None)
 
     def _refuse(self, function: str, what: str) -> NoReturn:
         where = place.of_function(getattr(self.written, function))
@@ -270,7 +274,8 @@ class _Check:
         return np.stack(ys)
 
     def _stepped(self, params: Params, state: State, z: Any, ys: list[np.ndarray]) -> State:
-        found = self._call("step", self.ops, params, state, z)
+        way = "step" if self.cell.step is not None else "advance"
+        found = self._call(way, self.ops, params, state, z)
         if not isinstance(found, tuple | list) or len(found) != 2:
             self._refuse("step", f"returned {_shape_of(found)}; return (state, y)")
         new, y = found
@@ -283,7 +288,8 @@ class _Check:
         for after, before, initial in zip(leaves(new), leaves(state), leaves(self.state), strict=True):
             if np.shape(after) != before.shape:
                 self._refuse_state(np.shape(after), before.shape, initial)
-        self._check_width("step", y, (B, self.width), self.state)
+        shows = self._main if self.cell.output is None else "output"
+        self._check_width(shows, y, (B, self.width), self.state)
         ys.append(np.asarray(y))
         return new
 
@@ -352,8 +358,9 @@ class _Check:
                 zs = tree_map(watched, self._projected(self._derived(self.params), self.xs))
             elif self.cell.project is not None:
                 zs = self._watched_call("project", ops, params, zs)
-            if self.cell.step is not None:
-                self._watched_call("step", ops, params, state, tree_map(lambda part: part[0], zs))
+            if self.cell.linear is None:
+                way = "step" if self.cell.step is not None else "advance"
+                self._watched_call(way, ops, params, state, tree_map(lambda part: part[0], zs))
             else:
                 self._watched_call("linear", ops, params, zs)
                 if self.cell.output is not None:
@@ -389,6 +396,40 @@ class _Check:
                 f"{1 / SMALLER:.0e}; it has no gradient, so keep this constant out of `params` and compute it in "
                 f"`{self._main}`",
             )
+
+    def _check_elements(self, zs: Any) -> None:
+        """The coefficients of a scan have the shapes that its kind asks for; a semigroup is associative."""
+        assert self.cell.scan is not None
+        params = self._derived(self.params)
+        found = self._call("elements", self.ops, params, zs)
+        if self.cell.scan == "semigroup":
+            self._check_associative(found)
+            return
+        names = scans.ELEMENTS[self.cell.scan]
+        if not isinstance(found, tuple) or len(found) != len(names):
+            self._refuse("elements", f"returned {_shape_of(found)}; {self.cell.scan} needs ({', '.join(names)})")
+        if not isinstance(self.state, np.ndarray) or self.state.ndim != 3:
+            self._refuse("init", f"returns {_shape_of(self.state)} as the state; {self.cell.scan} has (heads, dk, dv)")
+        heads, dk, dv = self.state.shape
+        for name, part in zip(names, found, strict=True):
+            allowed = [(heads, dv)] if name == "v" else [(heads, dk), *([(heads, 1)] if name == "log_a" else [])]
+            if np.shape(part)[:2] != (T, B) or np.shape(part)[2:] not in allowed:
+                wanted = " or ".join(str((T, B, *shape)) for shape in allowed)
+                self._refuse("elements", f"returned {name} of shape {np.shape(part)}; it must be {wanted}")
+
+    def _check_associative(self, found: Any) -> None:
+        states = leaves(self.state)
+        if not isinstance(found, tuple) or [np.shape(one)[2:] for one in found] != [leaf.shape for leaf in states]:
+            self._refuse("elements", f"returned {_shape_of(found)}; a semigroup has elements like those of its state")
+        x, y, z = (tuple(one[t] for one in found) for t in range(3))
+        combine = partial(self._call, "combine", self.ops)
+        for one, other in zip(combine(combine(x, y), z), combine(x, combine(y, z)), strict=True):
+            if not np.allclose(one, other, 1e-9, 1e-12, True):
+                self._refuse(
+                    "combine",
+                    f"is not associative: (x·y)·z and x·(y·z) differ by {np.abs(one - other).max():.2g} for three of "
+                    "the cell's own elements",
+                )
 
     def _check_elementwise(self) -> None:
         """Unit j of the state moved before a step moves nothing but unit j after it."""

@@ -406,6 +406,201 @@ def eigenvalues_and_a_constant():
     close(c, np.broadcast_to([u, 0, 0, 0], (B, 4)))
 
 
+# --- linear in the state ------------------------------------------------------------------------------------------
+
+
+def convolved(us: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """Σ_k kernel_k ∘ us_{t−k} by the FFT."""
+    n = 2 * len(us)
+    return np.fft.irfft(np.fft.rfft(us, n, axis=0) * np.fft.rfft(kernel, n, axis=0)[:, None], n, axis=0)[: len(us)]
+
+
+@known("s4d")
+def a_convolution_by_fft():
+    run = Run("s4d", T=30, states=4)
+    made = run.model.cell.derived(OPS, run.params)
+    C = run.params["C_re"] + 1j * run.params["C_im"]
+    kernel = np.stack([2 * (C * made["B_bar"] * made["A_bar"] ** k).sum(-1).real for k in range(30)])
+    us = run.xs @ run.params["weight_ih"].T
+    close(run()[1], convolved(us, kernel) + run.params["D"] * us, atol=1e-12)
+
+
+@known("s5")
+def a_convolution_of_matrices():
+    run = Run("s5", T=12, states=4)
+    made = run.model.cell.derived(OPS, run.params)
+    C = run.params["C_re"] + 1j * run.params["C_im"]
+    kernel = [2 * ((C * made["A_bar"] ** k) @ made["B_bar"]).real for k in range(12)]
+    true = sum(run.xs[11 - k] @ kernel[k].T for k in range(12)) + run.xs[11] @ run.params["D"].T
+    close(run()[1][-1], true)
+
+
+@known("rglru")
+def variance_is_kept():
+    run = Run("rglru").zeroed("weight_gates")
+    run.params["bias_gates"][H:] = OPEN
+    run.xs = np.ones_like(run.xs)
+    run.params["weight_ih"] = np.full((H, H), 1 / H)
+    a, b = run.model.cell.open(OPS, run.params, run.state, run.xs).zs
+    close(a**2 + b**2, np.ones_like(a))
+    close(run()[1][-1], (b * (1 - a**6) / (1 - a))[0])
+
+
+@known("mamba")
+def a_geometric_series():
+    run = Run("mamba", states=3).zeroed("dt_up", "D")
+    run.xs = np.broadcast_to(run.xs[:1], run.xs.shape)
+    u = run.xs[0] @ run.params["weight_ih"].T
+    B_, C = u @ run.params["weight_B"].T, u @ run.params["weight_C"].T
+    dt = np.log1p(np.exp(run.params["bias_dt"]))[:, None]
+    a = np.exp(-dt * np.exp(run.params["A_log"]))
+    h = (1 - a**6) / (1 - a) * dt * B_[:, None, :] * u[..., None]
+    close(run()[1][-1], (h * C[:, None, :]).sum(-1))
+
+
+@known("hgrn", "hgrn2")
+def at_the_upper_bound_all_is_kept(name):
+    run = Run(name, lower_bound=1.0)
+    run.state = normal(*run.state.shape)
+    np.testing.assert_array_equal(run()[0], run.state)
+
+
+@known("gateloop")
+def a_spiral():
+    run = Run("gateloop").zeroed("weight_ih")
+    run.params["bias"] = np.repeat([1.0, 1.0, 0.5, np.log(3.0), 0.7], H)
+    a = 0.75 * np.exp(0.7j)
+    close(run()[1][-1], np.full((B, H), (0.5 * (1 - a**6) / (1 - a)).real))
+
+
+# --- matrix states ------------------------------------------------------------------------------------------------
+
+
+def heads_of(x: np.ndarray, heads: int) -> np.ndarray:
+    return x.reshape(*x.shape[:-1], heads, -1)
+
+
+def attended(log_a: np.ndarray, k: np.ndarray, v: np.ndarray, q: np.ndarray) -> np.ndarray:
+    """os of the outer recurrence in parallel: Σ_{s<=t} Σ_i q_ti k_si exp(L_ti − L_si) v_s, all (T, B, heads, ·)."""
+    L = np.cumsum(np.broadcast_to(log_a, k.shape), axis=0)
+    return np.stack([sum((q[t] * k[s] * np.exp(L[t] - L[s])).sum(-1, keepdims=True) * v[s] for s in range(t + 1))
+                     for t in range(len(k))])  # fmt: skip
+
+
+@known("retnet", "gla")
+def recurrent_is_parallel(name):
+    run = Run(name, heads=2)
+    q, k, v = (heads_of(run.xs @ run.params[f"weight_{one}"].T, 2) for one in "qkv")
+    if name == "retnet":
+        log_a = np.log(1 - 2.0 ** np.array([-5.0, -6.0]))[:, None]
+    else:
+        gate = run.xs @ run.params["gate_down"].T @ run.params["gate_up"].T + run.params["gate_bias"]
+        log_a = heads_of(np.log(sigmoid(gate)) / 16, 2)
+    close(run()[1], attended(log_a, k, v, q / 2).reshape(6, B, H), atol=1e-12)
+
+
+@known("mamba2")
+def structured_duality():
+    run = Run("mamba2", heads=2, states=3)
+    x = heads_of(run.xs @ run.params["weight_x"].T, 2)
+    k, q = ((run.xs @ run.params[f"weight_{one}"].T)[..., None, :] for one in "BC")
+    dt = np.log1p(np.exp(run.xs @ run.params["weight_dt"].T + run.params["bias_dt"]))[..., None]
+    k, q = (np.broadcast_to(one, (*dt.shape[:-1], 3)) for one in (k, q))
+    true = attended(-np.exp(run.params["A_log"])[:, None] * dt, k, dt * x, q) + run.params["D"][:, None] * x
+    close(run()[1], true.reshape(6, B, H), atol=1e-12)
+
+
+@known("mlstm")
+def the_stabiliser_cancels():
+    run = Run("mlstm", heads=2)
+    run.params["bias_gates"][:2] = 1.0
+    C, n, m = (normal(*leaf.shape, seed=seed) for seed, leaf in enumerate(run.state))
+    run.state = (C, n, m)
+    _, ys = run()
+    run.state = (C * np.exp(-4.0), n * np.exp(-4.0), m + 4.0)
+    close(run()[1], ys, atol=1e-12)
+
+
+@known("slstm")
+def a_weighted_mean():
+    run = Run("slstm", heads=2).zeroed("weight_ih", "weight_hh")
+    run.params["bias"][2 * H :] = np.repeat([0.6, 0.4], H)
+    close(run()[1][-1], np.full((B, H), np.tanh(0.6) * sigmoid(0.4)))
+
+
+@known("rwkv6")
+def read_before_written():
+    run = Run("rwkv6", T=1, heads=2)
+    before = 0 * run.xs
+    mixed = {}
+    for role in "rkv":
+        gap = before - run.xs
+        low = np.tanh((run.xs + gap * run.params["mix"]) @ run.params[f"mix_{role}_down"].T)
+        x = run.xs + gap * (run.params[f"mix_{role}"] + low @ run.params[f"mix_{role}_up"].T)
+        mixed[role] = heads_of(x @ run.params[f"weight_{role}"].T, 2)
+    bonus = run.params["bonus"].reshape(2, -1)
+    true = (mixed["r"] * bonus * mixed["k"]).sum(-1, keepdims=True) * mixed["v"]
+    close(run()[1], true.reshape(1, B, H))
+
+
+@known("rwkv7")
+def without_removal_it_is_attention():
+    run = Run("rwkv7", heads=2).zeroed("rate_up", "replacement")
+    run.params["rate"] += SHUT
+    opened = run.model.cell.open(OPS, run.params, run.state, run.xs)
+    r, k, v, log_w, _, a = opened.zs
+    assert not a.any()
+    bonus = (r * run.params["bonus"].reshape(2, -1) * k).sum(-1, keepdims=True) * v
+    close(run()[1], (attended(log_w, k, v, r) + bonus).reshape(6, B, H), atol=1e-12)
+    before = np.concatenate([0 * run.xs[:1], run.xs[:-1]])
+    shifted = run.xs + (before - run.xs) * run.params["mix_v"]
+    close(v, heads_of(shifted @ run.params["weight_v"].T, 2))
+
+
+@known("deltanet", "gated_deltanet")
+def a_step_removes_beta(name):
+    """The map of S has the determinant α^dk (1 − β) in each column."""
+    run = Run(name, heads=2)
+    opened = run.model.cell.open(OPS, run.params, run.state, run.xs)
+    assert run.model.cell.elements is not None
+    log_a, b, c, *_ = run.model.cell.elements(OPS, opened.params, opened.zs)
+    beta = sigmoid(run.xs @ run.params["weight_beta"].T)
+    maps = np.exp(log_a)[..., None] * np.eye(4) + b[..., None] * c[..., None, :]
+    close(np.linalg.det(maps), np.exp(4 * log_a[..., 0]) * (1 - beta), rtol=1e-4)
+
+
+@known("gated_deltaproduct")
+def keys_are_replaced_one_after_the_other():
+    """With β = 1 and unit keys, what the last key reads is the last value."""
+    run = Run("gated_deltaproduct", heads=2, householders=3)
+    run.xs = np.abs(run.xs)
+    run.params["weight_beta"] = np.full_like(run.params["weight_beta"], 1e3)
+    S, _ = run()
+    k = run.xs[-1] @ run.params["weight_k"][2].T
+    k = heads_of(k * sigmoid(k), 2)
+    k = k / np.linalg.norm(k, axis=-1, keepdims=True)
+    v = heads_of(run.xs[-1] @ run.params["weight_v"][2].T, 2)
+    close((k[..., None, :] @ S)[..., 0, :], v, rtol=1e-3, atol=1e-3)
+
+
+@known("ttt_linear")
+def a_step_descends_its_loss():
+    run = Run("ttt_linear", T=1, heads=1, D=3, H=3)
+    W = normal(B, 1, 3, 3)
+    run.state = W
+    k, v = (run.xs[0] @ run.params[f"weight_{one}"].T for one in "kv")
+    rate = sigmoid(run.xs[0] @ run.params["weight_beta"].T)
+
+    def loss(W):
+        z = k[0] @ W
+        z = (z - z.mean()) / np.sqrt(z.var() + 1e-6)
+        return 0.5 * ((k[0] + z - v[0]) ** 2).sum()
+
+    units = 1e-6 * np.eye(9).reshape(9, 3, 3)
+    slope = np.array([(loss(W[0, 0] + unit) - loss(W[0, 0] - unit)) / 2e-6 for unit in units]).reshape(3, 3)
+    close(run()[0][0, 0], W[0, 0] - rate[0] * slope, rtol=1e-6, atol=1e-7)
+
+
 # --- all of them --------------------------------------------------------------------------------------------------
 
 
@@ -464,6 +659,24 @@ COUNTS: dict[str, Callable[[int, int], int]] = {
     "ltc": lambda D, H: 4 * H * (D + H) + 3 * H,
     "lmu": lambda D, H: (H + 1) * (D + H + 8) + H,
     "hippo_legs": lambda D, H: (H + 1) * (D + H) + H * 9,
+    "s4d": lambda D, H: H * (D + 2 + 2 * 16),
+    "s5": lambda D, H: 3 * 8 + 2 * 8 * D + 2 * H * 8 + H * D,
+    "rglru": lambda D, H: H * (D + 2 * H + 3),
+    "mamba": lambda D, H: H * (D + 3 * 16 + 2 * 1 + 2),
+    "hgrn": lambda D, H: 3 * H * (D + 1),
+    "gateloop": lambda D, H: 5 * H * (D + 1),
+    "retnet": lambda D, H: 3 * H * D,
+    "gla": lambda D, H: 3 * H * D + 16 * (D + H) + H,
+    "mamba2": lambda D, H: D * (H + 2 * 16 + 4) + 3 * 4,
+    "hgrn2": lambda D, H: 3 * H * D,
+    "mlstm": lambda D, H: D * (4 * H + 2 * 4) + 2 * 4 + H,
+    "slstm": lambda D, H: 4 * H * (D + H // 4 + 1),
+    "rwkv6": lambda D, H: 3 * H * D + 5 * D + 9 * 8 * D + 8 * H + 2 * H,
+    "rwkv7": lambda D, H: 3 * H * D + 5 * D + 2 * 8 * (D + H) + 5 * H,
+    "deltanet": lambda D, H: D * (3 * H + 4),
+    "gated_deltanet": lambda D, H: D * (3 * H + 8) + 8,
+    "gated_deltaproduct": lambda D, H: D * (3 * H + 2 * H + 3 * 4) + 8,
+    "ttt_linear": lambda D, H: D * (3 * H + 4) + 2 * H,
 }
 """Parameters that are trained, as the cells' documentation says, at their default options."""
 

@@ -1,0 +1,76 @@
+"""`chunkwise` and `prefix_scan`: recurrences of matrix states by chunks, of any associative operator at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rnnbench import Cell, Implementation, Params, State, Unroll, leaves, scans, supports_scan
+from rnnbench_torch.ops import torch_ops
+
+if TYPE_CHECKING:
+    import torch
+
+
+def build(cell: Cell, device: str, dtype: str) -> Unroll:
+    """One chunk after the other; what a chunk computes inside is computed again on the way back."""
+    import torch
+    from torch.utils.checkpoint import checkpoint
+
+    del device, dtype
+    ops, kind, elements_of = torch_ops(), cell.scan, cell.elements
+    assert kind is not None
+    assert elements_of is not None
+
+    def one(S: torch.Tensor, *elements: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return scans.chunk(ops, kind, S, elements)
+
+    def unroll(params: Params, state: State, xs: torch.Tensor) -> tuple[State, torch.Tensor]:
+        opened = cell.open(ops, params, state, xs)
+        elements = elements_of(ops, opened.params, opened.zs)
+        size = min(scans.length(elements), len(xs))
+        S, parts = opened.state, []
+        cut = zip(*(each.split(size) for each in scans.padded(ops, elements, size)), strict=True)
+        for piece in cut:
+            S, os = checkpoint(one, S, *piece, use_reentrant=False, preserve_rng_state=False)  # type: ignore[misc]
+            parts.append(os)
+        ys = cell.shown(ops, opened.params, torch.cat(parts)[: len(xs)], opened.zs)
+        return opened.close(S), ys
+
+    return unroll
+
+
+def build_prefix(cell: Cell, device: str, dtype: str) -> Unroll:
+    """All prefixes h_0·e_1, h_0·e_1·e_2, ... at once."""
+    del device, dtype
+    ops, combine, elements_of = torch_ops(), cell.combine, cell.elements
+    assert combine is not None
+    assert elements_of is not None
+
+    def unroll(params: Params, state: State, xs: torch.Tensor) -> tuple[State, torch.Tensor]:
+        opened = cell.open(ops, params, state, xs)
+        elements = elements_of(ops, opened.params, opened.zs)
+        start = tuple(leaf[None] for leaf in leaves(opened.state))
+        both = tuple(ops.concat([h, e], axis=0) for h, e in zip(start, elements, strict=True))
+        hs: Any = tuple(h[1:] for h in scans.prefixes(ops, combine, both))
+        hs = hs if isinstance(opened.state, tuple) else hs[0]
+        last = tuple(h[-1] for h in leaves(hs))
+        final = last if isinstance(opened.state, tuple) else last[0]
+        return opened.close(final), cell.shown(ops, opened.params, hs, opened.zs)
+
+    return unroll
+
+
+chunkwise = Implementation(
+    name="chunkwise",
+    backend="torch",
+    supports=supports_scan("outer", "delta"),
+    build=build,
+    doc=f"Up to {scans.SCALAR} steps at once as matrix products, for cells with a matrix state that decays.",
+)
+prefix_scan = Implementation(
+    name="prefix_scan",
+    backend="torch",
+    supports=supports_scan("semigroup"),
+    build=build_prefix,
+    doc="A parallel prefix scan of the cell's own associative operator.",
+)
