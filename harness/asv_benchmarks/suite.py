@@ -10,7 +10,6 @@ asv rewrites its list of benchmarks: `rnnbench export asv --all` puts the other 
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import subprocess
@@ -26,27 +25,28 @@ from rnnbench.quantity import Quantity
 from rnnbench.record import Record
 from rnnbench.registry import load
 from rnnbench.report.asv.scheme import PARAM_NAMES, Combination, Point, Scheme, drawn, params, point
+from rnnbench.store import RunFolder, find_run
 from rnnbench.suite import plan, read
 
 ROOT = Path(__file__).resolve().parents[2]
 SUITE = ROOT / os.environ.get("RNNBENCH_SUITE", "suites/smoke.yaml")
 Key = tuple[str, str | None]
 """(probe, task)."""
-Results = dict[tuple[Key, Combination], list[dict[str, Any]]]
-"""The records of the replicates of each case, as JSON."""
+Results = dict[tuple[Key, Combination], list[Record]]
+"""The records of the replicates of each case."""
 
 
 def setup_cache() -> Results:
     """Measure the suite; asv hands the result to every benchmark."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "rnnbench", "run", str(SUITE), "--json", "--results", folder]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, cwd=ROOT)
-    if done.returncode not in (0, 1):  # 1: some case failed; its benchmarks say so
-        raise RuntimeError(f"`{' '.join(command)}` ended with exit code {done.returncode}")
+        command = [sys.executable, "-m", "rnnbench", "run", str(SUITE), "--results", folder]
+        done = subprocess.run(command, check=False, cwd=ROOT)
+        if done.returncode not in (0, 1):  # 1: some case failed; its benchmarks say so
+            raise RuntimeError(f"`{' '.join(command)}` ended with exit code {done.returncode}")
+        records = RunFolder.open(find_run(Path(folder), "latest")).load()
     results: Results = defaultdict(list)
-    for data in json.loads(done.stdout)["records"]:
-        case = Case.from_json(data["case"])
-        results[_key(case), SCHEME.combination(case)].append(data)
+    for record in records:
+        results[_key(record.case), SCHEME.combination(record.case)].append(record)
     return dict(results)
 
 
@@ -62,7 +62,7 @@ def _point(results: Results, key: Key, combination: Combination, quantity: str) 
     records = results.get((key, combination))
     if not records:
         return Point(math.nan)
-    return point([Record.from_json(data) for data in records], quantity)
+    return point(records, quantity)
 
 
 def _benchmark(key: Key, quantity: str) -> Callable[..., dict[str, Any] | float]:

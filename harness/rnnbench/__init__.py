@@ -63,10 +63,11 @@ from rnnbench.model import (
 )
 from rnnbench.model.seeds import rng_for, seed_for
 from rnnbench.ops import ACTIVATIONS, EPS, Ops, numpy_ops
+from rnnbench.part import STATUSES, Conditions, Part, Status
 from rnnbench.probe import Probe
-from rnnbench.quantity import Curve, Quantity, Value
+from rnnbench.quantity import Curve, Quantity, Reading, Value
 from rnnbench.ranges import Count, Index, NotNegative, Positive, Share
-from rnnbench.record import STATUSES, Reading, Record, Status
+from rnnbench.record import Record
 from rnnbench.task import Batch, Loss, Task, mean_square
 from rnnbench.timings import Interval, Timing, View
 
@@ -112,6 +113,7 @@ __all__ = [
     "CaseError",
     "Cell",
     "Compiled",
+    "Conditions",
     "Context",
     "Count",
     "Curve",
@@ -134,6 +136,7 @@ __all__ = [
     "Outcome",
     "Pace",
     "Params",
+    "Part",
     "Pass",
     "PluginError",
     "Positive",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
 Better = Literal["lower", "higher", "none"]
 Bound = Literal["lower", "upper"]
@@ -82,6 +82,46 @@ class Value:
     samples: Sequence[float] = ()
     bound: Bound | None = None
     origin: Origin = "measured"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading(Value):
+    """A value with what its probe declared about it."""
+
+    quantity: Quantity
+
+    @property
+    def number(self) -> float:
+        """The value."""
+        return self.value
+
+    @property
+    def unit(self) -> str:
+        """SI."""
+        return self.quantity.unit
+
+    @property
+    def better(self) -> Better:
+        """Which direction is an improvement."""
+        return self.quantity.better
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether two runs of the same code were declared to give the same number."""
+        return self.quantity.deterministic
+
+    @property
+    def exact(self) -> bool:
+        """Whether it is compared exactly: declared deterministic, or not measured but counted, compiled or modelled."""
+        return self.deterministic or self.origin != "measured"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values, with what of the declaration a reader of a single record needs."""
+        head = {"unit": self.unit, "better": self.better, "deterministic": self.deterministic}
+        return head | {key: getattr(self, key) for key in _VALUE} | {"samples": list(self.samples)}
+
+
+_VALUE = tuple(field.name for field in fields(Value))
 
 
 @dataclass(frozen=True)

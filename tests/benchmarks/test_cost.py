@@ -12,6 +12,7 @@ import resource
 import subprocess
 import sys
 import time
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -20,11 +21,14 @@ import pytest
 
 from rnnbench.case import Case
 from rnnbench.isolation.forkserver import ForkServer
+from rnnbench.part import Part
 from rnnbench.quantity import Quantity
-from rnnbench.record import Reading, Record
+from rnnbench.record import Record
 from rnnbench.registry import load
 from rnnbench.store import RunFolder
+from rnnbench.store.lines import encode
 from rnnbench.suite import plan, read
+from rnnbench.timings import Interval, Timing, View
 
 pytestmark = pytest.mark.long
 
@@ -87,8 +91,11 @@ def suite_run(tmp_path_factory) -> tuple[float, list[Record]]:
 
 
 def division(records: list[Record]) -> dict[str, float]:
-    names = dict.fromkeys(name for record in records for name in record.details["seconds"])
-    return {name: sum(record.details["seconds"].get(name, 0.0) for record in records) for name in names}
+    seconds: Counter[str] = Counter()
+    for record in records:
+        assert record.conditions is not None
+        seconds.update(record.conditions.seconds)  # type: ignore[arg-type]  # counts may be seconds
+    return dict(seconds)
 
 
 def test_a_suite_takes_little_longer_than_what_it_measures(suite_run):
@@ -103,7 +110,7 @@ def test_a_suite_takes_little_longer_than_what_it_measures(suite_run):
 
 def test_the_fixed_cost_of_a_case(suite_run):
     _, records = suite_run
-    costs = [record.details["seconds"]["process"] for record in records]
+    costs = [division([record])["process"] for record in records]
     show("fixed cost per case of 3 processes, median", median(costs), 0.2, " s")
     assert median(costs) <= 0.2
 
@@ -154,11 +161,11 @@ def test_ten_thousand_cases_expand_in_a_second(tmp_path):
 def many_records(run: Path, count: int) -> None:
     """A folder of `count` records: 20 programs of 5 lengths, each repeated with other seeds."""
     run.mkdir()
-    declared = Quantity("forward.time", "s", "lower", "")
-    quantity = Reading(1e-3, 0.9e-3, 1.1e-3, (1e-3,) * 20, quantity=declared)
+    declared = {"forward.time": Quantity("forward.time", "s", "lower", "")}
+    timing = Timing((1e-3,) * 20, Interval(1e-3, 0.9e-3, 1.1e-3, True))
     meta = {"format": 1, "suite_name": "many", "environments": {"": {}}, "cases": [], "total": count, "suite": {}}
     cells, lengths = ["rnn", "irnn", "lstm", "gru", "mingru"], [64, 128, 256, 512, 1024]
-    with (run / "records.jsonl").open("w") as file:
+    with (run / "records.jsonl").open("wb") as file:
         for number in range(count):
             case = replace(
                 CASE,
@@ -168,9 +175,11 @@ def many_records(run: Path, count: int) -> None:
                 seq_len=lengths[number // 20 % 5],
                 seed=number // 100,
             )
-            record = Record(case, "ok", "", "native", "oracle", {"forward.time": quantity})
+            part = Part(
+                "ok", "", "native", "oracle", {"forward.time": View("forward")}, {"forward": timing}, declared=declared
+            )
             meta["cases"].append(case.id)
-            file.write(json.dumps(record.to_json(), separators=(",", ":")) + "\n")
+            file.write(encode(case, part))
     (run / "run.json").write_text(json.dumps(meta))
 
 

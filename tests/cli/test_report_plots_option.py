@@ -14,6 +14,7 @@ from rnnbench.cli.report_command import command
 from rnnbench.errors import UsageError
 from rnnbench.quantity import Curve
 from rnnbench.record import Record
+from rnnbench.store.lines import encode
 
 ENVIRONMENTS = {"env1": {"machine": {"cpu": "Test CPU"}, "software": {"versions": {}}}}
 
@@ -34,7 +35,7 @@ def run(tmp_path: Path) -> Path:
         "argv": [],
     }
     (folder / "run.json").write_text(json.dumps(meta))
-    (folder / "records.jsonl").write_text("".join(json.dumps(one.to_json()) + "\n" for one in made))
+    (folder / "records.jsonl").write_bytes(b"".join(encode(one.case, one.parts[0]) for one in made))
     return folder
 
 

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from report_records import BASE, record
+from report_records import BASE, processes
 from rnnbench.case import Case
 from rnnbench.execution.tally import Tally
 from rnnbench.record import Record
+from rnnbench.records import asked
 from rnnbench.runner.estimate import Costs
 
 THRICE = replace(BASE, settings={**BASE.settings, "processes": 3})
@@ -24,9 +25,8 @@ class Clock:
 
 
 def ended(case: Case, seconds: float, done: int = 1, **fields) -> Record:
-    asked = case.settings.get("processes", 1)
-    details = {"processes": {"done": done, "asked": asked, "parts": []}} if asked > 1 else {}
-    return replace(record(details=details), case=case, seconds=seconds, **fields)
+    made = processes(*[{}] * done, asked=asked(case))
+    return replace(made, case=case, seconds=seconds, **fields)
 
 
 def test_it_counts_cases_and_expects_the_processes_that_are_left() -> None:

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +18,7 @@ import numpy as np
 import pytest
 
 from gate_repository import SUITE, Project
-from report_records import entry, named
+from report_records import entry, holding, named
 from rnnbench.backend import Compiled
 from rnnbench.case import Case
 from rnnbench.cli import cli
@@ -25,11 +26,14 @@ from rnnbench.errors import UsageError
 from rnnbench.gate.rows import Row
 from rnnbench.gate.stored import compare
 from rnnbench.gate.tolerances import Tolerances
+from rnnbench.part import Part
 from rnnbench.probes import memory
+from rnnbench.quantity import Reading
 from rnnbench.record import Record
+from rnnbench.records import merge
 from rnnbench.store import RunFolder
 from rnnbench.suite import Plan
-from rnnbench.worker import measurement_json
+from rnnbench.worker import answers
 
 
 def case(cell: str = "gru", **settings: Any) -> Case:
@@ -39,18 +43,21 @@ def case(cell: str = "gru", **settings: Any) -> Case:
 
 def timed(medians: list[float], cell: str = "gru", status: str = "ok") -> Record:
     """A record of one process per median."""
-    time = entry(float(np.median(medians)), samples=tuple(medians))
-    parts = [{"quantities": {"forward.time": {"value": value}}} for value in medians]
-    details = {"processes": {"asked": len(parts), "done": len(parts), "parts": parts}}
-    quantities = named({"forward.time": time}) if status == "ok" else {}
-    reason = "" if status == "ok" else "it went wrong"
-    return Record(case(cell), status, reason, "native", quantities=quantities, details=details)  # pyright: ignore[reportArgumentType]
+    return said(case(cell), status, *({"forward.time": entry(value)} for value in medians))
 
 
 def trained(steps: float, replicate: int, bound: str | None = None, status: str = "ok") -> Record:
-    quantities = named({"steps_to_target": entry(steps, "step", bound=bound)}) if status == "ok" else {}
-    reason = "" if status == "ok" else "it went wrong"
-    return Record(case(replicate=replicate), status, reason, "native", quantities=quantities)  # pyright: ignore[reportArgumentType]
+    return said(case(replicate=replicate), status, {"steps_to_target": entry(steps, "step", bound=bound)})
+
+
+def said(case: Case, status: Any, *found: Mapping[str, Reading]) -> Record:
+    """What processes with these numbers, or without any, say together."""
+    many = {**case.settings, "processes": len(found)} if len(found) > 1 else case.settings
+    if status == "ok":
+        parts = [holding(Part("ok", implementation="native"), one) for one in found]
+    else:
+        parts = [Part(status, "it went wrong", "native")]
+    return replace(merge(replace(case, settings=many), parts), case=case)
 
 
 def row(base: list[Record], head: list[Record]) -> Row:
@@ -108,7 +115,8 @@ def test_a_number_that_is_gone_in_head_regresses():
 
 def more(record: Record) -> Record:
     """The same with another number."""
-    return replace(record, quantities=named({**record.quantities, "longest": entry(64.0, "step", "higher")}))
+    longest = named({"longest": entry(64.0, "step", "higher")})
+    return replace(record, quantities={**record.quantities, **longest})
 
 
 def test_processes_that_agree_to_the_last_digit_are_decided():
@@ -139,8 +147,8 @@ def compiled(seconds: float) -> Record:
     settings, backend = memory.MemorySettings(modes=("train",)), SimpleNamespace(verified_on=lambda device: "cpu")
     context: Any = SimpleNamespace(case=case(), settings=settings, backend=backend, program=lambda: program)
     measurement = memory.measure(context)
-    fields = measurement_json(measurement, {one.name: one for one in memory.MEMORY.quantities})
-    return Record.from_json({"case": case().to_json(), "status": "ok", "implementation": "native", **fields})
+    part = answers.part(measurement, {one.name: one for one in memory.MEMORY.quantities})
+    return merge(case(), [replace(part, implementation="native")])
 
 
 def test_training_runs_are_paired_by_their_seed_and_censored_ones_count():

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from report_records import entry, memory, record, timing, training
+from report_records import again, conditions, entry, memory, record, timing, training
 from rnnbench.errors import UsageError
 from rnnbench.history import Break, by_cause, commits, history, shifts, steps, to_json, to_text
 from rnnbench.record import Record
@@ -72,7 +72,7 @@ def store(
     planned = Plan("demo", 0, "forkserver", 60.0, tuple(one.case for one in records), {"suite": suite})
     with RunFolder.create(results, planned, environment, git_state, []) as folder:
         for one in records:
-            folder.append(replace(one, environment=folder.environment))
+            folder.append(again(one, environment=folder.environment))
     return folder
 
 
@@ -105,9 +105,8 @@ class Machine:
 
 def read(one: Record, kernel: float) -> Record:
     """With the reference kernel's time, and without the first call, which here takes the same on any machine."""
-    quantities = {name: found for name, found in one.quantities.items() if name != "train.first_call"}
-    details = {"reference": {"before": kernel, "after": kernel, "slowdown": 0.0}}
-    return replace(one, quantities=quantities, details=details)
+    values = {name: found for name, found in one.parts[0].values.items() if name != "train.first_call"}
+    return again(one, values=values, conditions=conditions(kernel=kernel))
 
 
 def planted(number: int) -> float:
@@ -170,12 +169,12 @@ def test_failed_skipped_and_censored_commits_are_gaps_and_widen_the_range(reposi
     for number in range(COMMITS):
         lstm, *others = machine.run(number, planted(number))
         if number in (4, 5, 17, 18):
-            lstm = replace(lstm, status="failed", reason="it broke", quantities={})
+            lstm = again(lstm, status="failed", reason="it broke", values={})
         if number in (8, 25):
-            lstm = replace(lstm, status="skipped", reason="not here", quantities={})
+            lstm = again(lstm, status="skipped", reason="not here", values={})
         if number == 12:
-            bounds = {name: replace(one, bound="lower") for name, one in lstm.quantities.items()}
-            lstm = replace(lstm, quantities=bounds)
+            bounds = {name: replace(one, bound="lower") for name, one in lstm.parts[0].values.items()}
+            lstm = again(lstm, values=bounds)
         store(tmp_path, [lstm, *others], hashes[number])
     found = history(repository, tmp_path)
     (one,) = [one for one in found.changes if one.record.case.seq_len == 64 and one.quantity == "train.time"]
@@ -189,8 +188,8 @@ def test_a_case_that_no_longer_works_is_named_and_a_skip_is_not(repository, hash
     for number in range(10):
         records = machine.run(number)
         if number >= 6:
-            records[0] = replace(records[0], status="wrong", reason="its outputs differ", quantities={})
-            records[1] = replace(records[1], status="skipped", reason="not here", quantities={})
+            records[0] = again(records[0], status="wrong", reason="its outputs differ", values={})
+            records[1] = again(records[1], status="skipped", reason="not here", values={})
         store(tmp_path, records, hashes[number])
     (broken,) = history(repository, tmp_path).breaks
     assert (broken.last_good.hash, broken.first_bad.hash, broken.status) == (hashes[5], hashes[6], "wrong")
@@ -260,7 +259,7 @@ def test_a_quantity_that_an_ok_case_no_longer_has_is_named(repository, hashes, t
     for number in range(10):
         length = {"longest": entry(512.0, "step", "higher")} if number < 5 else {}
         one = record({"loss": entry(1.0, "1"), **length})
-        store(tmp_path, [replace(one, status="failed") if number == 5 else one], hashes[number])
+        store(tmp_path, [again(one, status="failed") if number == 5 else one], hashes[number])
     one = last_break(repository, tmp_path, hashes[4], hashes[6], "longest")
     assert (one.status, one.reason) == ("missing", "longest has no value any more, after 512 steps (5 + 4 commits)")
 

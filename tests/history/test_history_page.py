@@ -8,7 +8,6 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ pytest.importorskip("plotly")
 
 from test_history import PLANTED, Machine, hashes, repository, slow_at_18, store
 
-from report_records import entry, record
+from report_records import again, entry, record
 from rnnbench.history import all_series, commits, history, render, stored_runs
 
 __all__ = ["hashes", "repository", "slow_at_18"]  # fixtures
@@ -70,7 +69,7 @@ def test_changes_and_breaks_are_rows_that_filters_reach(repository: Path, hashes
         steps = entry(100.0 if number < 4 else 101.0, "1", deterministic=True)
         broken = record({"parameters": steps}, cell="gru")
         if number >= 5:
-            broken = replace(broken, status="failed", reason="it `broke`", quantities={})
+            broken = again(broken, status="failed", reason="it `broke`", values={})
         store(tmp_path, [record({"parameters": steps}, cell="lstm"), broken], hashes[number])
     page = render(history(repository, tmp_path))
     rows = re.findall(r'<tr data-cell="(\w+)" data-place="/cpu" data-axes="[\d,-]+">(.*?)</tr>', page)

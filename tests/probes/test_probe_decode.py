@@ -11,7 +11,7 @@ from rnnbench.case import Case
 from rnnbench.errors import CaseError
 from rnnbench.probes import decode
 from rnnbench.probes.decode import DECODE, LOOP, ROUNDS, Stream, measure
-from rnnbench.worker import measurement_json
+from rnnbench.worker import answers
 from rnnbench.worker.resolve import resolve
 
 B, D, H = 3, 4, 8
@@ -36,7 +36,7 @@ def context(plugins, backend="torch", implementation="eager", cell="lstm"):
 @pytest.mark.parametrize(("backend", "implementation"), PROGRAMS)
 def test_a_real_program_is_decoded_step_by_step(plugins, backend, implementation):
     found = measure(context(plugins, backend, implementation))
-    measurement_json(found, {quantity.name: quantity for quantity in DECODE.quantities})  # declares all it returns
+    answers.part(found, {quantity.name: quantity for quantity in DECODE.quantities})  # declares all it returns
     p50, p99 = found.value("decode.latency_p50"), found.value("decode.latency_p99")
     assert 0 < p50.value <= p99.value
     assert found.value("decode.tokens_per_second").value == pytest.approx(B / p50.value)
@@ -44,7 +44,7 @@ def test_a_real_program_is_decoded_step_by_step(plugins, backend, implementation
     assert rates == pytest.approx([B / seconds for seconds in p50.samples]), "two views of one number"
     assert found.value("decode.state_bytes").value == 2 * 2 * H * B * 4  # layers, (h, c)
     assert found.value("decode.flops").value > 2 * B * (4 * H * (D + H) + 4 * H * 2 * H)
-    assert found.details["decode"]["number"] == 1
+    assert found.timings["decode"].number == 1
     assert found.details["decode"]["compilations"] <= 1
 
 

@@ -9,7 +9,7 @@ from rnnbench.errors import CaseError, OutOfMemory
 from rnnbench.probes import parallelism, work
 from rnnbench.probes.parallelism import PARALLELISM, ParallelismSettings, measure, saturation
 from rnnbench.probes.throughput import THROUGHPUT
-from rnnbench.worker import measurement_json
+from rnnbench.worker import answers
 from rnnbench.worker.resolve import resolve
 
 SETTINGS = {"modes": ["forward"], "batch_sizes": [1, 8, 64], "threads": [1, 2], "budget": 0.02, "width": 0.5}
@@ -62,7 +62,7 @@ def test_batch_sizes_that_are_no_axis_are_refused(sizes):
 def test_a_recurrent_program_gains_from_the_batch(plugins, backend, implementation):
     """8 units leave a core idle at batch 1: 64 sequences together take less than 64 times as long, by far."""
     found = measure(context(plugins, backend, implementation, threads=1))
-    measurement_json(found, {quantity.name: quantity for quantity in PARALLELISM.quantities})
+    answers.part(found, {quantity.name: quantity for quantity in PARALLELISM.quantities})
     assert found.value("forward.batch_speedup").value > 3
     curve = found.curves["forward.tokens_per_second_by_batch"]
     assert list(curve.x) == [1, 8, 64]
@@ -111,7 +111,7 @@ def test_backward_alone_is_timed_beside_the_others(plugins, backend, implementat
         plugins, backend, implementation, 1, "throughput", modes=["forward", "backward", "train"], budget=0.1
     )
     found = THROUGHPUT.measure(here)
-    measurement_json(found, {quantity.name: quantity for quantity in THROUGHPUT.quantities})
+    answers.part(found, {quantity.name: quantity for quantity in THROUGHPUT.quantities})
     assert found.value("backward.time").value < 1.25 * found.value("train.time").value, "with room for other work"
     program = here.program()
     batch = program.put(work.random_batch(here))

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from report_records import entry, memory, record, timing, training
+from report_records import conditions, entry, memory, record, sampled, timing, training
 from rnnbench.cli import cli
 from rnnbench.errors import UsageError
 from rnnbench.record import Record
 from rnnbench.report.explanation import Choice, choose, explain, headline, render
 from rnnbench.report.explanation.text import histogram
 from rnnbench.report.units import Scale
+from rnnbench.timings import Interval, Timing
 
 ROOT = Path(__file__).resolve().parents[2]
 SEVERAL = [
@@ -92,16 +93,13 @@ def test_a_bound_is_called_one():
         (replace(timing(1e-5), verified="none"), "give the cell a portable `step`"),
         (record({"train.time": entry(1.0, low=1.0, high=1.0, samples=[1.0])}), "fewer than 6 samples"),
         (
-            record(
-                {"train.time": entry(1.0, low=0.99, high=1.01, samples=[1.0] * 10)},
-                details={"train": {"contaminated": [0, 1, 2, 3]}},
-            ),
+            sampled("train", Timing((1.0,) * 10, Interval(1.0, 0.99, 1.01, True), contaminated=(0, 1, 2, 3))),
             "up to 40% of the samples of a process were disturbed",
         ),
         (
             record(
                 {"train.time": entry(1.0, low=0.99, high=1.01, samples=[1.0] * 10)},
-                details={"reference": {"slowdown": 0.3}, "steal": 0.1},
+                conditions=conditions(slowdown=0.3, steal=0.1),
             ),
             "the machine was up to 30% slower",
         ),

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from report_records import entry, gradient, memory, record, timing, training, whole_run
+from report_records import again, conditions, entry, gradient, memory, record, timing, training, whole_run
 from rnnbench.errors import UsageError
 from rnnbench.measure.statistics import ratio_of_medians
 from rnnbench.record import Record
@@ -98,7 +98,7 @@ def test_two_runs_of_a_long_suite_fit_a_screen(monkeypatch: pytest.MonkeyPatch) 
 
 def test_the_reference_kernel_of_both_runs_is_told() -> None:
     def at(seconds: float) -> list[Record]:
-        return [replace(timing(1e-6), details={"reference": {"before": seconds, "after": seconds}})]
+        return [again(timing(1e-6), conditions=conditions(kernel=seconds))]
 
     assert "The reference kernel took 1.50 times as long in B as in A." in compare(at(1.0), at(1.5))
 
@@ -173,8 +173,7 @@ def test_processes_that_disagree_among_themselves_leave_no_clear_difference() ->
     """Three tight processes a side, at 1, 2 and 3: all samples together would give an interval of a per cent."""
     tight = [base * (1 + 0.001 * k) for base in (1.0, 2.0, 3.0) for k in range(100)]
     sides = [one(2.0, low=1.0, high=3.0, samples=tight), one(2.2, low=1.1, high=3.3, samples=[1.1 * x for x in tight])]
-    parts = {"processes": {"parts": [{"details": {}}] * 3}}
-    change = only(*(record(side, details=parts) for side in sides))
+    change = only(*(replace(record(side), asked=3) for side in sides))
     assert change.verdict == "no clear difference"
     assert (change.low, change.high) == (pytest.approx(1.1 / 3.0), pytest.approx(3.3 / 1.0))
 

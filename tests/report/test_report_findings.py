@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from report_records import entry, gradient, memory, named, record, timing, training, whole_run
-from rnnbench.quantity import Quantity
-from rnnbench.record import Reading, Record
+from report_records import conditions, entry, gradient, memory, named, record, timing, training, whole_run
+from rnnbench.quantity import Quantity, Reading
+from rnnbench.record import Record
 from rnnbench.report import render
 from rnnbench.report.findings import MOST, findings, most_telling, ratio_text, topics
 from rnnbench.report.findings.finding import CHOICE
@@ -136,9 +136,8 @@ def test_unverified_programs_and_failures_are_named() -> None:
 
 def test_disturbed_and_missing_processes_are_counted() -> None:
     def with_processes(done: int, contaminated: int, **fields: Any) -> Record:
-        parts = [{"details": {}, "quantities": {}}] * done
-        details = {"contaminated": contaminated, "processes": {"asked": 3, "done": done, "parts": parts}}
-        return replace(timing(1e-5, **fields), details=details)
+        one = timing(1e-5, **fields)
+        return replace(one, parts=[*one.parts] * done, asked=3, conditions=conditions(contaminated))
 
     calm, slow, cut = with_processes(3, 0), with_processes(3, 2, seq_len=128), with_processes(1, 0, seq_len=256)
     assert not [line for line in told([calm]) if "reference kernel" in line or "--resume" in line]

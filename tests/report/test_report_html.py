@@ -22,10 +22,10 @@ pytest.importorskip("jinja2")
 pytest.importorskip("plotly")
 
 
-from report_records import entry, gradient, memory, record, timing, training, whole_run
+from report_records import conditions, entry, gradient, memory, record, timing, training, whole_run
 from rnnbench.errors import UsageError
-from rnnbench.quantity import Curve, Quantity
-from rnnbench.record import Reading, Record
+from rnnbench.quantity import Curve, Quantity, Reading
+from rnnbench.record import Record
 from rnnbench.report import compare
 from rnnbench.report import render as render_report
 from rnnbench.report.generalisation import is_limited
@@ -35,6 +35,7 @@ from rnnbench.report.html.explanation import explained
 from rnnbench.report.html.marked import marked
 from rnnbench.report.html.sections import sections
 from rnnbench.report.series import panels
+from rnnbench.store.lines import encode
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
@@ -359,8 +360,8 @@ def test_code_in_sentences_is_code() -> None:
 
 
 def test_a_number_is_explained_by_its_record() -> None:
-    details = {"processes": {"asked": 3, "done": 3}, "contaminated": 1}
-    one = replace(timing(2e-6), details=details, notes=("train: noisy",))
+    one = timing(2e-6)
+    one = replace(one, parts=[*one.parts] * 3, asked=3, conditions=conditions(1), notes=("train: noisy",))
     (panel,) = panels([one])
     group = panel.series[0].groups[64]
     told = dict(explained("train.time_per_step", "s", group.entry("train.time_per_step"), group))
@@ -405,7 +406,7 @@ def stored(tmp_path: Path, records: Sequence[Record], name: str = "run", day: st
         "git": None,
     }
     (folder / "run.json").write_text(json.dumps({**meta(day=day), **known, "argv": []}))
-    (folder / "records.jsonl").write_text("".join(json.dumps(one.to_json()) + "\n" for one in records))
+    (folder / "records.jsonl").write_bytes(b"".join(encode(one.case, one.parts[0]) for one in records))
     return folder
 
 

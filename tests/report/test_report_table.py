@@ -23,6 +23,7 @@ from report_records import entry, gradient, memory, record, timing, training, wh
 from rnnbench.errors import UsageError
 from rnnbench.notebook.frame import frame
 from rnnbench.record import Record
+from rnnbench.records import merge
 from rnnbench.report import FORMATS, Format, latex, render
 from rnnbench.report import text as plain_text
 from rnnbench.report.series import panels
@@ -605,10 +606,9 @@ def test_the_time_of_a_report_grows_with_the_records_and_no_faster() -> None:
 
 def test_the_share_of_the_limit_says_what_binds_where_all_processes_agree() -> None:
     def shares(*binds: str) -> str:
-        parts = [{"details": {"train": {"limit": {"binds": word}}}} for word in binds]
-        quantity = {"train.limit_share": entry(0.25, "1", "higher")}
-        one = record(quantity, details={"processes": {"asked": 3, "done": 3, "parts": parts}})
-        return render([one], "table")
+        one = record({"train.limit_share": entry(0.25, "1", "higher")})
+        parts = [replace(one.parts[0], details={"train": {"limit": {"binds": word}}}) for word in binds]
+        return render([merge(one.case, parts)], "table")
 
     assert "0.250, latency" in shares("latency", "latency")
     assert "latency" not in shares("latency", "compute")

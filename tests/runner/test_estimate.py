@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from report_records import BASE, record
+from report_records import BASE, conditions, record
 from rnnbench.case import Case
 from rnnbench.record import Record
+from rnnbench.records import asked
 from rnnbench.registry import load
-from rnnbench.runner import processes
 from rnnbench.runner.estimate import START, Costs, Estimate, comparison, per_process, work
 from rnnbench.suite import plan, read
 
@@ -29,7 +29,7 @@ its kind takes too (without imports and ceilings), and those of the verification
 
 
 def seen(case: Case, seconds: float, peak: float | None = None) -> Record:
-    return replace(record(details={} if peak is None else {"peak_memory": peak}), case=case, seconds=seconds)
+    return replace(record(peak_memory=peak), case=case, seconds=seconds)
 
 
 def test_where_nothing_ran_each_probe_is_expected_to_spend_its_own_budget() -> None:
@@ -93,7 +93,7 @@ def test_what_did_not_go_well_teaches_nothing(status: str) -> None:
 def test_a_first_process_bears_its_share_of_what_only_the_first_waits_for() -> None:
     parts = {"other": 3.0, "ceilings": 2.0, "verify": 0.6}
     case = replace(BASE, settings={**BASE.settings, "processes": 3})
-    first = replace(record(details={"seconds": parts}), case=case, seconds=7.0)
+    first = replace(record(conditions=conditions(seconds=parts)), case=case, asked=3, seconds=7.0)
     assert per_process(first) == pytest.approx(7.0 - 5.0 - 0.4)
 
 
@@ -123,7 +123,7 @@ def recorded_long_seq() -> list[tuple[Case, float, float]]:
     found = []
     for row in rows:
         case = cases[row["probe"], row["backend"], row["cell"], int(row["seq_len"])]
-        shared = float(row["verify"]) * (1 - 1 / processes.asked(case))
+        shared = float(row["verify"]) * (1 - 1 / asked(case))
         found.append((case, float(row["seconds"]), float(row["lasting"]) - shared))
     return found
 

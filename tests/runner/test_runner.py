@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,11 +22,15 @@ from rnnbench.cell import Cell
 from rnnbench.executor import Job, Outcome
 from rnnbench.implementation import Implementation
 from rnnbench.machine.watch import Drift
+from rnnbench.part import Part
 from rnnbench.probes.gradient import GRADIENT
 from rnnbench.probes.throughput import THROUGHPUT
 from rnnbench.record import Record
+from rnnbench.records import decode, encode, merge
+from rnnbench.records.merging import spread
 from rnnbench.registry import Registry
 from rnnbench.runner import Runner, turns
+from rnnbench.timings import Interval, Timing, View
 
 CASE = Case("throughput", "a", "here", "plain", "cpu", "float32", 16, 4, 8, 8, settings={"processes": 3})
 ONCE = replace(CASE, probe="gradient", settings={})
@@ -87,11 +91,20 @@ class Played:
 
 
 def answer(value: float) -> dict[str, Any]:
-    time = {"unit": "s", "better": "lower", "value": value, "low": 0.99 * value, "high": 1.01 * value}
-    details = {"seconds": {"build": 0.25, "samples": 0.5}, "settings": {"threads": 1}}
-    quantities = {"forward.time": {**time, "deterministic": False, "samples": [value] * 3, "bound": None}}
-    extra = {"curves": {}, "notes": [], "details": details, "seconds": 0.875}
-    return {"status": "ok", "reason": "", "quantities": quantities, **extra}
+    part = Part(
+        "ok",
+        values={"forward.time": View("forward")},
+        timings={"forward": Timing((value,) * 3, Interval(value, 0.99 * value, 1.01 * value, reached=False))},
+        details={"seconds": {"build": 0.25, "samples": 0.5}, "settings": {"threads": 1}},
+        declared={"forward.time": DECLARED["throughput"]["forward.time"]},
+    )
+    return {"reason": "", **encode(part), "seconds": 0.875, "peak_memory": 1e6}
+
+
+def kept_and_read(record: Record) -> Record:
+    """As a run that goes on finds it."""
+    parts = [decode(json.loads(json.dumps(encode(part)))) for part in record.parts]
+    return merge(record.case, parts)
 
 
 def calm(**more: Any) -> Drift:
@@ -135,7 +148,7 @@ def test_a_planted_slow_process_shows_in_the_numbers():
     record = run(Played(lambda _, number: 2.0 if number == 1 else 1.0), [CASE])[-1]
     time = record.quantities["forward.time"]
     assert time.value == 1.0 and time.high is not None and time.high > 2.0
-    assert record.details["processes"]["spread"]["forward.time"]["between"] > 0.3
+    assert (spread(record, "forward.time")[0] or 0) > 0.3
     assert any("the 3 processes differ by 100%" in note for note in record.notes)
 
 
@@ -180,7 +193,7 @@ def test_a_verification_that_the_machine_kept_from_ending_is_no_verdict(status, 
 def test_processes_of_unlike_programs_are_never_one_number(monkeypatch):
     """Fault: `--resume` with `auto`, after an upgrade that made another implementation win, mixed the two."""
     first, *_ = run(Played(lambda *_: 1.0), [CASE])
-    other = replace(first, implementation="faster")
+    other = replace(first, parts=[replace(first.parts[0], implementation="faster")])
     monkeypatch.setattr("rnnbench.runner.candidates", lambda case, registry: (["plain", "faster"], ""))
     case = replace(CASE, implementation="auto")
     kept = run(Played(lambda *_: 2.0), [case], earlier={case.id: replace(other, case=case)})
@@ -192,7 +205,17 @@ def test_processes_of_unlike_programs_are_never_one_number(monkeypatch):
 
 @pytest.mark.parametrize(
     "result",
-    [{}, {"status": "ok"}, {"status": "great", "reason": ""}, {"status": "ok", "reason": "", "quantities": [], "x": 1}],
+    [
+        {},
+        {"status": "ok"},
+        {"status": "great", "reason": ""},
+        {"status": "ok", "reason": ""},
+        {"status": "ok", "reason": "", "values": {}, "timings": 3},
+        {"status": "ok", "reason": "", "values": {"forward.time": {"value": "fast"}}},
+        {"status": "ok", "reason": "", "values": {"forward.time": {"timing": "forward"}}},
+        {"status": "ok", "reason": "", "values": {"unheard.of": {"value": 1.0}}},
+        {"status": "ok", "reason": "", "quantities": [], "x": 1},
+    ],
 )
 def test_an_answer_that_is_none_of_the_workers_is_a_crash_of_its_case(result):
     def play(case: Case, number: int) -> float | Outcome:
@@ -218,10 +241,7 @@ def test_an_interrupted_run_goes_on_with_the_processes_that_are_left():
     whole = run(Played(lambda case, number: 1.0 + number), CASES)
     for stop in (1, 5, 9, 14, 20, 40):
         interrupted = whole[:stop]
-        latest = {
-            record.case.id: Record.from_json(json.loads(json.dumps(record.to_json())), DECLARED[record.case.probe])
-            for record in interrupted
-        }
+        latest = {record.case.id: kept_and_read(record) for record in interrupted}
         left = [case for case in CASES if case.id not in latest or not latest[case.id].complete]
         earlier = {id: record for id, record in latest.items() if not record.complete}
         before = Counter(record.case.id for record in interrupted)
@@ -236,13 +256,15 @@ def test_an_interrupted_run_goes_on_with_the_processes_that_are_left():
 def test_processes_of_another_machine_are_not_merged_with_this_ones():
     first = run(Played(), [CASE])[0]
     session = Played()
-    kept = run(session, [CASE], earlier={CASE.id: replace(first, environment="elsewhere")})
+    there = replace(first, parts=[replace(first.parts[0], environment="elsewhere")])
+    kept = run(session, [CASE], earlier={CASE.id: there})
     assert len(session.measured) == 3 and kept[-1].complete
 
 
 def test_seconds_are_divided_and_add_up():
     record = run(Played(), [CASE])[-1]
-    seconds = record.details["seconds"]
+    assert record.conditions is not None
+    seconds = record.conditions.seconds
     assert sum(seconds.values()) == pytest.approx(record.seconds)
     told = {"build": 0.75, "samples": 1.5, "process": 0.375, "probe": 0.375}  # three processes of 1 s, 0.875 s inside
     assert {name: seconds[name] for name in told} == told
@@ -252,9 +274,11 @@ def test_a_machine_that_slows_down_contaminates_what_ran_meanwhile():
     readings = iter([0.010, 0.010, 0.010, 0.010, 0.015, 0.010, 0.010, 0.010])
     record = run(Played(), [CASE], calm(read=lambda: next(readings), period=0.0))[-1]
     assert record.ok  # flagged, never dropped
-    assert record.details["contaminated"] == 1
-    assert [one["harness"]["contaminated"] for one in record.details["processes"]["parts"]] == [False, False, True]
-    assert record.details["reference"] == {"before": 0.010, "after": 0.010, "slowdown": pytest.approx(0.5)}
+    assert record.conditions is not None and record.conditions.contaminated == 1
+    assert [one.conditions and one.conditions.contaminated for one in record.parts] == [0, 0, 1]
+    reference = record.conditions.reference
+    assert reference is not None and reference.slowdown == pytest.approx(0.5)
+    assert (reference.before, reference.after) == (0.010, 0.010)
     expected = "1 of 3 processes: contaminated: the reference kernel was 50% slower than its median in this run"
     assert expected in record.notes
 
@@ -270,7 +294,8 @@ def test_the_reference_kernel_is_timed_every_few_seconds_only():
 
 def test_stolen_time_is_recorded():
     stolen = iter([1.0, 1.5, 2.0, 2.0, 3.0, 3.25])
-    assert run(Played(), [CASE], calm(steal=lambda: next(stolen)))[-1].details["steal"] == 0.5 + 0.0 + 0.25
+    record = run(Played(), [CASE], calm(steal=lambda: next(stolen)))[-1]
+    assert record.conditions is not None and record.conditions.steal == 0.5 + 0.0 + 0.25
 
 
 PLUGIN = '''
@@ -352,11 +377,11 @@ def test_kill_9_and_resume_give_every_case_once_and_complete(tmp_path):
     assert resumed.returncode == 0, resumed.stderr
     after = lines(run)
     assert after[: len(before)] == before  # nothing that was kept is touched
-    last = {line["id"]: line for line in after}
-    assert len(last) == 8
-    for line in last.values():
-        pids = [part["details"]["pid"] for part in line["details"]["processes"]["parts"]]
-        assert line["status"] == "ok" and len(set(pids)) == line["details"]["processes"]["done"] == 2
+    processes = defaultdict(list)
+    for line in after:
+        processes[line["id"]].append(line)
+    assert len(processes) == 8 and {line["status"] for line in after} == {"ok"}
+    assert all(len({line["details"]["pid"] for line in own}) == len(own) == 2 for own in processes.values())
     table = subprocess.run(
         [sys.executable, "-m", "rnnbench", "report", run, "--format", "json"],
         cwd=tmp_path,
@@ -364,5 +389,6 @@ def test_kill_9_and_resume_give_every_case_once_and_complete(tmp_path):
         text=True,
     )
     assert table.returncode == 0, table.stderr
-    complete = {line["id"] for line in before if line["details"]["processes"]["done"] == 2}
+    counts = Counter(line["id"] for line in before)
+    complete = {id for id, count in counts.items() if count == 2}
     assert complete and complete.isdisjoint(line["id"] for line in after[len(before) :])

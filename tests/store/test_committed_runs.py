@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import hashlib
 import json
 from functools import cache
@@ -55,3 +56,9 @@ def test_known_numbers_of_long_seq():
     assert rate.value == pytest.approx(236040.74837890975, rel=1e-12)
     assert len(rate.samples) == len(time.samples) == 141
     assert rate.samples[0] == pytest.approx(64 * 16 / time.samples[0], rel=1e-6)
+
+
+def test_the_example_on_the_page_of_the_format_runs(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    found = doctest.testfile(str(ROOT / "harness" / "README.md"), module_relative=False)
+    assert found.attempted == 4 and found.failed == 0

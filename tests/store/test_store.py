@@ -6,6 +6,7 @@ import json
 import math
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -23,11 +24,13 @@ import pytest
 from rnnbench.case import Case
 from rnnbench.errors import UsageError
 from rnnbench.measurement import Measurement
+from rnnbench.part import Part
 from rnnbench.probe import Probe
 from rnnbench.probes.throughput import THROUGHPUT
-from rnnbench.quantity import Curve, Quantity
-from rnnbench.record import Reading, Record
-from rnnbench.store import FORMAT, InvalidRecord, RunFolder, declarations, find_run, list_runs, write_atomically
+from rnnbench.quantity import Curve, Quantity, Value
+from rnnbench.record import Record
+from rnnbench.records import merge
+from rnnbench.store import FORMAT, InvalidRecord, RunFolder, find_run, list_runs, write_atomically
 from rnnbench.store import folder as folder_module
 from rnnbench.store.lines import decode, encode
 from rnnbench.store.names import new_folder
@@ -42,16 +45,27 @@ def case(number: int = 0) -> Case:
     return Case("throughput", "lstm", "torch", "eager", "cpu", "float32", 64 + number, 16, 128, 16)
 
 
-def reading(value: float, **more: Any) -> Reading:
-    declared = next(one for one in THROUGHPUT.quantities if one.name == "forward.time")
-    return Reading(value, **more, quantity=declared)
+DECLARED = next(one for one in THROUGHPUT.quantities if one.name == "forward.time")
+KNOWN = {"throughput": {"forward.time": DECLARED}}
 
 
-def record(number: int = 0, **changes: Any) -> Record:
-    quantity = reading(0.1 * number, samples=(0.1, 1e-300, number))
-    curve = Curve("lag", "ln norm", [1, 2, 3], [0.5, None, -2.0])
-    whole = Record(case(number), "ok", "", "eager", "oracle", {"forward.time": quantity}, {"norm": curve}, ["a note"])
-    return replace(whole, **changes)
+def record(number: int = 0, asked: int = 1, **changes: Any) -> Record:
+    """A record of one process, of which something is another."""
+    part = Part(
+        "ok",
+        implementation="eager",
+        verified="oracle",
+        values={"forward.time": Value(0.1 * number, samples=(0.1, 1e-300, number))},
+        curves={"norm": Curve("lag", "ln norm", [1, 2, 3], [0.5, None, -2.0])},
+        notes=("a note",),
+        declared={"forward.time": DECLARED},
+    )
+    one = case(number) if asked == 1 else replace(case(number), settings={"processes": asked})
+    return merge(one, [replace(part, **changes)])
+
+
+def line(one: Record) -> bytes:
+    return encode(one.case, one.parts[-1], KNOWN)
 
 
 def planned(cases: Sequence[Case] = tuple(map(case, range(3))), name: str = "long_seq", timeout: float = 60.0) -> Plan:
@@ -78,21 +92,41 @@ def reopened(run: RunFolder) -> RunFolder:
 # What is kept
 
 
-def test_the_last_record_of_a_case_stands_in_its_place_in_the_suite(results):
-    first = record(1, details={"processes": {"asked": 2, "done": 1}})
-    with create(results) as run:
+def test_the_processes_of_a_case_are_lines_of_their_own_and_one_record(results):
+    first, second = (record(1, asked=2, values={"forward.time": Value(x, 0.9 * x, 1.1 * x)}) for x in (1.0, 3.0))
+    with create(results, cases=(case(0), first.case)) as run:
         run.append(first)
         run.append(record(0))
-        assert set(run.incomplete()) == {case(1).id}
+        assert run.incomplete() == {first.case.id: first}
         assert run.done() == {case(0).id}
-        run.append(record(1, details={"processes": {"asked": 2, "done": 2}}))
+        whole = run.append(merge(first.case, [*first.parts, *second.parts]))
         assert not run.incomplete()
-    assert [(kept.case, kept.complete) for kept in run.records()] == [(case(0), True), (case(1), True)]
+    assert run.load() == [record(0), whole]
+    assert (whole.value("forward.time"), whole.complete, len(whole.parts)) == (2.0, True, 2)
     path = run.path / "records.jsonl"
-    path.write_bytes(path.read_bytes()[:-40] + b"\n")
+    lines = path.read_bytes().splitlines(keepends=True)
+    assert lines == [line(first), line(record(0)), line(second)], "nothing is kept twice"
+    path.write_bytes(b"".join(lines)[:-40] + b"\n")
     again = RunFolder.open(run.path)
     assert again.load() == [record(0), first]  # the last line is broken, the one before stands
     assert "line 3 is not a record" in again.notices[0]
+
+
+def test_a_process_of_another_program_environment_or_version_is_left_out_with_a_sentence(results):
+    one = record(1, asked=2)
+    for field, told in (
+        ("implementation", "what ran was eager (oracle), now it is other (oracle)"),
+        ("verified", "what ran was eager (oracle), now it is eager (other)"),
+        ("environment", "in environment unknown, now it is eager (oracle) in environment other"),
+        ("version", "by rnnbench of before, now it is eager (oracle) by rnnbench other"),
+    ):
+        with create(results, cases=(one.case,)) as run:
+            run.append(one)
+            unlike = replace(one.parts[0], **{field: "other"})
+            kept = run.append(merge(one.case, [*one.parts, unlike]))
+        (found,) = RunFolder.open(run.path).load()
+        assert found == kept and found.parts == (unlike,) and not found.complete
+        assert found.notes[0].startswith("1 earlier process is left out") and told in found.notes[0]
 
 
 def test_records_come_back_as_they_were_in_order(results):
@@ -117,7 +151,7 @@ def test_floats_survive_exactly():
         5e-324,
         1.7976931348623157e308,
     ]
-    again = decode(encode(record(details={"values": values, "big": 10**40})))
+    (again,) = decode(line(record(details={"values": values, "big": 10**40})), declared=KNOWN).parts
     assert again.details == {"values": values, "big": 10**40}
 
 
@@ -129,7 +163,8 @@ def test_light_records_leave_out_raw_data_and_nothing_else(results):
     assert light.quantities["forward.time"].samples == ()
     assert light.curves["norm"] == Curve("lag", "ln norm", (), ())
     quantity = replace(light.quantities["forward.time"], samples=whole.quantities["forward.time"].samples)
-    assert replace(light, quantities={"forward.time": quantity}, curves=whole.curves) == whole
+    assert replace(light, quantities={"forward.time": quantity}, curves=whole.curves, parts=whole.parts) == whole
+    assert light.parts[0].values["forward.time"] == Value(0.1) and light.parts[0].details == whole.details
 
 
 def test_meta_says_what_was_asked_for(results):
@@ -156,14 +191,14 @@ def test_a_run_opens_by_its_folder_or_any_file_in_it(results):
 
 def test_a_curve_keeps_what_is_not_finite_as_null():
     curve = Curve("lag", "norm", [1, 2, 3, 4], [1.0, math.nan, -math.inf, None])
-    assert json.loads(encode(record(curves={"norm": curve})))["curves"]["norm"]["y"] == [1.0, None, None, None]
+    assert json.loads(line(record(curves={"norm": curve})))["curves"]["norm"]["y"] == [1.0, None, None, None]
 
 
 @pytest.mark.parametrize(
     ("fields", "place"),
     [
-        ({"quantities": {"forward.time": reading(math.nan)}}, "quantities.forward.time.value is nan"),
-        ({"quantities": {"a": reading(1.0, samples=(1.0, math.inf))}}, "quantities.a.samples[1] is inf"),
+        ({"values": {"forward.time": Value(math.nan)}}, "values.forward.time.value is nan"),
+        ({"values": {"forward.time": Value(1.0, samples=(1.0, math.inf))}}, "values.forward.time.samples[1] is inf"),
         ({"details": {"model": object()}}, "details.model is a object, not a JSON value"),
         ({"details": {"lr": np.float32(0.1)}}, "details.lr is a float32, not a JSON value"),
     ],
@@ -171,7 +206,7 @@ def test_a_curve_keeps_what_is_not_finite_as_null():
 def test_what_is_not_json_makes_the_case_fail_and_the_run_go_on(results, fields, place):
     broken = record(1, **fields)
     with pytest.raises(InvalidRecord) as error:
-        encode(broken)
+        line(broken)
     assert place in str(error.value)
     with create(results) as run:
         kept = run.append(broken)
@@ -235,12 +270,14 @@ def test_a_damaged_line_in_the_middle_is_named_and_the_others_are_read(results):
         b'{"id": 1}\n',
         b'{"case": {"cell": "lstm"}, "status": "ok"}\n',
         b"\xff\n",
+        b"[" * 100_000 + b"\n",
     ):
         path.write_bytes(lines[0] + damage + lines[2])
         reading = RunFolder.open(run.path)
         assert list(reading.records()) == [record(0), record(2)]
         assert reading.load(light=True)[1].case == case(2)
-        assert reading.notices == [f"{path}: line 2 is not a record and was left out"]
+        assert re.fullmatch(rf"{path}: line 2 is not a record \(.+\) and was left out", reading.notices[0])
+        assert len(reading.notices) == 1
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": "one"}', "\0" * 10])
@@ -259,9 +296,9 @@ def test_a_newer_format_is_refused(results):
 
 
 def test_what_a_newer_version_adds_to_a_line_is_ignored():
-    data = json.loads(encode(record(1)))
-    data["new"] = data["case"]["new"] = 1
-    assert decode(json.dumps(data).encode(), declared=declarations.shipped()) == record(1)
+    data = json.loads(line(record(1)))
+    data["new"] = data["case"]["new"] = data["values"]["forward.time"]["new"] = 1
+    assert decode(json.dumps(data).encode(), declared=KNOWN).parts == record(1).parts
 
 
 # Declarations
@@ -564,7 +601,7 @@ def test_two_runs_at_once_do_not_disturb_each_other(results):
     assert len(set(paths)) == 3
     assert set(list_runs(results)) == set(paths)
     for n, path in enumerate(paths):
-        assert (path / "records.jsonl").read_bytes() == encode(record(n)) * 50
+        assert (path / "records.jsonl").read_bytes() == line(record(n)) * 50
         assert list(RunFolder.open(path).records()) == [record(n)]
 
 
@@ -622,10 +659,10 @@ def test_the_time_of_reading_grows_with_the_records_and_no_faster(results):
     with create(results) as run:
         run.append(record(1))
     path = run.path / "records.jsonl"
-    line = path.read_bytes()
+    whole = path.read_bytes()
 
     def seconds(count: int) -> float:
-        path.write_bytes(b"".join(line.replace(case(1).id.encode(), b"%012x" % n, 1) for n in range(count)))
+        path.write_bytes(b"".join(whole.replace(case(1).id.encode(), b"%012x" % n, 1) for n in range(count)))
         started = time.process_time()
         assert len(RunFolder.open(run.path).load(light=True)) == count
         return time.process_time() - started

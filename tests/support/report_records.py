@@ -8,9 +8,12 @@ from dataclasses import replace
 from typing import Any
 
 from rnnbench.case import Case
+from rnnbench.part import Conditions, Part, Reference
 from rnnbench.probes import rnnbench_probes
-from rnnbench.quantity import Curve, Quantity
-from rnnbench.record import Reading, Record
+from rnnbench.quantity import Curve, Quantity, Reading, Value
+from rnnbench.record import Record
+from rnnbench.records import merge
+from rnnbench.timings import Timing, View
 
 DECLARED = {quantity.name: quantity for probe in rnnbench_probes() for quantity in probe.quantities}
 
@@ -65,24 +68,62 @@ def record(
     ran: str | None = None,
     verified: str = "oracle",
     environment: str = "env1",
+    conditions: Conditions | None = None,
+    peak_memory: float | None = None,
     **fields: Any,
 ) -> Record:
     """A record of BASE with some fields of its case changed; `ran` is what `auto` became."""
     one = case(**fields)
     implementation = one.implementation if ran is None else ran
-    return Record(
-        one,
+    part = Part(
         status,
         reason,
         implementation if status != "skipped" else "",
         verified if status not in ("skipped", "wrong") else "",
-        named(quantities or {}),
-        curves or {},
+        curves=curves or {},
         details=details or {},
         environment=environment,
-        started=1.7e9,
-        seconds=1.0,
+        conditions=conditions,
+        peak_memory=peak_memory,
     )
+    return replace(merge(one, [holding(part, quantities or {})]), started=1.7e9, seconds=1.0)
+
+
+def holding(part: Part, quantities: Mapping[str, Reading]) -> Part:
+    """The part with these numbers."""
+    readings = named(quantities)
+    values = {
+        name: Value(one.value, one.low, one.high, tuple(one.samples), one.bound, one.origin)
+        for name, one in readings.items()
+    }
+    return replace(part, values=values, declared={name: one.quantity for name, one in readings.items()})
+
+
+def processes(*found: Mapping[str, Reading], asked: int = 0, **fields: Any) -> Record:
+    """A record of several processes, each with numbers of its own."""
+    one = record(**fields)
+    wanted = replace(one.case, settings={**one.case.settings, "processes": asked or len(found)})
+    return merge(wanted, [holding(one.parts[0], quantities) for quantities in found])
+
+
+def sampled(mode: str, timing: Timing) -> Record:
+    """A record of one process with this timing, and its median as `<mode>.time`."""
+    name = f"{mode}.time"
+    part = record().parts[0]
+    part = replace(part, values={name: View(mode)}, timings={mode: timing}, declared={name: DECLARED[name]})
+    return merge(BASE, [part])
+
+
+def again(record: Record, **changes: Any) -> Record:
+    """The record that it would be, were its processes other in this."""
+    return merge(record.case, [replace(part, **changes) for part in record.parts])
+
+
+def conditions(
+    contaminated: int = 0, kernel: float = 0.01, slowdown: float = 0.0, steal: float = 0.0, seconds: Any = ()
+) -> Conditions:
+    """How a process ran; kernel: seconds of the reference kernel before and after."""
+    return Conditions(1.7e9, 1.0, dict(seconds), Reference(kernel, kernel, slowdown), steal, contaminated)
 
 
 def timing(per_step: float, mode: str = "train", spread: float | None = 0.01, **fields: Any) -> Record:

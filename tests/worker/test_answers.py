@@ -12,7 +12,7 @@ from rnnbench.errors import CaseError
 from rnnbench.measurement import Measurement
 from rnnbench.quantity import Curve, Quantity, Value
 from rnnbench.timings import Interval, Timing, View
-from rnnbench.worker import answers, measurement_json
+from rnnbench.worker import answers
 
 DECLARED = {"t": Quantity("t", "s", "lower", "A time.")}
 TIMED = Timing((0.5, 1.0, 2.0), Interval(1.0, 0.5, 2.0, reached=False))
@@ -35,13 +35,13 @@ def sound(**changes: Any) -> Measurement:
 def test_a_sound_measurement_passes() -> None:
     assert answers.problem(sound(), DECLARED) is None
     assert answers.problem(sound(curves={"c": Curve("x", "y", (1,), (math.nan,))}), DECLARED) is None  # becomes null
-    assert measurement_json(sound(), DECLARED)["quantities"]["t"]["unit"] == "s"
+    assert answers.part(sound(), DECLARED).readings["t"].unit == "s"
 
 
 def test_views_of_a_timing_pass_and_are_the_same_median_in_another_unit() -> None:
     assert answers.problem(timed(cycles=(0, 1, 2)), DECLARED) is None
-    rate = measurement_json(timed(View("call", 8.0, inverse=True)), DECLARED)["quantities"]["t"]
-    assert (rate["value"], rate["low"], rate["high"], rate["samples"]) == (8.0, 4.0, 16.0, [16.0, 8.0, 4.0])
+    rate = answers.part(timed(View("call", 8.0, inverse=True)), DECLARED).readings["t"]
+    assert (rate.value, rate.low, rate.high, rate.samples) == (8.0, 4.0, 16.0, (16.0, 8.0, 4.0))
 
 
 FAULTS: list[tuple[Any, str]] = [
@@ -88,4 +88,4 @@ def test_what_a_record_cannot_hold_is_named(measurement: Any, sentence: str) -> 
     assert sentence in (answers.problem(measurement, DECLARED) or "nothing was said")
     if isinstance(measurement, Measurement):
         with pytest.raises(CaseError, match=r"\w"):
-            measurement_json(measurement, DECLARED)
+            answers.part(measurement, DECLARED)

@@ -11,8 +11,8 @@ import click
 from rnnbench.case import Case
 from rnnbench.execution.tally import Tally
 from rnnbench.record import Record
+from rnnbench.records import asked
 from rnnbench.report.units import bounded
-from rnnbench.runner import processes
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -114,8 +114,8 @@ class Progress:
         case = self._tally.current
         if case is None:
             return ""
-        asked = processes.asked(case)
-        which = f", process {self._tally.process} of {asked}" if asked > 1 else ""
+        wanted = asked(case)
+        which = f", process {self._tally.process} of {wanted}" if wanted > 1 else ""
         return f"{self._tally.current_elapsed:.0f} s  {self._label(case)}{which}"
 
     def _last(self) -> str:

@@ -8,8 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rnnbench.runner import processes
-from rnnbench.runner.estimate import Costs, Estimate, comparison, peak_memory, processes_in
+from rnnbench.records import asked
+from rnnbench.runner.estimate import Costs, Estimate, comparison, peak_memory
 
 if TYPE_CHECKING:
     from rnnbench.case import Case
@@ -60,9 +60,9 @@ class Forecast:
         """The cases that can run here, each with how many processes are still to run."""
         from rnnbench.registry.availability import candidates
 
-        done = {id: processes_in(record) for id, record in (earlier or {}).items()}
+        done = {id: record.done for id, record in (earlier or {}).items()}
         runnable = [case for case in cases if candidates(case, self._registry)[0]]
-        return [(case, processes.asked(case) - done.get(case.id, 0)) for case in runnable]
+        return [(case, asked(case) - done.get(case.id, 0)) for case in runnable]
 
 
 class Prediction:

@@ -7,8 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from rnnbench.runner import processes
-from rnnbench.runner.estimate import processes_in
+from rnnbench.records import asked
 
 if TYPE_CHECKING:
     from rnnbench.case import Case
@@ -54,7 +53,7 @@ class Tally:
                 self.total -= 1
             return
         self._costs.learn(record)
-        self._left[id] = 0 if record.complete or not record.ok else processes.asked(record.case) - processes_in(record)
+        self._left[id] = 0 if record.complete or not record.ok else record.asked - record.done
         if record.ok:
             self.last = record
 
@@ -66,7 +65,7 @@ class Tally:
     @property
     def process(self) -> int:
         """Which of its processes the current case is at, from 1."""
-        return 0 if self.current is None else processes.asked(self.current) - self._left.get(self.current.id, 0) + 1
+        return 0 if self.current is None else asked(self.current) - self._left.get(self.current.id, 0) + 1
 
     @property
     def elapsed(self) -> float:

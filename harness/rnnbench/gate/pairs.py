@@ -40,7 +40,9 @@ from rnnbench.isolation.launched import Running
 from rnnbench.isolation.lockstep import Channel, Lockstep, Member
 from rnnbench.measure.timing import LEAST_SAMPLES
 from rnnbench.model.seeds import seed_for
-from rnnbench.record import problems
+from rnnbench.part import Part
+from rnnbench.quantity import Reading
+from rnnbench.runner.answers import part_of
 
 SIDES: tuple[Name, Name] = ("base", "head")
 EXACT_DETAILS = {"compilations": "lower", "parameters": "lower", "flops": "lower"}
@@ -171,7 +173,8 @@ class Sampler:
         if len(told) < len(order):  # no room for the second beside the first
             pass
         elif all(found["status"] == "ok" for found in told.values()):
-            _compare(told["head"]["quantities"], outcomes["base"].result, outcomes["head"].result)
+            if all(outcome.result.get("turns") for outcome in outcomes.values()):
+                _compare(told["head"]["quantities"], part_of(outcomes["base"]), part_of(outcomes["head"]))
         else:
             self._clashes[subject.id] += 1
         seconds = (self.clock() - started) / len(order)
@@ -281,43 +284,34 @@ def _line(subject: Subject, side: Name, number: int, found: Mapping[str, Any], s
 
 def _told(outcome: Outcome) -> dict[str, Any]:
     """What one process found: the headline number of each quantity, for timings the median of its samples."""
-    if outcome.status != "ok":
-        return {"status": outcome.status, "reason": outcome.reason, "quantities": {}}
-    result = outcome.result
-    if problem := next(problems(result.get("quantities", {}), ""), ""):  # a run keeps no such record either
-        return {"status": "failed", "reason": problem, "quantities": {}}
-    quantities = {
-        name: {key: entry.get(key) for key in ("value", "unit", "better", "bound")} | {"exact": _exact(entry)}
-        for name, entry in result.get("quantities", {}).items()
+    part = part_of(outcome)
+    if not part.ok:
+        return {"status": part.status, "reason": part.reason, "quantities": {}}
+    quantities: dict[str, dict[str, Any]] = {
+        name: {key: getattr(one, key) for key in ("value", "unit", "better", "bound", "exact")}
+        for name, one in part.readings.items()
     }
-    quantities |= _exact_details(result.get("details", {}))
-    return {"status": result["status"], "reason": result["reason"], "quantities": quantities}
+    return {"status": part.status, "reason": part.reason, "quantities": quantities | _exact_details(part.details)}
 
 
-def _compare(quantities: Mapping[str, dict[str, Any]], base: Mapping[str, Any], head: Mapping[str, Any]) -> None:
+def _compare(quantities: Mapping[str, dict[str, Any]], base: Part, head: Part) -> None:
     """Give the quantities of head that are medians of samples taken in turns their `ratio`, head / base."""
-    if not (base.get("turns") and head.get("turns")):
-        return
     for name, entry in quantities.items():
-        sides = [side["quantities"].get(name, {}) for side in (base, head)]
-        if all(map(_is_median, sides)):
-            pairs = zip(*(side["samples"] for side in sides), strict=False)
+        sides = [side.readings[name] for side in (base, head) if name in side.readings]
+        if len(sides) == len(SIDES) and all(map(_is_median, sides)):
+            pairs = zip(*(side.samples for side in sides), strict=False)
             entry["ratio"] = math.exp(median(math.log(b / a) for a, b in pairs))
 
 
-def _is_median(entry: Mapping[str, Any]) -> bool:
+def _is_median(reading: Reading) -> bool:
     """Whether a number is the median of its samples, of positive ones, and not their 99th percentile, say.
 
     Of an even number of samples, the median rate is not quite the reciprocal of the median time.
     """
-    samples = entry.get("samples") or ()
+    samples = reading.samples
     if len(samples) < LEAST_SAMPLES or min(samples) <= 0:
         return False
-    return median_low(samples) * (1 - SAME) <= entry["value"] <= median_high(samples) * (1 + SAME)
-
-
-def _exact(entry: Mapping[str, Any]) -> bool:
-    return bool(entry.get("deterministic")) or entry.get("origin", "measured") != "measured"
+    return median_low(samples) * (1 - SAME) <= reading.value <= median_high(samples) * (1 + SAME)
 
 
 def _exact_details(details: Mapping[str, Any], prefix: str = "") -> dict[str, dict[str, Any]]:

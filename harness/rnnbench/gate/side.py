@@ -18,7 +18,7 @@ from rnnbench.executor import Outcome
 from rnnbench.gate import sources, worktrees
 from rnnbench.isolation.forkserver import ForkServer
 from rnnbench.isolation.launched import Interpreter
-from rnnbench.runner import understood
+from rnnbench.runner.answers import understood
 
 Name = Literal["base", "head"]
 Stage = Literal["start", "read", "load", "plan"]
@@ -91,8 +91,9 @@ class Side:
         return {"project": self.project.to_json() if self.project else None}
 
     def understood(self, outcome: Outcome, kind: str) -> Outcome:
-        """The outcome of a job, see `rnnbench.runner.understood`. Raises UsageError where it ran what is not its
-        revision's.
+        """The outcome of a job, see `rnnbench.runner.answers.understood`.
+
+        Raises UsageError where it ran what is not its revision's.
         """
         found = understood(outcome, kind)
         foreign = found.result.get("foreign")

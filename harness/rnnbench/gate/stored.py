@@ -175,7 +175,7 @@ def _processes(subject: Subject, a: Record, b: Record) -> dict[tuple[str, str], 
 
 
 def _medians(record: Record, name: str) -> list[float]:
-    found = [part["quantities"][name]["value"] for part in record.parts if name in part.get("quantities", {})]
+    found = [part.readings[name].value for part in record.parts if part.ok and name in part.values]
     return found or [record.quantities[name].value]
 
 

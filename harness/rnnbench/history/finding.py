@@ -12,7 +12,8 @@ from rnnbench.history.change_points import MIN_SIZE, Shift, shifts, steps
 from rnnbench.history.commits import Commit, commits
 from rnnbench.history.runs import stored_runs
 from rnnbench.history.series import CaseHistory, Point, Series, all_series, case_histories, known
-from rnnbench.record import Reading, Record
+from rnnbench.quantity import Reading
+from rnnbench.record import Record
 from rnnbench.report.units import bounded, words
 
 ERROR = 0.01

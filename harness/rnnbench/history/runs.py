@@ -109,8 +109,9 @@ def _reference(records: Sequence[Record]) -> float | None:
     """One number for the run: rounds interleave its cases, so all of them saw the same machine, and the median of many
     readings has less noise than two of them.
     """
-    readings = [record.details["reference"] for record in records if record.details.get("reference")]
-    return median([reading[end] for reading in readings for end in ("before", "after")]) if readings else None
+    seen = [record.conditions.reference for record in records if record.conditions]
+    readings = [second for one in seen if one for second in (one.before, one.after)]
+    return median(readings) if readings else None
 
 
 def _name(path: Path) -> str:

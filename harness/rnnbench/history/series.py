@@ -11,7 +11,8 @@ from typing import Any, NamedTuple, TypeGuard
 
 from rnnbench.history.commits import Commit
 from rnnbench.history.runs import StoredRun
-from rnnbench.record import Reading, Record
+from rnnbench.quantity import Reading
+from rnnbench.record import Record
 
 TIMES = frozenset({"s"})
 RATES = frozenset({"1/s", "FLOP/s", "B/s"})

@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Any
 
 from rnnbench.machine import reference
 from rnnbench.measure.disturbance import stolen_seconds
+from rnnbench.part import Reference
 
 PERIOD = 4.0
 """Seconds between two readings of some 40 ms: one percent of the time."""
@@ -37,13 +37,9 @@ class Drift:
             self._taken = self.clock()
         return self.readings[-1], self.steal()
 
-    def between(self, before: tuple[float, float], after: tuple[float, float]) -> dict[str, Any]:
-        """What two looks say about the time between them, as JSON: `contaminated` where the kernel was much slower
-        than the median of the run so far.
+    def between(self, before: tuple[float, float], after: tuple[float, float]) -> tuple[Reference, float, bool]:
+        """What two looks say about the time between them: the reference kernel, CPU seconds stolen, and whether it is
+        contaminated, the kernel much slower than the median of the run so far.
         """
         slowdown = reference.drift(max(before[0], after[0]), median(self.readings))
-        return {
-            "reference": {"before": before[0], "after": after[0], "slowdown": slowdown},
-            "steal": after[1] - before[1],
-            "contaminated": slowdown > SLOWER,
-        }
+        return Reference(before[0], after[0], slowdown), after[1] - before[1], slowdown > SLOWER

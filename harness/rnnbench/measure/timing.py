@@ -32,7 +32,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import repeat
-from typing import Any
 
 from rnnbench.errors import CaseError
 from rnnbench.measure import disturbance, lockstep
@@ -110,23 +109,6 @@ class TimingSettings:
         return self.width or TimingSettings.width
 
 
-def details(timing: Timing) -> dict[str, Any]:
-    """All but the samples and the notes, as JSON values."""
-    width = timing.interval.relative_width
-    return {
-        "first_call": timing.first_call,
-        "number": timing.number,
-        "stopped": timing.stopped,
-        "relative_width": width if math.isfinite(width) else None,
-        "steady": timing.steady,
-        "drift": timing.drift,
-        "warmup_calls": timing.warmup_calls,
-        "contaminated": list(timing.contaminated),
-        "voids": timing.voids,
-        "clock_share": timing.clock_share,
-    }
-
-
 def measure(
     call: Call,
     settings: TimingSettings | None = None,
@@ -144,6 +126,7 @@ def measure(
         number = _warm_up(stopwatch, settings, cost)
         warmup_calls = stopwatch.calls - 1
         samples, contaminated, stopped = _sample(stopwatch, number, settings, counters, collect)
+    samples = [_carried(sample) for sample in samples]
     interval, disturbed = median_interval(samples), set(contaminated)
     change = drift(samples, settings.tolerance)
     kept = range(len(samples)) if stopped == "turns" else _spread(len(samples), settings.max_samples)
@@ -161,6 +144,11 @@ def measure(
         clock_share=cost / (number * interval.value),
         notes=tuple(_notes(samples, interval, settings, change, contaminated, stopwatch.voids)),
     )
+
+
+def _carried(seconds: float) -> float:
+    """To the nine digits that a clock of 1 ns carries over a second: the others are noise, and as long to keep."""
+    return float(f"{seconds:.9g}")
 
 
 def dispatch_leak(call: Call, wait: Call, clock: Clock = SYSTEM) -> float:

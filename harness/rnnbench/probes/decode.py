@@ -91,7 +91,7 @@ def measure(context: Context) -> Measurement:
     shared = share_of_limit(context, "decode", "forward", timed.value(), seq_len=1)
     agreement, notes = _agreement(stream.step)
     tail, tail_notes = _tail(timed)
-    details: dict[str, Any] = timing.details(timed) | shared.details | {"agreement": agreement}
+    details: dict[str, Any] = shared.details | {"agreement": agreement}
     details["compilations"] = compiled
     return Measurement(
         values={

@@ -69,7 +69,7 @@ def measure(context: Context) -> Measurement:
         shared = share_of_limit(context, mode, mode, timed.value())
         values |= shared.values
         notes += [*(f"{mode}: {note}" for note in timed.notes), *shared.notes]
-        details[mode] = timing.details(timed) | shared.details | {"compilations": program.compilations() - compiled}
+        details[mode] = shared.details | {"compilations": program.compilations() - compiled}
     details |= {"settings": program.settings(), "seconds": seconds}
     return Measurement(values, notes=notes, details=details, timings=timings)
 

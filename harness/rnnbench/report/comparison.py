@@ -22,7 +22,8 @@ from typing import Any
 from rnnbench.case import Case
 from rnnbench.errors import UsageError
 from rnnbench.measure.statistics import ratio_of_medians
-from rnnbench.record import Reading, Record, record_labels
+from rnnbench.quantity import Reading
+from rnnbench.record import Record, record_labels
 from rnnbench.report import latex, markdown, text
 from rnnbench.report.units import number, quantity, words
 from rnnbench.report.wording import listed
@@ -150,8 +151,8 @@ def _reference_ratio(pairs: Sequence[tuple[Record, Record]]) -> float | None:
     """Median time of the reference kernel in the records of B over that of A."""
     sides = []
     for index in (0, 1):
-        readings = [pair[index].details.get("reference") for pair in pairs]
-        sides.append([reading[end] for reading in readings if reading for end in ("before", "after")])
+        seen = [record.conditions.reference for record in (pair[index] for pair in pairs) if record.conditions]
+        sides.append([second for one in seen if one for second in (one.before, one.after)])
     return median(sides[1]) / median(sides[0]) if all(sides) else None
 
 
@@ -256,7 +257,7 @@ def _changes(label: str, a: Record, b: Record) -> list[Change]:
         verdict = f"{a.implementation} in A, {b.implementation} in B"
         return [Change(label, "", "", verdict, True)]
     names = [name for name in a.quantities if name in b.quantities]
-    several = bool(a.parts or b.parts)
+    several = max(a.asked, b.asked) > 1
     ranked = any(one.quantity.headline is not None for one in a.quantities.values())
     found = [_change(label, name, a.quantities[name], b.quantities[name], several) for name in names]
     return found if ranked else [replace(change, headline=True) for change in found]

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rnnbench.case import AXES
-from rnnbench.record import Reading, Record
+from rnnbench.quantity import Reading
+from rnnbench.record import Record
 
 CASE_COLUMNS = ("probe", "probe_version", *AXES, "params", "seed")
 RECORD_COLUMNS = ("status", "reason", "verified", "environment", "started", "seconds")

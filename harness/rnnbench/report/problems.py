@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from rnnbench.record import STATUSES, Record
+from rnnbench.part import STATUSES
+from rnnbench.record import Record
 
 SHOWN = 20
 """Reasons listed; the rest are counted."""

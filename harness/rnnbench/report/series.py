@@ -15,8 +15,8 @@ from operator import attrgetter
 from typing import Any
 
 from rnnbench.case import AXES, axis_text, value_text
-from rnnbench.quantity import Quantity
-from rnnbench.record import Reading, Record
+from rnnbench.quantity import Quantity, Reading
+from rnnbench.record import Record
 from rnnbench.report.units import words
 
 REPLICATES = ("replicate", "seed")

@@ -236,7 +236,7 @@ def _remark(path: str, group: Group) -> str:
     told = {
         _at(details, path)
         for record in group.records
-        for details in (record.details, *(part["details"] for part in record.parts))
+        for details in (record.details, *(part.details for part in record.parts))
     } - {None}
     return str(told.pop()) if len(told) == 1 else ""
 

@@ -14,14 +14,14 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any
 
 from rnnbench.case import Case, digest
 from rnnbench.record import Record
-from rnnbench.runner import processes
+from rnnbench.records import asked
 
 START = 1.0
 """Seconds in which a process starts, compiles and verifies, where no process of its probe was seen."""
@@ -75,7 +75,7 @@ def work(case: Case) -> float:
     given = case.settings
     step = _training_step(case)
     modes = len(given.get("modes", "1"))
-    sampled = given.get("budget", 0.0) / processes.asked(case) * modes * len(given.get("batch_sizes", "1"))
+    sampled = given.get("budget", 0.0) / asked(case) * modes * len(given.get("batch_sizes", "1"))
     calls = modes * (CALLS if sampled else 1)
     trains = given.get("max_steps", given.get("steps", 0) if set(given.get("at", ())) - {"start"} else 0)
     training = TRAINING_START + trains * step * (SOLVED if given.get("stop_when_solved") else 1.0) if trains else 0.0
@@ -170,31 +170,20 @@ def _carried(seen: dict[int, list[tuple[float, float]]], case: Case) -> float:
     return work(case) + distance if distance > 0 else work(case) * seconds / budget
 
 
-def processes_in(record: Record) -> int:
-    """Processes that the seconds of a record are of."""
-    return record.details["processes"]["done"] if "processes" in record.details else 1
-
-
 def per_process(record: Record) -> float:
     """Seconds of one process of a case on average: each bears its share of the verification, which all of a case's
     processes have in common, and none bears what only the first process of a run waits for (imports, ceilings).
     """
-    parts, done = record.details.get("seconds", {}), processes_in(record)
+    parts: Mapping[str, float] = record.conditions.seconds if record.conditions else {}
+    done = record.done
     once = parts.get("other", 0.0) + parts.get("ceilings", 0.0)
-    others = parts.get("verify", 0.0) * (1 - done / max(done, processes.asked(record.case)))
+    others = parts.get("verify", 0.0) * (1 - done / max(done, record.asked))
     return (record.seconds - once - others) / done
 
 
 def peak_memory(record: Record) -> float | None:
     """The most bytes that any process of a record had resident, where that was noted."""
-    return max(_peaks(record), default=None)
-
-
-def _peaks(record: Record) -> Iterator[float]:
-    for details in (record.details, *(part["details"] for part in record.parts)):
-        peak = details.get("peak_memory")
-        if peak is not None:
-            yield peak
+    return max((part.peak_memory for part in record.parts if part.peak_memory is not None), default=None)
 
 
 def comparison(estimate: Estimate, seconds: float, peak: float | None) -> dict[str, Any]:

@@ -13,16 +13,11 @@ other cases, and `--resume` refuses those.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, fields
 from typing import Any
 
 from rnnbench.probe import Probe
-from rnnbench.quantity import Quantity
-
-Quantities = Mapping[str, Mapping[str, Quantity]]
-"""By the name of the probe, then of the quantity."""
-
-_DEFAULTS = {field.name: field.default for field in fields(Quantity)}
+from rnnbench.records import codec
+from rnnbench.store.lines import Quantities
 
 
 def to_json(probes: Iterable[Probe]) -> dict[str, Any]:
@@ -30,7 +25,7 @@ def to_json(probes: Iterable[Probe]) -> dict[str, Any]:
     return {
         probe.name: {
             "version": probe.version,
-            "quantities": {quantity.name: _told(quantity) for quantity in probe.quantities},
+            "quantities": {quantity.name: codec.declaration(quantity) for quantity in probe.quantities},
         }
         for probe in probes
     }
@@ -39,12 +34,9 @@ def to_json(probes: Iterable[Probe]) -> dict[str, Any]:
 def from_json(declared: Mapping[str, Any]) -> Quantities:
     """The inverse of `to_json`; fields that a newer version has written are dropped.
 
-    Raises TypeError, AttributeError or KeyError where it is not what `to_json` makes.
+    Raises Malformed where it is not what `to_json` makes.
     """
-    return {
-        probe: {name: _quantity(name, entry) for name, entry in entry["quantities"].items()}
-        for probe, entry in declared.items()
-    }
+    return codec.declarations(declared)
 
 
 def shipped() -> Quantities:
@@ -52,11 +44,3 @@ def shipped() -> Quantities:
     from rnnbench.probes import rnnbench_probes
 
     return {probe.name: {quantity.name: quantity for quantity in probe.quantities} for probe in rnnbench_probes()}
-
-
-def _told(quantity: Quantity) -> dict[str, Any]:
-    return {key: value for key, value in asdict(quantity).items() if key != "name" and value != _DEFAULTS[key]}
-
-
-def _quantity(name: str, entry: Mapping[str, Any]) -> Quantity:
-    return Quantity(**{**{key: value for key, value in entry.items() if key in _DEFAULTS}, "name": name})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import platform
 import re
 import shutil
@@ -18,21 +17,20 @@ import rnnbench
 from rnnbench.errors import UsageError
 from rnnbench.machine.environment import environment_id
 from rnnbench.record import Record
+from rnnbench.records import Malformed, merge
 from rnnbench.store import declarations
-from rnnbench.store.declarations import Quantities
-from rnnbench.store.files import explained, sync_folder, write_atomically
-from rnnbench.store.lines import InvalidRecord, decode, encode, without_measurements
+from rnnbench.store.files import explained, sync_folder
+from rnnbench.store.lines import InvalidRecord, Line, Quantities, decode, encode, without_measurements
+from rnnbench.store.meta import FORMAT, read_meta, write_meta
 from rnnbench.store.names import META, RECORDS, new_folder
 from rnnbench.store.writer import Writer
 
 if TYPE_CHECKING:
     from rnnbench.suite import Plan
 
-FORMAT = 1
-"""Version of the folder's layout; raised when an older rnnbench could no longer read it."""
 MIN_FREE = 16 << 20
 """Bytes of free disk below which a run is not started."""
-_ID = re.compile(rb'\{"id":"([0-9a-f]{12})"')
+_ID = re.compile(rb'\{"id": ?"([0-9a-f]{12})"')
 
 
 class RunFolder:
@@ -84,7 +82,7 @@ class RunFolder:
         }
         try:
             _check_space(path)
-            _write_meta(path, meta)
+            write_meta(path, meta)
             writer = Writer(path / RECORDS)
         except BaseException:
             shutil.rmtree(path, ignore_errors=True)  # nothing is in it yet
@@ -98,7 +96,7 @@ class RunFolder:
         """A run to read: its folder, or a file in it. Raises UsageError for a newer format and anything else."""
         with explained("read", path):
             folder = path.parent if path.is_file() else path
-        return cls(folder, _read_meta(folder))
+        return cls(folder, read_meta(folder))
 
     @classmethod
     def resume(cls, path: Path, planned: Plan, environment: Mapping[str, Any]) -> Self:
@@ -110,13 +108,15 @@ class RunFolder:
         identity = environment_id(environment)
         writer = Writer(folder / RECORDS)
         try:
-            meta = _read_meta(folder)  # again, now that nobody else can change it
+            meta = read_meta(folder)  # again, now that nobody else can change it
             _check_same_cases(folder, meta, planned)
             _check_space(folder)
-            if identity not in meta["environments"] or "probes" not in meta:
-                meta["environments"].setdefault(identity, environment)
-                meta["probes"] = declarations.to_json(planned.probes)
-                _write_meta(folder, meta)
+            before = dict(meta, environments=dict(meta["environments"]))
+            meta["environments"].setdefault(identity, environment)
+            meta.setdefault("probes", declarations.to_json(planned.probes))
+            meta["format"] = FORMAT  # what is added from here on
+            if meta != before:
+                write_meta(folder, meta)
         except BaseException:
             writer.close()
             raise
@@ -127,7 +127,7 @@ class RunFolder:
         if self._writer is None:
             raise UsageError(f"{self.path} was opened for reading; go on with it by `--resume`.")
         self.meta |= facts
-        _write_meta(self.path, self.meta)
+        write_meta(self.path, self.meta)
 
     @cached_property
     def quantities(self) -> Quantities:
@@ -140,43 +140,54 @@ class RunFolder:
             return declarations.shipped()
         try:
             return declarations.from_json(declared)
-        except (TypeError, AttributeError, KeyError) as error:
+        except Malformed as error:
             raise UsageError(f"{self.path / META} is damaged: its `probes` are no declarations ({error}).") from None
 
     def append(self, record: Record) -> Record:
-        """Keep a record: it is on the disk when this returns. Gives back what was kept.
+        """Keep the latest process of a record: it is on the disk when this returns. Gives back what was kept.
 
-        A record that is not strict JSON (a NaN outside a curve, an object) is kept without its measurements: `failed`,
-        and the reason says where the fault is. Raises UsageError when the disk is full; earlier records stay whole.
+        A process that is not strict JSON (a NaN outside a curve, an object) is kept without its measurements: `failed`,
+        and the reason says where the fault is. Raises UsageError when the disk is full; earlier lines stay whole.
         """
         if self._writer is None:
             raise UsageError(f"{self.path} was opened for reading; go on with it by `--resume`.")
+        *before, latest = record.parts
         try:
-            line = encode(record)
+            line = encode(record.case, latest, self.quantities)
         except InvalidRecord as error:
-            record = without_measurements(record, str(error))
-            line = encode(record)
+            latest = without_measurements(latest, str(error))
+            line = encode(record.case, latest, self.quantities)
+            record = merge(record.case, [*record.left_out, *before, latest])
         self._writer.append(line)
         return record
 
     def records(self, light: bool = False) -> Iterator[Record]:
-        """The last record of every case, one at a time, in the order of the suite.
+        """What the processes of every case say together, one case at a time, in the order of the suite.
 
-        A case has a line for each process that has run, which also holds those before it. light: without raw data
-        (`samples` and the `x` and `y` of curves are empty), which is most of the memory. Lines that are not records are
-        left out and named in `notices`; the one before of the same case then stands.
+        light: without raw data (`samples` and the `x` and `y` of curves are empty), which is most of the memory. Lines
+        that are no records are left out and named in `notices`; the other lines of their case stand.
         """
         path = self.path / RECORDS
+        if path.exists() and not path.is_file():
+            raise UsageError(f"{path} is no file, so there are no records to read. Restore it, or run the suite anew.")
         with explained("read", path), path.open("rb") as file:
             places = self._places(file)
-            order = dict.fromkeys([*self.meta["cases"], *places])
-            for lines in filter(None, map(places.get, order)):
-                for number, offset in reversed(lines):
-                    file.seek(offset)
-                    record = self._decoded(number, file.readline(), light)
-                    if record is not None:
-                        yield record
-                        break
+            for identity in dict.fromkeys([*self.meta["cases"], *places]):
+                record = self._record(file, places.get(identity, ()), light)
+                if record is not None:
+                    yield record
+
+    def _record(self, file: BinaryIO, places: Sequence[tuple[int, int]], light: bool) -> Record | None:
+        """What the lines at these places say, those before one that holds the whole case left out."""
+        found: list[Line] = []
+        for number, offset in reversed(places):
+            file.seek(offset)
+            line = self._decoded(number, file.readline(), light)
+            if line is not None:
+                found.insert(0, line)
+                if line.whole:
+                    break
+        return merge(found[-1].case, [part for line in found for part in line.parts], not light) if found else None
 
     def _places(self, file: BinaryIO) -> dict[str, list[tuple[int, int]]]:
         """Case -> (number, offset) of its lines. The id is read off the beginning of a line, where `encode` puts it."""
@@ -192,14 +203,14 @@ class RunFolder:
         """The id of the line's case, without reading the line where it can be helped."""
         if match := _ID.match(line):
             return match[1].decode()
-        record = self._decoded(number, line, light=True)
-        return None if record is None else record.case.id
+        found = self._decoded(number, line, light=True)
+        return None if found is None else found.case.id
 
-    def _decoded(self, number: int, line: bytes, light: bool) -> Record | None:
+    def _decoded(self, number: int, line: bytes, light: bool) -> Line | None:
         try:
-            return decode(line, light, self.quantities)
-        except ValueError:
-            self._notice(number, torn=not line.endswith(b"\n"))
+            return decode(line, light, self.quantities, str(self.meta["versions"].get("rnnbench", "")))
+        except Malformed as error:
+            self._notice(number, "" if not line.endswith(b"\n") else str(error))
             return None
 
     def load(self, light: bool = False) -> list[Record]:
@@ -232,36 +243,13 @@ class RunFolder:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _notice(self, number: int, torn: bool) -> None:
-        what = "is incomplete (the run was cut off there, or is being written)" if torn else "is not a record"
+    def _notice(self, number: int, problem: str) -> None:
+        """problem: what is wrong with the line; empty where its end is missing."""
+        torn = "is incomplete (the run was cut off there, or is being written)"
+        what = f"is not a record ({problem})" if problem else torn
         notice = f"{self.path / RECORDS}: line {number} {what} and was left out"
         if notice not in self.notices:
             self.notices.append(notice)
-
-
-def _read_meta(folder: Path) -> dict[str, Any]:
-    path = folder / META
-    with explained("read", path):
-        if not path.is_file():
-            raise UsageError(f"{folder} is not the folder of a run: it has no {META}. `rnnbench run SUITE` makes one.")
-        text = path.read_text(encoding="utf-8", errors="replace")
-    try:
-        meta = json.loads(text)
-        newer = meta["format"] > FORMAT
-    except (ValueError, TypeError, KeyError):
-        raise UsageError(
-            f"{path} is damaged: it is not JSON with a `format`. Restore it, or run the suite anew."
-        ) from None
-    if newer:
-        raise UsageError(
-            f"{path} has format {meta['format']}, written by a newer rnnbench; this one reads up to {FORMAT}. "
-            "Upgrade rnnbench."
-        )
-    return meta
-
-
-def _write_meta(folder: Path, meta: Mapping[str, Any]) -> None:
-    write_atomically(folder / META, json.dumps(meta, indent=1, allow_nan=False) + "\n")
 
 
 def _check_space(folder: Path) -> None:

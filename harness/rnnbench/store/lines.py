@@ -1,64 +1,90 @@
-"""A record as one line of strict JSON."""
+"""A process of a case as one line of strict JSON.
+
+    {"id":"2ae444c552a4","format":2,"case":{...},"status":"ok",...}
+
+What follows the case is `rnnbench.records.codec`'s. Lines without `format` are of runs of before: `records.former`.
+"""
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
 
+from rnnbench.case import Case
 from rnnbench.errors import RnnbenchError
-from rnnbench.record import Record, problems
-from rnnbench.store.declarations import Quantities
+from rnnbench.part import Part
+from rnnbench.quantity import Quantity
+from rnnbench.record import problems
+from rnnbench.records import codec
+from rnnbench.records.malformed import Malformed
+
+FORMAT = 2
+"""Version of a line; raised when an older rnnbench could no longer read it."""
+
+Quantities = Mapping[str, Mapping[str, Quantity]]
+"""By the name of the probe, then of the quantity."""
 
 
 class InvalidRecord(RnnbenchError):
-    """A record holds something that is not strict JSON; the message names the place."""
+    """A part holds something that is not strict JSON; the message names the place."""
 
 
-def encode(record: Record) -> bytes:
+@dataclass(frozen=True)
+class Line:
+    """What a line says. parts: its process; of a line of before, all of the case so far.
+
+    whole: whether it holds all processes, so that the lines before it say nothing more.
+    """
+
+    case: Case
+    parts: tuple[Part, ...]
+    whole: bool = False
+
+
+def encode(case: Case, part: Part, declared: Quantities | None = None) -> bytes:
     """One line with its newline. Values of a curve that are not finite become null; elsewhere they are an error.
 
+    declared: what `run.json` says of the quantities, and the line need not repeat.
     Raises InvalidRecord for NaN, infinities and anything that is not JSON.
     """
-    data = record.to_json()
-    data["curves"] = {name: _finite(curve) for name, curve in data["curves"].items()}
+    data = codec.encode(part, (declared or {}).get(case.probe))
+    line = {"id": case.id, "format": FORMAT, "case": case.to_json(), **data}
     try:
-        return json.dumps(data, allow_nan=False, separators=(",", ":")).encode() + b"\n"
+        return json.dumps(line, allow_nan=False, separators=(",", ":")).encode() + b"\n"
     except (TypeError, ValueError, RecursionError) as error:
         place = next(problems(data, ""), str(error))
-        raise InvalidRecord(f"the record of {record.case.label} cannot be kept: {place}") from error
+        raise InvalidRecord(f"the record of {case.label} cannot be kept: {place}") from error
 
 
-def without_measurements(record: Record, problem: str) -> Record:
-    """The same record without the numbers that cannot be kept, saying so."""
-    bare = replace(record, quantities={}, curves={}, details={}, notes=[])
-    if record.ok:
+def without_measurements(part: Part, problem: str) -> Part:
+    """The same part without the numbers that cannot be kept, saying so."""
+    bare = replace(part, values={}, timings={}, curves={}, details={}, declared={}, notes=())
+    if part.ok:
         return replace(bare, status="failed", reason=problem)
-    return replace(bare, notes=[problem])
+    return replace(bare, notes=(problem,))
 
 
-def decode(line: bytes, light: bool = False, declared: Quantities | None = None) -> Record:
-    """The inverse of `encode`. Raises ValueError for a line that is not a record.
+def decode(line: bytes, light: bool = False, declared: Quantities | None = None, version: str = "") -> Line:
+    """The inverse of `encode`.
 
-    light: drop raw data, which is most of the memory: `samples` of quantities and `x` and `y` of curves are empty.
-    declared: what the probes of its run declared.
+    Args:
+        line: As it stands in the file.
+        light: Drop raw data, which is most of the memory: samples and the `x` and `y` of curves are empty.
+        declared: What the probes of its run declared.
+        version: Of the rnnbench that made the run, for lines of before, which do not say it.
+
+    Raises:
+        Malformed: It is no such line; the message says where and why.
     """
-    from pydantic_core import from_json  # several times faster than json, and equal strings are one object
+    from rnnbench.records import former, wire
 
-    try:
-        data = from_json(line)
-        if light:
-            for quantity in data["quantities"].values():
-                quantity["samples"] = ()
-            for curve in data["curves"].values():
-                curve["x"] = curve["y"] = ()
-        return Record.from_json(data, (declared or {}).get(data["case"]["probe"]))
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"not a record: {error}") from error
-
-
-def _finite(curve: Mapping[str, Any]) -> dict[str, Any]:
-    ys = [y if y is not None and math.isfinite(y) else None for y in curve["y"]]
-    return {**curve, "y": ys}
+    declared = declared or {}
+    if b'"format":' not in line[:40]:
+        found = wire.checked(wire.FormerLine, line)
+        parts = former.parts(found, declared.get(found.case.probe), version)
+        return Line(found.case, tuple(codec.light(part) if light else part for part in parts), whole=True)
+    known = wire.checked(wire.WireLine, line)
+    if known.format > FORMAT:
+        raise Malformed(f"it has format {known.format}, written by a newer rnnbench; this one reads up to {FORMAT}")
+    return Line(known.case, (codec.part_of(known, declared.get(known.case.probe), light),))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from rnnbench.case import Case
 from rnnbench.context import Context
 from rnnbench.errors import CaseError
 from rnnbench.measure import lockstep, process_memory
-from rnnbench.measurement import Measurement
+from rnnbench.records import encode
 from rnnbench.registry import Registry, load, place
 from rnnbench.worker import answers
 from rnnbench.worker.resolve import resolve
@@ -67,31 +67,12 @@ def _measure(context: Context, registry: Registry, job: Job) -> dict[str, Any]:
     probe = registry.probes[context.case.probe]
     with lockstep.joined(**job.get("turns", {})) as place:
         measurement = probe.measure(replace(context, ceilings=job.get("ceilings")))
-    found = measurement_json(measurement, {quantity.name: quantity for quantity in probe.quantities})
-    found["details"]["ignored"] = list(probe.ignores)
+    part = answers.part(measurement, {quantity.name: quantity for quantity in probe.quantities})
+    told: dict[str, Any] = {"ignored": list(probe.ignores)}
     if context.case.params is not None:
-        found["details"]["parameters"] = context.weights().count
-    return found | ({"turns": place.taken} if "turns" in job else {})
-
-
-def measurement_json(measurement: Measurement, quantities: Mapping[str, Any]) -> dict[str, Any]:
-    """A measurement as the JSON fields of a record. Raises CaseError, with a sentence, for what a record cannot
-    hold.
-    """
-    if wrong := answers.problem(measurement, quantities):
-        raise CaseError(wrong)
-    entries = {}
-    for name in measurement.values:
-        quantity, value = quantities[name], measurement.value(name)
-        head = {"unit": quantity.unit, "better": quantity.better, "deterministic": quantity.deterministic}
-        entries[name] = head | asdict(value) | {"samples": list(value.samples)}
-    curves = {name: asdict(curve) for name, curve in measurement.curves.items()}
-    return {
-        "quantities": entries,
-        "curves": curves,
-        "notes": list(measurement.notes),
-        "details": dict(measurement.details),
-    }
+        told["parameters"] = context.weights().count
+    answer = {"values": {}} | encode(replace(part, details={**part.details, **told}))
+    return answer | ({"turns": place.taken} if "turns" in job else {})
 
 
 def _verify(context: Context, registry: Registry, job: Job) -> dict[str, Any]:

@@ -7,13 +7,38 @@ from collections.abc import Iterator, Mapping, Sequence
 from numbers import Real
 from typing import Any, get_args
 
+from rnnbench.errors import CaseError
 from rnnbench.measurement import Measurement
+from rnnbench.part import Part
 from rnnbench.quantity import Bound, Curve, Origin, Quantity, Value
 from rnnbench.record import problems
 from rnnbench.timings import STOPPED, Interval, Timing, View
 
 RESERVED = frozenset({"processes", "reference", "steal", "contaminated", "peak_memory", "ignored", "output"})
 """Details that the harness adds to those of the probe."""
+
+
+def part(measurement: Any, declared: Mapping[str, Quantity]) -> Part:
+    """The part of a measurement, as the process that made it can tell it.
+
+    Args:
+        measurement: What `Probe.measure` returned.
+        declared: By name, what the probe declares.
+
+    Raises:
+        CaseError: A record cannot hold it; the message says what and where.
+    """
+    if wrong := problem(measurement, declared):
+        raise CaseError(wrong)
+    return Part(
+        "ok",
+        values=dict(measurement.values),
+        timings=dict(measurement.timings),
+        curves=dict(measurement.curves),
+        notes=tuple(measurement.notes),
+        details=dict(measurement.details),
+        declared={name: declared[name] for name in measurement.values},
+    )
 
 
 def problem(measurement: Any, declared: Mapping[str, Quantity]) -> str | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from rnnbench.record import Reading, Record
+from rnnbench.quantity import Reading
+from rnnbench.record import Record
 from rnnbench.report.explanation.process import ProcessFacts
 from rnnbench.report.series import WIDE
 

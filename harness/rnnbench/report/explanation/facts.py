@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from rnnbench.record import Reading, Record
+from rnnbench.quantity import Reading
+from rnnbench.record import Record
 from rnnbench.report.explanation.advice import advice
 from rnnbench.report.explanation.process import ProcessFacts
 
@@ -86,50 +86,23 @@ def _made(record: Record, reading: Reading | None, processes: Sequence[ProcessFa
 
 
 def _processes(record: Record, quantity: str) -> Iterator[ProcessFacts]:
-    """Each process of the case; of a case with one, that."""
-    if record.parts:
-        for part in record.parts:
-            own = part["quantities"].get(quantity, {})
-            count = own.get("count", len(own.get("samples", ())))
-            details = record.details | part["details"]
-            yield _process(own, count, quantity, details, part["harness"], part["status"])
-        return
-    reading = record.quantities.get(quantity)
-    if reading is not None:
-        own = {"value": reading.value, "low": reading.low, "high": reading.high}
-        yield _process(own, len(reading.samples), quantity, record.details, record.details, record.status)
-
-
-def _process(
-    own: Mapping[str, Any],
-    count: int,
-    quantity: str,
-    details: Mapping[str, Any],
-    outside: Mapping[str, Any],
-    status: str,
-) -> ProcessFacts:
-    timing = _timing(details, quantity)
-    disturbed = timing.get("contaminated")
-    share = len(disturbed) / count if isinstance(disturbed, Sequence) and count else None
-    return ProcessFacts(
-        own.get("value"),
-        own.get("low"),
-        own.get("high"),
-        count,
-        share,
-        (outside.get("reference") or {}).get("slowdown"),
-        outside.get("steal"),
-        timing.get("stopped", ""),
-        status,
-    )
-
-
-def _timing(details: Mapping[str, Any], quantity: str) -> Mapping[str, Any]:
-    """The timing of the pass that the quantity is of: of `train.time` that of `train`."""
-    mode, _, what = quantity.partition(".")
-    found = details.get(mode)
-    timed = isinstance(found, Mapping) and what not in ("first_call", "flops")
-    return found if timed and isinstance(found, Mapping) else {}
+    """Each process of the case."""
+    for part in record.parts:
+        reading, timing = part.readings.get(quantity), part.timing_of(quantity)
+        count = 0 if reading is None else len(reading.samples) or record.asked > 1
+        disturbed = len(timing.contaminated) / len(timing.samples) if timing and timing.samples else None
+        seen = part.conditions
+        yield ProcessFacts(
+            None if reading is None else reading.value,
+            None if reading is None else reading.low,
+            None if reading is None else reading.high,
+            int(count),
+            disturbed,
+            seen.reference.slowdown if seen and seen.reference else None,
+            seen.steal if seen else None,
+            timing.stopped if timing else "",
+            part.status,
+        )
 
 
 def _concerns(note: str, quantity: str, record: Record) -> bool:
@@ -141,7 +114,7 @@ def _concerns(note: str, quantity: str, record: Record) -> bool:
 def _binds(record: Record, quantity: str) -> str:
     """What most of the time of the pass is due to."""
     mode = quantity.partition(".")[0]
-    sources = [part["details"] for part in record.parts] or [record.details]
+    sources = [part.details for part in record.parts] or [record.details]
     limits = [
         found["limit"] for details in sources if isinstance(found := details.get(mode), Mapping) and "limit" in found
     ]

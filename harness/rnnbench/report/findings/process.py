@@ -28,10 +28,11 @@ def alarms(panels: Sequence[Panel]) -> Iterator[Finding]:
 
 def disturbed(panels: Sequence[Panel]) -> Iterator[Finding]:
     """How many processes ran while the machine was slow, and how many numbers wait for further processes."""
-    records = [record for panel in panels for record in panel.ran if record.details]
-    slow = sum(int(record.details.get("contaminated", 0)) for record in records)
+    records = [record for panel in panels for record in panel.ran]
+    seen = [(record.conditions, record.done) for record in records if record.conditions]
+    slow = sum(conditions.contaminated for conditions, _ in seen)
     if slow:
-        ran = sum(len(record.parts) or 1 for record in records if "contaminated" in record.details)
+        ran = sum(done for _, done in seen)
         text = (
             f"{slow} of {ran} processes ran while the reference kernel was over {SLOWER:.0%} slower than its median: "
             f"flagged in their records, not left out."

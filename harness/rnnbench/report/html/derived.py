@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from rnnbench.case import digest
-from rnnbench.quantity import Curve, Quantity
-from rnnbench.record import Reading, Record
+from rnnbench.quantity import Curve, Quantity, Reading
+from rnnbench.record import Record
 
 GAP = "train_validation_gap"
 SPEEDUP = ".scan_speedup"

@@ -21,7 +21,7 @@ class Download(NamedTuple):
 
 
 def downloads(runs: Sequence[Run]) -> list[Download]:
-    """Per run its records as stored, its `run.json`, and one row per case and quantity as CSV."""
+    """Per run its records, merged, its `run.json`, and one row per case and quantity as CSV."""
     return [download for run in runs for download in _of(run, f"-{run.letter}" if len(runs) > 1 else "")]
 
 

@@ -65,12 +65,13 @@ def _samples(name: str, own: Sequence[Record]) -> list[Fact]:
 
 def _processes(own: Sequence[Record]) -> list[Fact]:
     found = []
-    done = [one.details["processes"]["done"] for one in own if "processes" in one.details]
-    asked = [one.details["processes"]["asked"] for one in own if "processes" in one.details]
+    done = [one.done for one in own if one.asked > 1]
+    asked = [one.asked for one in own if one.asked > 1]
     if done:
         found.append(("Fresh processes", f"{sum(done)} of {sum(asked)} asked for"))
-    disturbed = sum(int(one.details.get("contaminated") or 0) for one in own)
-    if any("contaminated" in one.details for one in own):
+    seen = [one.conditions for one in own if one.conditions]
+    disturbed = sum(one.contaminated for one in seen)
+    if seen:
         of = sum(done) or len(own)
         found.append(("Disturbed by other work", f"{disturbed} of {of} {'processes' if done else 'measurements'}"))
     verified = dict.fromkeys(_VERIFIED[one.verified] for one in own if one.verified in _VERIFIED)

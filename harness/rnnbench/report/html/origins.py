@@ -57,11 +57,11 @@ def facts(records: Sequence[Record]) -> list[str]:
         lines.append(
             f"{checked['none']} come from programs without portable mathematics: unverified, never marked best."
         )
-    processes = Counter(one.details["processes"]["done"] for one in ok if "processes" in one.details)
+    processes = Counter(one.done for one in ok if one.asked > 1)
     if processes:
         told = ", ".join(f"{count} from {many}" for many, count in sorted(processes.items()))
         lines.append(f"Fresh processes behind a number: {told}, in interleaved rounds.")
-    disturbed = sum(bool(record.details.get("contaminated")) for record in ok)
+    disturbed = sum(bool(record.conditions and record.conditions.contaminated) for record in ok)
     if disturbed:
         lines.append(f"{disturbed} were measured while other work disturbed the machine: flagged, not dropped.")
     return lines

@@ -8,7 +8,8 @@ from typing import Any
 
 from rnnbench.case import AXES, value_text
 from rnnbench.errors import UsageError
-from rnnbench.record import STATUSES, Record
+from rnnbench.part import STATUSES
+from rnnbench.record import Record
 from rnnbench.report.environment import environment_line
 from rnnbench.report.html import origins
 from rnnbench.report.html.derived import with_derived

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import replace
 from typing import Any
@@ -12,38 +11,40 @@ import pytest
 
 from rnnbench.case import Case
 from rnnbench.measure.statistics import median_interval
+from rnnbench.part import Conditions, Part, Reference
+from rnnbench.probes.throughput import THROUGHPUT
+from rnnbench.quantity import Quantity, Value
 from rnnbench.record import Record
-from rnnbench.runner import processes
+from rnnbench.records import asked, merge
+from rnnbench.records.merging import interval, spread
 
 CASE = Case("throughput", "gru", "torch", "eager", "cpu", "float32", 64, 4, 8, 8, settings={"processes": 3})
 T2 = 4.302652729911275
 """97.5 % quantile of Student's t with 2 degrees of freedom, from a table."""
 
 
-def quantity(value: float, error: float = 0.0, samples=(), **more: Any) -> dict[str, Any]:
-    """A quantity whose own interval is `error` wide to either side, in logarithms."""
-    low, high = value * math.exp(-error), value * math.exp(error)
-    head = {"unit": "s", "better": "lower", "deterministic": False}
-    return head | {"value": value, "low": low, "high": high, "samples": list(samples), "bound": None, **more}
+FORWARD = {one.name: one for one in THROUGHPUT.quantities if one.name in ("forward.time", "forward.first_call")}
 
 
-def part(value: float = 1.0, *, notes=(), details=None, **more: Any) -> dict[str, Any]:
-    first_call = quantity(10 * value, low=None, high=None)
-    fields = {
-        "status": "ok",
-        "reason": "",
-        "implementation": "eager",
-        "verified": "oracle",
-        "quantities": {"forward.time": quantity(value, 0.01, (value, value * 1.5)), "forward.first_call": first_call},
-        "curves": {},
-        "notes": list(notes),
-        "details": details or {},
-    }
-    return fields | more
+def value(number: float, error: float = 0.0, samples=()) -> Value:
+    """A number whose own interval is `error` wide to either side, in logarithms."""
+    return Value(number, number * math.exp(-error), number * math.exp(error), tuple(samples))
 
 
-def merged(*parts: dict[str, Any], asked: int = 3) -> Record:
-    return Record.from_json({"case": CASE.to_json(), **processes.merge(parts, asked)})
+def part(number: float = 1.0, **more: Any) -> Part:
+    values = {"forward.time": value(number, 0.01, (number, number * 1.5)), "forward.first_call": Value(10 * number)}
+    whole = Part("ok", "", "eager", "oracle", values, declared=FORWARD)
+    return replace(whole, **more)
+
+
+def of(**values: Value) -> Part:
+    """A part with numbers of its own."""
+    declared = {name: Quantity(name, "s", "lower", "", deterministic=name == "b") for name in values}
+    return part(values=values, declared=declared)
+
+
+def merged(*parts: Part, asked: int = 3) -> Record:
+    return merge(replace(CASE, settings={"processes": asked}), parts)
 
 
 def test_the_value_is_the_median_of_the_processes_and_the_interval_students_t_on_their_logarithms():
@@ -72,7 +73,7 @@ def test_one_process_keeps_its_own_interval_and_a_number_without_interval_gets_n
 
 
 def test_numbers_that_are_not_positive_are_merged_on_a_linear_scale():
-    parts = [part(quantities={"rate": quantity(1, low=x - 0.1, high=x + 0.1) | {"value": x}}) for x in (-1.0, 0.0, 1.0)]
+    parts = [of(rate=Value(x, x - 0.1, x + 0.1)) for x in (-1.0, 0.0, 1.0)]
     found = merged(*parts).quantities["rate"]
     assert found.value == 0.0
     assert found.high == pytest.approx(T2 / math.sqrt(3)) and found.low == pytest.approx(-T2 / math.sqrt(3))
@@ -81,8 +82,9 @@ def test_numbers_that_are_not_positive_are_merged_on_a_linear_scale():
 def test_all_samples_are_kept_and_told_apart():
     record = merged(part(1.0), part(2.0), part(4.0))
     assert record.quantities["forward.time"].samples == (1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
-    counts = [one["quantities"]["forward.time"]["count"] for one in record.details["processes"]["parts"]]
-    assert counts == [2, 2, 2]
+    assert [len(one.readings["forward.time"].samples) for one in record.parts] == [2, 2, 2]
+    light = merge(record.case, record.parts, samples=False)
+    assert light.quantities["forward.time"] == replace(record.quantities["forward.time"], samples=())
 
 
 def test_spread_between_and_within_processes_is_told_apart():
@@ -90,16 +92,17 @@ def test_spread_between_and_within_processes_is_told_apart():
     parts = []
     for centre in (0.9, 1.0, 1.1):
         samples = centre * np.exp(0.02 * rng.standard_normal(2000))
-        parts.append(part(quantities={"t": quantity(centre, 0.001, map(float, samples))}))
-    spread = merged(*parts).details["processes"]["spread"]["t"]
-    assert spread["between"] == pytest.approx(np.std(np.log([0.9, 1.0, 1.1]), ddof=1))
-    assert spread["within"] == pytest.approx(0.02, rel=0.1)
+        parts.append(of(t=value(centre, 0.001, map(float, samples))))
+    between, within = spread(merged(*parts), "t")
+    assert between == pytest.approx(np.std(np.log([0.9, 1.0, 1.1]), ddof=1))
+    assert within == pytest.approx(0.02, rel=0.1)
+    assert spread(merged(of(t=Value(-1.0))), "t") == (None, None) == spread(merged(of(t=Value(1.0))), "t")
 
 
 def test_a_slow_process_shows_in_spread_interval_and_a_note():
     even, odd = merged(part(1.0), part(1.001), part(1.002)), merged(part(1.0), part(2.0), part(1.002))
-    assert odd.details["processes"]["spread"]["forward.time"]["between"] > 0.3
-    assert even.details["processes"]["spread"]["forward.time"]["between"] < 0.01
+    assert (spread(odd, "forward.time")[0] or 0) > 0.3
+    assert (spread(even, "forward.time")[0] or 1) < 0.01
     slow, usual = odd.quantities["forward.time"], even.quantities["forward.time"]
     assert usual.high and usual.low and slow.high and slow.low
     assert usual.high / usual.low < 1.02
@@ -117,56 +120,77 @@ def test_an_incomplete_record_says_so_and_how_to_go_on():
 
 
 def test_a_failed_process_is_the_status_and_the_numbers_of_the_others_stay():
-    died = {"status": "crashed", "reason": "killed by SIGSEGV", "implementation": "eager", "details": {"output": "x"}}
+    died = Part("crashed", "killed by SIGSEGV", "eager", details={"output": "x"})
     record = merged(part(1.0), died)
     assert (record.status, record.reason) == ("crashed", "process 2 of 3: killed by SIGSEGV")
     assert record.complete  # there is no third one: what dies once may die again
     assert record.quantities["forward.time"].value == 1.0
     assert "the numbers are those of the 1 of 3 processes that went well" in record.notes
-    assert record.details["processes"]["parts"][1]["details"] == {"output": "x"}
+    assert record.parts[1].details == {"output": "x"}
     assert merged(died).reason == "killed by SIGSEGV"
 
 
 def test_notes_are_told_once_with_the_count_of_processes():
     wide = "forward: the interval is {} of the median wide"
-    record = merged(part(notes=[wide.format("3.1%"), "b"]), part(notes=[]), part(notes=[wide.format("4.2%")]))
+    record = merged(part(notes=(wide.format("3.1%"), "b")), part(), part(notes=(wide.format("4.2%"),)))
     assert record.notes == ["2 of 3 processes: " + wide.format("3.1%"), "1 of 3 processes: b"]
 
 
 def test_details_that_all_share_stand_once():
     record = merged(*(part(details={"settings": {"threads": 1}, "number": n}) for n in (1, 2, 3)))
     assert record.details["settings"] == {"threads": 1} and "number" not in record.details
-    assert [one["details"] for one in record.details["processes"]["parts"]] == [{"number": n} for n in (1, 2, 3)]
+    assert [one.details["number"] for one in record.parts] == [1, 2, 3]
 
 
 def test_a_deterministic_number_that_differs_is_named():
-    parts = [part(quantities={"b": quantity(x, low=None, high=None, deterministic=True)}) for x in (1, 1, 2)]
+    parts = [of(b=Value(x)) for x in (1, 1, 2)]
     assert merged(*parts).notes == ["b is declared deterministic, and differs between processes"]
     assert not merged(parts[0], parts[0], parts[1]).notes
 
 
-def test_going_on_from_a_record_that_was_kept_gives_the_same_as_never_having_stopped():
-    harness = {"seconds": {"process": 0.1}, "steal": 0.0, "contaminated": False, "started": 1.0, "elapsed": 2.0}
-    harness["reference"] = {"before": 0.01, "after": 0.01, "slowdown": 0.0}
-    parts = [part(x, notes=[f"took {x}"], details={"a": 1, "n": x}, harness=harness) for x in (1.0, 1.1, 1.3)]
+def test_going_on_from_a_record_gives_the_same_as_never_having_stopped():
+    conditions = Conditions(1.0, 2.0, {"process": 0.1}, Reference(0.01, 0.02, 0.0), 0.25, 1)
+    parts = [part(x, notes=(f"took {x}",), details={"a": 1, "n": x}, conditions=conditions) for x in (1.0, 1.1, 1.3)]
     kept = merged(*parts[:1])
     for more in parts[1:]:
-        again = Record.from_json(json.loads(json.dumps(kept.to_json())))
-        kept = merged(*processes.parts_of(again), more)
+        kept = merged(*kept.left_out, *kept.parts, more)
     assert kept == merged(*parts)
-    assert kept.details["seconds"] == {"process": pytest.approx(0.3)}
+    assert kept.conditions is not None and kept.conditions.seconds["process"] == pytest.approx(0.3)
+    assert replace(kept.conditions, seconds={}) == Conditions(1.0, 6.0, {}, Reference(0.01, 0.02, 0.0), 0.75, 3)
+    assert (kept.started, kept.seconds) == (1.0, 6.0)
 
 
 def test_where_one_process_is_asked_for_the_record_is_its_own():
-    alone = part(2.0, details={"a": 1})
+    alone = part(2.0, details={"a": 1}, notes=("a note",))
     record = merged(alone, asked=1)
-    assert record == Record.from_json({"case": CASE.to_json(), **alone}) and record.complete
-    assert processes.parts_of(record) == []
+    assert (record.quantities, record.notes, record.details) == (alone.readings, ["a note"], {"a": 1})
+    assert record.complete and record.done == 1
+
+
+@pytest.mark.parametrize("asked", [1, 3])
+def test_a_failure_that_was_tried_again_is_replaced(asked):
+    late = Part("timeout", "did not finish within 1 s", "eager", "oracle")
+    record = merged(*[part(1.0)] * (asked - 1), late)
+    assert (record.status, record.complete) == ("timeout", False)
+    again = merged(*record.parts, part(1.0), asked=asked)
+    assert again.ok and again.complete and again.parts == (part(1.0),) * asked
+
+
+def test_unlike_processes_are_left_out_with_a_sentence_for_good():
+    first, other = part(1.0), part(2.0, implementation="faster")
+    record = merged(first, first, other)
+    assert (record.value("forward.time"), record.parts, record.left_out) == (2.0, (other,), (first, first))
+    told = "2 earlier processes are left out: what ran was eager (oracle), now it is faster (oracle), and unlike"
+    assert record.notes[0].startswith(told)
+    assert merged(*record.left_out, *record.parts, other).notes[0].startswith(told), "also once there are more"
+    assert not merged(first, replace(first, status="failed", reason="x", implementation="", verified="")).left_out
 
 
 def test_processes_asked_for_are_a_setting():
-    assert processes.asked(CASE) == 3
-    assert processes.asked(replace(CASE, settings={})) == 1
+    assert asked(CASE) == 3
+    assert asked(replace(CASE, settings={})) == 1
+    for odd in (0, -1, "3", None, 2.5):  # a record of other hands
+        assert asked(replace(CASE, settings={"processes": odd})) == 1
 
 
 @pytest.mark.parametrize(
@@ -182,8 +206,8 @@ def test_the_interval_holds_the_truth_as_often_as_it_says(between, within):
         entries = []
         for centre in between * rng.standard_normal(3):
             found = median_interval(sorted(np.exp(centre + within * rng.standard_normal(25))))
-            entries.append({"value": found.value, "low": found.low, "high": found.high})
-        low, high = processes.interval(entries)
+            entries.append(Value(found.value, found.low, found.high))
+        low, high = interval(entries)
         assert low is not None and high is not None
         hits += low <= 1.0 <= high
     print(f"between {between}, within {within}: {hits / trials:.3f}")

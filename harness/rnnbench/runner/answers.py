@@ -1,0 +1,91 @@
+"""What a job answered, checked: it can write to whatever is open, and may be of an rnnbench of before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, cast
+
+from rnnbench.executor import Outcome
+from rnnbench.part import STATUSES, Part, Status
+from rnnbench.records import Malformed, NotFinite, decode
+
+LAST = 4000
+"""Characters of what a job printed that are kept of one that failed: the end says most."""
+
+_ANSWERS: Mapping[str, Mapping[str, type]] = {"verify": {"verified": str}}
+"""What the worker answers by kind of job, beside `status`, `reason` and `seconds`; of `measure` it is a part."""
+
+
+def understood(outcome: Outcome, kind: str) -> Outcome:
+    """The outcome, `crashed` where its result is none of the worker's."""
+    result = outcome.result
+    if outcome.status != "ok":
+        return outcome
+    wanted: dict[str, type | tuple[type, ...]] = {"status": str, "reason": str}
+    if result.get("status") == "ok":
+        wanted |= _ANSWERS.get(kind, {})
+    if "seconds" in result:
+        wanted["seconds"] = (int, float)
+    wrong = [key for key, type_ in wanted.items() if not isinstance(result.get(key), type_)]
+    if wrong:
+        return _none_of_ours(outcome, f"`{wrong[0]}` is {result.get(wrong[0])!r:.40}")
+    if result["status"] not in STATUSES:
+        return _none_of_ours(outcome, f"its status is {result['status']!r:.40}")
+    if kind == "measure" and result["status"] == "ok":
+        try:
+            if not {"values", "quantities"} & result.keys():
+                raise Malformed("it has no `values`")
+            decode(result)
+        except NotFinite:
+            return outcome  # the probe's fault, and a failure of its case
+        except Malformed as error:
+            return _none_of_ours(outcome, str(error))
+    return outcome
+
+
+def _none_of_ours(outcome: Outcome, what: str) -> Outcome:
+    reason = f"its answer is none of rnnbench's worker ({what}): a plugin has replaced it, or part of it"
+    return replace(outcome, status="crashed", reason=reason, result={})
+
+
+def part_of(outcome: Outcome) -> Part:
+    """The part that an understood outcome of a job `measure` stands for, whatever came of it."""
+    if outcome.status != "ok":
+        return Part(known(outcome.status), outcome.reason, details=output(outcome))
+    try:
+        part = decode(outcome.result)
+    except NotFinite as error:
+        return Part("failed", str(error))
+    return part if part.ok else replace(part, details={**part.details, **output(outcome)})
+
+
+def known(status: str) -> Status:
+    """A status that records have: `crashed` for one that an executor has made up."""
+    return cast(Status, status) if status in STATUSES else "crashed"
+
+
+def status(outcome: Outcome) -> str:
+    """How the job ended, be it outside or inside of its process."""
+    return outcome.status if outcome.status != "ok" else outcome.result["status"]
+
+
+def output(outcome: Outcome) -> dict[str, Any]:
+    """The last that the job printed, as a detail of one that failed."""
+    printed = outcome.output and status(outcome) not in ("wrong", "skipped")
+    return {"output": outcome.output[-LAST:]} if printed else {}
+
+
+def division(outcome: Outcome, part: Part) -> dict[str, float]:
+    """What the seconds of a measuring process went into.
+
+    process: its start and end, and all of a process that did not live to tell. Of what the probe itself told apart
+    (`details["seconds"]`), `probe` is the rest. (`other`, which the runner adds, is what no process took: the import of
+    the framework ahead of the first one, the reference kernel.)
+    """
+    inside: float = outcome.result.get("seconds", 0.0)
+    told: Any = part.details.get("seconds")
+    if not isinstance(told, Mapping) or not all(isinstance(one, int | float) for one in told.values()):
+        told = {}
+    parts: dict[str, float] = dict(told)
+    return {"process": outcome.seconds - inside, "probe": inside - sum(parts.values())} | parts

@@ -1,0 +1,85 @@
+"""`run.json`: what a run was asked for, where it was made, and what its probes declare."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rnnbench.errors import UsageError
+from rnnbench.records.malformed import Malformed
+from rnnbench.store.files import explained, write_atomically
+from rnnbench.store.names import META
+
+FORMAT = 2
+"""Version of the folder's layout; raised when an older rnnbench could no longer read it.
+
+1: a line of `records.jsonl` holds all that the processes of its case had told so far. 2: a line is one process.
+"""
+
+
+@dataclass(frozen=True)
+class _Environment:
+    """Where some lines were made, see `rnnbench.machine.environment.snapshot`."""
+
+    machine: dict[str, Any] = field(default_factory=dict)
+    software: dict[str, Any] = field(default_factory=dict)
+    state: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Meta:
+    """What readers rely on. Runs of before lack some of it."""
+
+    format: int
+    suite_name: str = ""
+    suite_hash: str = ""
+    created: str = ""
+    argv: list[str] = field(default_factory=list)
+    versions: dict[str, str] = field(default_factory=dict)
+    git: dict[str, Any] | None = None
+    suite: dict[str, Any] = field(default_factory=dict)
+    environments: dict[str, _Environment] = field(default_factory=dict)
+    total: int = 0
+    cases: list[str] = field(default_factory=list)
+    estimates: list[dict[str, Any]] = field(default_factory=list)
+
+
+def read_meta(folder: Path) -> dict[str, Any]:
+    """The contents of a run's `run.json`, every field of `_Meta` among them.
+
+    Raises UsageError where it is not there, not readable, not of that form, or of a newer format.
+    """
+    path = folder / META
+    with explained("read", path):
+        if not path.is_file():
+            raise UsageError(f"{folder} is not the folder of a run: it has no {META}. `rnnbench run SUITE` makes one.")
+        text = path.read_text(encoding="utf-8", errors="replace")
+    _refuse_newer(path, text)
+    from rnnbench.records.wire import checked
+
+    try:
+        known = checked(_Meta, text)
+    except Malformed as error:
+        raise UsageError(f"{path} is damaged: {error}. Restore it, or run the suite anew.") from None
+    plain = {name: value for name, value in vars(known).items() if name != "environments"}
+    return plain | {"suite_name": known.suite_name or folder.parent.name, "environments": {}} | json.loads(text)
+
+
+def write_meta(folder: Path, meta: Mapping[str, Any]) -> None:
+    """Raises UsageError where it cannot be written."""
+    write_atomically(folder / META, json.dumps(meta, indent=1, allow_nan=False) + "\n")
+
+
+def _refuse_newer(path: Path, text: str) -> None:
+    """What a newer rnnbench has written may have any form but this number."""
+    try:
+        found = json.loads(text)["format"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return
+    if isinstance(found, int) and found > FORMAT:
+        raise UsageError(
+            f"{path} has format {found}, written by a newer rnnbench; this one reads up to {FORMAT}. Upgrade rnnbench."
+        )
