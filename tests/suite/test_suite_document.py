@@ -40,7 +40,14 @@ FAULTS = {
     "standard tag": (SMALL + "seed: !!int '5'\n", 8, "tags (tag:yaml.org,2002:int) are not allowed"),
     "recursive alias": (SMALL + "probes2: &a\n  x: *a\n", 9, "the alias contains itself"),
     "unknown alias": (SMALL + "seed: *seed\n", 8, "undefined alias"),
-    "merge key": (SMALL.replace("  cell", "  <<: {cell: gru}\n  cell"), 3, 'grid.<<: unknown key "<<"'),
+    "merge of text": (SMALL.replace("  cell", "  <<: gru\n  cell"), 3, "grid.<<: only mappings can be merged"),
+    "two merges": (SMALL + "x: {<<: {a: 1}, <<: {b: 2}}\n", 8, "x.<<: the key stands twice"),
+    "merge of itself": (SMALL + "x: &a {<<: *a}\n", 8, "the alias contains itself"),
+    "quoted merge key": (SMALL.replace("  cell", "  '<<': {cell: gru}\n  cell"), 3, 'grid.<<: unknown key "<<"'),
+    "no-break space after a colon": (SMALL + "seed:\u00a01\nx: 2\n", 9, "Line 8 holds a no-break space (U+00A0)"),
+    "no-break space in brackets": (SMALL.replace("[64, 32]", "[64,\u00a032]"), 5, "with a no-break space (U+00A0)"),
+    "no-break space before a key": (SMALL + "\u00a0seed: 1\n", 8, "with a no-break space (U+00A0)"),
+    "zero width space": (SMALL.replace("[64, 32]", "64\u200b"), 5, "with a zero width space (U+200B)"),
     "number as key": (SMALL + "5: x\n", 8, "a key must be text"),
     "list as key": (SMALL + "[a]: x\n", 8, "a key must be text"),
     "null as key": (SMALL + "~: x\n", 8, "a key must be text"),
@@ -84,6 +91,28 @@ def test_aliases_cannot_nest_past_the_limit(tmp_path):
 def test_anchors_and_aliases_are_allowed(tmp_path):
     text = SMALL.replace("[64, 32]", "&lengths [64, 32]") + "  gradient: {grid: {seq_len: *lengths}}\n"
     assert suite.read(write(tmp_path, text)).data["probes"]["gradient"]["grid"]["seq_len"] == [64, 32]
+
+
+def test_merge_keys_take_over_what_is_not_written(tmp_path):
+    """Own keys win wherever they stand, and of several mappings the first one that has a key (YAML 1.1, merge)."""
+    text = "name: x\ngrid: &g {cell: gru, seq_len: 8}\nprobes: {throughput: }\n"
+    text += "profiles:\n  big: {grid: {seq_len: 16, <<: *g}}\n"
+    text += "  two: {grid: {<<: [{seq_len: 4}, *g, {layers: 2}], dtype: float32}}\n"
+    profiles = suite.read(write(tmp_path, text)).data["profiles"]
+    assert profiles["big"]["grid"] == {"cell": "gru", "seq_len": 16}
+    assert profiles["two"]["grid"] == {"cell": "gru", "seq_len": 4, "layers": 2, "dtype": "float32"}
+
+
+@pytest.mark.parametrize(("written", "value"), [("0x10", 16), ("0o10", 8), ("010", 10), ("0xfF", 255)])
+def test_integers_are_those_of_yaml_1_2(written, value, tmp_path):
+    data = suite.read(write(tmp_path, SMALL.replace("[64, 32]", written))).data
+    assert data["grid"]["seq_len"] == value
+
+
+def test_a_no_break_space_may_stand_within_text(tmp_path):
+    for written in ("10\u00a0% of all", '"exemple\u00a0: a:\u00a0b"'):
+        text = SMALL + f"description: {written}\n"
+        assert "\u00a0" in suite.read(write(tmp_path, text)).data["description"]
 
 
 def test_a_byte_order_mark_is_no_fault(tmp_path):

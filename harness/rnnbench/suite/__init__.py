@@ -39,7 +39,8 @@ The format:
 
 In `exclude` and in `--only`, `lstm` stands for all its options. An axis that a probe ignores takes its default, and
 what is then the same is measured once. Text, numbers, true, false and null are read as YAML 1.2 has them: `on` is text
-and `1e-3` a number. Anchors and aliases are allowed; tags, merge keys (`<<`) and several documents are not.
+and `1e-3` a number. Anchors, aliases and merge keys (`<<: *name`) are allowed; tags and several
+documents are not.
 
 Whatever is wrong is a `rnnbench.errors.SuiteError`, one line per problem: `file:line: key: what was found; what is
 allowed. The nearest name.`

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,8 +92,10 @@ def parse(text: str, source: str, *, lines: bool = True) -> tuple[Any, Places]:
         raise SuiteError(f"{_at(source, line, lines).text}: a control character stands here; remove it.") from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        place = _at(source, mark.line + 1 if mark else 1, lines)
-        raise SuiteError(f"{place.text}: this is not valid YAML: {_message(error)}.") from None
+        line = mark.line + 1 if mark else 1
+        place = _at(source, line, lines)
+        odd = _odd_space(text, line)
+        raise SuiteError(f"{place.text}: this is not valid YAML: {_message(error)}.{odd}") from None
     builder = _Builder(source, lines)
     value = None if node is None else builder.build(node, (), ())
     builder.problems.stop()
@@ -101,6 +104,18 @@ def parse(text: str, source: str, *, lines: bool = True) -> tuple[Any, Places]:
 
 def _at(source: str, line: int, lines: bool) -> Place:
     return Place(line, f"{source}:{line}") if lines else Place(0, source)
+
+
+def _odd_space(text: str, line: int) -> str:
+    """A hint at a space that is none in YAML, in a line that was not understood or the one before."""
+    for number, content in enumerate(text.splitlines()[max(0, line - 2) : line], max(1, line - 1)):
+        if found := _ODD.search(content):
+            return f" Line {number} holds {_named(found[0])}, which is no space in YAML; replace it by one."
+    return ""
+
+
+def _named(character: str) -> str:
+    return f"a {unicodedata.name(character, 'character').lower()} (U+{ord(character):04X})"
 
 
 def _message(error: yaml.MarkedYAMLError) -> str:
@@ -168,6 +183,13 @@ def _plugin(suite: Path, name: str, path: KeyPath, problems: Problems) -> Path:
     return file
 
 
+_ODD = re.compile("[\u00a0\u1680\u2000-\u200b\u202f\u205f\u2060\u3000\ufeff]")
+"""Spaces that are letters to YAML: they come with text that is copied from a page."""
+_MISPLACED = re.compile(rf"^{_ODD.pattern}|{_ODD.pattern}$|{_ODD.pattern}[:#]|[:,]{_ODD.pattern}")
+"""Such a space where an ordinary one would have ended a key or a value."""
+_MERGE = "<<"
+
+
 class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader, up to the node graph, with the scalars of YAML 1.2 and limits on size."""
 
@@ -197,7 +219,7 @@ class _Loader(yaml.SafeLoader):
 _SIGNED = list("-+0123456789")
 _Loader.add_implicit_resolver(f"{_TAG}null", re.compile(r"(?:~|null|Null|NULL|)\Z"), ["~", "n", "N", ""])
 _Loader.add_implicit_resolver(f"{_TAG}bool", re.compile(r"(?:true|True|TRUE|false|False|FALSE)\Z"), list("tTfF"))
-_Loader.add_implicit_resolver(f"{_TAG}int", re.compile(r"[-+]?[0-9]+\Z"), _SIGNED)
+_Loader.add_implicit_resolver(f"{_TAG}int", re.compile(r"(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)\Z"), _SIGNED)
 _Loader.add_implicit_resolver(
     f"{_TAG}float",
     re.compile(
@@ -205,6 +227,11 @@ _Loader.add_implicit_resolver(
     ),
     [*_SIGNED, "."],
 )
+
+
+def _merges(key: yaml.Node) -> bool:
+    """Whether it is the merge key: `<<` without quotes."""
+    return isinstance(key, yaml.ScalarNode) and key.style is None and key.value == _MERGE
 
 
 class _Builder:
@@ -235,12 +262,19 @@ class _Builder:
 
     def _mapping(self, node: yaml.MappingNode, path: KeyPath, parents: tuple[int, ...]) -> dict[str, Any]:
         result: dict[str, Any] = {}
+        merged = self._merged(node, path, parents)
         for key_node, value_node in node.value:
+            if _merges(key_node):
+                continue
             if key_node.tag != f"{_TAG}str":
                 self.places[(*path, "?")] = self._place(key_node)
-                self._refuse((*path, "?"), "a key must be text, not a number, null, true, false, a list or a mapping")
-            key = self._scalar(key_node, path)
-            here = (*path, key)
+                self._refuse(
+                    (*path, "?"),
+                    "a key must be text, not a list, a mapping, null, true, false or a number: put it in quotes",
+                )
+            here = (*path, key_node.value)
+            self.places.setdefault(here, self._place(key_node))
+            key = self._scalar(key_node, here)
             if key in result:
                 first = self.places[here].text
                 self.places[here] = self._place(key_node)
@@ -248,7 +282,22 @@ class _Builder:
                 continue
             self.places[here] = self._place(key_node)
             result[key] = self.build(value_node, here, parents)
-        return result
+        return merged | result
+
+    def _merged(self, node: yaml.MappingNode, path: KeyPath, parents: tuple[int, ...]) -> dict[str, Any]:
+        """What the mapping takes over from others by `<<`; of several, the first one that has a key counts."""
+        found: dict[str, Any] = {}
+        keys = [(key, value) for key, value in node.value if _merges(key)]
+        for key, value in keys:
+            self.places[(*path, _MERGE)] = self._place(key)
+            if len(keys) > 1:
+                self._refuse((*path, _MERGE), "the key stands twice in this mapping; give it a list of mappings")
+            others = value.value if isinstance(value, yaml.SequenceNode) else [value]
+            for other in reversed(others):
+                if not isinstance(other, yaml.MappingNode):
+                    self._refuse((*path, _MERGE), "only mappings can be merged: `<<: *name`, or a list of such")
+                found |= self.build(other, path, parents)
+        return found
 
     def _scalar(self, node: yaml.Node, path: KeyPath) -> Any:
         text, kind = node.value, node.tag.removeprefix(_TAG)
@@ -259,12 +308,14 @@ class _Builder:
         if kind == "int":
             if len(text) > 40:
                 self._refuse(path, f"found a number of {len(text)} digits; no setting takes one")
-            return int(text)
+            return int(text, {"0x": 16, "0o": 8}.get(text[:2], 10))
         if kind == "float":
             value = float(re.sub(r"\.(?=[inIN])", "", text))
             if not math.isfinite(value):
                 self._refuse(path, f"found {shown(text)}; a number must be finite")
             return value
+        if node.style is None and (odd := _MISPLACED.search(text)) and (space := _ODD.search(odd[0])):
+            self._refuse(path, f"found {shown(text)} with {_named(space[0])}, which is no space in YAML; replace it")
         if Reader.NON_PRINTABLE.search(text):
             self._refuse(path, "the text contains a control character or half a surrogate pair; remove it")
         return text

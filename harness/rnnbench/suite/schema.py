@@ -205,7 +205,7 @@ _WORDS = {
     "model_type": "be a mapping `key: value`",
     "dict_type": "be a mapping `key: value`",
     "list_type": "be a list",
-    "string_type": "be text",
+    "string_type": "be text (in quotes where it looks like something else)",
     "int_type": "be a whole number",
     "float_type": "be a number",
     "bool_type": "be true or false",
