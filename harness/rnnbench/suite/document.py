@@ -314,7 +314,7 @@ class _Builder:
             if not math.isfinite(value):
                 self._refuse(path, f"found {shown(text)}; a number must be finite")
             return value
-        if node.style is None and (odd := _MISPLACED.search(text)) and (space := _ODD.search(odd[0])):
+        if getattr(node, "style", None) is None and (odd := _MISPLACED.search(text)) and (space := _ODD.search(odd[0])):
             self._refuse(path, f"found {shown(text)} with {_named(space[0])}, which is no space in YAML; replace it")
         if Reader.NON_PRINTABLE.search(text):
             self._refuse(path, "the text contains a control character or half a surrogate pair; remove it")
