@@ -6,6 +6,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
+from quick_jax import quick_compilation  # noqa: F401
 from rnnbench import Model, Optimizer, ProgramSpec, Weights
 from rnnbench.case import Case
 from rnnbench.cell import tree_map
@@ -28,6 +29,21 @@ BACKENDS = [
     for name in ("torch", "jax")
 ]
 T, B, D, H, O = 11, 3, 4, 5, 2
+COMPILED = (lstm, lru)
+"""Cells that jax compiles by default, for seconds each: one nonlinear with two states, one linear and complex."""
+
+
+def on_backends(names, rows, quick):
+    """Every row on every backend, by default in jax only those that are quick(row). names: of the arguments."""
+    found = []
+    for backend in BACKENDS:
+        [name] = backend.values
+        for row in rows:
+            marks = () if name == "torch" or quick(row) else (pytest.mark.long,)
+            values = row if isinstance(row, tuple) else (row,)
+            told = "-".join(getattr(value, "name", None) or getattr(value, "__name__", str(value)) for value in values)
+            found.append(pytest.param(name, *values, id=f"{told}-{name}", marks=[*backend.marks, *marks]))
+    return pytest.mark.parametrize(("backend", *names), found)
 
 
 def last(ops, outputs, batch):
@@ -97,8 +113,7 @@ def test_spans_cover_every_step_once():
             assert [t for span in spans(T, segment) for t in range(T)[span]] == list(range(T))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("cell", FAMILIES["first"], ids=lambda cell: cell.name)
+@on_backends(["cell"], FAMILIES["first"], lambda cell: cell in COMPILED)
 def test_checkpointed_gradients_are_the_full_ones(backend, cell):
     expected = gradients(program(backend, cell))
     agree(gradients(program(backend, cell, "checkpointed", 4)), expected)
@@ -113,8 +128,11 @@ def test_stacked_layers_train_by_the_gradients_they_report(backend):
         agree(trained(program(backend, lstm, "truncated", 4, loss=loss, layers=2)), expected, 1e-11)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize(("segment", "loss"), [(1, mean_square), (10, coupled), (11, coupled), (50, mean_square)])
+@on_backends(
+    ["segment", "loss"],
+    [(1, mean_square), (10, coupled), (11, coupled), (50, mean_square)],
+    lambda row: row == (10, coupled),
+)
 def test_checkpointed_gradients_are_the_full_ones_for_any_segment_and_loss(backend, segment, loss):
     agree(
         gradients(program(backend, lstm, "checkpointed", segment, loss=loss)),
@@ -134,9 +152,11 @@ def test_other_implementations_can_be_cut_too(backend, implementation):
     agree(gradients(program(backend, cell, "truncated", 4, implementation=implementation)), expected)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("cell", FAMILIES["first"], ids=lambda cell: cell.name)
-@pytest.mark.parametrize("loss", [mean_square, coupled], ids=["one pass", "two passes"])
+@on_backends(
+    ["cell", "loss"],
+    [(cell, loss) for cell in FAMILIES["first"] for loss in (mean_square, coupled)],  # one pass, two passes
+    lambda row: row[0] in COMPILED,
+)
 def test_a_truncated_gradient_is_the_sum_over_segments_that_start_from_constants(backend, cell, loss):
     """Made by hand: the full gradient of each segment alone, its initial state a number from the oracle."""
     pytest.importorskip("torch")
@@ -193,8 +213,7 @@ def _derivative(function, at, step=1e-3):
     return found
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("loss", [mean_square, coupled])
+@on_backends(["loss"], [mean_square, coupled], lambda loss: loss is coupled)
 def test_truncation_beyond_the_sequence_is_none(backend, loss):
     agree(gradients(program(backend, lstm, "truncated", T, loss=loss)), gradients(program(backend, lstm, loss=loss)))
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from quick_jax import quick_compilation  # noqa: F401
 from rnnbench import Cell
 from rnnbench.backend import Optimizer
 from rnnbench_cells import FAMILIES, gru, lru, lstm, mingru, minlstm, rnn

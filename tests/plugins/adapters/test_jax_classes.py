@@ -11,6 +11,7 @@ from rnnbench_adapters import from_class  # noqa: E402
 from rnnbench_adapters.classes import Unusable  # noqa: E402
 
 D, H, B = 3, 4, 2
+MORE_LINEN = ("LSTMCell", "SimpleCell", "MGUCell")
 
 
 def stepped(cell):
@@ -25,7 +26,10 @@ def stepped(cell):
     return params, before, x, after, y
 
 
-@pytest.mark.parametrize("name", ["GRUCell", "LSTMCell", "OptimizedLSTMCell", "SimpleCell", "MGUCell"])
+@pytest.mark.parametrize(
+    "name",
+    ["GRUCell", "OptimizedLSTMCell", *(pytest.param(name, marks=pytest.mark.long) for name in MORE_LINEN)],
+)
 def test_linen_cells(name):
     linen = pytest.importorskip("flax.linen", reason="flax is not installed")
     cell = from_class(f"flax.linen:{name}")

@@ -22,12 +22,8 @@ CELLS = {cell.name: cell for cell in (*FAMILIES["first"], *fused_cells.CELLS)}
 SERVED = [name for name, cell in CELLS.items() if supports(cell, "cpu", "float32") is None]
 
 
-# Each cell in one dtype by default; all in both with `-m long`. A kernel takes about a second to compile.
-QUICK = {
-    *(cell.name for cell in FAMILIES["first"]),
-    "lstm float64",
-    *(f"{cell.name} float64" for cell in fused_cells.CELLS),
-}
+# All cells in both dtypes with `-m long`: a kernel takes about a second to compile.
+QUICK = {f"{cell} float64" for cell in ("lstm", "peephole", "attending", "multiplicative", "memoryless", "smoothing")}
 KITS = [
     pytest.param(cell, dtype, id=f"{cell} {dtype}", marks=() if quick else pytest.mark.long)
     for cell in SERVED
@@ -53,7 +49,7 @@ AWKWARD = [
 
 
 @pytest.mark.parametrize("sizes", AWKWARD, ids=str)
-@pytest.mark.parametrize("cell", ["gru", "peephole"])
+@pytest.mark.parametrize("cell", ["gru", pytest.param("peephole", marks=pytest.mark.long)])
 def test_awkward_sizes(cell, sizes):
     found = verified(cell, "torch", "float64", *sizes)
     assert found["status"] == "ok", found["reason"]
