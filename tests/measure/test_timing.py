@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from statistics import median
@@ -505,6 +506,41 @@ def test_a_backend_that_returns_before_its_work_is_done_is_caught() -> None:
     assert dispatch_leak(device.submit, device.wait) > 0.8
     with pytest.raises(CaseError, match=r"outstanding.*breaks the law"):
         check_complete(device.submit, device.wait, 0.05)
+
+
+def test_a_call_that_only_hands_work_over_is_refused_before_thousands_are_queued() -> None:
+    device, calls = Device(0.01), []
+
+    def submit() -> None:
+        calls.append(1)
+        device.submit()
+
+    with pytest.raises(CaseError, match="returns only when the device is done"):
+        measure(submit, TimingSettings(budget=10.0), wait=device.wait)
+    assert len(calls) <= 10
+
+
+def test_what_a_call_returned_is_held_until_the_device_is_done() -> None:
+    """jax waits for what is alive: outputs that nobody holds would leave nothing to wait for."""
+
+    class Outputs:
+        pass
+
+    alive: list[weakref.ref[Outputs]] = []
+    clock = FakeClock()
+
+    def call() -> object:
+        outputs = Outputs()
+        alive.append(weakref.ref(outputs))
+        return outputs
+
+    def wait() -> None:
+        if alive and alive[-1]() is not None:
+            clock.pass_(0.05)
+
+    assert dispatch_leak(call, wait, clock) > 0.99
+    with pytest.raises(CaseError, match="outstanding"):
+        check_complete(call, wait, 1e-3, clock)
 
 
 def test_a_backend_that_waits_for_half_of_its_work_is_caught() -> None:

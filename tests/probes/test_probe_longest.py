@@ -12,7 +12,7 @@ import pytest
 from plugins_hungry import BYTES_PER_STEP, DEADLY, SECONDS_PER_STEP
 from rnnbench.case import Case
 from rnnbench.executor import Session
-from rnnbench.probes.longest import LONGEST, Frontier, LongestSettings, OutOfTime, search
+from rnnbench.probes.longest import LONGEST, Frontier, LongestSettings, OutOfTime, _value, search
 from rnnbench.record import Record
 from rnnbench.registry import load
 from rnnbench.runner import Runner
@@ -128,3 +128,12 @@ def test_a_suite_asks_once_whatever_its_lengths(tmp_path: Path) -> None:
     (case,) = plan(document, load([])).cases
     assert case.probe == LONGEST.name
     assert case.seq_len == 8
+
+
+def test_two_equal_searches_may_end_apart_and_their_intervals_meet() -> None:
+    """Ten MiB of one cell ended at 232 and, repeated, at 224: a peak is good to 5 %, and so is a length."""
+    one, other = _value(Frontier(232, 240, True)), _value(Frontier(224, 232, True))
+    assert one.low is not None
+    assert other.high is not None
+    assert one.low < other.value < one.value < other.high
+    assert _value(Frontier(4096, None, True)).bound == "lower"

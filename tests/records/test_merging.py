@@ -212,3 +212,15 @@ def test_the_interval_holds_the_truth_as_often_as_it_says(between, within):
         hits += low <= 1.0 <= high
     print(f"between {between}, within {within}: {hits / trials:.3f}")
     assert 0.935 < hits / trials < 0.995
+
+
+@pytest.mark.parametrize("count, likely, missed", [(3, 0.5, 0.25), (3, 0.3, 0.38), (8, 0.5, 0.07)])
+def test_a_choice_between_two_kernels_is_missed_as_often_as_the_module_says(count, likely, missed):
+    rng, outside, rounds = np.random.default_rng(0), 0, 1000
+    for _ in range(rounds):
+        medians = np.where(rng.random(count) < likely, 1.3, 1.0) * (1 + 0.003 * rng.standard_normal(count))
+        low, high = interval([Value(x, 0.99 * x, 1.01 * x) for x in map(float, medians)])
+        assert low is not None
+        assert high is not None
+        outside += not low <= 1.3**likely <= high
+    assert outside / rounds == pytest.approx(missed, abs=0.04)

@@ -345,6 +345,14 @@ def test_bounds_are_shown_and_a_censored_number_is_never_best() -> None:
     ]
 
 
+def test_a_program_that_was_checked_loosely_says_so_in_its_row_and_below() -> None:
+    records = [timing(1e-6, cell="rnn", verified="weak"), timing(2e-6, cell="lstm")]
+    assert best_of(records, "train.time_per_step") == ["rnn torch/native (weakly verified) T=64"]
+    shown = render(records, "table")
+    assert "rnn   torch/native (weakly verified)" in shown
+    assert "(weakly verified) rounding decides so much of its outputs that a tenth too much would have passed" in shown
+
+
 def test_unverified_rows_are_labelled_and_not_ranked() -> None:
     records = [timing(1e-6, cell="mine", verified="none"), timing(2e-6, cell="rnn"), timing(3e-6, cell="lstm")]
     assert best_of(records, "train.time_per_step") == ["rnn torch/native T=64"]

@@ -7,10 +7,85 @@ with zero would itself be subject to the mode.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rnnbench.cell import leaves
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from rnnbench.backend import Program
+
+TOLD = 0.01
+"""A share of denormal numbers above this is told."""
+
+SLOW = 1.5
+"""So many times as long, and denormal numbers are what the time is about."""
+
+
+@dataclass(frozen=True)
+class Denormals:
+    """What one forward pass holds of them.
+
+    share: of the outputs or of the final states, whichever is larger. slowdown: how many times as long this machine
+    takes for a product of them, in the mode that NumPy finds it in.
+    """
+
+    share: float
+    slowdown: float
+
+    def details(self) -> dict[str, float]:
+        """As JSON."""
+        return {"share": self.share, "slowdown": self.slowdown}
+
+    def notes(self) -> list[str]:
+        """A sentence where a reader must know."""
+        if self.share <= TOLD:
+            return []
+        slow = f"which this machine computes {self.slowdown:.0f} times as slowly as others"
+        fast = "which this machine computes as fast as others"
+        return [
+            f"{self.share:.0%} of the outputs or final states are denormal numbers, "
+            f"{slow if self.slowdown > SLOW else fast}: the cell forgets within the sequence, and its time is not that "
+            f"of a cell which does not"
+        ]
+
+
+def look(program: Program, xs: np.ndarray) -> Denormals:
+    """How many there are after one more forward pass over xs_TBD, and what they cost here."""
+    states, outputs = program.forward(program.put({"xs": xs})["xs"])
+    arrays: list[Any] = [outputs, *(leaf for state in states for leaf in leaves(state))]
+    share = max(map(denormal_share, map(_widened, map(program.get, arrays))), default=0.0)
+    return Denormals(share, slowdown() if share > TOLD else 1.0)
+
+
+def _widened(array: np.ndarray) -> np.ndarray:
+    """bfloat16, which NumPy does not know, has the exponents of float32; what is no number has no denormals."""
+    import numpy as np
+
+    if array.dtype.kind in "fc" and array.dtype.itemsize <= 16 and array.dtype.name != "bfloat16":
+        return array
+    return array.astype(np.float32) if array.dtype.name == "bfloat16" else np.zeros(0)
+
+
+def slowdown(size: int = 4096, rounds: int = 30) -> float:
+    """How many times as long a product of denormal float32 numbers takes as one of ordinary ones: the quickest of each,
+    in turns.
+    """
+    import numpy as np
+
+    ordinary, small = np.full(size, 1.5, np.float32), np.full(size, 1e-40, np.float32)
+    factor, found = np.full(size, 0.75, np.float32), np.empty(size, np.float32)
+    best = [float("inf"), float("inf")]
+    with np.errstate(under="ignore"):
+        for _ in range(rounds):
+            for number, array in enumerate((ordinary, small)):
+                started = time.perf_counter()
+                np.multiply(array, factor, out=found)
+                best[number] = min(best[number], time.perf_counter() - started)
+    return best[1] / best[0]
 
 
 def denormal_share(array: np.ndarray) -> float:

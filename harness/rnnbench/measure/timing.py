@@ -76,6 +76,9 @@ VOIDS = 10
 OUTSTANDING = 0.05
 """Share of the work that may seem outstanding after calls returned."""
 
+PLAIN = 0.5
+"""Share beyond which it is, before anything is timed and so with calls of any length."""
+
 LOOKS = 9
 """Times that work has to be outstanding before the program is held to return too early."""
 
@@ -114,15 +117,21 @@ def measure(
     settings: TimingSettings | None = None,
     clock: Clock = SYSTEM,
     counters: Callable[[], Counters] = disturbance.read,
+    wait: Call | None = None,
 ) -> Timing:
     """Time one unit of work; `call` returns only when the device is done with it. Raises what `call` raises, and
     CaseError where the clock is useless.
+
+    wait: returns when the device has nothing left to do. Then a call that plainly returns too early is refused before
+    thousands of them are queued.
     """
     settings = settings or TimingSettings()
     cost = clock_cost(clock)
     stopwatch = _Stopwatch(call, clock)
     with _collector_between_samples() as collect:
         first = stopwatch.lot(1)
+        if wait is not None:
+            _refuse_early_return(call, wait, clock)
         number = _warm_up(stopwatch, settings, cost)
         warmup_calls = stopwatch.calls - 1
         samples, contaminated, stopped = _sample(stopwatch, number, settings, counters, collect)
@@ -162,12 +171,23 @@ def dispatch_leak(call: Call, wait: Call, clock: Clock = SYSTEM) -> float:
     wait()
     idle = clock.now() - started
     started = clock.now()
-    call()
+    kept = call()  # some runtimes forget what nobody holds, and `wait` would have nothing to wait for
     returned = clock.now()
     wait()
     done = clock.now()
+    del kept
     outstanding = max(done - returned - idle, 0.0)
     return outstanding / (done - started) if done > started else 0.0
+
+
+def _refuse_early_return(call: Call, wait: Call, clock: Clock) -> None:
+    """Raises CaseError where most of the work is outstanding after each of a few calls."""
+    shares: list[float] = []
+    while len(shares) < LOOKS:
+        shares.append(dispatch_leak(call, wait, clock))
+        if shares[-1] <= PLAIN:
+            return
+    raise CaseError(_early(min(shares)))
 
 
 def check_complete(call: Call, wait: Call, seconds: float, clock: Clock = SYSTEM) -> float:
@@ -179,16 +199,22 @@ def check_complete(call: Call, wait: Call, seconds: float, clock: Clock = SYSTEM
     """
     together = max(1, round(CHECKED / seconds))
 
-    def calls() -> None:
+    def calls() -> object:
+        kept = None
         for _ in range(together):
-            call()
+            kept = call()
+        return kept
 
     share = 0.0
     for _ in range(LOOKS):
         share = dispatch_leak(calls, wait, clock)
         if share <= OUTSTANDING:
             return share
-    raise CaseError(
+    raise CaseError(_early(share))
+
+
+def _early(share: float) -> str:
+    return (
         f"the timed call returned with {share:.0%} of its work outstanding: the program breaks the law that a call "
         f"returns only when the device is done, so its times would be those of handing work over. "
         f"Make the backend wait for the outputs of the call."

@@ -17,6 +17,7 @@ from rnnbench.errors import CaseError, OutOfMemory, Wrong
 from rnnbench.measurement import Measurement
 from rnnbench.probe import Probe
 from rnnbench.probes import recheck
+from rnnbench.probes.memory import SHARE
 from rnnbench.probes.work import random_batch
 from rnnbench.quantity import Curve, Quantity, Value
 from rnnbench.ranges import Count, Positive
@@ -155,10 +156,12 @@ def measure(context: Context) -> Measurement:
 
 
 def _value(found: Frontier) -> Value:
-    """The longest that fits; its interval ends before the shortest that does not."""
+    """The longest that fits. Its interval ends before the shortest that does not, and is as much wider on both sides as
+    what is measured of a trial is good to: two searches that are alike do not end at the same length.
+    """
     if found.fails is None:
         return Value(found.fits, bound="lower")
-    return Value(found.fits, found.fits, found.fails - 1)
+    return Value(found.fits, found.fits * (1 - SHARE), (found.fails - 1) * (1 + SHARE))
 
 
 def _notes(name: str, found: Frontier, trials: Trials, settings: LongestSettings) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rnnbench.context import Context
-from rnnbench.measure import timing
+from rnnbench.measure import denormals, timing
 from rnnbench.measure.clock import SYSTEM
 from rnnbench.measure.timing import TimingSettings
 from rnnbench.measurement import Measurement
@@ -56,7 +56,7 @@ def measure(context: Context) -> Measurement:
         call = unit_of_work(context, program, mode)
         compiled = program.compilations()
         ready = SYSTEM.now()
-        timed = timing.measure(call, settings)
+        timed = timing.measure(call, settings, wait=program.synchronize)
         measured = SYSTEM.now()
         timing.check_complete(call, program.synchronize, timed.median)
         recheck.check(context, program, mode, timed.median)
@@ -71,13 +71,17 @@ def measure(context: Context) -> Measurement:
         notes += [*(f"{mode}: {note}" for note in timed.notes), *shared.notes]
         details[mode] = shared.details | {"compilations": program.compilations() - compiled}
     details |= {"settings": program.settings(), "seconds": seconds}
+    if context.case.device == "cpu":
+        seen = denormals.look(program, context.inputs(0))
+        details["denormals"] = seen.details()
+        notes += seen.notes()
     return Measurement(values, notes=notes, details=details, timings=timings)
 
 
 def _division(timed: Timing, elapsed: float) -> dict[str, float]:
-    """Where the seconds of a timing went; what is neither first call nor sample is warm-up."""
-    first, sampled = timed.first_call, sum(timed.samples) * timed.number
-    return {"first_call": first, "samples": sampled, "warm_up": elapsed - first - sampled}
+    """Where the seconds of a timing went; what is neither first call nor warm-up is samples, kept or not."""
+    first, warm_up = timed.first_call, timed.warmup_calls * timed.median
+    return {"first_call": first, "warm_up": warm_up, "samples": max(0.0, elapsed - first - warm_up)}
 
 
 def _views(mode: str, T: int, B: int) -> dict[str, View]:

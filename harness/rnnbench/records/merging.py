@@ -13,6 +13,10 @@ between processes, and covers 95 % by itself where the x_i are normal; the secon
 chance from promising more than their samples can. Simulated (tests/records/test_merging.py), 94 to 99 % of the
 intervals hold the truth, whichever of the two spreads is the larger. The price of three processes is t_2 = 4.3. Where a
 number is not positive, the same without the logarithms.
+
+Not covered is a choice that few processes do not show. Where each takes one of two kernels a factor of 1.3 apart, three
+processes miss the mean of both in 25 % of runs where both are as likely, and in 38 % where one is taken 7 times of 10:
+all three chose alike. With eight it is 7 %. The interval says what the processes of this run took.
 """
 
 from __future__ import annotations

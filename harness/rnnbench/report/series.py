@@ -170,7 +170,8 @@ class Series:
 
     telling: (axis, text) of what tells it apart beside its cell, ("implementation", "torch/native") say.
     verified: false where some record's program was never checked against the oracle. matched: its hidden size was
-    solved for a parameter count, which then is what rows must share to be ranked.
+    solved for a parameter count, which then is what rows must share to be ranked. weak: true where some program was
+    checked so loosely that a tenth too much would have passed.
     """
 
     axes: Mapping[str, Any]
@@ -178,6 +179,12 @@ class Series:
     telling: tuple[tuple[str, str], ...]
     verified: bool
     matched: bool = False
+    weak: bool = False
+
+    @property
+    def doubt(self) -> str:
+        """`unverified`, `weakly verified`, or empty where the program was checked as usual."""
+        return "unverified" if not self.verified else "weakly verified" if self.weak else ""
 
     @property
     def program(self) -> str:
@@ -357,9 +364,9 @@ def _series(
     for key, lengths in sorted(found.items(), key=_by_appearance(axes, columns)):
         values = dict(zip(axes, key, strict=True))
         program = tuple((axis, axis_text(axis, values[axis])) for axis in telling)
-        verified = all(record.verified != "none" for members in lengths.values() for record in members)
+        verdicts = {record.verified for members in lengths.values() for record in members}
         groups = {length: group(members) for length, members in lengths.items()}
-        series.append(Series(values, groups, program, verified, matched))
+        series.append(Series(values, groups, program, "none" not in verdicts, matched, "weak" in verdicts))
     return tuple(series)
 
 

@@ -262,8 +262,8 @@ def _place(series: Series) -> tuple[Any, Any]:
 
 def _labels(panel: Panel, series: Series) -> tuple[str, ...]:
     labels = [label(series.axes[axis]) for axis in panel.axes]
-    if not series.verified:
-        labels[panel.axes.index("implementation")] += " (unverified)"
+    if series.doubt:
+        labels[panel.axes.index("implementation")] += f" ({series.doubt})"
     return tuple(labels)
 
 
@@ -321,6 +321,8 @@ def legend(blocks: Sequence[Block]) -> dict[str, str]:
         lines[">"] = "at least: the run ended before the true number was known"
     if any(entry.bound == "upper" for entry in entries):
         lines["<"] = "less than: not even the least that was tried"
+    if any("(weakly verified)" in text for block in blocks for row in block.rows for text in row.labels):
+        lines["(weakly verified)"] = "rounding decides so much of its outputs that a tenth too much would have passed"
     if any(entry.status == "missing" for entry in entries):
         lines["–"] = "ran, but has no such number"
     return lines

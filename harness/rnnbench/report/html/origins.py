@@ -48,6 +48,11 @@ def facts(records: Sequence[Record]) -> list[str]:
             f"The programs of {checked['oracle']} of them agree with a float64 NumPy oracle in outputs, final state "
             "and gradients; they were checked before anything was timed."
         )
+    if checked["weak"]:
+        lines.append(
+            f"Those of {checked['weak']} agree with it as far as it can be told: rounding decides so much of their "
+            "outputs that a tenth too much would have passed."
+        )
     if checked["self"]:
         lines.append(
             f"{checked['self']} come from classes of other libraries, which were checked against themselves: against "

@@ -160,7 +160,7 @@ def axes_of(series: Series, without: str = "") -> dict[str, str]:
 def program_of(series: Series, without: str = "") -> str:
     """What tells a series apart beside its cell and place: `torch/native`, `torch/native, batch 32`."""
     told = [text for axis, text in axes_of(series, without).items() if series.axes[axis] is not None]
-    return ", ".join(told) + ("" if series.verified else " (unverified)")
+    return ", ".join(told) + (f" ({series.doubt})" if series.doubt else "")
 
 
 def of_quantities(panels: Sequence[Panel], patterns: Sequence[str]) -> Iterator[View]:
