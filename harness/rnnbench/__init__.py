@@ -68,6 +68,7 @@ from rnnbench.probe import Probe
 from rnnbench.quantity import Curve, Quantity, Reading, Value
 from rnnbench.ranges import Count, Index, NotNegative, Positive, Share
 from rnnbench.record import Record
+from rnnbench.reduction import Reduction
 from rnnbench.task import Batch, Loss, Task, mean_square
 from rnnbench.timings import Interval, Timing, View
 
@@ -146,6 +147,7 @@ __all__ = [
     "Quantity",
     "Reading",
     "Record",
+    "Reduction",
     "Request",
     "RnnbenchError",
     "Run",

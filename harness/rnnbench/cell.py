@@ -5,10 +5,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Literal
 
 from rnnbench import carried, scans
+from rnnbench.reduction import Reduction
 
 Array = Any
 """An array of whichever framework runs the cell: numpy.ndarray, torch.Tensor or jax.Array."""
@@ -71,6 +72,8 @@ class Cell:
     mathematics: only an implementation made for it can run it. It is then checked against itself, and its rows say
     `verified: self`.
 
+    reductions: identities with other cells at special weights, which `rnnbench verify` checks: see `Reduction`.
+
     framework: name of the one backend whose arrays `step` and `unroll` take; None for portable mathematics. For classes
         of a library: their gradients, states and outputs are that library's own.
     unroll(params, state, xs_TBD) -> (state, ys_TBH)
@@ -116,6 +119,7 @@ class Cell:
     scan: scans.Kind | None = None
     elements: Callable[..., tuple[Array, ...]] | None = None
     combine: Callable[..., tuple[Array, ...]] | None = None
+    reductions: tuple[Reduction, ...] = ()
 
     @property
     def portable(self) -> bool:
@@ -126,7 +130,12 @@ class Cell:
     @property
     def counts_steps(self) -> bool:
         """Whether `project` asks how many steps have gone before."""
-        return "steps" in keywords(self.project)
+        return "steps" in self._asks
+
+    @cached_property
+    def _asks(self) -> tuple[str, ...]:
+        """What `project` takes by keyword; looked up once, for `open` stands in the loop of decoding."""
+        return keywords(self.project)
 
     @property
     def _lookback(self) -> int:
@@ -191,7 +200,9 @@ class Cell:
 
     def asked(self, ops: Any, state: State, xs: Array) -> dict[str, Any]:
         """What `project` takes by keyword for xs_TBD that follow `state`, as `initial` or `close` made it."""
-        return carried.opened(self._lookback, self.counts_steps, ops, state, xs)[1] if self.carries else {}
+        if not self.carries:
+            return {"past": ()} if "past" in self._asks else {}
+        return carried.opened(self._lookback, self.counts_steps, ops, state, xs)[1]
 
     def open(self, ops: Any, params: Params, state: State, xs: Array) -> Opened:
         """All that can be done before the first of the steps over xs_TBD.
@@ -207,7 +218,8 @@ class Cell:
         """
         params = self.derived(ops, params)
         if not self.carries:
-            return Opened(params, state, xs if self.project is None else self.project(ops, params, xs))
+            none = {"past": ()} if "past" in self._asks else {}
+            return Opened(params, state, xs if self.project is None else self.project(ops, params, xs, **none))
         own, asked, after = carried.opened(self._lookback, self.counts_steps, ops, state, xs)
         assert self.project is not None
         return Opened(params, own, self.project(ops, params, xs, **asked), after)

@@ -11,6 +11,7 @@ from rnnbench_cells.elementwise import brc, gilr, indrnn, nbrc, qrnn, sru, trnn
 from rnnbench_cells.elman import irnn, rnn
 from rnnbench_cells.gru import gru
 from rnnbench_cells.gru_variants import gru_v3, mgu, minimalrnn, ugrnn
+from rnnbench_cells.identities import known
 from rnnbench_cells.light import atr, cfn, fastgrnn, fastrnn, janet, ligru, ran, star
 from rnnbench_cells.lru import lru
 from rnnbench_cells.lstm import lstm
@@ -25,7 +26,7 @@ from rnnbench_cells.xlstm import mlstm, slstm
 
 __all__ = ["gru", "irnn", "lru", "lstm", "mingru", "minlstm", "rnn"]
 
-FAMILIES: dict[str, tuple[Cell, ...]] = {
+_FAMILIES: dict[str, tuple[Cell, ...]] = {
     "first": (rnn, irnn, lstm, gru, mingru, minlstm, lru),
     "lstm": (lstm_peephole, lstm_cifg, lstm_proj, lstm_ln, multiplicative_lstm, nas),
     "gated": (gru_v3, mgu, ugrnn, minimalrnn, janet, cfn, fastrnn, fastgrnn, ran, atr, ligru, star, mut1, mut2, mut3),
@@ -51,7 +52,8 @@ FAMILIES: dict[str, tuple[Cell, ...]] = {
         ttt_linear,
     ),
 }
-"""Every cell of this package, by family."""
+FAMILIES = {family: tuple(map(known, cells)) for family, cells in _FAMILIES.items()}
+"""Every cell of this package with the identities it is held to, by family."""
 
 
 @hookimpl

@@ -151,3 +151,12 @@ def test_a_recurrence_that_is_declared_elementwise_is_checked():
 def test_the_whole_contract_passes_where_it_is_kept():
     checked("rnnbench_cells", [everything()])
     check_cell(everything())
+
+
+def test_an_option_may_leave_nothing_to_look_back_at():
+    from rnnbench_cells.elementwise import qrnn
+
+    check_cell(qrnn, {"width": 1})
+    made = Model(qrnn, 3, 4, cell_options={"width": 1})
+    assert isinstance(initialise(made, 0).states[0], np.ndarray)
+    assert oracle.forward(made, initialise(made, 0), inputs())[1].shape == (7, 2, 4)

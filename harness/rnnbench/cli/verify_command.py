@@ -35,7 +35,8 @@ def command(names: Sequence[str], plugins: Sequence[Path], device: str, dtypes: 
     NAMES are cells (`lstm`), implementations (`native`, `torch/native`) or both; without any, all are checked, or with
     --plugin all that the plugins brought. Asked of each: outputs, final state and gradients against the float64
     oracle; the split law f(x[:t]) then f(x[t:]) = f(x); batch independence; the same numbers from the same seed; one
-    compilation for two calls; and parity of all implementations on identical weights. Exit code 1 if anything is wrong.
+    compilation for two calls; parity of all implementations on identical weights; and the identities that a cell
+    declares, cell against cell. Exit code 1 if anything is wrong.
 
     \b
     Examples:
@@ -56,6 +57,7 @@ def command(names: Sequence[str], plugins: Sequence[Path], device: str, dtypes: 
         results = _Results([str(file) for file in registry.files], registry, session)
         for case in cases:
             results.add(case, quiet=as_json)
+            results.reduce(case, quiet=as_json)
     finally:
         session.close()
     results.compare(quiet=as_json)
@@ -126,12 +128,22 @@ class _Results:
             self.outputs.setdefault((case.cell, case.dtype), {})[label] = result.pop("outputs")
         self._row({"cell": case.cell, "implementation": label, "dtype": case.dtype, **result}, quiet)
 
-    def _run(self, case: Case) -> dict[str, Any]:
+    def reduce(self, case: Case, quiet: bool) -> None:
+        """The identities of the cell with others, once on each backend."""
+        implementation = self.registry.implementations[case.backend, case.implementation]
+        reductions = self.registry.cells[case.cell].reductions
+        if not implementation.stepwise or not reductions:
+            return
+        result = self._run(case, "reductions")
+        label = f"{case.backend}/{case.implementation} is {', '.join(reduction.to for reduction in reductions)}"
+        self._row({"cell": case.cell, "implementation": label, "dtype": case.dtype, **result}, quiet)
+
+    def _run(self, case: Case, kind: str = "kit") -> dict[str, Any]:
         backend = self.registry.backends[case.backend]
         problem = device_problem(backend, case.device)
         if problem is not None:
             return {"status": "skipped", "reason": problem}
-        job = {"kind": "kit", "case": case.to_json(), "plugins": list(self.plugins)}
+        job = {"kind": kind, "case": case.to_json(), "plugins": list(self.plugins)}
         outcome = self.session.run(job, backend.preload, TIMEOUT)
         if outcome.status != "ok":
             return {"status": outcome.status, "reason": outcome.reason}

@@ -26,8 +26,8 @@ Job = Mapping[str, Any]
 
 
 def perform(job: Job) -> dict[str, Any]:
-    """Run one job: `{"kind": "verify" | "measure" | "kit" | "ceilings", "case": {...}, "plugins": [files],
-    "folder": that data files are relative to}`.
+    """Run one job: `{"kind": "verify" | "measure" | "kit" | "reductions" | "ceilings", "case": {...},
+    "plugins": [files], "folder": that data files are relative to}`.
 
     Returns `{"status", "reason", "seconds", ...}`; whatever the plugin raises becomes a status, never an exception.
     `seconds` is what all of it took in here, `peak_memory` the most bytes that this process, or one it started, held.
@@ -92,6 +92,13 @@ def _kit(context: Context, registry: Registry, job: Job) -> dict[str, Any]:
     return run_kit(context)
 
 
+def _reductions(context: Context, registry: Registry, job: Job) -> dict[str, Any]:
+    from rnnbench.worker.reductions import run_reductions
+
+    del job
+    return run_reductions(context, registry)
+
+
 def _ceilings(context: Context, registry: Registry, job: Job) -> dict[str, Any]:
     """What the case's device can do at best, in its dtype, with its threads."""
     from rnnbench.worker.ceilings import measure
@@ -105,5 +112,6 @@ KINDS: dict[str, Callable[[Context, Registry, Job], dict[str, Any]]] = {
     "measure": _measure,
     "verify": _verify,
     "kit": _kit,
+    "reductions": _reductions,
     "ceilings": _ceilings,
 }

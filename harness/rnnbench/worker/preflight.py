@@ -235,8 +235,6 @@ class _Check:
         """zs, for parameters with what `derive` makes of them, from the first step on."""
         if self.cell.project is None:
             return xs
-        if not self.cell.carries:
-            return self._call("project", self.ops, params, xs)
         state = tree_map(_in_batch, self.cell.initial(self.state, self.D))
         asked = self.cell.asked(self.ops, state, xs)
         return self._call("project", self.ops, params, xs, **asked)
@@ -357,7 +355,8 @@ class _Check:
             if self.cell.carries:
                 zs = tree_map(watched, self._projected(self._derived(self.params), self.xs))
             elif self.cell.project is not None:
-                zs = self._watched_call("project", ops, params, zs)
+                asked = self.cell.asked(ops, state, zs)
+                zs = self._watched_call("project", ops, params, zs, **asked)
             if self.cell.linear is None:
                 way = "step" if self.cell.step is not None else "advance"
                 self._watched_call(way, ops, params, state, tree_map(lambda part: part[0], zs))
@@ -369,11 +368,11 @@ class _Check:
         except _NotOurs:
             return
 
-    def _watched_call(self, function: str, *args: Any) -> Any:
+    def _watched_call(self, function: str, *args: Any, **kwargs: Any) -> Any:
         try:
-            return getattr(self.cell, function)(*args)
+            return getattr(self.cell, function)(*args, **kwargs)
         except LeftNamespace:
-            return self._call(function, *args)
+            return self._call(function, *args, **kwargs)
         except Exception as error:
             raise _NotOurs from error
 
