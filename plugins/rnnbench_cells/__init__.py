@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rnnbench import Cell, hookimpl
+from rnnbench import Adapter, Cell, hookimpl
 from rnnbench_cells.attention import gla, hgrn2, mamba2, retnet
 from rnnbench_cells.clocks import clockwork, dilated_gru, dilated_lstm, phased_lstm
 from rnnbench_cells.delta import deltanet, gated_deltanet, gated_deltaproduct, ttt_linear
@@ -56,7 +56,17 @@ FAMILIES = {family: tuple(map(known, cells)) for family, cells in _FAMILIES.item
 """Every cell of this package with the identities it is held to, by family."""
 
 
+CELLS = {cell.name: cell for family in FAMILIES.values() for cell in family}
+"""The same by name."""
+
+
+@hookimpl
+def rnnbench_adapters() -> tuple[Adapter, ...]:
+    """Blocks around a cell, named where a cell is named: `griffin:rglru`."""
+    return (Adapter("blocks", study="rnnbench_cells.blocks:study", doc="blocks around a cell, `mamba:mamba`"),)
+
+
 @hookimpl
 def rnnbench_cells() -> tuple[Cell, ...]:
     """Every cell of this package, the first seven first."""
-    return tuple(cell for family in FAMILIES.values() for cell in family)
+    return tuple(CELLS.values())

@@ -173,4 +173,7 @@ Shapes: parameters as of `lstm`, 4H(D + H + 2); state (h, c), each (d, H).
 Where frameworks differ: some pad the sequence to a multiple of d and fold it into the batch, which is the same.
 """
 dilated_gru = dilated(gru, "dilated_gru")
-"""`gru` with h_{t−d} in place of h_{t−1}.  3H(D + H + 2) parameters; state (d, H)."""
+"""`gru` with h_{t−d} in place of h_{t−1}.  3H(D + H + 2) parameters; state (d, H).
+
+Where frameworks differ: as for `dilated_lstm`.
+"""

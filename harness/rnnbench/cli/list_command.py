@@ -27,8 +27,9 @@ OWN = "rnnbench "
 @click.argument("kinds", nargs=-1, metavar="[KIND | NAME]...", shell_complete=words(KINDS))
 @plugin_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--equations", is_flag=True, help="Of cells: equations, shapes, and where frameworks differ.")
 @results_option
-def command(kinds: Sequence[str], plugins: Sequence[Path], as_json: bool, results: Path) -> None:
+def command(kinds: Sequence[str], plugins: Sequence[Path], as_json: bool, equations: bool, results: Path) -> None:
     r"""Show what is there, which plugin brought it, and why something is not available.
 
     KIND is suites, cells, implementations, backends, devices, tasks, probes, executors or plugins; without any, all
@@ -40,15 +41,45 @@ def command(kinds: Sequence[str], plugins: Sequence[Path], as_json: bool, result
       rnnbench list
       rnnbench list suites
       rnnbench list cells tasks --plugin my_cell.py
+      rnnbench list cells --equations
     """
     registry = load_plugins(plugins)
+    if equations:
+        _refuse_equations(kinds)
     if kinds and not set(kinds) <= set(KINDS):
         click.echo(_described(kinds, registry), nl=False)
         return
     found = {kind: _rows(kind, registry) for kind in kinds or KINDS}
     if "suites" in kinds:
         found["suites"] = _planned_suites(registry, results)
-    click.echo(json.dumps(found, indent=2, ensure_ascii=False) if as_json else _text(found))
+    if equations:
+        _add_equations(found["cells"], registry)
+    if as_json:
+        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+    else:
+        click.echo(_equations_text(found["cells"]) if equations else _text(found))
+
+
+def _refuse_equations(kinds: Sequence[str]) -> None:
+    if tuple(kinds) != ("cells",):
+        raise UsageError("`--equations` goes with cells alone: write `rnnbench list cells --equations`.")
+
+
+def _add_equations(rows: list[dict[str, Any]], registry: Registry) -> None:
+    from rnnbench.registry.equations import equations
+
+    for row in rows:
+        row["equations"] = equations(registry.cells[row["name"]])
+
+
+def _equations_text(rows: list[dict[str, Any]]) -> str:
+    """A paragraph per cell: its name, its source, and what stands below it in its file."""
+    parts = []
+    for row in rows:
+        text = row["equations"] or "no equations are written below it"
+        inside = textwrap.indent(row["about"] + "\n\n" + text, "    ")
+        parts.append(f"{row['name']}\n{inside}")
+    return "\n\n".join(parts)
 
 
 def _described(names: Sequence[str], registry: Registry) -> str:

@@ -113,7 +113,7 @@ def _studied(target: str, registry: Registry) -> tuple[Mapping[str, str], Mappin
             continue
         if result["plugins"]:
             return result["plugins"], result["problems"]
-        problems = result["problems"]
+        problems = {**problems, **result["problems"]}
     return {}, problems
 
 

@@ -1,0 +1,28 @@
+"""The equations of every shipped cell are found where they are written."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rnnbench import Cell
+from rnnbench.registry.equations import equations
+from rnnbench_cells import CELLS
+
+
+def test_every_shipped_cell_has_its_equations_shapes_and_parameters():
+    told = {name: equations(cell) for name, cell in CELLS.items()}
+    assert [name for name, text in told.items() if "=" not in text and "`" not in text] == []
+    assert told["mgu"].startswith("f = σ(W_f x + U_f h + b_f)")
+    assert "arXiv" not in told["mgu"]
+    later = [name for name in CELLS if name not in ("rnn", "irnn", "lstm", "gru", "mingru", "minlstm", "lru")]
+    assert [name for name in later if "parameter" not in told[name] and "4H(D" not in told[name]] == []
+    assert [name for name in later if "Where frameworks differ" not in told[name]] == []
+
+
+def test_a_cell_without_a_string_below_it_says_what_its_functions_say():
+    def step(ops, p, h, z):
+        """h' = h + x."""
+        return h + z, h + z
+
+    assert equations(Cell("mine", lambda rng, D, H: ({}, np.zeros(H)), step)) == "step: h' = h + x."
+    assert equations(Cell("silent", lambda rng, D, H: ({}, np.zeros(H)), lambda ops, p, h, z: (h, h))) == ""
