@@ -190,7 +190,7 @@ class _Block:
         joined = ops.concat([*(one[:1] for one in reversed(past)), xs], axis=0) if past else xs
         r = joined @ params["weight_in"].T if "weight_in" in params else joined
         u = self._normal(ops, r, params["norm"])
-        a = u @ params["weight_a"].T if kind.gated else u
+        a: Any = u @ params["weight_a"].T if kind.gated else u
         if kind.conv:
             taps, length = params["conv"], T + own
             a = sum(taps[j] * a[kind.conv - 1 - j : kind.conv - 1 - j + length] for j in range(kind.conv))
@@ -242,11 +242,11 @@ class _Block:
     def _parted(self, zs: tuple[Array, ...]) -> tuple[tuple[Array, ...], Any]:
         """(what the branches need, the projection of the cell inside)."""
         count = 1 + self.kind.gated + (self.name == "xlstm")
-        inner = zs[count:]
-        return zs[:count], inner if len(inner) > 1 else inner[0]
+        inner = list(zs[count:])
+        return zs[:count], tuple(inner) if len(inner) > 1 else inner[0]
 
     def _after(self, ops: Any, params: Params, y: Array, sides: tuple[Array, ...]) -> Array:
-        r = sides[0]
+        r: Any = sides[0]
         if self.name == "glu":
             g = gelu(ops, y)
             return r + (g @ params["weight_1"].T) * ops.sigmoid(g @ params["weight_2"].T)

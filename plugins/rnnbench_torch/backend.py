@@ -38,7 +38,7 @@ class TorchBackend(Backend):
     def preferred(self, device: str) -> Sequence[str]:
         """`compiled` is not among them: it compiles for tens of seconds before its first number."""
         del device
-        return ("native", "module", "associative_scan", "eager")
+        return ("native", "module", "chunkwise", "prefix_scan", "associative_scan", "eager")
 
     def ceilings(self, device: str, dtype: str, threads: int | None) -> Mapping[str, Workload]:
         """A large product and a large stream, under the settings of a program."""

@@ -30,7 +30,7 @@ def installed():
 
 def test_these_suites_are_shipped():
     learning = ["digits", "gradients", "memory_span", "optimizers", "overfitting", "tbptt", "text"]
-    assert [path.stem for path in SUITES] == sorted([*learning, "long_seq", "parallelism", "smoke"])
+    assert [path.stem for path in SUITES] == sorted([*learning, "long_seq", "parallelism", "smoke", "zoo"])
 
 
 @pytest.mark.parametrize("path", SUITES, ids=lambda path: path.stem)
