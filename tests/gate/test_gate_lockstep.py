@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 import os
 from statistics import median
+from types import SimpleNamespace
 
 import pytest
 
 from gate_repository import Project
+from rnnbench.case import Case
+from rnnbench.gate.pairs import SIDES, Plan, Sampler
+from rnnbench.gate.subjects import Entry, Subject
+from rnnbench.machine import allocator
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="isolation needs fork")
 
@@ -192,3 +197,22 @@ def test_processes_that_fail_together_and_not_alone_are_measured_one_after_the_o
     assert len(lines) == 16
     assert {line["status"] for line in lines} == {"ok"}
     assert not any("ratio" in line["quantities"]["spin.time"] for line in lines)
+
+
+@pytest.mark.parametrize("memory", [(False, False), (False, True)], ids=["times", "memory that base does not know of"])
+def test_both_sides_of_a_pair_allocate_alike_where_memory_is_measured(memory):
+    """A side that is older than the fixed arenas would otherwise be compared with one that has them."""
+    case = Case("memory", "gru", "torch", "native", "cpu", "float32", 64, 4, 8, 8)
+    base, head = (Entry(case, ("native",), "", {}, "", one) for one in memory)
+    subject = Subject("memory", "memory gru", base, head)
+    lines = [
+        {"kind": "resolution", "subject": "memory", "side": side, "status": "ok", "reason": "", "verified": "oracle"}
+        | {"implementation": "native", "passed_over": {}}
+        for side in SIDES
+    ]
+    side = SimpleNamespace(question={})
+    state = SimpleNamespace(lines=lines)
+    plan = Plan({"torch": ("torch",)}, (), 60.0)
+    sampler = Sampler(dict.fromkeys(SIDES, side), dict.fromkeys(SIDES, plan), state)  # type: ignore[arg-type]
+    asked = [sampler._measure(subject, name, 0)[0].get("variables") for name in SIDES]
+    assert asked == [allocator.VARIABLES if any(memory) else None] * 2

@@ -38,6 +38,7 @@ from rnnbench.gate.subjects import Subject
 from rnnbench.isolation.forkserver import ForkServer
 from rnnbench.isolation.launched import Running
 from rnnbench.isolation.lockstep import Channel, Lockstep, Member
+from rnnbench.machine import allocator
 from rnnbench.measure.timing import LEAST_SAMPLES
 from rnnbench.model.seeds import seed_for
 from rnnbench.part import Part
@@ -204,11 +205,14 @@ class Sampler:
         return _told(self.sides[side].understood(self._session(side).run(*request), "measure"))
 
     def _measure(self, subject: Subject, side: Name, number: int) -> tuple[dict[str, Any], tuple[str, ...], float]:
-        """What `_request` gives for one sample, with the CPU that both processes of its pair keep to."""
+        """What `_request` gives for one sample, with the CPU that both of its pair keep to and how both allocate."""
         case = subject.case(side, self.resolve(subject, side)["implementation"], number)
         job, preload, timeout = self._request(side, "measure", case)
         cpu = _cpu(case, number)
-        return job | ({} if cpu is None else {"limits": {"cpus": [cpu]}}), preload, timeout
+        job |= {} if cpu is None else {"limits": {"cpus": [cpu]}}
+        if any(subject.entry(one).memory for one in SIDES):  # an older side may not know that it needs them
+            job |= {"variables": allocator.VARIABLES}
+        return job, preload, timeout
 
     def _resolution(self, subject: Subject, side: Name) -> dict[str, Any]:
         entry = subject.entry(side)

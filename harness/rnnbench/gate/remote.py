@@ -152,6 +152,7 @@ def _entry(case: Any, registry: Any) -> dict[str, Any]:
 
     names, reason = candidates(case, registry)
     data = case.to_json()
+    memory = bool(getattr(registry.probes[case.probe], "measures_memory", False))
     try:
         from rnnbench.worker.verdict import verification
     except ImportError:  # a revision from before there was one key for all
@@ -159,7 +160,7 @@ def _entry(case: Any, registry: Any) -> dict[str, Any]:
     else:
         asked = verification(case, registry.probes[case.probe])
         options, key = dict(asked.options), asked.key
-    return {"case": data, "names": names, "reason": reason, "verify": options, "program": key}
+    return {"case": data, "names": names, "reason": reason, "verify": options, "program": key, "memory": memory}
 
 
 def _verification_of_old(case: Any, data: Mapping[str, Any], stepwise: bool) -> tuple[dict[str, Any], str]:

@@ -24,7 +24,7 @@ REPLICATE = "replicate"
 @dataclass(frozen=True)
 class Entry:
     """A case as one side plans it. names: implementations to try, reason: why there is none. verify, program: how and
-    under which key its program is verified.
+    under which key its program is verified. memory: whether bytes of its process are measured.
     """
 
     case: Case
@@ -32,12 +32,13 @@ class Entry:
     reason: str
     verify: Mapping[str, Any]
     program: str
+    memory: bool = False
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Entry:
         """From an entry of `rnnbench.gate.remote.plan`."""
         case = Case.from_json(data["case"])
-        return cls(case, tuple(data["names"]), data["reason"], data["verify"], data["program"])
+        return cls(case, tuple(data["names"]), data["reason"], data["verify"], data["program"], data["memory"])
 
 
 @dataclass(frozen=True)

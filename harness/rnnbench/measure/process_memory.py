@@ -1,7 +1,7 @@
 """How much memory this process holds, and the most it held since a reset.
 
 The kernel keeps the high-water mark itself, so a peak inside one call is seen whole: nothing samples, nothing is
-missed between two samples. Three things make such a number wrong, and each has its remedy here or at the caller:
+missed between two samples. Four things make such a number wrong, and each has its remedy here or at the caller:
 
 - *Memory the process had kept.* An allocator does not give everything back when it is freed, so a call may live off
   memory that an earlier call had touched, and the mark stays low. `reset_peak` therefore first hands free memory back
@@ -10,8 +10,8 @@ missed between two samples. Three things make such a number wrong, and each has 
   `resettable()` is False and `peak_bytes` is the peak of the whole life of the process: an upper bound.
 - *Split counters.* Linux sums resident pages from counters that each CPU holds back a batch of (at least 32 pages of
   each kind, 128 KiB), so VmRSS and VmHWM may be short by about that much per CPU. What is resident *now* is therefore
-  read from /proc/self/smaps_rollup, which walks the page tables and is exact; the mark has no exact source. With
-  2 MiB huge pages a mark may also be up to 2 MiB too high per arena. Differences of less than some MiB mean little.
+  read from /proc/self/smaps_rollup, which walks the page tables and is exact; the mark has no exact source.
+- *Huge pages.* A block that is touched in one place may become resident 2 MiB at a time. `small_pages` ends that.
 
 Numbers are bytes of resident memory of this process: pages swapped out, device memory, and children are not in them.
 """
@@ -32,6 +32,7 @@ _CLEAR = Path("/proc/self/clear_refs")
 _ROLLUP = Path("/proc/self/smaps_rollup")
 _STATUS = Path("/proc/self/status")
 _RESET_HIGH_WATER_MARK = "5"  # proc(5), clear_refs
+_SET_THP_DISABLE = 41  # PR_SET_THP_DISABLE
 
 
 def resettable() -> bool:
@@ -55,6 +56,17 @@ def resident_bytes() -> int:
     import psutil
 
     return psutil.Process().memory_info().rss
+
+
+def small_pages() -> bool:
+    """Let this process take pages of the ordinary size from now on; whether the system did so (Linux, prctl(2)).
+
+    Where huge ones are given, a block counts 2 MiB at a time, more or less by chance of its address.
+    """
+    try:
+        return ctypes.CDLL(None).prctl(_SET_THP_DISABLE, 1, 0, 0, 0) == 0
+    except (AttributeError, OSError):
+        return False
 
 
 def settle(seconds: float = 0.5) -> None:

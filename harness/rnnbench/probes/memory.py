@@ -78,6 +78,7 @@ def _of_mode(context: Context, mode: Mode) -> dict[str, Any]:
     if program.memory_kind == "compiled":
         return found
     call = unit_of_work(context, program, mode)
+    process_memory.small_pages()
     call()
     gc.collect()
     program.synchronize()
