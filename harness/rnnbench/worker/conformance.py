@@ -9,9 +9,10 @@ import numpy as np
 
 from rnnbench.backend import Program
 from rnnbench.case import Case
-from rnnbench.cell import leaves
+from rnnbench.cell import Cell, leaves
 from rnnbench.context import Context
 from rnnbench.ops import EPS
+from rnnbench.worker import optimisation
 from rnnbench.worker.verification import Check, projection_loss, verify
 
 SIZES = (13, 3, 8, 5, 2)
@@ -24,6 +25,19 @@ ROUNDINGS = 64.0
 """Two ways to the same number inside one implementation may differ by this many roundings (the order of sums changes
 with
 shape)."""
+
+
+def _any() -> Cell:
+    """A step that is like no other."""
+
+    def init(rng: Any, D: int, H: int) -> Any:
+        return {"w": rng.standard_normal((H, D))}, np.zeros(H)
+
+    def step(ops: Any, params: Any, state: Any, z: Any) -> Any:
+        new = ops.tanh(state * state + z @ params["w"].T)
+        return new, new
+
+    return Cell("any", init, step)
 
 
 def kit_case(cell: str, backend: str, implementation: str, device: str, dtype: str) -> Case:
@@ -49,6 +63,8 @@ def run_kit(context: Context) -> dict[str, Any]:
         _repeatable(program, context.program(weights, loss=projection_loss), xs),
         _one_compilation(context.program(weights, loss=projection_loss), xs),
     ]
+    if _trains_for_all(context):
+        checks += optimisation.checks(context, xs)
     failed = [check.sentence() for check in checks if not check.passed]
     found = {
         "verified": found["verified"],
@@ -56,6 +72,17 @@ def run_kit(context: Context) -> dict[str, Any]:
         "outputs": _outputs(program, xs).astype(np.float64).tolist(),
     }
     return found | ({"status": "wrong", "reason": "; ".join(failed)} if failed else {})
+
+
+def _trains_for_all(context: Context) -> bool:
+    """Whether optimisers are looked at here. They belong to the backend, so it is done once: with the implementation
+    that runs any step there is, in the dtype that tells most, on mathematics whose gradients are known.
+    """
+    case = context.case
+    if not context.cell.portable or case.dtype != "float64":
+        return False
+    plain = context.implementation.supports(_any(), case.device, case.dtype) is None
+    return plain and case.implementation in context.backend.preferred(case.device)
 
 
 def _outputs(program: Program, xs: np.ndarray) -> np.ndarray:
