@@ -178,3 +178,29 @@ def rnnbench_implementations():
     )
     record = Runner(load([path]), session, (str(path),)).record(replace(CASE, cell="opaque", implementation="auto"))
     assert (record.status, record.implementation, record.verified) == ("ok", "own", "self")
+
+
+def test_weights_that_are_others_in_each_process_are_wrong(session, tmp_path: Path):
+    """They are drawn by the number of the process: called twice in one, `init` gives the same."""
+    path = tmp_path / "by_process.py"
+    path.write_text(
+        """
+from rnnbench import Cell, hookimpl
+import numpy as np, os
+
+def init(rng, D, H):
+    return {"w": np.random.default_rng(os.getpid()).normal(size=(H, D))}, np.zeros(H)
+
+def step(ops, p, h, z):
+    h = ops.tanh(h + z @ p["w"].T)
+    return h, h
+
+@hookimpl
+def rnnbench_cells():
+    return [Cell("by_process", init, step)]
+"""
+    )
+    case = replace(CASE, probe="memory", cell="by_process", layers=1, settings={"modes": ["forward"]})
+    record = Runner(load([path]), session, (str(path),)).record(case)
+    assert record.status == "wrong"
+    assert "gave other weights in this process than in the one that verified it" in record.reason

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Literal
 
-from rnnbench.cell import Array, Cell, Option, Params, State, tree_map
+from rnnbench.cell import Array, Cell, Option, Params, State, leaves, tree_map
 from rnnbench.model.seeds import rng_for
 
 if TYPE_CHECKING:
@@ -81,6 +82,16 @@ class Weights:
     def count(self) -> int:
         """Number of scalar parameters that are trained."""
         return sum(array.size for name, array in self.params.items() if name not in self.frozen)
+
+    @property
+    def digest(self) -> str:
+        """The same for the same numbers under the same names, in whatever process they were drawn."""
+        found = blake2b(digest_size=8)
+        states = [leaf for state in self.states for leaf in leaves(state)]
+        for name, array in (*sorted(self.params.items()), *enumerate(states)):
+            found.update(f"{name} {array.shape} {array.dtype} ".encode())
+            found.update(array.tobytes())
+        return found.hexdigest()
 
 
 def initialise(model: Model, *seed_names: object) -> Weights:

@@ -159,13 +159,14 @@ class Runner:
         if verdict.status != "ok" or verdict.result["status"] != "ok":
             return replace(_failure(verdict, "while it was verified: "), implementation=case.implementation)
         verified: str = verdict.result["verified"]
-        outcome = self._job("measure", case, self._given(case, seconds))
+        looked_at: Mapping[str, Any] = verdict.result.get("looked_at", {})
+        seen = {"weights": looked_at["weights"]} if "weights" in looked_at else {}
+        outcome = self._job("measure", case, self._given(case, seconds) | seen)
         part = answers.part_of(outcome)
         _add(seconds, answers.division(outcome, part))
         part = replace(part, implementation=case.implementation, verified=verified)
         if not part.ok:
             return part
-        looked_at: Mapping[str, Any] = verdict.result.get("looked_at", {})
         told = [f"verified: {sentence}" for sentence in looked_at.get("notes", ())]
         details = {key: value for key, value in part.details.items() if key != "seconds"}
         details |= {"verified": dict(looked_at)} if looked_at else {}

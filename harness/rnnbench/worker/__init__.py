@@ -15,7 +15,7 @@ from typing import Any
 
 from rnnbench.case import Case
 from rnnbench.context import Context
-from rnnbench.errors import CaseError
+from rnnbench.errors import CaseError, Wrong
 from rnnbench.measure import lockstep, process_memory
 from rnnbench.records import encode
 from rnnbench.registry import Registry, load, place
@@ -65,6 +65,7 @@ def _perform(job: Job) -> dict[str, Any]:
 
 def _measure(context: Context, registry: Registry, job: Job) -> dict[str, Any]:
     probe = registry.probes[context.case.probe]
+    _check_weights(context, job.get("weights"))
     with lockstep.joined(**job.get("turns", {})) as place:
         measurement = probe.measure(replace(context, ceilings=job.get("ceilings")))
     part = answers.part(measurement, {quantity.name: quantity for quantity in probe.quantities})
@@ -73,6 +74,15 @@ def _measure(context: Context, registry: Registry, job: Job) -> dict[str, Any]:
         told["parameters"] = context.weights().count
     answer = {"values": {}} | encode(replace(part, details={**part.details, **told}))
     return answer | ({"turns": place.taken} if "turns" in job else {})
+
+
+def _check_weights(context: Context, verified: str | None) -> None:
+    """Raises Wrong where the cell draws other weights here than in the process that verified it."""
+    if verified is not None and context.weights().digest != verified:
+        raise Wrong(
+            f"init of cell {context.cell.name!r} gave other weights in this process than in the one that verified it: "
+            f"draw from the `rng` it is given, never from np.random, the time or the number of the process"
+        )
 
 
 def _verify(context: Context, registry: Registry, job: Job) -> dict[str, Any]:

@@ -158,7 +158,13 @@ class _Verification:
         found = {
             "verified": "weak" if weak else "oracle",
             "checks": [asdict(check) for check in self.checks],
-            "looked_at": {"dtypes": stages, "steps": len(xs), "sequences": xs.shape[1], "notes": self.notes},
+            "looked_at": {
+                "dtypes": stages,
+                "steps": len(xs),
+                "sequences": xs.shape[1],
+                "notes": self.notes,
+                "weights": self.context.weights().digest,
+            },
         }
         if not failed:
             return found
