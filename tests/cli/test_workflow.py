@@ -82,8 +82,10 @@ class Runner:
             "GITHUB_SERVER_URL": "https://github.com",
             "GITHUB_SHA": self.git("rev-parse", "HEAD").strip(),
             "RUNNER_TEMP": str(self.temporary),
-            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GITHUB_WORKSPACE": str(self.checkout),
+            "GIT_CONFIG_GLOBAL": str(self.temporary / "gitconfig"),
         }
+        (self.temporary / "gitconfig").write_text(f'[url "{origin}"]\n  insteadOf = https://github.com/someone/mine\n')
 
     def git(self, *words: str) -> str:
         command = ["git", "-c", "user.name=GitHub", "-c", "user.email=noreply@example.org", *words]
@@ -176,6 +178,8 @@ def test_the_history_of_the_default_branch_grows_on_a_branch_of_its_own(project)
         runner = Runner(project, f"history-{project.git('rev-parse', 'HEAD')[:8]}")
         done = runner.run("history")
         assert [step.returncode for step in done.values()] == [0] * 6, [step.stderr for step in done.values()]
+        keep(project, runner)
+        runner.git("fetch", "--quiet", "origin")
         return runner
 
     push()
@@ -188,7 +192,54 @@ def test_the_history_of_the_default_branch_grows_on_a_branch_of_its_own(project)
     assert not any("own.yaml" in path for path in kept)
     assert len(runner.git("rev-list", "origin/rnnbench-history").splitlines()) == 2
     assert "2 runs of 2 commits" in runner.summary.read_text()
-    assert runner.git("status", "--porcelain") == ""
+    assert runner.git("status", "--porcelain").split() == ["??", "history.tgz"]
+
+
+def keep(project: Project, measured: Runner) -> Runner:
+    """The job that pushes: on another machine, which gets the packed files and nothing else."""
+    runner = Runner(project, f"keep-{measured.checkout.name}")
+    shutil.rmtree(runner.checkout)
+    runner.checkout.mkdir()
+    shutil.copy(measured.checkout / "history.tgz", runner.checkout)
+    done = runner.run("keep")
+    assert done["Keep"].returncode == 0, done["Keep"].stderr
+    return runner
+
+
+def test_what_measured_code_leaves_behind_is_not_run_by_the_job_that_may_write(project):
+    """Hooks, settings of git and links, in the checkout and in what is packed."""
+    seen = project.folder.with_name("seen")
+    plant = f"""
+    import pathlib, subprocess
+    for name in ("pre-push", "pre-commit", "post-checkout"):
+        hook = pathlib.Path(".git/hooks", name)
+        hook.write_text("#!/bin/sh\\ntouch {seen}\\n")
+        hook.chmod(0o755)
+    subprocess.run(["git", "config", "core.fsmonitor", str(hook)])
+    subprocess.run(["git", "remote", "set-url", "origin", "/nowhere"])
+"""
+    project.commit("hostile", body=plant.strip())
+    project.git("push", "--quiet")
+    measured = Runner(project, "history")
+    measured.run("history")
+    assert (measured.checkout / ".git/hooks/pre-push").exists()
+    seen.unlink(missing_ok=True)
+    packed = subprocess.run(
+        ["tar", "-tzf", measured.checkout / "history.tgz"], capture_output=True, text=True, check=True
+    )
+    assert {path.partition("/")[0] for path in packed.stdout.split()} == {"asv", "runs"}
+    keep(project, measured)
+    assert not seen.exists()
+    project.git("fetch", "--quiet", "origin")
+    assert "records.jsonl" in project.git("ls-tree", "-r", "--name-only", "origin/rnnbench-history")
+
+
+def test_links_are_not_kept(project):
+    runner = Runner(project, "keep")
+    (runner.checkout / "runs").symlink_to(".git/hooks")
+    subprocess.run(["tar", "-czf", "history.tgz", "runs"], cwd=runner.checkout, check=True)
+    done = runner.run("keep")["Keep"]
+    assert done.returncode == 1 and "links are not kept" in done.stderr
 
 
 def test_a_failing_case_is_red_and_kept(project):
@@ -196,7 +247,9 @@ def test_a_failing_case_is_red_and_kept(project):
     project.git("push", "--quiet")
     runner = Runner(project, "history")
     codes = {name: step.returncode for name, step in runner.run("history").items()}
-    assert (codes["Measure"], codes["Keep"], codes["What changed when"]) == (1, 0, 0)
+    assert (codes["Measure"], codes["Pack"], codes["What changed when"]) == (1, 0, 0)
+    keep(project, runner)
+    runner.git("fetch", "--quiet", "origin")
     assert "records.jsonl" in runner.git("ls-tree", "-r", "--name-only", "origin/rnnbench-history")
 
 
@@ -229,12 +282,13 @@ def test_the_steps_that_fetch_and_push_the_history_show_the_token_to_github_alon
     url = f"http://127.0.0.1:{server.server_port}"
     runner.environment |= {"GITHUB_SERVER_URL": url, "no_proxy": "127.0.0.1", "GIT_TERMINAL_PROMPT": "0"}
     runner.git("remote", "set-url", "origin", f"{url}/someone/mine")
-    steps = {step.get("name"): step for step in runner.workflow["jobs"]["history"]["steps"]}
+    jobs = runner.workflow["jobs"]
+    steps = {step.get("name"): step for name in ("history", "keep") for step in jobs[name]["steps"]}
 
     fetched = runner.step(steps["Fetch the history"])
     assert fetched.returncode not in (0, 2), "a history out of reach is not taken for none"
-    runner.git("worktree", "add", "--quiet", "--detach", str(runner.temporary / "history"))
-    (runner.temporary / "history/records.jsonl").touch()
+    (runner.checkout / "runs").mkdir()
+    subprocess.run(["tar", "-czf", "history.tgz", "runs"], cwd=runner.checkout, check=True)
     kept = runner.step(steps["Keep"])
 
     encoded = base64.b64encode(f"x-access-token:{TOKEN}".encode()).decode()
@@ -317,8 +371,13 @@ def test_only_the_jobs_that_write_may_and_none_of_them_runs_code_of_a_fork(proje
     assert {name: job.get("permissions", workflow["permissions"]) for name, job in jobs.items()} == {
         "gate": {"contents": "read"},
         "comment": {"pull-requests": "write"},
-        "history": {"contents": "write"},
+        "history": {"contents": "read"},
+        "keep": {"contents": "write"},
     }
+    keeps = jobs["keep"]["steps"]
+    assert [step.get("uses", step.get("name")) for step in keeps] == ["actions/download-artifact@v4", "Keep"]
+    steps = [step.get("name", step.get("uses")) for step in jobs["history"]["steps"]]
+    assert steps.index("Fetch the history") < steps.index("Install"), "whose code could leave hooks for it"
     assert not any("checkout" in step.get("uses", "") for step in jobs["comment"]["steps"])
     assert "head.repo.full_name == github.repository" in jobs["comment"]["if"]
     checkout = jobs["gate"]["steps"][0]["with"]
