@@ -14,6 +14,8 @@ import psutil
 import pytest
 
 import rnnbench as rnnbench_package
+from command_line import ask
+from gate_repository import PLUGIN
 
 SUITE = """
 name: tiny
@@ -22,6 +24,18 @@ probes:
   throughput: {modes: [forward], budget: 0.02, width: 0.5, processes: 1}
   gradient:
 """
+
+
+PLAIN = """
+name: tiny
+plugins: [plain.py]
+grid: {cell: [one, two], backend: plain, seq_len: [6, 12], hidden_size: 8, batch_size: 4, input_size: 3}
+probes: {pace: , size: }
+"""
+WAIT = """import pathlib, time
+    while context.case.seq_len > 6 and not pathlib.Path(__file__).with_name("go").exists():
+        time.sleep(0.02)"""
+"""As many cases as `SUITE` has, without a framework. Half of them wait for a file."""
 
 
 def command(*arguments: object) -> list[str]:
@@ -37,6 +51,22 @@ def suite(tmp_path: Path) -> Path:
     path = tmp_path / "tiny.yaml"
     path.write_text(SUITE)
     return path
+
+
+@pytest.fixture(params=["plain", pytest.param("torch", marks=pytest.mark.long)])
+def waiting(request, suite: Path) -> Path:
+    """A suite that is not done before there is a file `go` beside it; the one of torch takes long enough."""
+    if request.param == "torch":
+        pytest.importorskip("torch")
+    else:
+        suite.write_text(PLAIN)
+        text = PLUGIN.format(level=1e-3, memory=1.0, steps=1, body=WAIT, cells=["one", "two"])
+        (suite.parent / "plain.py").write_text(text)
+    return suite
+
+
+def let_go(suite: Path) -> None:
+    (suite.parent / "go").touch()
 
 
 def run_folder(folder: Path) -> Path:
@@ -58,20 +88,19 @@ def test_a_run_prints_its_table_keeps_its_records_and_reports_progress_to_stderr
     assert {"run.json", "records.jsonl", "table.md", "table.csv"} <= {path.name for path in run.iterdir()}
     assert list(run.glob("*.png"))
     assert len(set(ids(run))) == 8
-    shown = rnnbench("report", "tiny", cwd=suite.parent)
-    assert shown.stdout == result.stdout
+    assert rnnbench("report", "tiny", cwd=suite.parent).stdout == result.stdout
     for format_ in ("md", "csv", "json", "latex"):
-        assert rnnbench("report", run, "--format", format_, cwd=suite.parent).stdout
-    same = rnnbench("compare", run, "latest", cwd=suite.parent)
-    assert same.returncode == 0, same.stderr
+        assert ask("report", run, "--format", format_, cwd=suite.parent).out
+    same = ask("compare", run, "latest", cwd=suite.parent)
+    assert same.code == 0, same.err
 
 
 def test_a_dry_run_lists_the_cases_and_measures_nothing(suite):
-    result = rnnbench("run", suite, "--dry-run", "--only", "cell=gru", cwd=suite.parent)
-    assert result.returncode == 0
-    assert result.stdout.splitlines()[-1] == "4 cases"
+    result = ask("run", suite, "--dry-run", "--only", "cell=gru", cwd=suite.parent)
+    assert result.code == 0
+    assert result.out.splitlines()[-1] == "4 cases"
     assert not (suite.parent / "results").exists()
-    cases = json.loads(rnnbench("run", suite, "--dry-run", "--json", "--set", "seq_len=5", cwd=suite.parent).stdout)
+    cases = json.loads(ask("run", suite, "--dry-run", "--json", "--set", "seq_len=5", cwd=suite.parent).out)
     assert {case["seq_len"] for case in cases} == {5}
 
 
@@ -85,8 +114,8 @@ def test_an_absent_device_is_a_skipped_row_with_its_reason(suite):
     assert all("TPU" in record["reason"] or "tpu" in record["reason"] for record in records)
 
 
-def test_ctrl_c_keeps_everything_and_resume_goes_on(suite):
-    pytest.importorskip("torch")
+def test_ctrl_c_keeps_everything_and_resume_goes_on(waiting):
+    suite = waiting
     process = subprocess.Popen(
         command("run", suite), cwd=suite.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -101,14 +130,15 @@ def test_ctrl_c_keeps_everything_and_resume_goes_on(suite):
     kept = ids(run)
     assert 2 <= len(kept) < 8
     assert f"--resume {run.relative_to(suite.parent)}" in errors
+    let_go(suite)
     result = rnnbench("run", suite, "--resume", "latest", cwd=suite.parent)
     assert result.returncode == 0, result.stderr
     assert ids(run)[: len(kept)] == kept
     assert len(ids(run)) == len(set(ids(run))) == 8
 
 
-def test_a_killed_run_leaves_no_process_and_resumes(suite):
-    pytest.importorskip("torch")
+def test_a_killed_run_leaves_no_process_and_resumes(waiting):
+    suite = waiting
     process = subprocess.Popen(command("run", suite), cwd=suite.parent, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     for line in process.stderr:
@@ -119,15 +149,17 @@ def test_a_killed_run_leaves_no_process_and_resumes(suite):
     process.communicate()
     _, alive = psutil.wait_procs(family, timeout=300)
     assert alive == []
+    let_go(suite)
     result = rnnbench("run", suite, "--resume", "latest", cwd=suite.parent)
     assert result.returncode == 0, result.stderr
     run = run_folder(suite.parent)
     assert len(ids(run)) == len(set(ids(run))) == 8
 
 
-def test_two_runs_at_once_do_not_disturb_each_other(suite):
-    pytest.importorskip("torch")
-    only = ("--only", "probe=gradient,seq_len=6")
+def test_two_runs_at_once_do_not_disturb_each_other(waiting):
+    suite = waiting
+    let_go(suite)
+    only = ("--only", "seq_len=6")
     both = [
         subprocess.Popen(command("run", suite, *only), cwd=suite.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         for _ in range(2)
@@ -136,7 +168,7 @@ def test_two_runs_at_once_do_not_disturb_each_other(suite):
         _, errors = process.communicate(timeout=600)
         assert process.returncode == 0, errors
     runs = list((suite.parent / "results" / "runs" / "tiny").iterdir())
-    assert [len(ids(run)) for run in runs] == [2, 2]
+    assert [len(ids(run)) for run in runs] == [4, 4]
 
 
 FAILING = """
@@ -158,10 +190,19 @@ def rnnbench_probes():
 """
 
 
-def test_a_case_that_raises_is_a_row_and_the_others_go_on(suite):
-    pytest.importorskip("torch")
-    (suite.parent / "picky.py").write_text(FAILING)
-    suite.write_text(SUITE.replace("gradient:", "picky:") + "plugins: [picky.py]\n")
+@pytest.fixture
+def picky(waiting):
+    (waiting.parent / "picky.py").write_text(FAILING)
+    text = waiting.read_text().replace("gradient:", "picky:").replace(", size:", ", picky:")
+    plain = "plugins: [plain.py]\n"
+    waiting.write_text(
+        text.replace(plain, "plugins: [plain.py, picky.py]\n") if plain in text else text + "plugins: [picky.py]\n"
+    )
+    return waiting
+
+
+def test_a_case_that_raises_is_a_row_and_the_others_go_on(picky):
+    suite = picky
     result = rnnbench("run", suite, "--only", "probe=picky", "--json", cwd=suite.parent)
     assert result.returncode == 1
     records = json.loads(result.stdout)["records"]
@@ -187,11 +228,11 @@ MISTAKES = {
 @pytest.mark.parametrize("arguments, text, message", MISTAKES.values(), ids=MISTAKES.keys())
 def test_a_mistake_is_exit_code_2_with_a_message_and_no_traceback(suite, arguments, text, message):
     suite.write_text(text)
-    result = rnnbench(*arguments, cwd=suite.parent)
-    assert result.returncode == 2, result.stderr
-    assert message in result.stderr
-    assert "Traceback" not in result.stderr
-    assert result.stdout == ""
+    result = ask(*arguments, cwd=suite.parent)
+    assert result.code == 2, result.err
+    assert message in result.err
+    assert "Traceback" not in result.err
+    assert result.out == ""
     assert {path.name for path in suite.parent.iterdir()} == {"tiny.yaml"}
 
 
@@ -206,7 +247,7 @@ def test_listing_imports_nothing_heavy_in_any_process(tmp_path):
 
 
 def test_list_says_what_is_there_and_why_something_is_not(tmp_path):
-    found = json.loads(rnnbench("list", "--json", cwd=tmp_path).stdout)
+    found = json.loads(ask("list", "--json", cwd=tmp_path).out)
     assert {row["name"] for row in found["cells"]} >= {"rnn", "lstm", "gru"}
     cuda = next(row for row in found["devices"] if row["name"] == "torch/cuda")
     assert cuda["available"] == "yes" or " " in cuda["available"]
@@ -230,11 +271,8 @@ def test_a_reader_that_has_had_enough_is_no_error(words, tmp_path):
     assert (result.returncode, result.stderr) == (0, "")
 
 
-def test_a_case_that_failed_is_exit_code_1_also_where_nobody_reads_the_table(suite):
-    pytest.importorskip("torch")
-    (suite.parent / "picky.py").write_text(FAILING)
-    suite.write_text(SUITE.replace("gradient:", "picky:") + "plugins: [picky.py]\n")
-    result = without_a_reader("run", suite, "--only", "probe=picky,cell=gru", cwd=suite.parent)
+def test_a_case_that_failed_is_exit_code_1_also_where_nobody_reads_the_table(picky):
+    result = without_a_reader("run", picky, "--only", "probe=picky,cell=gru|one", cwd=picky.parent)
     assert result.returncode == 1 and "Traceback" not in result.stderr
 
 
