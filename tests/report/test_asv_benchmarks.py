@@ -25,7 +25,7 @@ SUITE = """\
 name: tiny
 timeout: 60
 grid: {cell: [rnn, lstm], seq_len: [8, 16], hidden_size: 8, batch_size: 2, input_size: 4, backend: BACKEND}
-probes: {throughput: {modes: [forward], budget: 0.5, width: 0.3}}
+probes: {throughput: {modes: [forward], budget: 0.05, width: 0.3, processes: 1}}
 """
 pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("asv") is None, reason="needs asv"),
