@@ -156,6 +156,23 @@ def test_a_killed_run_leaves_no_process_and_resumes(waiting):
     assert len(ids(run)) == len(set(ids(run))) == 8
 
 
+def test_a_run_goes_on_when_its_working_folder_is_deleted(waiting, tmp_path):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    process = subprocess.Popen(
+        command("run", waiting, "--results", tmp_path / "results"), cwd=gone, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "[1/8]" in line:
+            break
+    gone.rmdir()
+    let_go(waiting)
+    _, errors = process.communicate(timeout=600)
+    assert process.returncode == 0, errors
+    assert len(ids(run_folder(tmp_path))) == 8
+
+
 def test_two_runs_at_once_do_not_disturb_each_other(waiting):
     suite = waiting
     let_go(suite)

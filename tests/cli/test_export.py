@@ -24,6 +24,16 @@ def test_runs_are_named_or_all_are_meant(words, tmp_path):
     assert isinstance(result.exception, UsageError) and "or give `--all`" in str(result.exception)
 
 
+def test_init_writes_a_configuration_that_asv_reads_and_overwrites_none(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "not the top of one" in str(export("--init", "--results", "bench/results").exception)
+    (tmp_path / ".git").mkdir()
+    assert export("--init", "--results", "bench/results").exit_code == 0
+    config = pytest.importorskip("asv.config").Config.load()
+    assert (config.results_dir, config.project) == (str(Path("bench/results/asv")), tmp_path.name)
+    assert "already there" in str(export("--init", "--results", "bench/results").exception)
+
+
 def test_all_names_the_runs_it_has_to_leave_out(tmp_path):
     """Of a commit that is not in the repository around the results: there is none."""
     shutil.copytree(ROOT / "results/runs/text", tmp_path / "runs/text")

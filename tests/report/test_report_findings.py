@@ -15,6 +15,7 @@ from rnnbench.record import Record
 from rnnbench.report import render
 from rnnbench.report.findings import MOST, findings, most_telling, ratio_text, topics
 from rnnbench.report.findings.finding import CHOICE
+from rnnbench.report.findings.process import busy
 from rnnbench.report.series import Entry, panels
 from rnnbench.report.table import build
 
@@ -146,6 +147,9 @@ def test_disturbed_and_missing_processes_are_counted() -> None:
     assert [line.split(";")[0] for line in found if "--resume" in line] == [
         "Cases with fewer processes than they ask for: 1"
     ]
+    assert not busy(panels([calm]))
+    share = "29% of the processes were disturbed by other work: times are wide"
+    assert build([calm, slow, cut], environment={}).header[0] == busy(panels([calm, slow, cut])) == share
 
 
 def test_at_most_ten_are_told_the_first_of_every_topic_before_the_second_of_any() -> None:

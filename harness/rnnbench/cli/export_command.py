@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,16 +21,19 @@ def command() -> None:
 @command.command("asv")
 @click.argument("runs", nargs=-1, shell_complete=completion.runs)
 @click.option("--all", "every", is_flag=True, help="Every run in RESULTS, the oldest first.")
+@click.option("--init", is_flag=True, help="Write an asv.conf.json that reads RESULTS/asv into this folder first.")
 @results_option
-def asv(runs: Sequence[str], every: bool, results: Path) -> None:
+def asv(runs: Sequence[str], every: bool, init: bool, results: Path) -> None:
     """Merge RUNS into RESULTS/asv, for `asv publish --no-pull`.
 
     With `--all` a run that cannot be exported (made outside a repository, say) is named and left out.
     """
     from rnnbench.store import find_run, list_runs
 
-    if every == bool(runs):
+    if every == bool(runs) and not (init and not every):
         raise UsageError("name the runs to export, or give `--all` for every one of them.")
+    if init:
+        _write_configuration(results)
     if not every:
         for name in runs:
             _export(find_run(results, name), results)
@@ -37,6 +41,27 @@ def asv(runs: Sequence[str], every: bool, results: Path) -> None:
     exported = [_exported(path, results) for path in list_runs(results)]
     if not any(exported):
         raise UsageError(f"there is no run in {results / 'runs'} that asv could have.")
+
+
+def _write_configuration(results: Path) -> None:
+    """An `asv.conf.json` for the repository of this folder."""
+    path = Path("asv.conf.json")
+    if path.exists():
+        raise UsageError(f"{path} is already there; leave `--init` out, or set its `results_dir` to {results / 'asv'}.")
+    if not Path(".git").exists():
+        raise UsageError("asv reads the commits of a repository, and this folder is not the top of one.")
+    text = {
+        "version": 1,
+        "project": Path.cwd().name,
+        "repo": ".",
+        "branches": ["HEAD"],
+        "environment_type": "existing",
+        "pythons": ["same"],
+        "results_dir": str(results / "asv"),
+        "html_dir": ".asv/html",
+    }
+    path.write_text(json.dumps(text, indent=4) + "\n", encoding="utf-8")
+    click.echo(f"wrote {path}; `asv publish --no-pull && asv preview` shows {results / 'asv'}", err=True)
 
 
 def _exported(path: Path, results: Path) -> bool:

@@ -9,6 +9,7 @@ import os
 import resource
 import signal
 import sys
+import tempfile
 import traceback
 from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
@@ -28,7 +29,7 @@ def run(request: Mapping[str, Any], result_fd: int, output_fd: int, parents: Ite
         for fd in parents:
             os.close(fd)
         _redirect(output_fd)
-        os.chdir(request["cwd"])
+        _work_in(request["cwd"])
         _limit(request["job"].get("limits", {}))
         answer = entry.perform(request["job"])
         _flush()
@@ -58,6 +59,14 @@ def _redirect(output_fd: int) -> None:
         sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
     os.close(output_fd)
     faulthandler.enable(file=2)
+
+
+def _work_in(folder: str) -> None:
+    """Change to the folder; to that for temporary files where it has been deleted meanwhile."""
+    try:
+        os.chdir(folder)
+    except FileNotFoundError:
+        os.chdir(tempfile.gettempdir())
 
 
 def _limit(limits: Mapping[str, Any]) -> None:

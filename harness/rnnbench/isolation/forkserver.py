@@ -13,6 +13,7 @@ import math
 import os
 import random
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -119,7 +120,7 @@ class ForkServer:
             self._launchers.popitem()[1].stop()
 
     def _request(self, job: Job, timeout: float) -> bytes:
-        folder = Path.cwd() if self._interpreter is None else self._interpreter.folder or Path.cwd()
+        folder = (self._interpreter and self._interpreter.folder) or _working_folder()
         return json.dumps({"job": dict(job), "cwd": str(folder), "timeout": timeout}).encode()
 
     def _begin(self, request: bytes, key: _Key) -> Connection:
@@ -156,6 +157,14 @@ class ForkServer:
     def _discard(self, key: _Key) -> None:
         if launcher := self._launchers.pop(key, None):
             launcher.stop()
+
+
+def _working_folder() -> Path:
+    """Where this process works; where that was deleted under it, the folder for temporary files."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return Path(tempfile.gettempdir())
 
 
 def _key(job: Job, preload: tuple[str, ...], generation: int = 0) -> _Key:

@@ -15,6 +15,7 @@ from rnnbench.report.card import card
 from rnnbench.report.environment import environment_lines
 from rnnbench.report.findings import Finding, findings, most_telling
 from rnnbench.report.findings.cost import fitted
+from rnnbench.report.findings.process import busy
 from rnnbench.report.growth import Growth, beyond
 from rnnbench.report.learned import MEDIAN_OVER, Derived, derived
 from rnnbench.report.problems import problems
@@ -78,7 +79,7 @@ def build(
     blocks = [selection.arranged(block) for block in blocks]
     found = findings(grouped)
     told = found if everything else most_telling(found)
-    header = (*environment_lines(environment), ", ".join(facts(common)), *absences(records, grouped))
+    header = (busy(grouped), *environment_lines(environment), ", ".join(facts(common)), *absences(records, grouped))
     gone = {pair for panel in grouped for pair in panel.absent}
     present = [one for one in records if (one.case.backend, one.case.device) not in gone]
     return Table(

@@ -12,6 +12,10 @@ from rnnbench.report.series import Panel
 from rnnbench.report.wording import listed
 
 
+MUCH_DISTURBED = 0.2
+"""Share of disturbed processes from which on a report says at its head what that does to its numbers."""
+
+
 def alarms(panels: Sequence[Panel]) -> Iterator[Finding]:
     """Numbers above 0 of quantities that are an alarm then, at the worst length of each row."""
     for panel in panels:
@@ -24,6 +28,18 @@ def alarms(panels: Sequence[Panel]) -> Iterator[Finding]:
             if bad:
                 what = declared.doc.rstrip(".") or units.words(name)
                 yield Finding(f"{what}, at the worst length: {listed(bad)}.", declared.group or panel.probe)
+
+
+def busy(panels: Sequence[Panel]) -> str:
+    """What share of the processes other work slowed down, for the head of a report; empty where hardly any."""
+    seen = [(one.conditions, one.done) for panel in panels for one in panel.ran if one.conditions]
+    ran = sum(done for _, done in seen)
+    share = sum(conditions.contaminated for conditions, _ in seen) / ran if ran else 0.0
+    if share < 0.005:
+        return ""
+    return f"{share:.0%} of the processes were disturbed by other work" + (
+        ": times are wide" if share >= MUCH_DISTURBED else ""
+    )
 
 
 def disturbed(panels: Sequence[Panel]) -> Iterator[Finding]:
