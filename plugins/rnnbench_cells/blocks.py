@@ -14,6 +14,8 @@ from rnnbench import Array, Cell, Option, Params, leaves
 from rnnbench_cells.affine import matrix
 from rnnbench_cells.initial import Rng
 from rnnbench_cells.norms import layer_norm, rms_norm
+from rnnbench_cells.resets import NAME, reason
+from rnnbench_cells.signatures import signed
 
 INNER = "cell."
 """Before the names of the parameters of the cell inside."""
@@ -77,7 +79,7 @@ def block(kind: str, cell: Cell) -> Cell:
     extra = (("past",) if looks else ()) + (("steps",) if counts else ())
 
     def offered(function: Callable[..., Any], *arguments: str, more: tuple[str, ...] = ()) -> Callable[..., Any]:
-        return _signed(function, arguments, (*cell.options, *more))
+        return signed(function, arguments, (*cell.options, *more))
 
     given = {
         "project": offered(made.project, "ops", "params", "xs", more=extra),
@@ -106,18 +108,6 @@ def _asked(function: Callable[..., Any] | None) -> tuple[str, ...]:
         return ()
     parameters = inspect.signature(function).parameters.values()
     return tuple(one.name for one in parameters if one.kind is one.KEYWORD_ONLY)
-
-
-def _signed(function: Callable[..., Any], arguments: tuple[str, ...], options: tuple[str, ...]) -> Callable[..., Any]:
-    """The function with a signature that names the options it passes on."""
-
-    def named(*values: Any, **given: Any) -> Any:
-        return function(*values, **given)
-
-    kinds = ((arguments, inspect.Parameter.POSITIONAL_OR_KEYWORD), (options, inspect.Parameter.KEYWORD_ONLY))
-    parameters = [inspect.Parameter(name, kind) for names, kind in kinds for name in names]
-    named.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    return named
 
 
 def _inside(params: Params) -> dict[str, Array]:
@@ -274,6 +264,18 @@ def rnnbench_cells():
     return [block({kind!r}, CELLS[{cell!r}])]
 '''
 
+RESETS = '''"""{name}: a cell whose last input says where sequences begin and end."""
+
+from rnnbench import hookimpl
+from rnnbench_cells import CELLS
+from rnnbench_cells.resets import resetting
+
+
+@hookimpl
+def rnnbench_cells():
+    return [resetting(CELLS[{cell!r}])]
+'''
+
 
 def study(job: Mapping[str, Any]) -> dict[str, Any]:
     """`{"target": "griffin:lstm"}` -> the plugin that brings it, or a sentence: see `rnnbench.Adapter`."""
@@ -282,12 +284,16 @@ def study(job: Mapping[str, Any]) -> dict[str, Any]:
 
     target = job["target"]
     kind, _, name = target.rpartition(":")
-    if kind not in KINDS:  # another adapter's business, unless it is misspelled
-        hint = nearest(kind, KINDS)
-        allowed = ", ".join(KINDS)
+    if kind not in (*KINDS, NAME):  # another adapter's business, unless it is misspelled
+        hint = nearest(kind, (*KINDS, NAME))
+        allowed = ", ".join((*KINDS, NAME))
         return _problem(target, f"there is no block {kind!r}; blocks: {allowed}.{hint}") if hint else _problem("", "")
     if name not in CELLS:
         return _problem(target, f"there is no cell {name!r} to put in a block.{nearest(name, CELLS)}")
+    if kind == NAME:
+        if problem := reason(CELLS[name]):
+            return _problem(target, problem)
+        return {"plugins": {target: RESETS.format(name=target, cell=name)}, "problems": {}}
     return {"plugins": {target: PLUGIN.format(name=target, kind=kind, cell=name)}, "problems": {}}
 
 
