@@ -11,7 +11,6 @@ from rnnbench.report.findings.finding import PROCESS, Finding
 from rnnbench.report.series import Panel
 from rnnbench.report.wording import listed
 
-
 MUCH_DISTURBED = 0.2
 """Share of disturbed processes from which on a report says at its head what that does to its numbers."""
 
