@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -254,6 +255,26 @@ def test_the_nearest_project_counts_and_broken_toml_is_named(tmp_path):
     assert project_of(suite, tmp_path) == tmp_path / "part"
     with pytest.raises(UsageError, match=r"part/pyproject\.toml cannot be read"):
         source_roots(tmp_path, tmp_path / "part")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("project = 5", "project: found '5'"),
+        ("[tool]\nsetuptools = [1]", "tool.setuptools: found"),
+        ("[tool.setuptools]\npackage-dir = 3", "tool.setuptools.package-dir: found '3'"),
+        ("[tool.setuptools.packages.find]\nwhere = 7", "tool.setuptools.packages.find.where: found '7'"),
+        ('[project]\nname = "a\\u0000b"', "project.name: found"),
+        (f'[project]\nname = "{"a" * 5000}"', "project.name: found"),
+        ('[project]\nname = "a"\nentry-points = {rnnbench = 1}', "project.entry-points.rnnbench: found '1'"),
+        ("x = " + "[" * 5000, "cannot be read"),
+    ],
+)
+def test_a_project_of_the_wrong_form_is_named_with_file_and_key(tmp_path, text, said):
+    (tmp_path / "pyproject.toml").write_text(text)
+    for read in (lambda: source_roots(tmp_path, tmp_path), lambda: prepare(project_folder(tmp_path), tmp_path)):
+        with pytest.raises(UsageError, match=rf"pyproject\.toml:? {re.escape(said)}"):
+            read()
 
 
 def test_entry_points_are_those_of_the_revision_not_of_what_is_installed(tmp_path):

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import rnnbench
 from rnnbench.errors import UsageError
 from rnnbench.executor import Outcome
-from rnnbench.gate import sources, worktrees
+from rnnbench.gate import pyproject, sources
 from rnnbench.isolation.forkserver import ForkServer
 from rnnbench.isolation.launched import Interpreter
 from rnnbench.runner.answers import understood
@@ -147,17 +147,17 @@ def prepare(support: Path, project: Path) -> Path:
     Entry points are otherwise those of whatever revision is installed, which may lack a plugin or have one too many.
     """
     shutil.copy(Path(__file__).with_name("remote.py"), support / f"{REMOTE}.py")
-    metadata = worktrees.pyproject(project).get("project", {})
-    if "name" not in metadata or "entry-points" in metadata.get("dynamic", ()):
+    metadata = pyproject.read(project).project
+    if metadata.name is None or "entry-points" in metadata.dynamic:
         return support
-    folder = support / f"{metadata['name'].replace('-', '_')}-0.dist-info"
+    folder = support / f"{metadata.name.replace('-', '_')}-0.dist-info"
     folder.mkdir()
-    number = metadata.get("version") or _installed(metadata["name"])
-    head = f"Metadata-Version: 2.1\nName: {metadata['name']}\nVersion: {number}\n"
+    number = metadata.version or _installed(metadata.name)
+    head = f"Metadata-Version: 2.1\nName: {metadata.name}\nVersion: {number}\n"
     (folder / "METADATA").write_text(head, encoding="utf-8")
-    groups: Mapping[str, Mapping[str, str]] = metadata.get("entry-points", {})
     lines = (
-        f"[{group}]\n" + "".join(f"{key} = {value}\n" for key, value in own.items()) for group, own in groups.items()
+        f"[{group}]\n" + "".join(f"{key} = {value}\n" for key, value in own.items())
+        for group, own in metadata.entry_points.items()
     )
     (folder / "entry_points.txt").write_text("\n".join(lines), encoding="utf-8")
     return support

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import BinaryIO, Self
 
 from rnnbench.errors import UsageError, nearest
+from rnnbench.gate import pyproject
 from rnnbench.machine.environment import HARMLESS, refused
 
 try:
@@ -232,25 +233,9 @@ def source_roots(folder: Path, project: Path, given: Sequence[str] = ()) -> list
         if missing:
             raise UsageError(f"--source-root {missing[0]}: there is no such folder in the revision ({folder.name}).")
         return [(folder / name).resolve() for name in given]
-    settings = pyproject(project).get("tool", {}).get("setuptools", {})
-    found = settings.get("packages", {})
-    where = found.get("find", {}).get("where") if isinstance(found, dict) else None
-    where = where or [name for key, name in settings.get("package-dir", {}).items() if key == ""]
+    where = pyproject.read(project).tool.setuptools.folders
     where = where or (["src"] if (project / "src").is_dir() else ["."])
     return [(project / name).resolve() for name in where if (project / name).is_dir()]
-
-
-def pyproject(project: Path) -> dict:
-    """The project's pyproject.toml, empty where there is none. Raises UsageError where it is not TOML."""
-    import tomllib
-
-    path = project / "pyproject.toml"
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} cannot be read: {error}") from None
 
 
 def project_of(path: Path, top: Path) -> Path:

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from rnnbench.errors import UsageError
-from rnnbench.store.files import explained
+from rnnbench.store.files import explained, write_atomically
 
 try:
     import fcntl
@@ -31,13 +31,19 @@ class Writer:
             try:
                 self._lock()
                 self._mend()
+                self._size = os.fstat(self._fd).st_size
             except BaseException:
                 os.close(self._fd)
                 raise
 
     def append(self, line: bytes) -> None:
-        """Write one line, newline included. Raises UsageError where the disk is full; then nothing of it stays."""
-        size = os.fstat(self._fd).st_size
+        """Write one line, newline included.
+
+        Raises UsageError where the disk is full; then nothing of it stays. Also where something else has removed or
+        changed the file since the last line: no record is lost unnoticed.
+        """
+        self._check(line)
+        size = self._size
         with explained("write", self._path):
             try:
                 written = os.write(self._fd, line)
@@ -46,6 +52,7 @@ class Writer:
                 if written < len(line):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 os.fsync(self._fd)
+                self._size = size + len(line)
             except OSError:
                 with contextlib.suppress(OSError):
                     os.ftruncate(self._fd, size)
@@ -54,6 +61,32 @@ class Writer:
     def close(self) -> None:
         """Give up the lock."""
         os.close(self._fd)
+
+    def _check(self, line: bytes) -> None:
+        """Raise UsageError where the file is no longer what was written."""
+        found = os.fstat(self._fd)
+        try:
+            same = self._path.stat().st_ino == found.st_ino
+        except OSError:
+            same = False
+        if not same:
+            raise UsageError(
+                f"{self._path} was removed or replaced while the run was writing it. What was measured until now is in "
+                f"{self._rescued(line)}."
+            )
+        if found.st_size != self._size:
+            raise UsageError(
+                f"{self._path} was changed by something else while the run was writing it: it has {found.st_size} "
+                f"bytes and should have {self._size}. The run stops here, since records may be lost: let nothing that "
+                f"is measured write to the results."
+            )
+
+    def _rescued(self, line: bytes) -> Path:
+        """A file with everything that was written, in the nearest folder that is still there."""
+        folder = next((parent for parent in self._path.parents if parent.is_dir()), Path.cwd())
+        kept = folder / f"rescued-{self._path.parent.name}.jsonl"
+        write_atomically(kept, os.pread(self._fd, self._size, 0) + line)
+        return kept
 
     def _lock(self) -> None:
         if fcntl is None:
