@@ -12,7 +12,8 @@ from rnnbench import Case, Probe, Task
 from rnnbench.backend import DTYPES
 from rnnbench.case import AXES
 from rnnbench.errors import SuiteError
-from rnnbench.suite import expansion, schema
+from rnnbench.registry import load
+from rnnbench.suite import expansion, read, schema
 from suite_registry import NoSettings, PlannedBackend, _never, _probe, planned, registry
 
 FULL = """\
@@ -148,7 +149,7 @@ def test_a_setting_that_is_itself_a_list_does_not_multiply(tmp_path):
 
 
 def test_numbers_and_words_are_read_as_yaml_1_2_has_them(tmp_path):
-    text = grid("backend: torch\ndropout: 1e-3", "{convergence: {task: adding, lr: 1e-3, clip: null, nesterov: true}}")
+    text = grid("backend: torch\nlayers: 2\ndropout: 1e-3", "{convergence: {task: adding, lr: 1e-3, clip: null, nesterov: true}}")
     (case,) = planned(tmp_path, text).cases
     assert (case.dropout, case.settings["lr"], case.settings["nesterov"]) == (1e-3, 1e-3, True)
 
@@ -415,3 +416,14 @@ def test_the_schema_knows_every_axis_and_dtype():
 def test_importing_rnnbench_imports_neither_pydantic_nor_yaml():
     code = "import rnnbench, sys; sys.exit(bool({'pydantic', 'yaml'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_dropout_without_a_second_layer_is_one_case_and_told(tmp_path):
+    path = tmp_path / "drop.yaml"
+    path.write_text(
+        "name: drop\ngrid: {cell: gru, backend: torch, seq_len: 4, layers: [1, 2], dropout: [0, 0.5]}\n"
+        "probes: {convergence: {task: adding}}\n"
+    )
+    found = expansion.plan(read(path), load())
+    assert [(case.layers, case.dropout) for case in found.cases] == [(1, 0.0), (2, 0.0), (2, 0.5)]
+    assert found.notes and "a model of one layer has none" in found.notes[0]

@@ -102,6 +102,8 @@ def command(
     planned = plan(document, registry, only, overrides)
     for data in planned.data.values():
         click.echo(f"data: {data.said}", err=True)
+    for note in planned.notes:
+        click.echo(f"note: {note}", err=True)
     if dry_run:
         click.echo(_listing(planned.cases, as_json))
         if estimate:

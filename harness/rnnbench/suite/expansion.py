@@ -28,6 +28,8 @@ MAX_CASES = 100_000
 Block = dict[str, tuple[Any, ...]]
 """A product of cases: axis -> values, every axis there, in the order of AXES."""
 _SEQ_LEN, _BATCH_SIZE, _INPUT_SIZE = (AXES.index(axis) for axis in ("seq_len", "batch_size", "input_size"))
+_LAYERS, _DROPOUT = AXES.index("layers"), AXES.index("dropout")
+DROPPED = "dropout acts between layers, so a model of one layer has none: those cases are measured as `dropout: 0`"
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Plan:
 
     resolved: the suite complete with defaults, as JSON values. executor, timeout: as in the suite. probes: those that
     are asked, in the order written. folder: of the suite, which data files are relative to. data: by the spelling of
-    each task that has files.
+    each task that has files. notes: sentences on what is not run as it is written.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Plan:
     probes: tuple[Probe, ...] = ()
     folder: Path = Path()
     data: Mapping[str, Data] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def hash(self) -> str:
@@ -146,6 +149,7 @@ def plan(document: Document, registry: Registry, only: Sequence[str] = (), overr
         probes=tuple(question.probe for question in questions),
         folder=document.path.parent,
         data=tasks.data,
+        notes=(DROPPED,) if any(_drops_nothing(block) for question in questions for block in question.blocks) else (),
     )
 
 
@@ -199,9 +203,14 @@ def _case(probe: Probe, point: Point, settings: Settings, seed: int, params: int
     return Case(probe=probe.name, **axes, **more)
 
 
+def _drops_nothing(block: Block) -> bool:
+    return 1 in block["layers"] and any(block["dropout"])
+
+
 def _points(question: _Question, exclude: Sequence[Block]) -> list[Point]:
     """The grid of a question without what is excluded, with the axes that the probe ignores at one value."""
     points = dict.fromkeys(point for block in question.blocks for point in itertools.product(*block.values()))
+    points = dict.fromkeys(map(_without_idle_dropout, points))
     for entry in exclude:
         dropped = [(index, _covered(entry[axis], points, index)) for index, axis in enumerate(AXES) if axis in entry]
         points = {point: None for point in points if not all(point[index] in values for index, values in dropped)}
@@ -209,6 +218,13 @@ def _points(question: _Question, exclude: Sequence[Block]) -> list[Point]:
     if fixed:
         points = dict.fromkeys(tuple(fixed.get(index, value) for index, value in enumerate(point)) for point in points)
     return list(points)
+
+
+def _without_idle_dropout(point: Point) -> Point:
+    """Dropout acts between layers: a single layer has none, so that what is the same case is measured once."""
+    if point[_LAYERS] != 1 or not point[_DROPOUT]:
+        return point
+    return (*point[:_DROPOUT], Grid.model_fields["dropout"].default[0], *point[_DROPOUT + 1 :])
 
 
 def _covered(patterns: Sequence[Any], points: Iterable[Point], index: int) -> set[Any]:
