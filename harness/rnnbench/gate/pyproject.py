@@ -27,7 +27,7 @@ class Metadata(_Table):
     name: Name | None = None
     version: Text | None = None
     dynamic: list[Text] = []
-    entry_points: Mapping[Text, Mapping[Text, Text]] = Field({}, validation_alias="entry-points")
+    entry_points: Mapping[Text, Mapping[Text, Text]] = Field(default={}, validation_alias="entry-points")
 
 
 class _Find(_Table):
@@ -42,7 +42,7 @@ class Setuptools(_Table):
     """`[tool.setuptools]`. packages: names, or where to find them."""
 
     packages: _Packages | list[Text] = []
-    package_dir: Mapping[Text, Text] = Field({}, validation_alias="package-dir")
+    package_dir: Mapping[Text, Text] = Field(default={}, validation_alias="package-dir")
 
     @property
     def folders(self) -> list[str]:
