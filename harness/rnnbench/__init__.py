@@ -65,7 +65,7 @@ from rnnbench.model.seeds import rng_for, seed_for
 from rnnbench.ops import ACTIVATIONS, EPS, Ops, numpy_ops
 from rnnbench.part import STATUSES, Conditions, Part, Status
 from rnnbench.probe import Probe
-from rnnbench.quantity import Curve, Quantity, Reading, Value
+from rnnbench.quantity import Curve, Level, Quantity, Ratio, Reading, Value
 from rnnbench.ranges import Count, Index, NotNegative, Positive, Share
 from rnnbench.record import Record
 from rnnbench.reduction import Reduction
@@ -124,6 +124,7 @@ __all__ = [
     "Index",
     "Interval",
     "Job",
+    "Level",
     "LockstepSession",
     "Loss",
     "Measurement",
@@ -145,6 +146,7 @@ __all__ = [
     "Program",
     "ProgramSpec",
     "Quantity",
+    "Ratio",
     "Reading",
     "Record",
     "Reduction",

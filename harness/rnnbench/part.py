@@ -39,6 +39,7 @@ class Conditions:
         reference: The reference kernel before the first and after the last process; None where it was not read.
         steal: CPU seconds that a hypervisor gave to others meanwhile.
         contaminated: Processes during which the reference kernel was much slower than its median.
+        kernels: Of processes in lockstep, by name, seconds of the reference kernels that took turns with them.
     """
 
     started: float
@@ -47,6 +48,7 @@ class Conditions:
     reference: Reference | None = None
     steal: float = 0.0
     contaminated: int = 0
+    kernels: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ class Part:
         declared: By name, what the probe declared about each value.
         peak_memory: The most bytes that the process held; None where it did not live to tell.
         conditions: How it ran; None where nobody looked.
+        lockstep: Which processes it took turns with, by a name that they share: their samples of one turn stand beside
+            each other. Empty where it had the machine to itself.
         environment: Id of the entry in `run.json`.
         version: Of the rnnbench that measured it.
 
@@ -99,6 +103,7 @@ class Part:
     conditions: Conditions | None = None
     environment: str = ""
     version: str = ""
+    lockstep: str = ""
 
     @property
     def ok(self) -> bool:

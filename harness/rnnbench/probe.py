@@ -35,6 +35,8 @@ class Probe:
         task's, complete.
     measures_memory: its numbers are bytes of the process: the allocator of that process is set for it
         (`rnnbench.machine.allocator`).
+    lockstep: its times are taken by `rnnbench.timing.measure`, the same measurements in the same order for every
+        program: programs that one table compares are alive together and take turns.
     uses_ceilings: `measure` wants to know what the machine can do at best (`Context.ceilings`).
     doc: one sentence for `rnnbench list`.
 
@@ -61,4 +63,5 @@ class Probe:
     check: Callable[[Mapping[str, Any], Task, Mapping[str, Option]], str | None] = lambda *_: None
     uses_ceilings: bool = False
     measures_memory: bool = False
+    lockstep: bool = False
     doc: str = ""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 Better = Literal["lower", "higher", "none"]
@@ -84,11 +85,70 @@ class Value:
     origin: Origin = "measured"
 
 
+@dataclass(frozen=True)
+class Ratio:
+    """How many times as much one number is as another, with its 95 % interval, where there is one."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def apart(self) -> bool:
+        """Whether the two are told apart."""
+        return self.low is not None and self.high is not None and not self.low <= 1 <= self.high
+
+
+@dataclass(frozen=True)
+class Level:
+    """Where a number lies beside those of other programs that took turns with this one.
+
+    What the machine did meanwhile hit all of them alike, so that a ratio is known better than either number.
+
+    Attributes:
+        scale: Levels can be compared where this is the same.
+        log: ln of the number, on the scale.
+        error: Standard error of `log`; None where only one process was measured.
+        student: 97.5 % quantile of Student's t for that error.
+
+    Example:
+        >>> from rnnbench import Level
+        >>> one, other = Level("a", 0.0, 0.01, 2.0), Level("a", 0.1, 0.01, 2.0)
+        >>> ratio = other.over(one)
+        >>> f"{ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f})", ratio.apart
+        ('1.11 (1.07 to 1.14)', True)
+    """
+
+    scale: str
+    log: float
+    error: float | None
+    student: float
+
+    def over(self, other: Level) -> Ratio:
+        """How many times as much it is as another number of the same scale."""
+        value = math.exp(self.log - other.log)
+        if self is other:
+            return Ratio(1.0, 1.0, 1.0)
+        if self.error is None or other.error is None:
+            return Ratio(value)
+        margin = math.exp(max(self.student, other.student) * math.hypot(self.error, other.error))
+        return Ratio(value, value / margin, value * margin)
+
+    @property
+    def inverse(self) -> Level:
+        """Of one over the number: of a rate, where this is of a time."""
+        return replace(self, log=-self.log)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Reading(Value):
-    """A value with what its probe declared about it."""
+    """A value with what its probe declared about it.
+
+    level: of a number that was measured in lockstep with those of other programs.
+    """
 
     quantity: Quantity
+    level: Level | None = None
 
     @property
     def number(self) -> float:

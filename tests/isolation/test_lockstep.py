@@ -16,6 +16,7 @@ from rnnbench.isolation import launched, lockstep
 from rnnbench.isolation.forkserver import ForkServer
 from rnnbench.isolation.launched import Interpreter, this_python
 from rnnbench.isolation.lockstep import Channel, Lockstep, Member
+from rnnbench.isolation.together import LockstepForkServer
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="isolation needs fork")
 
@@ -195,7 +196,7 @@ FOREVER = sampling(100_000, 100_000)
 def together():
     """A session that holds any number of processes at once; in the end it has left nothing running."""
     before = set(psutil.Process().children(recursive=True))
-    session = ForkServer(("plugins_turns",))
+    session = LockstepForkServer(("plugins_turns",))
     yield session
     session.close()
     assert set(psutil.Process().children(recursive=True)) <= before

@@ -37,6 +37,9 @@ PICTURES = ("png", "pdf", "svg")
 @click.option("--quantity", "quantities", multiple=True, metavar="PATTERN", help="Only these numbers: `train.*`.")
 @click.option("--columns", metavar="AXIS", help="The axis above the columns: `threads`.  [default: seq_len]")
 @click.option("--rows", metavar="AXES", help="Axes that name a row, in this order: `cell,implementation,dtype`.")
+@click.option(
+    "--reference", metavar="NAME", help="The row that is 1 in tables of ratios: `lstm`, `torch/native`, `fastest`."
+)
 @click.option("--all", "everything", is_flag=True, help="Every quantity and every finding.")
 @click.option("--one", is_flag=True, help="With --format latex: one table of the chosen quantities, with a label.")
 @click.option("--siunitx", is_flag=True, help="With --format latex: numbers as `\\num{…}`, for the package siunitx.")
@@ -52,6 +55,7 @@ def command(
     quantities: Sequence[str],
     columns: str | None,
     rows: str | None,
+    reference: str | None,
     everything: bool,
     one: bool,
     siunitx: bool,
@@ -71,14 +75,19 @@ def command(
         raise UsageError("a page of several megabytes is nothing for a terminal: add `--output report.html`.")
     if (one or siunitx) and format_ != "latex":
         raise UsageError(f"{'--one' if one else '--siunitx'} is for LaTeX; add `--format latex`.")
-    from rnnbench.report.selection import Selection
+    from rnnbench.report.selection import Selection, reference_of
 
-    names = tuple(filter(None, (cells or "").split(",")))
+    loaded = load_runs(runs, results)
     selection = Selection(
-        tuple(only), names, tuple(quantities), columns or "", tuple(filter(None, (rows or "").split(",")))
+        tuple(only),
+        tuple(filter(None, (cells or "").split(","))),
+        tuple(quantities),
+        columns or "",
+        tuple(filter(None, (rows or "").split(","))),
+        reference or reference_of(loaded.runs[0].meta),
     )
     chosen = {"selection": selection, "everything": everything, "one": one, "siunitx": siunitx}
-    text = _text(load_runs(runs, results), format_, chosen)
+    text = _text(loaded, format_, chosen)
     if output is None:
         click.echo(text, nl=False)
         return

@@ -213,11 +213,13 @@ def _judge(prediction: Prediction, cases: Sequence[Case]) -> None:
 def _show(records: Sequence[Record], planned: Plan, folder: RunFolder, as_json: bool) -> None:
     """The table, and the views that lie in the run's folder."""
     from rnnbench.report import render, write_views
+    from rnnbench.report.selection import Selection, reference_of
 
     environment: dict[str, Any] = folder.meta["environments"][folder.environment]
     if records:
-        write_views(records, folder.path, planned.name, environment)
+        selection = Selection(reference=reference_of(folder.meta))
+        write_views(records, folder.path, planned.name, environment, selection)
         format_: Format = "json" if as_json else "table"
-        text = render(records, format_, title=planned.name, environment=environment)
+        text = render(records, format_, title=planned.name, environment=environment, selection=selection)
         click.echo(text, nl=False)
     click.echo(f"\nkept in {folder.path}", err=True)

@@ -5,6 +5,7 @@ Only names and opening functions live here, so that listing executors imports no
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 from rnnbench.executor import Executor, Session
@@ -30,8 +31,9 @@ def rnnbench_executors() -> Sequence[Executor]:
 
 def _open_forkserver() -> Session:
     from rnnbench.isolation.forkserver import ForkServer
+    from rnnbench.isolation.together import LockstepForkServer
 
-    return ForkServer()
+    return LockstepForkServer() if sys.platform == "linux" else ForkServer()
 
 
 def _open_inline() -> Session:

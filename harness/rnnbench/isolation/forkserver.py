@@ -9,32 +9,27 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
-import random
 import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from rnnbench.errors import UsageError
-from rnnbench.executor import Job, Outcome, Pace, Request
+from rnnbench.executor import Job, Outcome
 from rnnbench.isolation.launched import Connection, Interpreter, Launcher, LauncherLost, Running, this_python
-from rnnbench.isolation.lockstep import Channel, Lockstep, Member
 
 WORKER = ("rnnbench.worker:preload",)
 """Imported, and called, ahead of every job, whatever its backend."""
 
-_Key = tuple[tuple[str, ...], tuple[tuple[str, str], ...], int]
+Key = tuple[tuple[str, ...], tuple[tuple[str, str], ...], int]
 """Modules to preload, variables of the environment, and generation."""
 
 
 class ForkServer:
-    """A session with one launcher per set of preloaded modules and variables, started when needed. One job at a time,
-    or several in lockstep.
+    """A session with one launcher per set of preloaded modules and variables, started when needed. One job at a time.
 
     Variables of the environment that a job wants under `variables` are those of its launcher: what is read when a
     process starts, as the C library does, could not be changed afterwards.
@@ -48,7 +43,7 @@ class ForkServer:
             )
         self._always = always
         self._interpreter = interpreter
-        self._launchers: dict[_Key, Launcher] = {}
+        self._launchers: dict[Key, Launcher] = {}
 
     def run(self, job: Job, preload: tuple[str, ...], timeout: float) -> Outcome:
         """Run one job. See `rnnbench.executor.Session`; `job["limits"]` may set {address_space: bytes, cpus: numbers}.
@@ -59,84 +54,47 @@ class ForkServer:
 
     def start(self, job: Job, preload: tuple[str, ...], timeout: float) -> Running:
         """Begin a job, and do not wait for its end."""
-        key = _key(job, preload)
-        request = self._request(job, timeout)
+        key = key_of(job, preload)
+        request = self.request(job, timeout)
         began = time.perf_counter()
         try:
-            self._launcher(key)
+            self.launcher(key)
             began = time.perf_counter()
             launcher = self._begin(request, key)
         except LauncherLost as lost:
             return Running(None, began, timeout, str(lost), lambda: None)
-        return Running(launcher, began, timeout, "", lambda: self._discard(key))
-
-    def lockstep(self, requests: Sequence[Request], pace: Pace, generation: int, seed: int) -> list[Outcome | None]:
-        """Run jobs in lockstep, see `rnnbench.executor.LockstepSession`. Each gets a launcher that is forked from the
-        generation's own.
-        """
-        with contextlib.ExitStack() as stack:
-            members = [stack.enter_context(self._member(request, generation)) for request in requests]
-            return Lockstep(members, pace, random.Random(seed)).run()
-
-    @contextlib.contextmanager
-    def _member(self, request: Request, generation: int) -> Iterator[Member]:
-        channel = Channel()
-        with contextlib.closing(channel), contextlib.ExitStack() as stack:
-
-            def start() -> Running:
-                began = time.perf_counter()
-                try:
-                    forked, descriptor = self._fork(_key(request.job, request.preload, generation), channel)
-                    stack.callback(forked.stop)
-                    job = {**request.job, "turns": {"descriptor": descriptor, "paced": True}}
-                    began = time.perf_counter()
-                    if not forked.begin(self._request(job, math.inf)):
-                        raise LauncherLost("the process that starts this case was lost before it could")
-                except LauncherLost as lost:
-                    return Running(None, began, math.inf, str(lost), lambda: None)
-                return Running(forked, began, math.inf, "", forked.stop)
-
-            yield Member(channel, start, request.timeout, request.companion)
-
-    def _fork(self, key: _Key, channel: Channel) -> tuple[Connection, int]:
-        """A launcher forked from the one of this key, whose jobs inherit the other end of the channel."""
-        launcher = self._launcher(key)
-        try:
-            forked, [descriptor] = launcher.fork(channel.theirs)
-        except LauncherLost:
-            self._discard(key)
-            raise
-        channel.theirs.close()  # so that nobody is there any more once the process has ended
-        return forked, descriptor
+        return Running(launcher, began, timeout, "", lambda: self.discard(key))
 
     def warm(self, preload: tuple[str, ...]) -> None:
         """Start the launcher of later jobs now; where that fails, the first job says why."""
         with contextlib.suppress(LauncherLost):
-            self._launcher((preload, (), 0))
+            self.launcher((preload, (), 0))
 
     def close(self) -> None:
         """Stop every launcher; each stops what it started."""
         while self._launchers:
             self._launchers.popitem()[1].stop()
 
-    def _request(self, job: Job, timeout: float) -> bytes:
+    def request(self, job: Job, timeout: float) -> bytes:
+        """What a launcher is sent."""
         folder = (self._interpreter and self._interpreter.folder) or _working_folder()
         return json.dumps({"job": dict(job), "cwd": str(folder), "timeout": timeout}).encode()
 
-    def _begin(self, request: bytes, key: _Key) -> Connection:
+    def _begin(self, request: bytes, key: Key) -> Connection:
         """The launcher that began the job; one that was lost before it could is replaced, once."""
         for _ in range(2):
-            launcher = self._launcher(key)
+            launcher = self.launcher(key)
             try:
                 if launcher.begin(request):
                     return launcher
             except BaseException:  # also Ctrl-C: what was begun must not go on
-                self._discard(key)
+                self.discard(key)
                 raise
-            self._discard(key)
+            self.discard(key)
         raise LauncherLost("the process that starts the cases was killed twice before it could start this one")
 
-    def _launcher(self, key: _Key) -> Launcher:
+    def launcher(self, key: Key) -> Launcher:
+        """The one of this key, started if there is none. Raises LauncherLost."""
         if key not in self._launchers:
             preload, variables, _ = key
             interpreter = self._interpreter or this_python()
@@ -154,7 +112,8 @@ class ForkServer:
             self._launchers[key] = launcher
         return self._launchers[key]
 
-    def _discard(self, key: _Key) -> None:
+    def discard(self, key: Key) -> None:
+        """End the launcher of this key; the next job gets a new one."""
         if launcher := self._launchers.pop(key, None):
             launcher.stop()
 
@@ -167,5 +126,6 @@ def _working_folder() -> Path:
         return Path(tempfile.gettempdir())
 
 
-def _key(job: Job, preload: tuple[str, ...], generation: int = 0) -> _Key:
+def key_of(job: Job, preload: tuple[str, ...], generation: int = 0) -> Key:
+    """Which launcher a job needs."""
     return preload, tuple(sorted(job.get("variables", {}).items())), generation

@@ -25,11 +25,13 @@ beside.
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from rnnbench.measure.statistics import student_t_quantile
+from rnnbench.quantity import Level
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,63 +60,34 @@ class Turns:
     seconds: Mapping[int, float]
 
 
-@dataclass(frozen=True)
-class Level:
-    """How fast a program is beside others on the same scale.
+class Placed(NamedTuple):
+    """A program's level, of its seconds, and the seconds themselves at the machine's undisturbed speed."""
 
-    scale: levels can be compared where this is the same. log: ln of seconds, on the scale. error: standard error; None
-    where there was one group, which says nothing about the luck of its processes. freedom: degrees of freedom of the
-    error. seconds: at the machine's undisturbed speed.
-    """
-
-    scale: str
-    log: float
-    error: float | None
-    freedom: int
+    level: Level
     seconds: float
 
 
-@dataclass(frozen=True)
-class Ratio:
-    """How many times as long one program takes as another, with its 95 % interval, where there is one."""
-
-    value: float
-    low: float | None
-    high: float | None
-
-    @property
-    def apart(self) -> bool:
-        """Whether the two are told apart."""
-        return self.low is not None and self.high is not None and not self.low <= 1 <= self.high
-
-
-def ratio(a: Level, b: Level) -> Ratio:
-    """b / a. Raises ValueError where they are on unlike scales."""
-    if a.scale != b.scale:
-        raise ValueError("these programs took no turns together, and none beside which both did")
-    value = math.exp(b.log - a.log)
-    if a is b or a.error is None or b.error is None:
-        return Ratio(value, *((1.0, 1.0) if a is b else (None, None)))
-    margin = student_t_quantile(0.975, min(a.freedom, b.freedom)) * math.hypot(a.error, b.error)
-    return Ratio(value, value * math.exp(-margin), value * math.exp(margin))
-
-
-def levels(programs: Sequence[Sequence[Turns]]) -> list[Level | None]:
+def levels(programs: Sequence[Sequence[Turns]]) -> list[Placed | None]:
     """The level of each program from its processes; None for one that was measured beside no other."""
     import numpy as np
 
-    groups = sorted({turns.group for processes in programs for turns in processes})
+    by_group: dict[str, dict[int, Mapping[int, float]]] = defaultdict(dict)
+    for index, processes in enumerate(programs):
+        for turns in processes:
+            if len(turns.seconds) >= LEAST:
+                by_group[turns.group][index] = turns.seconds
+    groups = sorted(by_group)
     found = np.full((len(programs), len(groups)), np.nan)
     slow: list[np.ndarray] = []
     for column, group in enumerate(groups):
-        rows, table = _table(programs, group)
+        rows, table = list(by_group[group]), _table(list(by_group[group].values()))
         if len(rows) > 1:
             found[rows, column], cycles = _polished(table)
             slow.append(cycles)
         else:
             slow.append(np.empty(0))
     scales = _scales(np.isfinite(found))
-    answer: list[Level | None] = [None] * len(programs)
+    answer: list[Placed | None] = [None] * len(programs)
     for scale in sorted(set(scales) - {-1}):
         members = [index for index, one in enumerate(scales) if one == scale]
         columns = [column for column in range(len(groups)) if np.isfinite(found[members, column]).any()]
@@ -124,19 +97,12 @@ def levels(programs: Sequence[Sequence[Turns]]) -> list[Level | None]:
     return answer
 
 
-def _table(programs: Sequence[Sequence[Turns]], group: str) -> tuple[list[int], np.ndarray]:
-    """The programs of a group, and ln of their seconds by cycle, NaN where one took no turn."""
+def _table(processes: Sequence[Mapping[int, float]]) -> np.ndarray:
+    """ln of their seconds, (process, cycle), NaN where one took no turn."""
     import numpy as np
 
-    own = {
-        index: turns.seconds
-        for index, processes in enumerate(programs)
-        for turns in processes
-        if turns.group == group and len(turns.seconds) >= LEAST
-    }
-    cycles = sorted({cycle for seconds in own.values() for cycle in seconds})
-    table = np.array([[seconds.get(cycle, np.nan) for cycle in cycles] for seconds in own.values()])
-    return list(own), np.log(table) if len(own) else table
+    cycles = sorted({cycle for seconds in processes for cycle in seconds})
+    return np.log([[seconds.get(cycle, np.nan) for cycle in cycles] for seconds in processes])
 
 
 def _polished(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -171,7 +137,7 @@ def _scales(ran: np.ndarray) -> list[int]:
     return scales
 
 
-def _combined(found: np.ndarray, slow: Sequence[np.ndarray], scale: str) -> list[Level]:
+def _combined(found: np.ndarray, slow: Sequence[np.ndarray], scale: str) -> list[Placed]:
     """Levels of programs on one scale, from a_pg (programs × groups, NaN where one did not run)."""
     import numpy as np
 
@@ -185,7 +151,10 @@ def _combined(found: np.ndarray, slow: Sequence[np.ndarray], scale: str) -> list
     every = np.concatenate([cycles + offset for cycles, offset in zip(slow, group, strict=True)])
     undisturbed = float(np.quantile(every, UNDISTURBED))
     return [
-        Level(scale, float(one), error, degrees, math.exp(one + undisturbed))
+        Placed(
+            Level(scale, float(one), error, student_t_quantile(0.975, degrees) if degrees else math.inf),
+            math.exp(one + undisturbed),
+        )
         for one, error, degrees in zip(level, errors, freedom, strict=True)
     ]
 

@@ -88,9 +88,11 @@ class Run:
 
     @cached_property
     def _table(self) -> Table:
+        from rnnbench.report.selection import Selection, reference_of
         from rnnbench.report.table import build
 
-        return build(self.records, self.suite, self.meta.get("environments"))
+        selection = Selection(reference=reference_of(self.meta))
+        return build(self.records, self.suite, self.meta.get("environments"), selection=selection)
 
     def table(self) -> RunTable:
         """The headline tables of the report; prints as text, and as HTML in a notebook."""

@@ -130,5 +130,6 @@ THROUGHPUT = Probe(
     measure=measure,
     ignores=("dropout",),
     uses_ceilings=True,
+    lockstep=True,
     doc="time of a forward, a backward, a training pass: per time step, in tokens/s, against the machine's limit",
 )

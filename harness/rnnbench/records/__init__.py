@@ -1,7 +1,8 @@
 """Between the parts of a case and its record: one codec, one way to merge, and what older runs look like."""
 
 from rnnbench.records.codec import decode, encode
+from rnnbench.records.levelling import levelled
 from rnnbench.records.malformed import Malformed, NotFinite
 from rnnbench.records.merging import asked, merge
 
-__all__ = ["Malformed", "NotFinite", "asked", "decode", "encode", "merge"]
+__all__ = ["Malformed", "NotFinite", "asked", "decode", "encode", "levelled", "merge"]

@@ -58,6 +58,7 @@ def encode(part: Part, known: Declared | None = None) -> dict[str, Any]:
         "conditions": None if part.conditions is None else asdict(part.conditions),
         "environment": part.environment,
         "rnnbench": part.version,
+        "lockstep": part.lockstep,
     }
     return {key: value for key, value in data.items() if value not in ("", None, [], {}) or key == "status"}
 
@@ -112,6 +113,7 @@ def part_of(wire: WirePart, known: Declared | None = None, drop: bool = False) -
         wire.conditions,
         wire.environment,
         wire.rnnbench,
+        wire.lockstep,
     )
     return light(part) if drop else part
 

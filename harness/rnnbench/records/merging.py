@@ -214,13 +214,14 @@ def _standing(done: int, asked: int, good: int) -> Iterator[str]:
 def _apart(quantities: Mapping[str, Reading], parts: Sequence[Part]) -> Iterator[str]:
     """A sentence per kind of call whose processes differ by more than their own intervals explain."""
     told = set()
+    alone = not any(part.lockstep for part in parts)  # else the machine may have changed in between, for all alike
     for name, merged in quantities.items():
         found = _readings(name, parts)
         kind = name.partition(".")[0]
         if merged.deterministic and len({one.value for one in found}) > 1:
             yield f"{name} is declared deterministic, and differs between processes"
         ends = [(one.low, one.high) for one in found if one.low is not None and one.high is not None]
-        if kind in told or len(found) < 2 or len(ends) < len(found):
+        if not alone or kind in told or len(found) < 2 or len(ends) < len(found):
             continue
         least, most = min(one.value for one in found), max(one.value for one in found)
         if least > 0 and most / least - 1 > APART and max(low for low, _ in ends) > min(high for _, high in ends):
@@ -255,6 +256,7 @@ def _conditions(parts: Sequence[Part]) -> Conditions | None:
     for one in seen:
         seconds.update(one.seconds)  # type: ignore[arg-type]  # counts may be seconds
     readings = [one.reference for one in seen if one.reference is not None]
+    kernels = dict.fromkeys(name for one in seen for name in one.kernels)
     slowdown = max((one.slowdown for one in readings), default=0.0)
     return Conditions(
         seen[0].started,
@@ -263,4 +265,5 @@ def _conditions(parts: Sequence[Part]) -> Conditions | None:
         Reference(readings[0].before, readings[-1].after, slowdown) if readings else None,
         sum(one.steal for one in seen),
         sum(one.contaminated for one in seen),
+        {name: median([one.kernels[name] for one in seen if name in one.kernels]) for name in kernels},
     )

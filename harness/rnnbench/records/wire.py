@@ -79,6 +79,7 @@ class WirePart:
     conditions: Conditions | None = None
     environment: str = ""
     rnnbench: str = ""
+    lockstep: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

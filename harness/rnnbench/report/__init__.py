@@ -70,7 +70,11 @@ def render(
 
 
 def write_views(
-    records: Sequence[Record], folder: Path, title: str = "", environment: Mapping[str, Any] | None = None
+    records: Sequence[Record],
+    folder: Path,
+    title: str = "",
+    environment: Mapping[str, Any] | None = None,
+    selection: Selection | None = None,
 ) -> list[Path]:
     """Write `table.md`, `table.csv` and the plots into a folder; returns what was written.
 
@@ -82,7 +86,7 @@ def write_views(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     pictures = write_plots(records, folder, title, environment)
-    page = render(records, "md", title, environment)
+    page = render(records, "md", title, environment, selection=selection)
     page += "".join(f"\n![{path.stem.replace('_', ' ')}]({path.name})\n" for path in pictures.paths)
     page += "".join(f"\n{stem.replace('_', ' ')} is not drawn: {why}.\n" for stem, why in pictures.undrawn.items())
     texts = {"table.md": page, "table.csv": render(records, "csv", title, environment)}

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from rnnbench.report.series import Entry, Series
+from rnnbench.report.series import Entry, Series, ratio
 from rnnbench.report.units import number
 
-BEST = "best of rows that differ only in cell, program and device, with those inside its interval"
+BEST = "best of rows that differ only in cell, program and device, with those that are not told from it"
 
 
 def mark_best(series: Sequence[Series], rows: Sequence[list[Entry]], better: str) -> list[list[Entry]]:
@@ -62,6 +62,10 @@ def _number(entry: Entry) -> float:
 
 
 def _within(entry: Entry, top: Entry) -> bool:
-    """Whether a number lies in the interval of the best, or has the same three digits."""
+    """Whether a number is not told from the best: where the two were measured in lockstep, their ratio's interval holds
+    1; else it lies in the interval of the best, or has the same three digits.
+    """
+    if (known := ratio(entry, top)) and known.low is not None:
+        return not known.apart
     low, high = (_number(top) if end is None else end for end in (top.low, top.high))
     return low <= _number(entry) <= high or number(_number(entry)) == number(_number(top))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from typing import Any
 
 from rnnbench.errors import UsageError, nearest
 from rnnbench.record import Record
@@ -17,11 +18,17 @@ ACROSS = ("threads", "batch_size", "hidden_size", "params", "layers", "dropout")
 """Numeric axes that become columns by themselves where T has one value, the first that varies."""
 
 
+FASTEST = "fastest"
+"""The reference where none is named: the best row of each column."""
+
+
 @dataclass(frozen=True)
 class Selection:
     """only: filters of cases, as `rnnbench run --only` takes them. cells: names. quantities: patterns of names, also
     of those that are no headlines. columns: the axis whose values stand above the columns, empty: the sequence length,
     or where that has one value, a numeric axis that has several. rows: axes in the order in which they name a row.
+    reference: what numbers that were measured in lockstep are compared with: `fastest`, or a cell, a program, or both,
+    `lstm torch/native`.
     """
 
     only: tuple[str, ...] = ()
@@ -29,6 +36,7 @@ class Selection:
     quantities: tuple[str, ...] = ()
     columns: str = ""
     rows: tuple[str, ...] = ()
+    reference: str = FASTEST
 
     def records(self, records: Sequence[Record]) -> list[Record]:
         """Those that pass. Raises UsageError for a key, value or cell that no case has."""
@@ -81,7 +89,11 @@ class Selection:
         return any(fnmatchcase(name, pattern) for pattern in self.quantities)
 
     def check(self, panels: Sequence[Panel]) -> None:
-        """Raises UsageError where an axis of columns or rows does not vary in any panel."""
+        """Raises UsageError where an axis of columns or rows does not vary in any panel, or no row is the reference."""
+        rows = dict.fromkeys(name for panel in panels for series in panel.series for name in series.names)
+        if rows and self.reference not in (FASTEST, *rows):
+            there, hint = ", ".join([FASTEST, *rows]), nearest(self.reference, list(rows))
+            raise UsageError(f"reference {self.reference!r}: no row is called that; there are {there}.{hint}")
         known = [LENGTH, *dict.fromkeys(axis for panel in panels for axis in panel.axes)]
         for option, axes in (("--columns", [self.columns] if self.columns else []), ("--rows", self.rows)):
             for axis in axes:
@@ -91,6 +103,11 @@ class Selection:
 
 
 EVERYTHING = Selection()
+
+
+def reference_of(meta: Mapping[str, Any]) -> str:
+    """The reference that the suite of a run names, from its `run.json`."""
+    return str(meta.get("suite", {}).get("reference", FASTEST))
 
 
 def across(block: Block, axis: str) -> Block:

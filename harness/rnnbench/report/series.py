@@ -15,7 +15,7 @@ from operator import attrgetter
 from typing import Any
 
 from rnnbench.case import AXES, axis_text, value_text
-from rnnbench.quantity import Quantity, Reading
+from rnnbench.quantity import Level, Quantity, Ratio, Reading
 from rnnbench.record import Record
 from rnnbench.report.units import words
 
@@ -46,7 +46,7 @@ class Entry:
     several (`count` > 1) value is their median and low, high their range. status: `ok`, `missing` (ran, but has no such
     quantity), the status of the record, or empty where there is no record. best: see `table.mark_best`. note: what else
     a reader must know. few: how many samples it has, where they are too few for a number to be quoted or ranked.
-    text: what to show in place of value and interval.
+    text: what to show in place of value and interval. level: of a number that was measured in lockstep with others.
     """
 
     status: str
@@ -59,6 +59,7 @@ class Entry:
     best: bool = False
     few: int = 0
     text: str = ""
+    level: Level | None = None
 
     @property
     def unclear(self) -> bool:
@@ -86,6 +87,13 @@ class Entry:
     def half_width(self) -> float | None:
         """Half of the interval's width."""
         return None if self.low is None or self.high is None else (self.high - self.low) / 2
+
+
+def ratio(a: Entry, b: Entry) -> Ratio | None:
+    """a / b where the two were measured in lockstep, by their levels; None where they were not."""
+    if a.level is None or b.level is None or a.level.scale != b.level.scale:
+        return None
+    return a.level.over(b.level)
 
 
 def is_wide(entry: Entry) -> bool:
@@ -129,7 +137,8 @@ class Group:
         if len(found) == 1 and not diverged:
             (only,) = found
             (record,) = (record for record in self.good if quantity in record.quantities)
-            return Entry("ok", only.value, only.low, only.high, only.bound, 1, few=_few(only, record))
+            few = _few(only, record)
+            return Entry("ok", only.value, only.low, only.high, only.bound, 1, few=few, level=only.level)
         return _median(found, found[0].better, diverged)
 
     def over_grid(self, quantity: str) -> Entry:
@@ -206,6 +215,12 @@ class Series:
     def name(self) -> str:
         """For sentences: `lstm (torch/native)`."""
         return f"{self.axes['cell']} ({self.program})"
+
+    @property
+    def names(self) -> tuple[str, str, str]:
+        """What a user may call it, where that is clear: `lstm`, `torch/native`, `lstm torch/native`."""
+        cell, program = str(self.axes["cell"]), str(self.axes["implementation"])
+        return cell, program, f"{cell} {program}"
 
     def but(self, *axes: str) -> dict[str, Any]:
         """Its place on all axes but these: what rows that differ there alone have in common."""

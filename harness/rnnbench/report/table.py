@@ -19,6 +19,7 @@ from rnnbench.report.findings.process import busy
 from rnnbench.report.growth import Growth, beyond
 from rnnbench.report.learned import MEDIAN_OVER, Derived, derived
 from rnnbench.report.problems import problems
+from rnnbench.report.relative import relative
 from rnnbench.report.samples import Sample, samples
 from rnnbench.report.selection import EVERYTHING, Selection
 from rnnbench.report.series import (
@@ -73,7 +74,11 @@ def build(
     selection.check(grouped)
     grouped = selection.panels(grouped)
     common = _common(grouped)
-    blocks = [block for panel in grouped for block in _blocks(panel, common, everything or bool(selection.quantities))]
+    blocks = [
+        block
+        for panel in grouped
+        for block in _blocks(panel, common, everything or bool(selection.quantities), selection.reference)
+    ]
     if not selection.quantities:
         blocks = [*filter(None, [card(grouped)]), *blocks]
     blocks = [selection.arranged(block) for block in blocks]
@@ -109,11 +114,20 @@ def absences(records: Sequence[Record], grouped: Sequence[Panel]) -> list[str]:
     ]
 
 
-def _blocks(panel: Panel, common: Mapping[str, Any], everything: bool) -> list[Block]:
+def _blocks(panel: Panel, common: Mapping[str, Any], everything: bool, reference: str) -> list[Block]:
     shown = list(panel.quantities) if everything else headlines(panel)
-    blocks = [_block(panel, name, common) for name in shown]
-    blocks = [block for block in blocks if block.rows] or [_block(panel, "", common)]
+    blocks = [block for name in shown for block in _blocks_of(panel, name, common, reference)]
+    blocks = blocks or [_block(panel, "", common)[0]]
     return [*blocks, *(_derived(panel, one) for one in derived(panel)), *_growth(panel), *_modelled(panel, everything)]
+
+
+def _blocks_of(panel: Panel, quantity: str, common: Mapping[str, Any], reference: str) -> list[Block]:
+    """A quantity's own block and, where its rows were measured in lockstep, their ratios."""
+    block, shown = _block(panel, quantity, common)
+    if not block.rows:
+        return []
+    ratios = relative(panel, block, shown, reference)
+    return [block, ratios] if ratios else [block]
 
 
 def _derived(panel: Panel, found: Derived) -> Block:
@@ -196,8 +210,11 @@ def _expected(model: Growth, length: int) -> Entry:
     return Entry("ok", value.value, value.low, value.high, count=1, note=f"±{100 * margin:.0f} %")
 
 
-def _block(panel: Panel, quantity: str, common: Mapping[str, Any]) -> Block:
-    """An empty quantity makes the block of a probe that has no number at all: only its statuses."""
+def _block(panel: Panel, quantity: str, common: Mapping[str, Any]) -> tuple[Block, list[Series]]:
+    """The block of a quantity and the series of its rows.
+
+    An empty quantity makes the block of a probe that has no number at all: only its statuses.
+    """
     declared = panel.quantities.get(quantity)
     unit, better = (declared.unit, declared.better) if declared else ("", "none")
     shown = [(series, entries_of(panel, series, quantity)) for series in panel.series]
@@ -207,7 +224,7 @@ def _block(panel: Panel, quantity: str, common: Mapping[str, Any]) -> Block:
     told = facts({axis: value for axis, value in panel.constants.items() if axis not in common})
     head = (panel.probe, panel.task, quantity, unit, better, ", ".join(told))
     heading = panel.words(quantity) if quantity else ""
-    return Block(*head, panel.axes, panel.lengths, tuple(rows), heading=heading)
+    return Block(*head, panel.axes, panel.lengths, tuple(rows), heading=heading), [series for series, _ in shown]
 
 
 def entries_of(panel: Panel, series: Series, quantity: str) -> list[Entry]:

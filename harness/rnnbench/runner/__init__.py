@@ -1,51 +1,44 @@
-"""From a plan to records: one process after the other, verified before it is measured, in rounds over the cases.
+"""From a plan to records: every program verified before it is measured, in rounds over the cases.
 
 The numbers of a case come from as many fresh processes as its probe's setting `processes` asks for. They do not follow
 each other: all cases of one length run once, in shuffled order, then all a second time, in another order. Whatever the
-machine does for a minute then hits every case alike instead of one case alone. After each process the record of what
-is in so far (`rnnbench.records.merge`) is kept, so that nothing is lost whenever it ends.
+machine does for a minute then hits every case alike instead of one case alone. Where probe and executor allow it, cases
+that one table compares run in lockstep (`rnnbench.runner.rounds`): what the machine does for a tenth of a second hits
+all alike. After each process the record of what is in so far (`rnnbench.records.merge`) is kept, so that nothing is
+lost whenever it ends.
 """
 
 from __future__ import annotations
 
-import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import groupby
 from typing import Any
 
 import rnnbench
 from rnnbench.case import Case
-from rnnbench.executor import Outcome, Session
-from rnnbench.machine import allocator
+from rnnbench.executor import LockstepSession, Outcome, Request, Session
+from rnnbench.machine import allocator, waiting
+from rnnbench.machine.environment import available_memory
+from rnnbench.machine.reference import VARIABLES
 from rnnbench.machine.watch import Drift
-from rnnbench.model.seeds import seed_for
-from rnnbench.part import TRANSIENT, Conditions, Part
+from rnnbench.part import TRANSIENT, Conditions, Part, Reference
 from rnnbench.record import Record
 from rnnbench.records import asked, merge
 from rnnbench.records.merging import alike
 from rnnbench.registry import Registry
 from rnnbench.registry.availability import candidates
-from rnnbench.runner import answers
-from rnnbench.worker import ceilings
+from rnnbench.runner import answers, rounds
+from rnnbench.runner.attempt import Attempt
+from rnnbench.worker import ceilings, kernels
 from rnnbench.worker.resolve import with_implementation
 from rnnbench.worker.verdict import verification
 
-
-def turns(cases: Iterable[Case]) -> Iterator[tuple[int, Case]]:
-    """(round, case) in the order they run: round by round over the cases of one length, and length after length.
-
-    Within a round, cases that want several processes come first, shuffled by a generator that is seeded by names; in
-    the first round the others follow, in the order given.
-    """
-    for seq_len, members in groupby(cases, key=lambda case: case.seq_len):
-        group = list(members)
-        for number in range(max(map(asked, group))):
-            again = [case for case in group if asked(case) > max(1, number)]
-            random.Random(seed_for(group[0].seed, "round", seq_len, number)).shuffle(again)
-            once = [case for case in group if asked(case) == 1] if number == 0 else []
-            yield from ((number, case) for case in (*again, *once))
+SPARE = 1.5
+"""Memory that has to be free for each process of a group, in times of what the largest so far held."""
+EXPECTED = 1 << 30
+"""Bytes that a process may hold, where none has run yet."""
 
 
 @dataclass
@@ -67,6 +60,7 @@ class Runner:
     drift: Drift = field(default_factory=Drift)
     ceilings: dict[str, Any] = field(default_factory=dict)
     folder: str = ""
+    _peaks: list[float] = field(default_factory=list)
 
     def run(
         self,
@@ -86,12 +80,14 @@ class Runner:
         latest = dict(earlier or {})
         failed: set[str] = set()
 
-        def advance(case: Case) -> None:
-            tell(case)
-            record = latest[case.id] = self.advance(case, latest.get(case.id))
-            if not record.ok:
-                failed.add(case.id)
-            keep(record)
+        def advance(group: Sequence[Case], number: int) -> None:
+            for case in group:
+                tell(case)
+            for record in self._advance(group, [latest.get(case.id) for case in group], number):
+                latest[record.case.id] = record
+                if not record.ok:
+                    failed.add(record.case.id)
+                keep(record)
 
         def waits(case: Case, number: int) -> bool:
             before = latest.get(case.id)
@@ -99,12 +95,13 @@ class Runner:
                 return True
             return case.id not in failed and not before.complete and self._beside(case, before) <= number
 
-        for number, case in turns(cases):
-            if waits(case, number):
-                advance(case)
+        for number, group in rounds.rounds(cases, self.registry, self._room):
+            waiting = [case for case in group if waits(case, number)]
+            for members in [waiting] if waiting and self._in_lockstep(waiting) else [[case] for case in waiting]:
+                advance(members, number)
         for case in cases:
             while waits(case, asked(case) - 1):
-                advance(case)
+                advance([case], 0)
 
     def record(self, case: Case) -> Record:
         """All processes of one case, one after the other. Never raises for a fault of the case: it is the record."""
@@ -115,25 +112,86 @@ class Runner:
 
     def advance(self, case: Case, before: Record | None = None) -> Record:
         """One process more: the record with what it found and what `before` holds."""
+        [record] = self._advance([case], [before], 0)
+        return record
+
+    def _in_lockstep(self, cases: Sequence[Case]) -> bool:
+        return (
+            len(cases) > 1 and isinstance(self.session, LockstepSession) and rounds.key(cases[0], self.registry) != ""
+        )
+
+    def _room(self) -> int:
+        """How many processes may be alive together, by what they are known to hold."""
+        return max(2, int(available_memory() / (SPARE * max(self._peaks, default=EXPECTED))))
+
+    def _advance(self, cases: Sequence[Case], before: Sequence[Record | None], number: int) -> list[Record]:
+        """One process more of each case, in lockstep where there are several."""
         started, clock, look = time.time(), time.perf_counter(), self.drift.look()
-        seconds: dict[str, float] = {}
-        part = self._part(case, seconds)
-        reference, steal, contaminated = self.drift.between(look, self.drift.look())
-        elapsed = time.perf_counter() - clock
-        seconds["other"] = elapsed - sum(seconds.values())
-        notes = list(part.notes)
+        attempts = [Attempt(case) for case in cases]
+        for attempt in attempts:
+            self._get_ready(attempt, *candidates(attempt.case, self.registry))
+        self._measure([attempt for attempt in attempts if attempt.request], number)
+        seen = self.drift.between(look, self.drift.look())
+        unaccounted = time.perf_counter() - clock - sum(sum(one.seconds.values()) for one in attempts)
+        records = []
+        for attempt, earlier in zip(attempts, before, strict=True):
+            attempt.seconds["other"] = max(0.0, unaccounted / len(cases))
+            part = self._seen(attempt, started, *seen)
+            self._peaks.append(part.peak_memory or 0.0)
+            records.append(merge(attempt.case, [*((*earlier.left_out, *earlier.parts) if earlier else ()), part]))
+        return records
+
+    def _seen(self, attempt: Attempt, started: float, reference: Reference, steal: float, contaminated: bool) -> Part:
+        """The part with what was seen of it from outside."""
+        seconds = attempt.seconds
+        part, elapsed = attempt.part, sum(seconds.values())
+        notes = [*attempt.notes, *part.notes]
         if contaminated:
-            slow = reference.slowdown
-            notes.append(f"contaminated: the reference kernel was {slow:.0%} slower than its median in this run")
-        part = replace(
+            slow = f"{reference.slowdown:.0%} slower than its median in this run"
+            notes.append(f"contaminated: the reference kernel was {slow}")
+        return replace(
             part,
             notes=tuple(notes),
-            conditions=Conditions(started, elapsed, seconds, reference, steal, int(contaminated)),
+            conditions=Conditions(started, elapsed, seconds, reference, steal, int(contaminated), attempt.kernels),
             environment=self.environment,
             version=rnnbench.__version__,
         )
-        earlier = () if before is None else (*before.left_out, *before.parts)
-        return merge(case, [*earlier, part])
+
+    def _measure(self, attempts: Sequence[Attempt], number: int) -> None:
+        """Measure what is ready, in lockstep where there are several.
+
+        Where `auto` has a second choice for a program that turns out wrong while it is measured, that runs by itself.
+        """
+        waiting = list(attempts)
+        while waiting:
+            outcomes, group, speed = self._outcomes([one.request for one in waiting if one.request], number)
+            for attempt, outcome in zip(waiting, outcomes, strict=True):
+                if outcome is not None:
+                    self._end(attempt, answers.understood(outcome, "measure"))
+                    attempt.part = replace(attempt.part, lockstep=group)
+                    attempt.kernels = speed
+            waiting = [one for one, outcome in zip(waiting, outcomes, strict=True) if outcome is None]
+        for attempt in attempts:
+            if attempt.part.status == "wrong" and attempt.left:
+                attempt.pass_over()
+                self._get_ready(attempt, list(attempt.left), "")
+                self._measure([attempt] if attempt.request else [], number)
+
+    def _outcomes(
+        self, requests: Sequence[Request], number: int
+    ) -> tuple[Sequence[Outcome | None], str, Mapping[str, float]]:
+        """What came of measurements, None where one has to wait; name of their group and the machine's speed in it."""
+        session = self.session
+        if len(requests) == 1 or not isinstance(session, LockstepSession):
+            return [session.run(one.job, one.preload, one.timeout) for one in requests], "", {}
+        group = uuid.uuid4().hex[:12]
+        members = [replace(one, job={**one.job, "variables": waiting.variables()}) for one in requests]
+        job = {"entry": kernels.ENTRY, "variables": waiting.variables() | VARIABLES}
+        members.append(Request(job, (), self.timeout, companion=True))
+        pace = rounds.pace(requests[0].job["case"])
+        *outcomes, beside = session.lockstep(members, pace, number, int(group, 16))
+        alone = sum(outcome is not None for outcome in outcomes) == 1
+        return outcomes, "" if alone else group, answers.kernels(beside)
 
     def _beside(self, case: Case, record: Record) -> int:
         """How many processes of a record a new one, made here and now, may stand beside."""
@@ -141,36 +199,38 @@ class Runner:
         own = Part("ok", environment=self.environment, version=rnnbench.__version__)
         return sum(part.ok and part.implementation in names and alike(part, own) for part in record.parts)
 
-    def _part(self, case: Case, seconds: dict[str, float]) -> Part:
-        """One process, as it tells of itself."""
-        names, reason = candidates(case, self.registry)
-        part = Part("skipped", reason)
-        notes: list[str] = []
-        for name in names:
-            part = self._attempt(with_implementation(case, name), seconds)
-            if part.status != "wrong" or name == names[-1]:
-                break
-            notes.append(f"auto passed over {name}, which is wrong: {part.reason}")
-        return replace(part, notes=(*notes, *part.notes))
+    def _get_ready(self, attempt: Attempt, names: Sequence[str], reason: str) -> None:
+        """Find the first program that verifies; where none does, the part says how the last one failed.
 
-    def _attempt(self, case: Case, seconds: dict[str, float]) -> Part:
-        """Verify, then measure, one implementation. Notes down what took how long."""
-        verdict = self._verdict(case, seconds)
-        if verdict.status != "ok" or verdict.result["status"] != "ok":
-            return replace(_failure(verdict, "while it was verified: "), implementation=case.implementation)
-        verified: str = verdict.result["verified"]
-        looked_at: Mapping[str, Any] = verdict.result.get("looked_at", {})
-        seen = {"weights": looked_at["weights"]} if "weights" in looked_at else {}
-        outcome = self._job("measure", case, self._given(case, seconds) | seen)
+        names: of implementations, the best first. reason: why there are none.
+        """
+        attempt.request = None
+        attempt.part = Part("skipped", reason)
+        for index, name in enumerate(names):
+            attempt.program, attempt.left = with_implementation(attempt.case, name), tuple(names[index + 1 :])
+            verdict = self._verdict(attempt.program, attempt.seconds)
+            if verdict.status == "ok" and verdict.result["status"] == "ok":
+                attempt.verified, attempt.looked_at = verdict.result["verified"], verdict.result.get("looked_at", {})
+                given = self._given(attempt.program, attempt.seconds)
+                given |= {"weights": attempt.looked_at["weights"]} if "weights" in attempt.looked_at else {}
+                attempt.request = self._request("measure", attempt.program, given)
+                return
+            attempt.part = replace(_failure(verdict, "while it was verified: "), implementation=name)
+            if attempt.part.status != "wrong" or not attempt.left:
+                return
+            attempt.pass_over()
+
+    def _end(self, attempt: Attempt, outcome: Outcome) -> None:
+        """Its part, as the process tells of itself."""
         part = answers.part_of(outcome)
-        _add(seconds, answers.division(outcome, part))
-        part = replace(part, implementation=case.implementation, verified=verified)
-        if not part.ok:
-            return part
-        told = [f"verified: {sentence}" for sentence in looked_at.get("notes", ())]
-        details = {key: value for key, value in part.details.items() if key != "seconds"}
-        details |= {"verified": dict(looked_at)} if looked_at else {}
-        return replace(part, notes=(*told, *part.notes), details=details)
+        _add(attempt.seconds, answers.division(outcome, part))
+        part = replace(part, implementation=attempt.program.implementation, verified=attempt.verified)
+        if part.ok:
+            told = [f"verified: {sentence}" for sentence in attempt.looked_at.get("notes", ())]
+            details = {key: value for key, value in part.details.items() if key != "seconds"}
+            details |= {"verified": dict(attempt.looked_at)} if attempt.looked_at else {}
+            part = replace(part, notes=(*told, *part.notes), details=details)
+        attempt.part = part
 
     def _given(self, case: Case, seconds: dict[str, float]) -> dict[str, Any]:
         """What a measurement is told besides its case: the machine's ceilings, or how to allocate."""
@@ -200,10 +260,13 @@ class Runner:
         return self.verdicts[key]
 
     def _job(self, kind: str, case: Case, options: Mapping[str, Any] | None = None) -> Outcome:
+        request = self._request(kind, case, options)
+        return answers.understood(self.session.run(request.job, request.preload, request.timeout), kind)
+
+    def _request(self, kind: str, case: Case, options: Mapping[str, Any] | None = None) -> Request:
         job = {"kind": kind, "case": case.to_json(), "plugins": list(self.plugins), "folder": self.folder}
         job |= options or {}
-        outcome = self.session.run(job, self.registry.backends[case.backend].preload, self.timeout)
-        return answers.understood(outcome, kind)
+        return Request(job, self.registry.backends[case.backend].preload, self.timeout)
 
 
 def _add(seconds: dict[str, float], more: Mapping[str, float]) -> None:

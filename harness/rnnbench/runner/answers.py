@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
@@ -58,6 +59,14 @@ def part_of(outcome: Outcome) -> Part:
     except NotFinite as error:
         return Part("failed", str(error))
     return part if part.ok else replace(part, details={**part.details, **output(outcome)})
+
+
+def kernels(outcome: Outcome | None) -> dict[str, float]:
+    """Seconds of the reference kernels, by name; none where they did not run to their end."""
+    found = outcome.result.get("kernels") if outcome and outcome.status == "ok" else None
+    if not isinstance(found, Mapping):
+        return {}
+    return {name: float(one) for name, one in found.items() if isinstance(one, float) and 0 < one < math.inf}
 
 
 def known(status: str) -> Status:

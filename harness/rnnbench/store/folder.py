@@ -17,7 +17,7 @@ import rnnbench
 from rnnbench.errors import UsageError
 from rnnbench.machine.environment import environment_id
 from rnnbench.record import Record
-from rnnbench.records import Malformed, merge
+from rnnbench.records import Malformed, levelled, merge
 from rnnbench.store import declarations
 from rnnbench.store.files import explained, sync_folder
 from rnnbench.store.lines import InvalidRecord, Line, Quantities, decode, encode, without_measurements
@@ -214,11 +214,14 @@ class RunFolder:
             return None
 
     def load(self, light: bool = False) -> list[Record]:
-        """All of `records` at once, in half the time: the garbage collector is paused, as there is no garbage."""
+        """All of `records` at once, those of programs that took turns beside each other (`rnnbench.records.levelled`).
+
+        In half the time: the garbage collector is paused, as there is no garbage.
+        """
         paused = gc.isenabled()
         gc.disable()
         try:
-            return list(self.records(light))
+            return levelled(list(self.records(light)))
         finally:
             if paused:
                 gc.enable()

@@ -10,6 +10,7 @@ The format:
     seed: 0                           # fixes all weights and data
     executor: forkserver              # how a case is run
     timeout: 300                      # seconds after which a case is given up
+    reference: fastest                # what tables of ratios call 1: a cell, a program (torch/native), or both
     plugins: [my_cell.py]             # files, relative to the suite
     grid:                             # each axis is a value or a list; lists multiply
       cell: [lstm, lstm(forget_bias=5), gru]     # required; also classes: torchrecurrent:MGUCell, my_model.py:MyCell

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnbench.case import AXES, Case, digest
+from rnnbench.errors import nearest
 from rnnbench.probe import Probe
 from rnnbench.registry import Registry, spelling
 from rnnbench.suite.document import Document
@@ -62,8 +63,9 @@ class Plan:
 
     @property
     def hash(self) -> str:
-        """12 hex digits of all that decides what is measured: not the description, nor where plugins lie."""
-        return digest({key: value for key, value in self.resolved.items() if key != "description"})
+        """12 hex digits of all that decides what is measured: not how it is told, nor where plugins lie."""
+        told = ("description", "reference")
+        return digest({key: value for key, value in self.resolved.items() if key not in told})
 
 
 @dataclass(frozen=True)
@@ -134,8 +136,9 @@ def plan(document: Document, registry: Registry, only: Sequence[str] = (), overr
     problems.stop()
     tasks = _Tasks(registry, problems, document.path.parent)
     cases = _cases(questions, exclude, suite.seed, names, problems, tasks)
+    _check_reference(suite.reference, cases, registry, problems)
     resolved = {
-        **{key: getattr(suite, key) for key in ("name", "description", "seed", "executor", "timeout")},
+        **{key: getattr(suite, key) for key in ("name", "description", "seed", "executor", "timeout", "reference")},
         "grid": {**_written(grid), "include": [*map(_written, include)], "exclude": [*map(_written, exclude)]},
         "probes": {question.probe.name: question.resolved for question in questions},
     }
@@ -151,6 +154,21 @@ def plan(document: Document, registry: Registry, only: Sequence[str] = (), overr
         data=tasks.data,
         notes=(DROPPED,) if any(_drops_nothing(block) for question in questions for block in question.blocks) else (),
     )
+
+
+def _check_reference(reference: str, cases: Sequence[Case], registry: Registry, problems: Problems) -> None:
+    """Whether some row of a table will be called that."""
+    found: dict[str, None] = {"fastest": None}
+    for case in cases:
+        own = [case.implementation]
+        if case.implementation == "auto":
+            own = [name for backend, name in registry.implementations if backend == case.backend]
+        programs = [f"{case.backend}/{name}" for name in own]
+        found |= dict.fromkeys([case.cell, *programs, *(f"{case.cell} {program}" for program in programs)])
+    if reference not in found:
+        hint = nearest(reference, list(found))
+        problems.add(("reference",), f"no row is called {reference!r}; give a cell, a program, or both.{hint}")
+    problems.stop()
 
 
 def _question(

@@ -144,6 +144,7 @@ class _Common(_Strict):
     seed: int = Field(default=0, ge=0, lt=2**63, description="Fixes all weights and data.")
     executor: Name = Field(default="forkserver", description="How a case is run.")
     timeout: float = Field(default=300.0, gt=0, le=86_400, description="Seconds after which a case is given up.")
+    reference: Name = Field(default="fastest", description="What tables of ratios call 1: a cell, a program, or both.")
 
 
 class Profile(_Common):

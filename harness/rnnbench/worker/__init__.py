@@ -16,6 +16,7 @@ from typing import Any
 from rnnbench.case import Case
 from rnnbench.context import Context
 from rnnbench.errors import CaseError, Wrong
+from rnnbench.machine import waiting
 from rnnbench.measure import lockstep, process_memory
 from rnnbench.records import encode
 from rnnbench.registry import Registry, load, place
@@ -72,6 +73,8 @@ def _measure(context: Context, registry: Registry, job: Job) -> dict[str, Any]:
     told: dict[str, Any] = {"ignored": list(probe.ignores)}
     if context.case.params is not None:
         told["parameters"] = context.weights().count
+    if "turns" in job:
+        told["threads_waiting"] = waiting.settings()
     answer = {"values": {}} | encode(replace(part, details={**part.details, **told}))
     return answer | ({"turns": place.taken} if "turns" in job else {})
 

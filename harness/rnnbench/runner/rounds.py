@@ -1,0 +1,74 @@
+"""In which order cases run, and which of them together.
+
+Of probes whose times are taken in lockstep (`Probe.lockstep`), all cases that one column of a table compares run
+together, once in each round: those that differ only in cell, backend and implementation. A round is a generation of
+fresh processes, so that the luck of their layout differs from round to round. Groups that do not fit into the memory
+are cut in pieces, elsewhere in each round: rows that never ran beside each other then have a third in common, and their
+ratios are known through it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+from rnnbench.case import Case, digest
+from rnnbench.executor import Pace
+from rnnbench.model.seeds import seed_for
+from rnnbench.records import asked
+from rnnbench.registry import Registry
+
+FREE = ("cell", "backend", "implementation")
+"""What programs that are compared differ in; their hidden sizes too, where those were solved for equal parameters."""
+
+LEAST_CYCLES = 5
+"""Of a measurement, whatever its budget: in three rounds, each program is then known from 15 samples."""
+
+
+def key(case: Case, registry: Registry) -> str:
+    """The same for all cases that are timed in lockstep; empty where a case is not."""
+    probe = registry.probes[case.probe]
+    if not probe.lockstep:
+        return ""
+    fields = {name: value for name, value in case.to_json().items() if name not in FREE}
+    if case.params is not None:
+        fields.pop("hidden_size")
+    return digest(fields)
+
+
+def pace(case: Mapping[str, Any]) -> Pace:
+    """How long a measurement of such a case lasts: its budget, shared out among its processes."""
+    own = Case.from_json(case)
+    return Pace(float(own.settings.get("budget", 0.0)) / asked(own), LEAST_CYCLES)
+
+
+def rounds(cases: Iterable[Case], registry: Registry, room: Callable[[], int]) -> Iterator[tuple[int, Sequence[Case]]]:
+    """(round, cases that run together) in the order they run: round by round over the cases of one length, and length
+    after length.
+
+    Within a round, cases that want several processes come first, shuffled by a generator that is seeded by names; in
+    the first round the others follow, in the order given. room: how many processes may be alive together.
+    """
+    for seq_len, members in groupby(cases, key=lambda case: case.seq_len):
+        group = list(members)
+        for number in range(max(map(asked, group))):
+            order = random.Random(seed_for(group[0].seed, "round", seq_len, number))
+            again = [case for case in group if asked(case) > max(1, number)]
+            order.shuffle(again)
+            once = [case for case in group if asked(case) == 1] if number == 0 else []
+            yield from ((number, together) for together in _groups([*again, *once], registry, room))
+
+
+def _groups(cases: Sequence[Case], registry: Registry, room: Callable[[], int]) -> Iterator[Sequence[Case]]:
+    """Cases that run together, in the order of the first of each."""
+    found: dict[str, list[Case]] = {}
+    for case in cases:
+        found.setdefault(key(case, registry) or case.id, []).append(case)
+    for members in found.values():
+        while members:
+            most = room() if len(members) > 1 else 1
+            pieces = -(-len(members) // most)
+            together, members = members[: -(-len(members) // pieces)], members[-(-len(members) // pieces) :]
+            yield together
