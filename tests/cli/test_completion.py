@@ -22,7 +22,8 @@ def test_names_of_what_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     (run / "run.json").write_text("{}")
     assert offered("ru") == ["run"]
     assert offered("run", "lo") == ["long_seq"]
-    assert offered("verify", "ls") == ["lstm"]
+    assert offered("verify", "lst")[0] == "lstm"
+    assert offered("verify", "mingr") == ["mingru"]
     assert offered("describe", "con") == ["convergence"]
     assert offered("list", "ce") == ["cells"]
     assert offered("report", "") == ["latest", "smoke"]

@@ -88,7 +88,7 @@ rnn   torch/native     250     250
 lstm  torch/native     250  failed
 gru   torch/native     250     250
 
-* best of rows that differ only in cell, program and device, with those inside its interval
+* best of rows that differ only in cell, program and device, and those not told from it
 
 Not ok
 - failed ×1: throughput lstm torch/native cpu T=128: it | broke
@@ -130,7 +130,7 @@ cpu, float32, batch 16, hidden 128, input 32, 1 layer
 | lstm | torch/native | 250 | *failed* |
 | gru | torch/native | 250 | 250 |
 
-**bold**: best of rows that differ only in cell, program and device, with those inside its interval
+**bold**: best of rows that differ only in cell, program and device, and those not told from it
 
 ### Not ok
 
@@ -158,7 +158,7 @@ lstm & torch/native & $\mathbf{10.1} \pm 0.10$ & failed \\
 my\_cell(a=1 \& 50\%) & torch/native & $30.0 \pm 0.30$ &  \\
 \bottomrule
 \end{tabular}
-\par\smallskip \textbf{bold}: best of rows that differ only in cell, program and device, with those inside its interval
+\par\smallskip \textbf{bold}: best of rows that differ only in cell, program and device, and those not told from it
 \end{table}
 """
         in text

@@ -11,7 +11,7 @@ from typing import Any
 from rnnbench.report.series import Entry, Series, ratio
 from rnnbench.report.units import number
 
-BEST = "best of rows that differ only in cell, program and device, with those that are not told from it"
+BEST = "best of rows that differ only in cell, program and device, and those not told from it"
 
 
 def mark_best(series: Sequence[Series], rows: Sequence[list[Entry]], better: str) -> list[list[Entry]]:
