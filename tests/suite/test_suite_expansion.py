@@ -149,7 +149,8 @@ def test_a_setting_that_is_itself_a_list_does_not_multiply(tmp_path):
 
 
 def test_numbers_and_words_are_read_as_yaml_1_2_has_them(tmp_path):
-    text = grid("backend: torch\nlayers: 2\ndropout: 1e-3", "{convergence: {task: adding, lr: 1e-3, clip: null, nesterov: true}}")
+    probes = "{convergence: {task: adding, lr: 1e-3, clip: null, nesterov: true}}"
+    text = grid("backend: torch\nlayers: 2\ndropout: 1e-3", probes)
     (case,) = planned(tmp_path, text).cases
     assert (case.dropout, case.settings["lr"], case.settings["nesterov"]) == (1e-3, 1e-3, True)
 
