@@ -14,6 +14,7 @@ import pytest
 
 from report_records import entry, memory, record, timing, training
 from rnnbench.errors import UsageError
+from rnnbench.quantity import Quantity, Reading
 from rnnbench.record import Record
 from rnnbench.report.asv import export
 from rnnbench.report.asv.scheme import MAX_NAME, PARAM_NAMES, Scheme
@@ -356,3 +357,15 @@ def test_the_kept_runs_are_in_the_kept_history() -> None:
         files = list((root / "asv").glob(f"*/{one['git']['commit'][:8]}-*.json"))
         rows = [json.loads(path.read_text())["results"] for path in files]
         assert any(name.startswith(f"{one['suite_name']}.") for results in rows for name in results)
+
+
+def test_a_probe_of_a_plugin_has_its_benchmark(repository: Path) -> None:
+    """Nothing here is known to the export."""
+    joules = Quantity("energy.per_step", "J", "lower", "Of one step.", headline=1, group="cost")
+    made = record({}, probe="energy", seq_len=64)
+    made = replace(made, quantities={"energy.per_step": Reading(2.5, quantity=joules)})
+    folder = repository / "results/asv"
+    export([made], run_json(commits(repository)[0]), folder)
+    listed = json.loads((folder / "benchmarks.json").read_text())
+    [(name, found)] = [(name, one) for name, one in listed.items() if name != "version"]
+    assert (name, found["unit"], found["type"]) == ("demo.energy.track_energy_per_step", "J", "track")

@@ -334,19 +334,39 @@ def declared(name: str, unit: str, better: Any, **more: Any) -> Reading:
     return Reading(3.0, quantity=Quantity(name, unit, better, "What it means.", **more))
 
 
-def test_quantities_stand_under_the_topic_that_they_declare() -> None:
-    """A plugin may file a number under a challenge, or name a topic of its own; neither is known by name here."""
+def of_a_plugin(cell: str, seq_len: int, factor: float) -> Record:
+    """Of a probe that nothing in the reports knows by name."""
     mine = {
-        "joules": declared("joules", "J", "lower", group="cost"),
+        "joules": declared("joules", "J", "lower", group="cost", headline=1),
         "hue": declared("hue", "1", "none", group="colour vision", headline=2),
         "depth": declared("depth", "bit", "higher", group="colour vision", headline=1),
+        "raw": declared("raw", "1", "none"),
+        "span": declared("span", "1", "none", group="overfitting", headline=3),
     }
-    made = [replace(record({}, probe="mine", seq_len=T), quantities=mine) for T in (8, 16)]
+    found = {
+        name: replace(one, value=one.value * factor, low=one.value * factor * 0.99, high=one.value * factor * 1.01)
+        for name, one in mine.items()
+    }
+    curves = {"spectrum": Curve("wavelength", "power", (400.0, 500.0), (1.0, factor))}
+    return replace(record({}, probe="mine", seq_len=seq_len, cell=cell, curves=curves), quantities=found)
+
+
+def test_a_probe_of_a_plugin_has_its_place_on_the_page() -> None:
+    """A number under a challenge, a topic of its own, what declares none beside its first number, curves, a finding."""
+    made = [of_a_plugin(cell, T, factor) for T in (8, 16) for cell, factor in (("gru", 1.0), ("lstm", 2.0))]
     found = {section.topic.title: section for section in sections(panels(made))}
-    cost, own = found["4. Cost of long sequences"].table, found["Colour vision"].table
-    assert cost is not None and own is not None
-    assert [column.title for column in cost.columns] == ["cell", "program", "T", "joules"]
-    assert [column.title for column in own.columns] == ["cell", "program", "T", "depth", "hue"]
+    cost, own = found["4. Cost of long sequences"], found["Colour vision"]
+    assert cost.table is not None and own.table is not None
+    assert [column.title for column in cost.table.columns] == ["cell", "program", "T", "joules"]
+    assert [column.title for column in own.table.columns] == ["cell", "program", "T", "depth", "hue"]
+    assert cost.finding == (
+        "At T=16 gru (torch/native) has the lowest joules, 3.00 J; lstm (torch/native) needs 2.0 times as much, 6.00 J."
+    )
+    assert own.finding.startswith("Depth (T=16): lstm (torch/native) 6.00 bit; gru")
+    home = {view.name for view in cost.views}
+    assert home == {"joules", "raw", "spectrum"}, "the probe's first number is joules"
+    assert next(view.x_title for view in cost.views if view.name == "spectrum") == "wavelength"
+    assert found["3. Overfitting"].table is not None, "it has no task, and knows what it compares"
     assert "Everything else that was measured" not in found
     assert "What it means." in render([Run(made, meta())])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from report_records import entry, gradient, memory, record, timing, training, whole_run
-from rnnbench.quantity import Curve
+from rnnbench.quantity import Curve, Quantity, Reading
 from rnnbench.record import Record
 from rnnbench.report import write_views
 from rnnbench.report.colours import COLOURS, USUAL, marks
@@ -57,6 +58,21 @@ def trained(steps: dict[str, list[float | None]], **fields: Any) -> Record:
 
 
 # ---- which are drawn ----
+
+
+def test_a_probe_of_a_plugin_has_its_pictures() -> None:
+    """Its first number against T, or its curve where it has one; nothing here is known to the plots."""
+    joules = Quantity("energy.per_step", "J", "lower", "Of one step.", headline=1, group="cost")
+    spectrum = {"energy.spectrum": Curve("wavelength", "power", (400.0, 500.0), (1.0, 2.0))}
+
+    def measured(**more: Any) -> list[Record]:
+        made = [record({}, probe="energy", seq_len=T, **more) for T in (64, 128)]
+        return [replace(one, quantities={"energy.per_step": Reading(2.0, quantity=joules)}) for one in made]
+
+    assert stems(measured()) == ["per_step"]
+    assert [ax.get_ylabel() for ax in axes_of(measured(), "per_step")] == ["energy per step, J"]
+    assert stems(measured(curves=spectrum)) == ["energy_spectrum"]
+    assert [ax.get_xlabel() for ax in axes_of(measured(curves=spectrum), "energy_spectrum")] == ["wavelength"]
 
 
 def test_a_run_gets_its_pictures_and_texts(tmp_path: Path) -> None:

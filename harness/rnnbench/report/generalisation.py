@@ -5,7 +5,8 @@ from __future__ import annotations
 from rnnbench.record import Record
 from rnnbench.report.series import Panel
 
-GAP = "generalisation_gap"
+OVERFITTING = "overfitting"
+"""The group of quantities that say how far training and validation are apart."""
 LARGE_GAP = 0.5
 """Share of the loss of chance: on fresh data a small sample showed gaps up to 0.24 of it by luck."""
 
@@ -15,14 +16,16 @@ def is_limited(panel: Panel) -> bool:
     the luck of two samples.
 
     Records say how many sequences there are (None: drawn without end). Older ones do not; of them it is told by the
-    `train_size` of their task, and by a gap that no luck in a single seed explains.
+    `train_size` of their task, and by a gap that no luck in a single seed explains. A probe without a task knows itself
+    what it compares.
     """
     told = [record.details["available"].get("train") for record in panel.ran if "available" in record.details]
     if told:
         return any(count is not None for count in told)
-    return "train_size=" in (panel.task or "") or any(map(_has_gap, panel.ran))
+    return panel.task is None or "train_size=" in panel.task or any(map(_has_gap, panel.ran))
 
 
 def _has_gap(record: Record) -> bool:
-    gap, chance = record.value(GAP), record.details.get("chance")
-    return gap is not None and bool(chance) and gap > LARGE_GAP * chance
+    chance = record.details.get("chance")
+    gaps = [one.value for one in record.quantities.values() if one.quantity.group == OVERFITTING]
+    return bool(chance) and max(gaps, default=0.0) > LARGE_GAP * chance

@@ -19,7 +19,7 @@ GAP = "train_validation_gap"
 SPEEDUP = ".scan_speedup"
 SCAN = "associative_scan"
 _TIME = ".time"
-_GAP = Quantity(GAP, "1", "lower", "Last validation loss minus the training loss just before it.")
+_GAP = Quantity(GAP, "1", "lower", "Last validation loss minus the training loss just before it.", group="overfitting")
 
 
 def with_derived(records: Sequence[Record]) -> list[Record]:
@@ -62,7 +62,9 @@ def _ratio(name: str, a: Reading, b: Reading) -> Reading:
     if a.low is not None and a.high is not None and b.low is not None and b.high is not None and b.low > 0:
         low, high = a.low / b.high, a.high / b.low
     doc = "Time of the fastest stepwise implementation over that of the parallel scan."
-    return Reading(a.value / b.value, low, high, origin="derived", quantity=Quantity(name, "1", "higher", doc))
+    return Reading(
+        a.value / b.value, low, high, origin="derived", quantity=Quantity(name, "1", "higher", doc, group="parallelism")
+    )
 
 
 def _gap(record: Record) -> dict[str, Reading]:

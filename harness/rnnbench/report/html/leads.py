@@ -54,12 +54,12 @@ def memory_span(panels: Sequence[Panel]) -> str:
     """
     for finding in learned.recall(panels):
         return finding.text
-    for pattern in ("memory_capacity", "gradient.reach", "gradient.half_life"):
-        found = ranked(panels, pattern)
+    for name in (*_named(panels, "short memory"), *_named(panels, "gradients")):
+        found = ranked(panels, name) if _better(panels, name) == "higher" else []
         if found:
             what = units.words(found[0].quantity)
             told = _ends(found[::-1], f"the longest {what}", "the shortest")
-            return f"Of untrained cells, {told[0].lower()}{told[1:]}"
+            return told if found[0].panel.goal else f"Of untrained cells, {told[0].lower()}{told[1:]}"
     return ""
 
 
@@ -71,17 +71,17 @@ def overfitting(panels: Sequence[Panel]) -> str:
     for finding in varied.axes(panels):
         if finding.topic == "overfitting":
             return finding.text
-    found = ranked(panels, "*gap*")
-    return _ends(found[::-1], _of_task(found, "the largest"), "the smallest") if found else ""
+    for name in _named(panels, "overfitting"):
+        if found := ranked(panels, name):
+            return _ends(found[::-1], _of_task(found, "the largest"), "the smallest")
+    return ""
 
 
 def cost(panels: Sequence[Panel]) -> str:
     """Which program's training step is cheapest at the longest sequence, and which dearest."""
-    for pattern in ("train.time_per_step", "*.time_per_step", "*.peak_memory.*"):
-        found = ranked(panels, pattern, comparable=True)
-        if not found:
-            continue
-        return f"At T={found[0].length} {_cheapest(found)}."
+    for name in _costs(panels):
+        if found := ranked(panels, name, comparable=True):
+            return f"At T={found[0].length} {_cheapest(found)}."
     return ""
 
 
@@ -91,8 +91,8 @@ def across_runs(panels: Sequence[Panel]) -> str:
     Machines, loads and versions differ between runs, so programs are never ranked across them: only the ratio of a
     program to itself is told.
     """
-    for pattern in ("train.time_per_step", "*.time_per_step", "*.peak_memory.*"):
-        found = ranked(panels, pattern, comparable=True)
+    for name in _costs(panels):
+        found = ranked(panels, name, comparable=True)
         ratios = sorted(_ratios(found), key=lambda one: one.ratio)
         if ratios and all(1 / ALIKE < one.ratio < ALIKE for one in ratios):
             what = units.words(found[0].quantity)
@@ -180,8 +180,33 @@ def learning(panels: Sequence[Panel]) -> str:
         told = [finding.text for finding in learned.solved([panel])]
         if told:
             return ([sentence for sentence in told if learned.SOLVED in sentence] or told)[-1]
-    found = ranked(panels, "best_validation_loss")
-    return _ends(found, _of_task(found, "the lowest"), "the highest") if found else ""
+    for name in _named(panels, "learning"):
+        found = ranked(panels, name) if _better(panels, name) == "lower" and not _is_goal(panels, name) else []
+        if found:
+            return _ends(found, _of_task(found, "the lowest"), "the highest")
+    return ""
+
+
+def _named(panels: Sequence[Panel], topic: str) -> list[str]:
+    """The quantities that declare a topic, those people read first in front."""
+    ranks: dict[str, float] = {}
+    for panel in panels:
+        for name, declared in panel.quantities.items():
+            if declared.group == topic:
+                ranks.setdefault(name, math.inf if declared.headline is None else declared.headline)
+    return sorted(ranks, key=ranks.__getitem__)
+
+
+def _costs(panels: Sequence[Panel]) -> list[str]:
+    return [name for name in _named(panels, "cost") if _better(panels, name) == "lower"]
+
+
+def _better(panels: Sequence[Panel], name: str) -> str:
+    return next(panel.quantities[name].better for panel in panels if name in panel.quantities)
+
+
+def _is_goal(panels: Sequence[Panel], name: str) -> bool:
+    return next(panel.quantities[name].goal for panel in panels if name in panel.quantities)
 
 
 def ranked(panels: Sequence[Panel], pattern: str, *, comparable: bool = False) -> list[Found]:
