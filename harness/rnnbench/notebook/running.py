@@ -60,7 +60,7 @@ def run(
     changes = [f"{key}={json.dumps(value)}" for key, value in overrides.items()]
     planned = plan(document, registry, only, changes)
     with Execution.begin(planned, registry, files, Path(results), argv=["rnnbench.run", planned.name]) as execution:
-        execution.run(Lines(len(execution.cases)) if progress else None)
+        execution.run(Lines(execution.cases) if progress else None)
         folder = execution.folder.path
     return load(folder)
 
@@ -68,8 +68,10 @@ def run(
 class Lines:
     """Tells stderr of each case that has ended."""
 
-    def __init__(self, total: int) -> None:
-        self._total = total
+    def __init__(self, cases: Sequence[Case]) -> None:
+        from rnnbench.case import labels
+
+        self._labels = dict(zip((case.id for case in cases), labels(cases), strict=True))
         self._seen: set[str] = set()
 
     def started(self, case: Case) -> None:
@@ -79,4 +81,4 @@ class Lines:
         """`[3/12] throughput lstm torch/native cpu T=64: ok`."""
         self._seen.add(record.case.id)
         outcome = f"{record.status}: {record.reason}" if record.reason else record.status
-        sys.stderr.write(f"[{len(self._seen)}/{self._total}] {record.case.label}: {outcome}\n")
+        sys.stderr.write(f"[{len(self._seen)}/{len(self._labels)}] {self._labels[record.case.id]}: {outcome}\n")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from rnnbench.quantity import Quantity
-from rnnbench.record import Record
+from rnnbench.record import Record, record_labels
 from rnnbench.report.html.derived import GAP, SPEEDUP
 
 _DERIVED = {
@@ -72,9 +72,10 @@ def facts(records: Sequence[Record]) -> list[str]:
     return lines
 
 
-def notes(records: Iterable[Record]) -> list[tuple[Record, str]]:
-    """Every note of every record."""
-    return [(record, note) for record in records for note in record.notes]
+def notes(records: Sequence[Record]) -> list[tuple[str, str]]:
+    """(case, note) of every note of every record."""
+    told = zip(records, record_labels(records), strict=True)
+    return [(label, note) for record, label in told for note in record.notes]
 
 
 def _derived(name: str) -> str:
