@@ -182,6 +182,20 @@ def test_samples_of_a_given_number_of_calls_share_a_turn() -> None:
     assert len(timing.samples) == pytest.approx(3 * lockstep.LENGTH / 1e-3, abs=3)
 
 
+def test_samples_that_share_a_turn_say_which_it_was() -> None:
+    with another([lockstep.GO] * 3 + [lockstep.STOP]) as descriptor, lockstep.joined(descriptor, paced=True):
+        timing, _ = planned(itertools.repeat(1e-3), budget=1.0, width=0.0, number=1, max_samples=20)
+    assert len(timing.samples) == len(timing.cycles) == 20
+    assert set(timing.cycles) == {0, 1, 2} and list(timing.cycles) == sorted(timing.cycles)
+
+
+def test_whoever_gives_the_turns_says_when_a_paced_measurement_is_over() -> None:
+    """Though its own budget is long spent."""
+    with another([lockstep.GO] * 400 + [lockstep.STOP]) as descriptor, lockstep.joined(descriptor, paced=True):
+        timing, _ = planned(itertools.repeat(1e-3), budget=0.05)
+    assert (len(timing.samples), timing.stopped, timing.cycles) == (400, "turns", ())
+
+
 def test_sampling_goes_on_where_there_is_nobody_to_take_turns_with() -> None:
     with another([lockstep.GO] * 7 + [lockstep.ALONE]) as descriptor, lockstep.joined(descriptor) as place:
         timing, _ = planned(itertools.repeat(0.05), budget=10.0)
@@ -508,6 +522,7 @@ def test_a_backend_that_returns_before_its_work_is_done_is_caught() -> None:
         check_complete(device.submit, device.wait, 0.05)
 
 
+@real_clock
 def test_a_call_that_only_hands_work_over_is_refused_before_thousands_are_queued() -> None:
     device, calls = Device(0.01), []
 

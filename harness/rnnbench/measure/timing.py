@@ -134,11 +134,13 @@ def measure(
             _refuse_early_return(call, wait, clock)
         number = _warm_up(stopwatch, settings, cost)
         warmup_calls = stopwatch.calls - 1
-        samples, contaminated, stopped = _sample(stopwatch, number, settings, counters, collect)
+        place = lockstep.current()
+        samples, turns, contaminated, stopped = _sample(stopwatch, number, settings, counters, collect, place)
     samples = [_carried(sample) for sample in samples]
     interval, disturbed = median_interval(samples), set(contaminated)
     change = drift(samples, settings.tolerance)
-    kept = range(len(samples)) if stopped == "turns" else _spread(len(samples), settings.max_samples)
+    whole = stopped == "turns" and (settings.number is None or not place.paced)
+    kept = range(len(samples)) if whole else _spread(len(samples), settings.max_samples)
     return Timing(
         first_call=first,
         samples=tuple(samples[number] for number in kept),
@@ -148,11 +150,17 @@ def measure(
         steady=None if change is None else change == 0,
         drift=change or 0.0,
         warmup_calls=warmup_calls,
-        contaminated=tuple(place for place, number in enumerate(kept) if number in disturbed),
+        contaminated=tuple(index for index, number in enumerate(kept) if number in disturbed),
         voids=stopwatch.voids,
         clock_share=cost / (number * interval.value),
+        cycles=tuple(turns[index] for index in kept) if _several_a_turn(turns, samples) else (),
         notes=tuple(_notes(samples, interval, settings, change, contaminated, stopwatch.voids)),
     )
+
+
+def _several_a_turn(turns: Sequence[int], samples: Sequence[float]) -> bool:
+    """Whether some samples share a turn, of samples that were all taken in turns."""
+    return len(set(turns)) < len(turns) == len(samples)
 
 
 def _carried(seconds: float) -> float:
@@ -286,10 +294,15 @@ def _sample(
     settings: TimingSettings,
     counters: Callable[[], Counters],
     collect: Call,
-) -> tuple[list[float], list[int], Stopped]:
-    """Samples in seconds per call, the indices of disturbed ones, and why it stopped."""
-    place = lockstep.current()
+    place: lockstep.Turns,
+) -> tuple[list[float], list[int], list[int], Stopped]:
+    """Samples in seconds per call, the turn of each, the indices of disturbed ones, and why it stopped.
+
+    Turns of a measurement are counted from 0; a sample taken alone has none.
+    """
     samples: list[float] = []
+    turns: list[int] = []
+    before_all = place.taken
     contaminated: list[int] = []
     spent = seen = turn = 0.0
     unseen = 0  # the first sample since the counters were last read
@@ -299,10 +312,12 @@ def _sample(
     while stopped is None:
         if handing_over:
             if not place.wait():
-                return samples, contaminated, "turns"
+                return samples, turns, contaminated, "turns"
             before, seen, turn, unseen = counters(), spent, spent, len(samples)
         elapsed = stopwatch.lot(number)
         samples.append(elapsed / number)
+        if place.shared:
+            turns.append(place.taken - before_all - 1)
         spent += elapsed
         stopped = None if place.paced else _stop(samples, spent, settings)
         handing_over = place.shared and (settings.number is None or spent - turn >= lockstep.LENGTH)
@@ -313,7 +328,7 @@ def _sample(
             collect()
             before, seen, unseen = counters(), spent, len(samples)
     place.done()
-    return samples, contaminated, stopped
+    return samples, turns, contaminated, stopped
 
 
 def _stop(samples: Sequence[float], spent: float, settings: TimingSettings) -> Stopped | None:

@@ -204,5 +204,6 @@ DECODE = Probe(
     measure=measure,
     ignores=("seq_len", "dropout"),
     uses_ceilings=True,
+    lockstep=True,
     doc="one step at a time with carried state: latency p50 and p99, bytes of state",
 )

@@ -1,0 +1,151 @@
+"""Whether rankings reproduce: the throughput part of the main job, run again, and once beside a bursty neighbour.
+
+    pytest -m long -s tests/benchmarks/test_reproducibility.py
+
+prints how far the ratios of rows moved. `RNNBENCH_PAUSE` are the seconds between the two runs, half an hour by default.
+The known answer comes first: two simulated runs of programs that are what they are.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import rnnbench
+from report_records import BASE, DECLARED, record
+from reproducibility import agreement
+from rnnbench.measure.statistics import median_interval
+from rnnbench.record import Record
+from rnnbench.records import levelled, merge
+from rnnbench.timings import Timing, View
+
+PAUSE = float(os.environ.get("RNNBENCH_PAUSE", "1800"))
+SUITE = Path(__file__).parents[2] / "suites" / "long_seq.yaml"
+
+NEIGHBOUR = """
+import random, time
+while True:
+    until = time.monotonic() + random.expovariate(2.0)
+    while time.monotonic() < until:
+        pass
+    time.sleep(random.expovariate(2.0))
+"""
+"""Half load on a core, in bursts of half a second on average."""
+
+
+def simulated(truth: dict[str, float], seed: int) -> list[Record]:
+    """A run of these programs (ln seconds) on a machine of its own mood."""
+    rng = np.random.default_rng(seed)
+    speed = rng.normal(0, 0.3)
+    groups = {name: speed + np.repeat(rng.exponential(0.3, 6) * (rng.random(6) < 0.5), 5) for name in "abc"}
+    [part] = record().parts
+    records = []
+    for cell, level in truth.items():
+        parts = []
+        for group, slow in groups.items():
+            disturbed = np.where(rng.random(30) < 0.1, rng.exponential(0.3, 30), 0)
+            logs = level + rng.normal(0, 0.004) + slow + np.abs(rng.normal(0, 0.02, 30)) + disturbed
+            samples = tuple(map(float, np.exp(logs)))
+            timings = {"train": Timing(samples, median_interval(samples))}
+            values, declared = {"train.time": View("train")}, {"train.time": DECLARED["train.time"]}
+            parts.append(replace(part, values=values, timings=timings, declared=declared, lockstep=f"{seed}{group}"))
+        records.append(merge(replace(BASE, cell=cell, settings={"processes": 3}), parts))
+    return levelled(records)
+
+
+def test_simulated_runs_agree_on_ratios_though_the_machine_changed_in_between():
+    rng = np.random.default_rng(0)
+    truth = {f"cell{index}": float(rng.normal(0, 0.7)) for index in range(14)}
+    found = agreement(simulated(truth, 1), simulated(truth, 2))
+    assert found.pairs == 91
+    assert found.moved <= 0.02 and found.moved_p90 <= 0.05
+    assert found.overlap >= 0.93 and found.apart >= 0.9 and found.contradictions == 0
+
+
+def test_programs_that_changed_in_between_are_seen():
+    truth = {f"cell{index}": 0.2 * index for index in range(14)}
+    found = agreement(simulated(truth, 1), simulated({name: -level for name, level in truth.items()}, 2))
+    assert found.contradictions > 60 and found.moved > 0.5 and found.overlap < 0.1
+
+
+def ran(folder: Path) -> list[Record]:
+    """The throughput part of the main job."""
+    arguments = ["--only", "probe=throughput", "--only", "device=cpu", "--results", str(folder)]
+    command = [sys.executable, "-m", "rnnbench", "run", str(SUITE), *arguments]
+    subprocess.run(command, check=True, capture_output=True, timeout=3600)
+    [found] = (folder / "runs" / "long_seq").iterdir()
+    return list(rnnbench.load(found).records)
+
+
+@contextmanager
+def neighbour() -> Iterator[None]:
+    """Half load on every core, in random bursts."""
+    cores = range(os.cpu_count() or 1)
+    busy = [subprocess.Popen([sys.executable, "-c", NEIGHBOUR]) for _ in cores]
+    try:
+        yield
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory) -> list[Record]:
+    return ran(tmp_path_factory.mktemp("first"))
+
+
+@pytest.mark.long
+def test_two_runs_agree(first, tmp_path):
+    time.sleep(PAUSE)
+    found = agreement(first, ran(tmp_path))
+    print(f"\ntwo runs, {PAUSE:g} s apart: {found}")
+    assert found.moved <= 0.02 and found.moved_p90 <= 0.05
+    assert found.overlap >= 0.93 and found.apart >= 0.9 and found.contradictions == 0
+
+
+@pytest.mark.long
+def test_a_run_beside_a_bursty_neighbour_agrees(first, tmp_path):
+    with neighbour():
+        found = agreement(first, ran(tmp_path))
+    print(f"\nbeside a bursty neighbour: {found}")
+    assert found.moved <= 0.04 and found.moved_p90 <= 0.1
+    assert found.overlap >= 0.93 and found.contradictions == 0
+
+
+@pytest.mark.long
+def test_two_copies_of_one_program_are_level_and_five_percent_are_told(tmp_path):
+    """Cells that are spelled differently and are the same; and one that does a twentieth more."""
+    suite = tmp_path / "twins.yaml"
+    cells = "[lstm, lstm(forget_bias=1), gru, rnn, mingru]"
+    sizes = "hidden_size: 64, batch_size: 8, input_size: 32, seq_len: [64, 256]"
+    suite.write_text(f"name: twins\ngrid: {{cell: {cells}, {sizes}}}\nprobes: {{throughput: {{budget: 1.5}}}}\n")
+    command = [sys.executable, "-m", "rnnbench", "run", str(suite), "--results", str(tmp_path)]
+    subprocess.run(command, check=True, capture_output=True, timeout=3600)
+    [folder] = (tmp_path / "runs" / "twins").iterdir()
+    held, widths = [], []
+    for T in (64, 256):
+        for backend in ("torch", "jax"):
+            for name in ("forward.time", "train.time"):
+                rows = {
+                    one.case.cell: one.quantities[name].level
+                    for one in rnnbench.load(folder).records
+                    if (one.case.seq_len, one.case.backend) == (T, backend)
+                }
+                twins = [level for cell, level in rows.items() if cell.startswith("lstm") and level]
+                if len(twins) == 2:
+                    ratio = twins[0].over(twins[1])
+                    held.append(not ratio.apart)
+                    widths.append(math.log((ratio.high or 1) / (ratio.low or 1)))
+    print(f"\ntwins: 1.00 in {sum(held)} of {len(held)} intervals, {np.median(widths):.1%} wide")
+    assert np.mean(held) >= 0.93 and np.median(widths) <= 0.04
