@@ -150,6 +150,12 @@ def existing(file: str, task: str) -> Path:
     if not file:
         raise UsageError(f"{task} needs a file: write `{task}(file=PATH)`.")
     path = Path(file)
+    try:
+        path.stat()
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{file} cannot be looked at: {getattr(error, 'strerror', None) or error}.") from None
     if path.is_file():
         if not path.stat().st_size:  # also those of the kernel, which may have no end
             raise UsageError(f"{file} is empty. Give a file with something in it.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, cast
 
@@ -54,7 +55,9 @@ def suite(tmp_path):
     rng = np.random.default_rng(0)
     with (folder / "1984").open("wb") as file:
         np.savez(file, xs=rng.normal(size=(60, 6, 2)), targets=np.arange(60) % 3)
-    (folder / "plug.py").write_text(PLUGIN)
+    neighbour = f"beside_{re.sub(r'[^a-z0-9]', '_', tmp_path.name)}"  # two plugins cannot have neighbours of one name
+    (folder / "plug.py").write_text(f"import {neighbour}\n{PLUGIN}")
+    (folder / f"{neighbour}.py").write_text("one = 1\n")
     (folder / "own.yaml").write_text(SUITE)
     return folder / "own.yaml"
 
@@ -83,12 +86,18 @@ def test_code_plugins_data_and_commit_that_changed_are_named(suite, monkeypatch)
     keep_or_refuse(cast("Any", folder), now, git)
     folder.count = 1
     keep_or_refuse(cast("Any", folder), made_of(suite), git)
-    suite.with_name("plug.py").write_text(PLUGIN + "# slower\n")
+    plugin = suite.with_name("plug.py")
+    before = plugin.read_text()
+    plugin.write_text(before + "# slower\n")
     with suite.with_name("1984").open("wb") as file:
         np.savez(file, xs=np.random.default_rng(1).normal(size=(60, 6, 2)), targets=np.arange(60) % 3)
     said = r"the plugin plug\.py, the data of arrays\(file=1984\), the commit \(aaaaaaa, now bbbbbbb\) changed"
     with pytest.raises(UsageError, match=said):
         keep_or_refuse(cast("Any", folder), made_of(suite), {"commit": "b" * 40, "dirty": False})
+    plugin.write_text(before)
+    assert made_of(suite)["plugins"] == now["plugins"]
+    next(suite.parent.glob("beside_*.py")).write_text("one = 2\n")
+    assert made_of(suite)["plugins"] != now["plugins"], "a neighbour that it imports is a part of it"
     other = now | {"code": now["code"] | {"rnnbench_cells": "0"}}
     with pytest.raises(UsageError, match="the code of rnnbench_cells changed"):
         keep_or_refuse(cast("Any", folder), other, git)

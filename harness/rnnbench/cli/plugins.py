@@ -15,6 +15,7 @@ import click
 
 from rnnbench.errors import PluginError
 from rnnbench.registry import Registry, installed, load
+from rnnbench.registry.plugin_files import placed
 from rnnbench.registry.targets import is_target
 
 IMPORT_SECONDS = 60.0
@@ -38,7 +39,7 @@ def load_plugins(files: Iterable[Path]) -> Registry:
     may be classes, `module:Class`: of each, a plugin file is made that brings it (`rnnbench.adapter`).
     """
     named = [str(file) for file in files]
-    files = [Path(name).resolve() for name in named if not is_target(name)]
+    files = [placed(Path(name)) for name in named if not is_target(name)]
     foreign = [name for name, point in installed().items() if point.dist is None or point.dist.name != "rnnbench"]
     problems = _tried([{"file": str(file)} for file in files] + [{"installed": name} for name in foreign])
     broken = [f"plugin {file}: {problem}" for file in files if (problem := problems.get(str(file)))]

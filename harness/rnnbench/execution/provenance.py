@@ -7,6 +7,8 @@ thing, so the run is not resumed.
 from __future__ import annotations
 
 import hashlib
+import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -67,8 +69,11 @@ def _sources(package: str) -> Iterable[Path]:
 
 
 def _neighbours(path: Path) -> list[Path]:
-    """A plugin file; of a package, all of its files."""
-    return sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
+    """A plugin file, and what it has imported from its folder."""
+    folder = path.resolve().parent
+    imported = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
+    beside = {Path(file) for file in imported if isinstance(file, str) and file.startswith(f"{folder}{os.sep}")}
+    return sorted({path.resolve(), *(file for file in beside if file.suffix == ".py" and file.is_file())})
 
 
 def _digest(files: Iterable[Path]) -> str:

@@ -23,7 +23,7 @@ from rnnbench.implementation import Implementation
 from rnnbench.probe import Probe
 from rnnbench.registry import place
 from rnnbench.registry.declared import KINDS, check_distinct, checked, key_of, kind_of
-from rnnbench.registry.plugin_files import import_file
+from rnnbench.registry.plugin_files import import_file, placed
 from rnnbench.task import Task
 
 GROUP = "rnnbench"
@@ -116,7 +116,7 @@ def load(files: Iterable[Path] = (), broken: Mapping[str, str] | None = None) ->
     for name, point in installed().items():
         plugin = Plugin(point.name, _origin(point), (broken or {}).get(name))
         registry.plugins.append(plugin if plugin.problem else _taken(registry, manager, plugin, point.load))
-    for file in dict.fromkeys(Path(f).resolve() for f in files):
+    for file in dict.fromkeys(placed(Path(f)) for f in files):
         plugin = Plugin(file.stem, str(file), asked_for=True)
         registry.plugins.append(_taken(registry, manager, plugin, lambda file=file: import_file(file)))
         if problem := registry.plugins[-1].problem:

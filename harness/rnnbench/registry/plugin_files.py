@@ -14,6 +14,21 @@ _FOLDERS: list[Path] = []
 """Folders of the plugin files imported so far, which stand at the end of `sys.path`."""
 
 
+def placed(file: Path) -> Path:
+    """A plugin file with its links followed. Raises PluginError for one that cannot be looked at or is no regular file.
+
+    One that is not there is told where it is imported.
+    """
+    try:
+        found = Path(file).resolve()
+        irregular = found.exists() and not found.is_file()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise PluginError(f"plugin {file}: the file cannot be looked at: {error}.") from None
+    if irregular:
+        raise PluginError(f"plugin {file}: this is no regular file; give a Python file.")
+    return found
+
+
 def import_file(file: Path) -> ModuleType:
     """Import a plugin file under a name of its own. It may import its neighbours, also later, inside its functions.
 

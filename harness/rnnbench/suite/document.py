@@ -176,7 +176,7 @@ def _near_plugin(path: Path) -> str:
 
 def _plugin(suite: Path, name: str, path: KeyPath, problems: Problems) -> Path:
     """A plugin file named in a suite; it must be there."""
-    file = (suite.parent / name).resolve()
+    file = problems.ask(path, "looking for the file", (suite.parent / name).resolve) or suite.parent / name
     is_file = problems.ask(path, "looking for the file", file.is_file)
     if is_file is False:
         problems.add(path, f"found {shown(name)}, but there is no file {file}.{_near_plugin(file)}")
