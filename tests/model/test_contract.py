@@ -9,7 +9,7 @@ import pytest
 from tests.support.contract_cells import by_hand, everything
 from tests.support.training_programs import BACKENDS, build
 
-from rnnbench import Cell, Model, initialise
+from rnnbench import Case, Cell, Context, Model, initialise, random_batch
 from rnnbench.cell import leaves
 from rnnbench.errors import PluginError
 from rnnbench.model import adjoint, costs, oracle
@@ -82,6 +82,12 @@ def test_programs_agree_with_the_oracle_and_leave_frozen_parameters_alone(backen
     program.train_step(placed)
     moved = {name for name, array in program.parameters().items() if not np.array_equal(array, before[name])}
     assert moved == set(gradients)
+
+
+def test_what_is_drawn_to_be_timed_has_targets_of_the_size_of_the_outputs():
+    case = Case("throughput", "everything", "torch", "eager", "cpu", "float32", 6, 2, hidden_size=4, input_size=3)
+    context = Context(case, everything(), {}, backend=None, implementation=None, settings=None)  # type: ignore[arg-type]
+    assert random_batch(context)["targets"].shape == (6, 2, 5)
 
 
 def test_counts_leave_out_what_is_frozen_and_count_a_solution():

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from rnnbench import Model, Optimizer, ProgramSpec
+from rnnbench import Implementation, Model, Optimizer, ProgramSpec
 from rnnbench.model import initialise
 from rnnbench.task import mean_square
 
@@ -18,7 +18,10 @@ SIZES = {"input_size": D, "hidden_size": H, "output_size": O}
 
 
 def build(backend, cell, *, implementation=None, dtype="float64", sizes=None, **spec):
-    """A program on the backend's stepwise implementation, with one thread; `sizes`: fields of Model."""
+    """A program on the backend's stepwise implementation, with one thread; `sizes`: fields of Model.
+
+    implementation: another one, by its name or as it is.
+    """
     if backend == "torch":
         import rnnbench_torch as plugin
 
@@ -27,7 +30,7 @@ def build(backend, cell, *, implementation=None, dtype="float64", sizes=None, **
         import rnnbench_jax as plugin
 
         made = plugin.JaxBackend()
-    chosen = next(
+    chosen = implementation if isinstance(implementation, Implementation) else next(
         one for one in plugin.rnnbench_implementations()
         if (one.name == implementation if implementation else one.stepwise)
     )  # fmt: skip

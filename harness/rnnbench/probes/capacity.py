@@ -80,11 +80,11 @@ def _driven(context: Context) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _check_samples(context: Context) -> None:
-    case = context.case
-    needed = 2 * SAMPLES * case.hidden_size
+    case, features = context.case, context.model.outputs
+    needed = 2 * SAMPLES * features
     if case.batch_size < 2 or case.seq_len * case.batch_size < needed:
         raise CaseError(
-            f"the read-outs of {case.hidden_size} outputs need two sequences or more and T·B of at least {needed}, "
+            f"the read-outs of {features} outputs need two sequences or more and T·B of at least {needed}, "
             f"found T={case.seq_len}, B={case.batch_size}; raise seq_len or batch_size"
         )
 

@@ -79,9 +79,9 @@ def _flat(gradients: Any) -> list[Any]:
 
 
 def random_batch(context: Context) -> dict:
-    """xs_TBD and targets_TBH, standard normal, float64; by name, not by count."""
+    """xs_TBD and targets like the outputs, standard normal, float64; by name, not by count."""
     case = context.case
-    shape = (case.seq_len, case.batch_size, case.hidden_size)
+    shape = (case.seq_len, case.batch_size, context.model.outputs)
     return {"xs": context.inputs(0), "targets": context.rng("targets", *shape, 0).standard_normal(shape)}
 
 

@@ -8,6 +8,7 @@ from tests.support.cell_runs import CELLS
 from tests.support.training_programs import build
 
 import rnnbench_cells
+import rnnbench_fused
 import rnnbench_jax
 import rnnbench_torch
 from rnnbench import Model, initialise
@@ -15,10 +16,8 @@ from rnnbench.model import adjoint, oracle
 
 T, B, SIZES = 7, 2, {"input_size": 5, "hidden_size": 8, "output_size": None, "layers": 2}
 LATER = [name for name, cell in CELLS.items() if cell not in rnnbench_cells.FAMILIES["first"]]
-IMPLEMENTATIONS = {
-    "torch": {one.name: one for one in rnnbench_torch.rnnbench_implementations()},
-    "jax": {one.name: one for one in rnnbench_jax.rnnbench_implementations()},
-}
+ALL = [one for plugin in (rnnbench_torch, rnnbench_jax, rnnbench_fused) for one in plugin.rnnbench_implementations()]
+IMPLEMENTATIONS = {backend: {one.name: one for one in ALL if one.backend == backend} for backend in ("torch", "jax")}
 NAMED = ("native", "module")
 """They serve the cells they name."""
 
@@ -29,8 +28,8 @@ def agrees(name: str, backend: str, implementation: str) -> None:
     if reason is not None:
         pytest.skip(reason)
     pytest.importorskip(backend)
-    program = build(backend, cell, implementation=implementation, sizes=SIZES)
     model = Model(cell, **SIZES)
+    program = build(backend, cell, implementation=IMPLEMENTATIONS[backend][implementation], sizes=SIZES)
     weights, xs = initialise(model, 0), np.random.default_rng(1).standard_normal((T, B, SIZES["input_size"]))
     _, true = oracle.forward(model, weights, xs)
     _, outputs = program.forward(program.put({"xs": xs})["xs"])
