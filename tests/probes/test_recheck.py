@@ -173,7 +173,15 @@ def test_more_than_a_clean_ceiling_is_no_number():
         assert any("more than this machine can do" in note for note in found.notes) != stated
 
 
-@pytest.mark.parametrize("seconds, remembers", [([2, 1] * 3, True), ([2, 1, 1.2, 1, 2, 1], False), ([1, 1] * 3, False)])
+SEEN = {
+    "every second call is quicker": ([2, 1] * 12, True),
+    "beside other work, two pairs are level": ([2, 1] * 5 + [1, 1] * 2 + [2, 1] * 5, True),
+    "three pairs are level": ([2, 1] * 9 + [1.2, 1] * 3, False),
+    "the first three pairs are level": ([1, 1] * 3, False),
+}
+
+
+@pytest.mark.parametrize(("seconds", "remembers"), SEEN.values(), ids=SEEN.keys())
 def test_half_the_work_remembered_is_found_by_calling_twice(monkeypatch, seconds, remembers):
     """Where new inputs take twice the median, a second call on each tells a memory from a busy machine."""
     context = resolve(CASE, load())

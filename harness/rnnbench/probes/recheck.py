@@ -8,8 +8,9 @@ on inputs it has never seen, and its answer is read at once and held against the
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from rnnbench.backend import Program
@@ -31,8 +32,12 @@ LOST = 20e-6
 call on the same inputs is quicker than the first."""
 
 REMEMBERED = 1.5
-"""So many times as long as the second, next to it, each first call has to take then. New inputs cost a little more than
-old ones, and what else runs on the machine hits both."""
+"""So many times as long as the second, next to it, a first call has to take then. New inputs cost a little more than old
+ones, and what else runs on the machine hits either."""
+
+PAIRS, HONEST = 12, 3
+"""Of so many such pairs, so many that are level clear the program: beside other work one pair in five is not, where
+nothing is remembered, and ten of twelve one time in 100,000."""
 
 LEAST_STEPS = 64
 """The oracle repeats between so many steps and all, drawn anew for each check: short ones are more frequent."""
@@ -66,7 +71,7 @@ def check(context: Context, program: Program, mode: Pass, seconds: float | None)
     answers = {"forward": _forward, "train": _train, "backward": _backward}[mode](program, batches)
     fresh = min(answer.seconds for answer in answers)
     if seconds is not None and fresh > SLOWER * seconds and fresh - seconds > LOST:
-        _not_remembered(program, mode, [_rolled(first, FRESH + number) for number in range(FRESH)], fresh / seconds)
+        _not_remembered(program, mode, (_rolled(first, FRESH + number) for number in range(PAIRS)), fresh / seconds)
     if held:
         answers[-1].hold(context, batches[-1], part)
 
@@ -118,19 +123,21 @@ class _Part:
         return {**batch, "targets": targets}
 
 
-def _not_remembered(program: Program, mode: Pass, batches: Sequence[Batch], slower: float) -> None:
-    ratios = []
+def _not_remembered(program: Program, mode: Pass, batches: Iterable[Batch], slower: float) -> None:
+    """Raises Wrong where second calls on the same inputs are plainly quicker than first ones."""
+    ratios: list[float] = []
     for batch in batches:
         placed = program.put(batch)
         call = _call(program, mode, placed)
         first, second = _seconds(call), _seconds(call)
         ratios.append(first / second)
-    if min(ratios) > REMEMBERED:
-        raise Wrong(
-            f"a call on new inputs takes {slower:.1f} times as long as the calls that were timed, and at least "
-            f"{min(ratios):.1f} times as long as a second one on the same inputs: the program remembers its answers, "
-            f"and the time is not that of the work"
-        )
+        if sum(ratio <= REMEMBERED for ratio in ratios) == HONEST:
+            return
+    raise Wrong(
+        f"a call on new inputs takes {slower:.1f} times as long as the calls that were timed, and "
+        f"{median(ratios):.1f} times as long as a second one on the same inputs: the program remembers its answers, "
+        f"and the time is not that of the work"
+    )
 
 
 def _call(program: Program, mode: Pass, placed: Batch) -> Callable[[], object]:
