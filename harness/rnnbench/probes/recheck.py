@@ -32,8 +32,8 @@ LOST = 20e-6
 call on the same inputs is quicker than the first."""
 
 REMEMBERED = 1.5
-"""So many times as long as the second, next to it, a first call has to take then. New inputs cost a little more than old
-ones, and what else runs on the machine hits either."""
+"""So many times as long as the second, next to it, a first call has to take then. New inputs cost a little more than
+old ones, and what else runs on the machine hits either."""
 
 PAIRS, HONEST = 12, 3
 """Of so many such pairs, so many that are level clear the program: beside other work one pair in five is not, where
