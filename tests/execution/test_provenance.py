@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from rnnbench.errors import UsageError
+from rnnbench.execution import Execution
 from rnnbench.execution.provenance import keep_or_refuse, provenance
 from rnnbench.registry import load
 from rnnbench.suite import plan, read
@@ -109,3 +110,16 @@ def test_a_run_without_numbers_takes_what_is_there_now(suite):
     git = {"commit": "b" * 40, "dirty": False}
     keep_or_refuse(cast("Any", folder), made_of(suite), git)
     assert folder.meta["git"] == git
+
+
+def test_what_changes_while_a_run_goes_on_is_told(suite):
+    document = read(suite)
+    planned, folder = plan(document, load(document.plugins)), Folder(1)
+    files = tuple(map(str, document.plugins))
+    execution = Execution(planned, load(), files, cast("Any", folder), (), {}, cast("Any", None))
+    folder.meta["provenance"] = made_of(suite)
+    assert execution.changed() == []
+    document.plugins[0].write_text(document.plugins[0].read_text() + "# slower\n")
+    assert execution.changed() == ["the plugin plug.py"]
+    document.plugins[0].unlink()
+    assert execution.changed() == [str(document.plugins[0])]

@@ -113,6 +113,10 @@ def command(
     argv = ["rnnbench", *sys.argv[1:]]
     with Execution.begin(planned, registry, files, results, resume=resume, argv=argv) as execution:
         interrupted = _measure(execution)
+        if changed := execution.changed():
+            execution.folder.remember(changed=changed)
+            told = f"while it ran, {', '.join(changed)} changed: some of its numbers may be of the new state"
+            click.echo(f"warning: this run is mixed: {told}", err=True)
         folder = execution.folder
         records = folder.load()
     _show(records, planned, folder, as_json)

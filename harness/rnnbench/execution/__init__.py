@@ -107,6 +107,20 @@ class Execution:
                 Forecast(registry, results),
             )
 
+    def changed(self) -> list[str]:
+        """What the run is made of, code, plugin files, commit, and has changed since it began: every process loads it
+        anew, so some numbers are of the old and some of the new.
+        """
+        from rnnbench.execution.provenance import changes, provenance
+        from rnnbench.machine.environment import git_state
+
+        try:
+            now = provenance(self.planned, [Path(file) for file in self.plugins])
+            git = git_state(Path.cwd())
+        except OSError as error:  # a plugin file or the working folder is gone
+            return [error.filename or "the working folder"]
+        return changes(self.folder, now, git)
+
     def run(self, watcher: Watcher | None = None) -> None:
         """Run all `cases`; a record is kept before the watcher hears of it. Ctrl-C raises KeyboardInterrupt."""
         from rnnbench.runner import Runner

@@ -19,6 +19,8 @@ from rnnbench.registry import installed
 from rnnbench.store import RunFolder
 from rnnbench.suite import Plan
 
+Contents = Mapping[str, Mapping[str, str]]
+Git = Mapping[str, Any] | None
 WORDS = {"code": "the code of", "plugins": "the plugin", "data": "the data of"}
 
 
@@ -35,15 +37,24 @@ def provenance(planned: Plan, plugins: Sequence[Path]) -> dict[str, dict[str, st
     }
 
 
-def keep_or_refuse(folder: RunFolder, now: Mapping[str, Mapping[str, str]], git: Mapping[str, Any] | None) -> None:
+def keep_or_refuse(folder: RunFolder, now: Contents, git: Git) -> None:
     """Note down what a new or empty run is made of; raise UsageError where a run that has numbers was made of other
     things.
     """
     if not any(folder.records(light=True)):
         folder.remember(provenance=now, git=git)
         return
+    if changed := changes(folder, now, git):
+        raise UsageError(
+            f"{folder.path} cannot be resumed: since it was begun, {', '.join(changed)} changed, so what is left to "
+            f"measure is not what it holds. Go back to that state, or begin a new run without `--resume`."
+        )
+
+
+def changes(folder: RunFolder, now: Contents, git: Git) -> list[str]:
+    """What is no longer as it was when the run was begun, in words."""
     kept = folder.meta.get("provenance", {})
-    changed = [
+    found = [
         f"{WORDS[kind]} {name}"
         for kind in WORDS
         for name in sorted({*kept.get(kind, {}), *now[kind]})
@@ -51,12 +62,8 @@ def keep_or_refuse(folder: RunFolder, now: Mapping[str, Mapping[str, str]], git:
     ]
     before = folder.meta.get("git")
     if before and git and before["commit"] != git["commit"]:
-        changed.append(f"the commit ({before['commit'][:7]}, now {git['commit'][:7]})")
-    if changed:
-        raise UsageError(
-            f"{folder.path} cannot be resumed: since it was begun, {', '.join(changed)} changed, so what is left to "
-            f"measure is not what it holds. Go back to that state, or begin a new run without `--resume`."
-        )
+        found.append(f"the commit ({before['commit'][:7]}, now {git['commit'][:7]})")
+    return found
 
 
 def _sources(package: str) -> Iterable[Path]:
