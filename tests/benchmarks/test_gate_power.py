@@ -44,12 +44,12 @@ Alarm = Callable[[np.ndarray, np.ndarray], bool]
 
 
 def sequential_gate(base: np.ndarray, head: np.ndarray) -> tuple[list[Judgement], list[int]]:
-    """What the gate does with the rows of (rows, pairs): looks at 8, 12, 16, ...; settled rows stop."""
+    """What the gate does with the rows of (rows, pairs): analyses at 8, 12, 16, ...; decided rows stop."""
     schedule = Schedule(len(base), base.shape[1])
     rows = [[Difference(d, d) for d in row] for row in (head - base).tolist()]
     counts, open_ = [0] * len(rows), set(range(len(rows)))
     judged: list[Judgement] = []
-    for look in schedule.looks:
+    for look in schedule.analyses:
         counts = [look if row in open_ else count for row, count in enumerate(counts)]
         cut = [row[:count] for row, count in zip(rows, counts, strict=True)]
         judged = judge(cut, [TOLERANCE] * len(rows), schedule, intervals=False)

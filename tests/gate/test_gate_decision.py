@@ -23,7 +23,7 @@ from rnnbench.gate.decision import (
     sequential_p,
     sign_flip,
 )
-from rnnbench.gate.pairs import _told
+from rnnbench.gate.pairs import _result_of
 from rnnbench.gate.rows import Numbers, Row, difference, rows
 from rnnbench.gate.run import Gate
 from rnnbench.gate.subjects import Entry, Matching, Subject
@@ -92,11 +92,11 @@ def test_the_estimate_is_the_median_of_pairwise_means():
 
 
 def test_looks_are_whole_blocks_that_end_at_the_most():
-    assert Schedule(1, 64).looks == (8, 12, 16, 24, 32, 48, 64)
-    assert Schedule(1, 20).looks == (8, 12, 16, 20)
-    assert Schedule(1, 8).looks == (8,)
+    assert Schedule(1, 64).analyses == (8, 12, 16, 24, 32, 48, 64)
+    assert Schedule(1, 20).analyses == (8, 12, 16, 20)
+    assert Schedule(1, 8).analyses == (8,)
     # 8 pairs cannot find one row among 50: 2/256 · 7 looks · 50 rows > 5 %, so no error is spent on that look
-    assert Schedule(50, 64).alarm_looks == (16, 24, 32, 48, 64)
+    assert Schedule(50, 64).alarm_analyses == (16, 24, 32, 48, 64)
 
 
 def test_p_is_multiplied_by_the_looks_and_only_falls():
@@ -110,7 +110,7 @@ def test_p_is_multiplied_by_the_looks_and_only_falls():
 
 def test_looking_again_and_again_keeps_the_false_alarms():
     """2,000 rows without any difference, looked at up to seven times: at most 5 % ever go below 5 %."""
-    looks, rng = Schedule(1, 64).looks, np.random.default_rng(4)
+    looks, rng = Schedule(1, 64).analyses, np.random.default_rng(4)
     rows = (exact(*rng.standard_t(3, 64)) for _ in range(2000))
     alarms = sum(sequential_p(row, looks) <= 0.05 for row in rows)
     assert alarms / 2000 <= 0.05
@@ -121,7 +121,7 @@ def test_looking_again_and_again_keeps_the_false_alarms():
 
 
 def test_equivalence_is_rarely_claimed_at_the_tolerance_itself():
-    looks, tau = Schedule(1, 32).looks, math.log1p(0.03)
+    looks, tau = Schedule(1, 32).analyses, math.log1p(0.03)
     claims = sum(equivalence_p(noisy(seed, tau, 32), tau, looks) <= 0.05 for seed in range(500))
     assert claims / 500 <= 0.05
     assert all(equivalence_p(noisy(seed, 0.0, 32), tau, looks) <= 0.05 for seed in range(50))
@@ -313,7 +313,7 @@ class Bought:
         self.found: list[dict[str, Any]] = []
 
     def resolve(self, subject: Subject, name: str) -> dict[str, Any]:
-        return {"status": "ok", "reason": "", "implementation": "native", "passed_over": {}}
+        return {"status": "ok", "reason": "", "implementation": "native", "rejected": {}}
 
     def known(self, subject: Subject) -> bool:
         return True
@@ -343,6 +343,6 @@ def test_pairs_are_bought_until_it_is_clear_that_head_leaves_a_number_out():
 def test_a_number_that_is_not_finite_fails_its_process(fields):
     """As in a run; what is not JSON could not be kept by the gate either."""
     quantities = {"time": side(1.0), "delay": side(1.0) | fields}
-    found = _told(Outcome("ok", {"status": "ok", "reason": "", "quantities": quantities}))
+    found = _result_of(Outcome("ok", {"status": "ok", "reason": "", "quantities": quantities}))
     assert (found["status"], found["quantities"]) == ("failed", {})
     assert found["reason"].startswith("delay.") and "finite numbers only" in found["reason"]

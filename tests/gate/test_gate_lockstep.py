@@ -207,7 +207,7 @@ def test_both_sides_of_a_pair_allocate_alike_where_memory_is_measured(memory):
     subject = Subject("memory", "memory gru", base, head)
     lines = [
         {"kind": "resolution", "subject": "memory", "side": side, "status": "ok", "reason": "", "verified": "oracle"}
-        | {"implementation": "native", "passed_over": {}}
+        | {"implementation": "native", "rejected": {}}
         for side in SIDES
     ]
     side = SimpleNamespace(question={})

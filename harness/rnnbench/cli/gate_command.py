@@ -154,10 +154,10 @@ def _refuse(options: dict[str, object]) -> None:
 
 def _stored(a: str, b: str, results: Path, tolerances: Tolerances) -> Report:
     from rnnbench.gate import Report
-    from rnnbench.gate.stored import WEAKER, Asked, compare
+    from rnnbench.gate.stored import WEAKER, Requested, compare
 
     base, head = load_runs([a], results), load_runs([b], results)
-    asked = Asked.of(base.runs[0].meta, head.runs[0].meta)
+    asked = Requested.of(base.runs[0].meta, head.runs[0].meta)
     matching, rows = compare(base.records, head.records, tolerances, asked)
     warnings = [WEAKER, *_unfinished(a, base), *_unfinished(b, head)]
     if set(base.environment) != set(head.environment):
@@ -223,7 +223,7 @@ def _measured(request: Request, tolerances: Tolerances, budget: float, max_pairs
     floors = floor.of(rows) if request.same else None
     notes = [
         *matching.notes,
-        *gate.mishaps(),
+        *gate.retried(),
         *([] if complete else [f"interrupted; go on by `--resume`. Samples: {file}"]),
     ]
     if complete and not rows:

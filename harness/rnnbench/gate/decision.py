@@ -1,4 +1,4 @@
-"""From pairs to a verdict, however often one looks.
+"""From pairs to a verdict, however often it is asked for.
 
 A pair is two fresh processes, one of each side, that take turns or follow each other. What is judged is its log-ratio
 
@@ -18,11 +18,11 @@ is about, with a 95 % percentile-bootstrap interval over the pairs (Efron & Tibs
 median would need half as many pairs again; a mean would move with every burst. The interval is for reading: verdicts
 rest on the tests, which are exact at 8 pairs, where a percentile interval is too narrow.
 
-**Looking repeatedly.** The looks are fixed beforehand, at 8, 12, 16, 24, 32, ... pairs. Each of the K looks may spend
-1/K of the error (alpha spending with Bonferroni's inequality): p = min over looks of K·p_k is a valid p-value at
-whatever look one stops, and for whatever reason, because P(min K·p_k ≤ a) ≤ Σ a/K = a, no matter how the looks depend
-on each other. A bound that knows their dependence (Pocock 1977) would save some pairs, and lose "exact".
-Looks too early to reject anything are not counted among the K.
+**Interim analyses.** They are fixed beforehand, at 8, 12, 16, 24, 32, ... pairs. Each of the K analyses may spend 1/K
+of the error (alpha spending with Bonferroni's inequality): p = min over analyses of K·p_k is a valid p-value at
+whatever analysis one stops, and for whatever reason, because P(min K·p_k ≤ a) ≤ Σ a/K = a, no matter how the analyses
+depend on each other. A bound that knows their dependence (Pocock 1977) would save some pairs, and lose "exact".
+Analyses too early to reject anything are not counted among the K.
 
 **Many rows.** Benjamini & Hochberg (1995) over the two-sided p of all rows at q = 5 %: where nothing has changed, at
 most 5 % of the gates have any verdict but `equivalent` or `inconclusive`, and at most 2.5 % any `regressed`. The p of
@@ -32,7 +32,7 @@ a row only falls, so a rejection once made stands.
 
 - `regressed`: no difference is rejected, and the estimate is at least τ; `improved`: the same downwards. A real
   difference smaller than the tolerance is not reported, and the tolerance alone raises no alarm.
-- `equivalent`: both d ≥ τ and d ≤ −τ are rejected at 5 % (two one-sided tests, Schuirmann 1987), over all looks.
+- `equivalent`: both d ≥ τ and d ≤ −τ are rejected at 5 % (two one-sided tests, Schuirmann 1987), over all analyses.
 - `inconclusive`: anything else, with the number of pairs it would take.
 
 **Censored runs** (training that did not reach the target) are bounds: a pair is an interval [low, high] of d, open
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
 Verdict = Literal["regressed", "improved", "equivalent", "inconclusive"]
 
-FIRST_LOOK = 8
+FIRST = 8
 """Pairs before the first look: at 8 the smallest one-sided p is 1/256."""
 
 ALARM = 0.05
@@ -91,23 +91,23 @@ class Difference:
 
 @dataclass(frozen=True)
 class Schedule:
-    """When to look, and how strict to be. rows: judged together. max_pairs: the last look, at least `FIRST_LOOK`."""
+    """When to analyse, and how strictly. rows: judged together. max_pairs: at the last one, at least `FIRST`."""
 
     rows: int
     max_pairs: int
 
     @property
-    def looks(self) -> tuple[int, ...]:
+    def analyses(self) -> tuple[int, ...]:
         """Numbers of pairs: 8, 12, 16, 24, 32, 48, ..., whole ABBA blocks, and the last."""
-        steps = (size for power in range(20) for size in (FIRST_LOOK << power, (FIRST_LOOK << power) * 3 // 2))
+        steps = (size for power in range(20) for size in (FIRST << power, (FIRST << power) * 3 // 2))
         return (*(size for size in steps if size < self.max_pairs), self.max_pairs)
 
     @property
-    def alarm_looks(self) -> tuple[int, ...]:
-        """The looks at which a single changed row among all rows could be found."""
-        looks = self.looks
-        useful = [n for index, n in enumerate(looks) if 2 * 0.5**n * (len(looks) - index) * self.rows <= ALARM]
-        return tuple(useful) or looks[-1:]
+    def alarm_analyses(self) -> tuple[int, ...]:
+        """The analyses at which a single changed row among all rows could be found."""
+        analyses = self.analyses
+        useful = [n for index, n in enumerate(analyses) if 2 * 0.5**n * (len(analyses) - index) * self.rows <= ALARM]
+        return tuple(useful) or analyses[-1:]
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class Judgement:
     """What the pairs of one row say. All but p are relative: 0.05 is 5 % worse.
 
     low, high: 95 % interval of `estimate`, infinite where censored pairs leave it open. p: two-sided, valid over all
-    looks, before Benjamini-Hochberg. detectable: the smallest change found with 95 % probability by this many pairs.
+    analyses, before Benjamini-Hochberg. detectable: the smallest change found with 95 % probability by this many pairs.
     pairs_needed: with which this difference would be decided with 95 % probability, None where no number would do.
     """
 
@@ -146,18 +146,18 @@ def sign_flip(differences: Sequence[Difference], threshold: float = 0.0) -> tupl
     return _binomial_tail(above, above + below), _binomial_tail(below, above + below)
 
 
-def sequential_p(differences: Sequence[Difference], looks: Sequence[int]) -> float:
-    """Two-sided p of no difference, valid whenever one stops: K times the smallest of the looks that were taken."""
-    taken = [n for n in looks if n <= len(differences)]
+def sequential_p(differences: Sequence[Difference], analyses: Sequence[int]) -> float:
+    """Two-sided p of no difference, valid whenever one stops: K times the smallest of the analyses that were taken."""
+    taken = [n for n in analyses if n <= len(differences)]
     smallest = min((min(sign_flip(differences[:n])) for n in taken), default=1.0)
-    return min(1.0, 2 * smallest * len(looks))
+    return min(1.0, 2 * smallest * len(analyses))
 
 
-def equivalence_p(differences: Sequence[Difference], tolerance: float, looks: Sequence[int]) -> float:
+def equivalence_p(differences: Sequence[Difference], tolerance: float, analyses: Sequence[int]) -> float:
     """p of a difference of at least `tolerance` either way, valid whenever one stops. tolerance: of the logarithm."""
-    taken = [n for n in looks if n <= len(differences)]
-    at_looks = (max(sign_flip(differences[:n], tolerance)[1], sign_flip(differences[:n], -tolerance)[0]) for n in taken)
-    return min(1.0, min(at_looks, default=1.0) * len(looks))
+    taken = [n for n in analyses if n <= len(differences)]
+    ps = (max(sign_flip(differences[:n], tolerance)[1], sign_flip(differences[:n], -tolerance)[0]) for n in taken)
+    return min(1.0, min(ps, default=1.0) * len(analyses))
 
 
 def benjamini_hochberg(ps: Sequence[float], q: float = ALARM) -> list[bool]:
@@ -171,7 +171,7 @@ def judge(
     rows: Sequence[Sequence[Difference]], tolerances: Sequence[float], schedule: Schedule, intervals: bool = True
 ) -> list[Judgement]:
     """Judge all rows of a gate together. tolerances: relative. intervals False: leave out the slow bootstrap."""
-    ps = [sequential_p(row, schedule.alarm_looks) for row in rows]
+    ps = [sequential_p(row, schedule.alarm_analyses) for row in rows]
     rejected = benjamini_hochberg(ps) if ps else []
     return [
         _judge(row, tolerance, p, found, schedule, intervals)
@@ -190,7 +190,7 @@ def _judge(
         verdict = "regressed"
     elif rejected and most <= -tau:
         verdict = "improved"
-    elif identical or (-tau < least and most < tau and equivalence_p(row, tau, schedule.looks) <= MISS):
+    elif identical or (-tau < least and most < tau and equivalence_p(row, tau, schedule.analyses) <= MISS):
         verdict = "equivalent"
     estimate = _towards_zero(least, most)
     low, high = interval(row) if intervals else (-math.inf, math.inf)
@@ -266,28 +266,28 @@ def _planning(
         unknown = len(row) >= IDENTICAL and all(math.isinf(one.low) and math.isinf(one.high) for one in row)
         return math.inf, None, unknown
     normal = NormalDist()
-    strict = normal.inv_cdf(1 - ALARM / (2 * schedule.rows * len(schedule.alarm_looks)))
-    lenient, power = normal.inv_cdf(1 - MISS / len(schedule.looks)), normal.inv_cdf(POWER)
+    strict = normal.inv_cdf(1 - ALARM / (2 * schedule.rows * len(schedule.alarm_analyses)))
+    lenient, power = normal.inv_cdf(1 - MISS / len(schedule.analyses)), normal.inv_cdf(POWER)
     error = spread / math.sqrt(len(row))
     detectable = max((strict + power) * error, tau + power * error)
     beyond = abs(estimate) >= tau
     margin, factor = (abs(estimate), strict) if beyond else (tau - abs(estimate), lenient)
     needed = _pairs_for((factor + power) * spread, margin)
     easier = _pairs_for((factor + power) * spread, margin + 2 * error)
-    hopeless = len(row) >= 2 * FIRST_LOOK and (easier is None or easier > 2 * schedule.max_pairs)
+    hopeless = len(row) >= 2 * FIRST and (easier is None or easier > 2 * schedule.max_pairs)
     return detectable, needed, hopeless
 
 
 def _pairs_for(spread: float, margin: float) -> int | None:
     """Pairs after which a standard error has shrunk to the margin; None where that is out of reach."""
     needed = (spread / margin) ** 2 if margin > 0 else math.inf
-    return max(FIRST_LOOK, math.ceil(needed)) if needed < ENDLESS else None
+    return max(FIRST, math.ceil(needed)) if needed < ENDLESS else None
 
 
 def _spread(row: Sequence[Difference]) -> float | None:
     """Standard deviation of the differences that are numbers, robustly; None where there are too few."""
     exact = [one.low for one in row if one.exact]
-    if len(exact) < FIRST_LOOK // 2:
+    if len(exact) < FIRST // 2:
         return None
     middle = median(exact)
     robust = 1.4826 * median(abs(d - middle) for d in exact)

@@ -95,7 +95,7 @@ class Sampler:
             self._note(line)
 
     def resolve(self, subject: Subject, side: Name) -> Mapping[str, Any]:
-        """What runs on a side: {status, reason, implementation, verified, passed_over: {name: reason}}.
+        """What runs on a side: {status, reason, implementation, verified, rejected: {name: reason}}.
 
         The first implementation that verifies, as in a run; each program is verified once a side.
         """
@@ -169,7 +169,7 @@ class Sampler:
         found = zip(order, Lockstep(members).run(), strict=True)
         outcomes: dict[Name, Outcome] = {side: outcome for side, outcome in found if outcome}
         told: dict[Name, dict[str, Any]] = {
-            side: _told(self.sides[side].understood(outcome, "measure")) for side, outcome in outcomes.items()
+            side: _result_of(self.sides[side].understood(outcome, "measure")) for side, outcome in outcomes.items()
         }
         if len(told) < len(order):  # no room for the second beside the first
             pass
@@ -202,7 +202,7 @@ class Sampler:
         return _line(subject, side, number, found, self.clock() - started)
 
     def _found(self, side: Name, request: tuple[dict[str, Any], tuple[str, ...], float]) -> dict[str, Any]:
-        return _told(self.sides[side].understood(self._session(side).run(*request), "measure"))
+        return _result_of(self.sides[side].understood(self._session(side).run(*request), "measure"))
 
     def _measure(self, subject: Subject, side: Name, number: int) -> tuple[dict[str, Any], tuple[str, ...], float]:
         """What `_request` gives for one sample, with the CPU that both of its pair keep to and how both allocate."""
@@ -217,14 +217,14 @@ class Sampler:
     def _resolution(self, subject: Subject, side: Name) -> dict[str, Any]:
         entry = subject.entry(side)
         found = {"status": "skipped", "reason": entry.reason, "implementation": "", "verified": ""}
-        passed_over: dict[str, str] = {}
+        rejected: dict[str, str] = {}
         for name in entry.names:
             self.tell(f"verifying, {side}: {subject.label}")
             found = self._verdict(subject, side, name) | {"implementation": name}
             if found["status"] != "wrong" or name == entry.names[-1]:
                 break
-            passed_over[name] = found["reason"]
-        return found | {"passed_over": passed_over}
+            rejected[name] = found["reason"]
+        return found | {"rejected": rejected}
 
     def _verdict(self, subject: Subject, side: Name, name: str) -> dict[str, Any]:
         entry = subject.entry(side)
@@ -286,7 +286,7 @@ def _line(subject: Subject, side: Name, number: int, found: Mapping[str, Any], s
     return head | dict(found) | {"seconds": seconds}
 
 
-def _told(outcome: Outcome) -> dict[str, Any]:
+def _result_of(outcome: Outcome) -> dict[str, Any]:
     """What one process found: the headline number of each quantity, for timings the median of its samples."""
     part = part_of(outcome)
     if not part.ok:

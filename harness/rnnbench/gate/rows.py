@@ -181,7 +181,7 @@ def difference(base: Mapping[str, Any], head: Mapping[str, Any]) -> Difference:
     return Difference(-high, -low) if head["better"] == "higher" else Difference(low, high)
 
 
-def settled(rows: Sequence[Row], max_pairs: int) -> bool:
+def decided(rows: Sequence[Row], max_pairs: int) -> bool:
     """Whether no further pair would change anything about the rows of one subject."""
     return all(
         row.passive
@@ -207,8 +207,8 @@ def _rides_along(subject: Subject, unit: str) -> bool:
 
 def _lacking(found: Sequence[Lack], max_pairs: int, enough: int) -> list[Row]:
     """A row for each quantity that head lacks: probes leave a number out when it is at its worst."""
-    looks = Schedule(max(1, len(found)), max_pairs).alarm_looks
-    clear = benjamini_hochberg([sequential_p(one.differences, looks) for one in found])
+    analyses = Schedule(max(1, len(found)), max_pairs).alarm_analyses
+    clear = benjamini_hochberg([sequential_p(one.differences, analyses) for one in found])
     return [_lack_row(one, oftener, enough) for one, oftener in zip(found, clear, strict=True)]
 
 
@@ -273,11 +273,11 @@ def _remarks(one: Series, judgement: Judgement, tolerances: Tolerances) -> Itera
     if censored:
         unknown = sum(math.isinf(d.low) and math.isinf(d.high) for d in one.differences)
         yield f"{censored} of {len(one.differences)} pairs are bounds ({unknown} on both sides): judged by signs"
-    if judgement.verdict == "inconclusive" and judgement.pairs < Schedule(1, 8).looks[0]:
+    if judgement.verdict == "inconclusive" and judgement.pairs < Schedule(1, 8).analyses[0]:
         yield f"{judgement.pairs} pair{'s are' if judgement.pairs != 1 else ' is'} too few to judge"
 
 
-def standing(
+def status_rows(
     subject: Subject, base: Mapping[str, Any], head: Mapping[str, Any], failed: tuple[Mapping, Mapping] | None
 ) -> Iterator[Row]:
     """What the statuses of a subject say, before any number.
@@ -285,8 +285,8 @@ def standing(
     base, head: what was resolved on each side. failed: the samples of the pair in which a process failed twice.
     """
     name = implementations(base, head)
-    for passed, reason in head["passed_over"].items():
-        if passed not in base["passed_over"] and passed in subject.base.names:
+    for passed, reason in head["rejected"].items():
+        if passed not in base["rejected"] and passed in subject.base.names:
             yield _status(subject, passed, "verification", "regressed", f"wrong in head: {reason}")
     sides = (base, head) if base["status"] != "ok" or head["status"] != "ok" else failed
     if sides is None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from rnnbench.gate.decision import Schedule
 from rnnbench.gate.pairs import SIDES, Sampler
-from rnnbench.gate.rows import Numbers, Row, implementations, missing, rows, settled, standing
+from rnnbench.gate.rows import Numbers, Row, decided, implementations, missing, rows, status_rows
 from rnnbench.gate.subjects import Matching, Subject
 from rnnbench.gate.tolerances import Tolerances
 
@@ -46,10 +46,10 @@ class Gate:
             for subject in self.matching.subjects:
                 for side in SIDES:
                     self.sampler.resolve(subject, side)
-            self._look()
+            self._analyse()
             while self._open and not self._enough():
                 self.sampler.buy(self._open, self._enough)
-                self._look()
+                self._analyse()
         finally:
             self.sampler.close()
             self._ended = self.clock()
@@ -64,7 +64,7 @@ class Gate:
         measured = [subject for subject in self._resolved() if self._running(subject)]
         evidence = [(subject, self._implementation(subject), self._numbers(subject)) for subject in measured]
         judged = rows(evidence, self.tolerances, self.max_pairs, intervals)
-        states = [row for subject in self._resolved() for row in standing(subject, *self._standing(subject))]
+        states = [row for subject in self._resolved() for row in status_rows(subject, *self._status_of(subject))]
         return [*missing(self.removed_silently), *states, *judged]
 
     def seconds_left(self) -> float | None:
@@ -79,16 +79,16 @@ class Gate:
         return len(self._open)
 
     def _cost(self, subject: Subject) -> float | None:
-        """Seconds until its next look, or until as many pairs as its rows seem to need."""
+        """Seconds until its next analysis, or until as many pairs as its rows seem to need."""
         pairs = self.sampler.pairs(subject)
         if not pairs:
             return None
         wanted = [row.judgement.pairs_needed or 0 for row in self._rows if row.subject == subject.id and row.judgement]
-        look = next((n for n in Schedule(1, self.max_pairs).looks if n > len(pairs)), self.max_pairs)
-        count = max(look, min(max(wanted, default=0), self.max_pairs)) - len(pairs)
+        following = next((n for n in Schedule(1, self.max_pairs).analyses if n > len(pairs)), self.max_pairs)
+        count = max(following, min(max(wanted, default=0), self.max_pairs)) - len(pairs)
         return count * median(sum(pair[side]["seconds"] for side in SIDES) for pair in pairs)
 
-    def _look(self) -> None:
+    def _analyse(self) -> None:
         """Close what is decided, at the numbers of pairs that were fixed beforehand."""
         self._rows = self.rows(intervals=False)
         self._open = [subject for subject in self._resolved() if self._goes_on(subject)]
@@ -101,11 +101,11 @@ class Gate:
         if self.everything or count < 2:  # one pair does not tell whether a number is exact
             return True
         noisy = [row for row in own if row.judgement is not None]
-        at_look = count in Schedule(1, self.max_pairs).looks or not noisy
+        at_analysis = count in Schedule(1, self.max_pairs).analyses or not noisy
         identical = all(row.judgement is None or row.judgement.identical or row.passive for row in own)
-        return not ((at_look or identical) and settled(own, self.max_pairs))
+        return not ((at_analysis or identical) and decided(own, self.max_pairs))
 
-    def mishaps(self) -> Iterator[str]:
+    def retried(self) -> Iterator[str]:
         """Processes that failed and were ok when tried again, a sentence for each subject."""
         for subject in self._resolved():
             pairs = self.sampler.pairs(subject)
@@ -128,7 +128,7 @@ class Gate:
                 return pair["base"], pair["head"]
         return None
 
-    def _standing(self, subject: Subject) -> tuple[Any, Any, Any]:
+    def _status_of(self, subject: Subject) -> tuple[Any, Any, Any]:
         base, head = (self.sampler.resolve(subject, side) for side in SIDES)
         return base, head, self._failed(subject)
 

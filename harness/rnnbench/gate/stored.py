@@ -17,8 +17,8 @@ from typing import Any
 
 from rnnbench.case import Case
 from rnnbench.errors import UsageError
-from rnnbench.gate.decision import ALARM, FIRST_LOOK, MISS, Judgement, benjamini_hochberg, relative
-from rnnbench.gate.rows import SILENT, Numbers, Row, Verdict, missing, rows, standing
+from rnnbench.gate.decision import ALARM, FIRST, MISS, Judgement, benjamini_hochberg, relative
+from rnnbench.gate.rows import SILENT, Numbers, Row, Verdict, missing, rows, status_rows
 from rnnbench.gate.subjects import REPLICATE, Entry, Matching, Subject, match, subject_labels
 from rnnbench.gate.tolerances import Tolerances
 from rnnbench.measure.statistics import student_t_cdf, student_t_quantile
@@ -33,7 +33,7 @@ ONLY_BASE = "only in base"
 
 
 @dataclass(frozen=True)
-class Asked:
+class Requested:
     """What head's run was to measure. same: by the suite of base. planned: ids of its cases. only: whether `--only`
     kept others out.
     """
@@ -43,7 +43,7 @@ class Asked:
     only: bool = False
 
     @classmethod
-    def of(cls, base: Mapping[str, Any], head: Mapping[str, Any]) -> Asked:
+    def of(cls, base: Mapping[str, Any], head: Mapping[str, Any]) -> Requested:
         """From the `run.json` of both."""
         only = any(word.partition("=")[0] == "--only" for word in head.get("argv", ()))
         return cls(base["suite_hash"] == head["suite_hash"], frozenset(head["cases"]), only)
@@ -60,7 +60,7 @@ class Asked:
 
 
 def compare(
-    base: Sequence[Record], head: Sequence[Record], tolerances: Tolerances, asked: Asked | None = None
+    base: Sequence[Record], head: Sequence[Record], tolerances: Tolerances, asked: Requested | None = None
 ) -> tuple[Matching, list[Row]]:
     """Judge head against base. What stays in `new` and `removed` is of different suites; of the same, there are rows.
 
@@ -70,19 +70,19 @@ def compare(
     if not matching.subjects:
         raise UsageError("the two runs share no case, so there is nothing to compare. Name two runs of one suite.")
     paired = _paired(matching, base, head)
-    matching, found = _unmatched(matching, paired, base, asked or Asked())
+    matching, found = _unmatched(matching, paired, base, asked or Requested())
     evidence = []
     processes: dict[tuple[str, str], tuple[list[float], list[float]]] = {}
     for subject, pairs in paired:
         a, b = min(pairs, key=_urgency)
-        found += standing(subject, _resolution(a), _resolution(b), None)
+        found += status_rows(subject, _resolution(a), _resolution(b), None)
         good = [(a, b) for a, b in pairs if a.ok and b.ok]
         if good:
             name = " → ".join(dict.fromkeys((good[0][0].implementation, good[0][1].implementation)))
             evidence.append((subject, name, [(_numbers(a), _numbers(b)) for a, b in good]))
             if subject.replicates is None:
                 processes |= _processes(subject, *good[0])
-    judged = rows(evidence, tolerances, max_pairs=max(FIRST_LOOK, *(len(pairs) for *_, pairs in evidence), 0), enough=1)
+    judged = rows(evidence, tolerances, max_pairs=max(FIRST, *(len(pairs) for *_, pairs in evidence), 0), enough=1)
     return matching, [*found, *_unpaired(judged, processes)]
 
 
@@ -119,7 +119,7 @@ def _unmatched(
     matching: Matching,
     paired: Sequence[tuple[Subject, Sequence[tuple[Record, Record]]]],
     base: Sequence[Record],
-    asked: Asked,
+    asked: Requested,
 ) -> tuple[Matching, list[Row]]:
     """Rows for cases and replicates that only one side has, and the matching without those that have a row."""
     met = {a.case.id for _, pairs in paired for a, _ in pairs}
@@ -158,7 +158,7 @@ def _urgency(pair: tuple[Record, Record]) -> int:
 
 def _resolution(record: Record) -> dict[str, Any]:
     told = {"status": record.status, "reason": record.reason, "implementation": record.implementation}
-    return told | {"passed_over": {}}
+    return told | {"rejected": {}}
 
 
 def _numbers(record: Record) -> Numbers:

@@ -164,7 +164,7 @@ class Launcher(Connection):
         return Forked(own, found["pid"]), found["descriptors"][1:]
 
     def stop(self) -> None:
-        """End it, kindly first. Returns when nothing it started is left."""
+        """Close its input, and kill it where that does not end it. Returns when nothing it started is left."""
         clean = False
         try:
             self._control.close()

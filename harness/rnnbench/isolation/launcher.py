@@ -31,7 +31,7 @@ from typing import Any, Literal
 import psutil
 
 from rnnbench.isolation import child, death, frames, kernel, subreaper
-from rnnbench.isolation.descendants import Offspring
+from rnnbench.isolation.job_process import JobProcess
 
 KEPT_OUTPUT = 8 << 10
 """Bytes of a job's output that go into its Outcome."""
@@ -117,17 +117,17 @@ class Launcher:
                 self._fork_launcher(request["fork"])
                 continue
             ooms = kernel.oom_kills()
-            offspring = self._fork(request)
+            process = self._fork(request)
             try:
                 frames.send(self._replies, b"")
-                event, seconds = self._supervise(offspring, request["timeout"])
+                event, seconds = self._supervise(process, request["timeout"])
             finally:
-                offspring.end()
+                process.end()
                 subreaper.reap(self._mark)
-                offspring.drain()
+                process.drain()
             if event == "abandoned":
                 return
-            self._answer(event, offspring, seconds, ooms)
+            self._answer(event, process, seconds, ooms)
 
     def _fork_launcher(self, count: int) -> None:
         """Fork a launcher that serves the first descriptor and hands the others down to its jobs."""
@@ -161,7 +161,7 @@ class Launcher:
             os.set_inheritable(descriptor, True)
         Launcher(connection, connection, self._mark).serve()
 
-    def _fork(self, request: Mapping[str, Any]) -> Offspring:
+    def _fork(self, request: Mapping[str, Any]) -> JobProcess:
         results, output = os.pipe(), os.pipe()
         launcher = os.getpid()
         pid = os.fork()
@@ -171,22 +171,22 @@ class Launcher:
             child.run(request, results[1], output[1], own, launcher)
         os.close(results[1])
         os.close(output[1])
-        return Offspring(pid, results[0], output[0])
+        return JobProcess(pid, results[0], output[0])
 
-    def _supervise(self, offspring: Offspring, timeout: float) -> tuple[Event, float]:
+    def _supervise(self, process: JobProcess, timeout: float) -> tuple[Event, float]:
         """What ended it, and after how many seconds where it was ended."""
-        event, allowed = self._watch(offspring, timeout)
+        event, allowed = self._watch(process, timeout)
         if event != "timeout":
             return event, timeout
-        os.kill(offspring.pid, signal.SIGABRT)  # faulthandler writes where it was
-        last, _ = self._watch(offspring, _LAST_WORDS)
+        os.kill(process.pid, signal.SIGABRT)  # faulthandler writes where it was
+        last, _ = self._watch(process, _LAST_WORDS)
         return "abandoned" if last == "abandoned" else "timeout", allowed
 
-    def _watch(self, offspring: Offspring, seconds: float) -> tuple[Event, float]:
+    def _watch(self, process: JobProcess, seconds: float) -> tuple[Event, float]:
         """Read what the job writes until something happens: what, and how many seconds it may take at the most."""
         deadline = time.monotonic() + seconds
         with selectors.DefaultSelector() as selector:
-            for fd in (self._requests, self._exits, *offspring.open_pipes):
+            for fd in (self._requests, self._exits, *process.open_pipes):
                 selector.register(fd, selectors.EVENT_READ)
             while True:
                 left = deadline - time.monotonic()
@@ -198,25 +198,25 @@ class Launcher:
                         return "timeout", json.loads(message)["expired"]  # nothing else is sent during a job
                     if key.fd == self._exits:
                         os.read(self._exits, 512)
-                    elif not offspring.read(key.fd):
+                    elif not process.read(key.fd):
                         selector.unregister(key.fd)
-                if offspring.answer is not None:
+                if process.answer is not None:
                     return "result", seconds
-                if offspring.exited():
+                if process.exited():
                     return "exit", seconds
                 if left <= 0:
                     return "timeout", seconds
 
-    def _answer(self, event: Event, offspring: Offspring, timeout: float, ooms: int | None) -> None:
-        output = offspring.printed()
-        answer = offspring.answer
+    def _answer(self, event: Event, process: JobProcess, timeout: float, ooms: int | None) -> None:
+        output = process.printed()
+        answer = process.answer
         if answer is None:
             if event == "timeout":
                 status, reason = "timeout", death.timed_out(timeout, output)
             else:
                 now = kernel.oom_kills()
                 rise = None if ooms is None or now is None else now - ooms
-                status, reason = death.died(offspring.wait_status, output, rise, offspring.peak_bytes)
+                status, reason = death.died(process.wait_status, output, rise, process.peak_bytes)
             answer = frames.answer(status, reason)
         frames.send(self._replies, answer)
         frames.send(self._replies, output.encode()[-KEPT_OUTPUT:])

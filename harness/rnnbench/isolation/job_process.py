@@ -12,7 +12,7 @@ from rnnbench.isolation import frames
 _TAIL = 64 << 10  # bytes of output held: a deep faulthandler dump is longer than what is kept of it in the end
 
 
-class Offspring:
+class JobProcess:
     """The child's number, how it ended, and the two pipes it writes.
 
     Output comes through a pipe that is read all the time, and not through a file, so that a job can print for ever
