@@ -41,7 +41,7 @@ class Forecast:
             try:
                 folder = RunFolder.open(path)
                 records = folder.load(light=True) if here in folder.meta["environments"] else []
-            except (UsageError, KeyError):  # damaged, or written by a newer rnnbench: the estimate goes without it
+            except UsageError:  # damaged, or written by a newer rnnbench: the estimate goes without it
                 continue
             records = [record for record in records if record.environment == here]
             self._runs += bool(records)

@@ -15,6 +15,7 @@ from rnnbench.history.commits import Commit
 from rnnbench.record import Record
 from rnnbench.store import RunFolder, list_runs
 
+_NOWHERE = "that do not say where they were measured"
 _ELSEWHERE = "of commits that are not in the history looked at, which follows first parents"
 
 
@@ -55,13 +56,18 @@ def stored_runs(
 
     order: as `commits` gives it. suite: only runs of that name. Raises UsageError where no run is left.
     """
-    folders = [RunFolder.open(path) for path in list_runs(results, suite or "*")]
-    if not folders:
+    paths = list_runs(results, suite or "*")
+    if not paths:
         raise UsageError(_nothing(results, suite))
     left_out: dict[str, list[str]] = defaultdict(list)
     placed: list[tuple[Commit, RunFolder]] = []
-    for folder in folders:
-        if problem := _problem(folder.meta.get("git"), order):
+    for path in paths:
+        try:
+            folder = RunFolder.open(path)
+        except UsageError as error:  # one damaged run ends no history
+            left_out["warning"].append(str(error))
+            continue
+        if problem := _problem(folder.meta["git"], order) or ("" if folder.meta["environments"] else _NOWHERE):
             left_out[problem].append(_name(folder.path))
         else:
             placed.append((order[folder.meta["git"]["commit"]], folder))
@@ -70,7 +76,12 @@ def stored_runs(
     machine = _machine(placed[-1][1])
     runs = []
     for commit, folder in sorted(placed, key=lambda pair: pair[0].position):
-        if run := _read(commit, folder, machine):
+        try:
+            run = _read(commit, folder, machine)
+        except UsageError as error:
+            left_out["warning"].append(str(error))
+            continue
+        if run:
             runs.append(run)
         else:
             left_out[f"measured on another machine than the latest run ({machine.name})"].append(_name(folder.path))

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from rnnbench.part import Part
 from rnnbench.quantity import Curve, Quantity, Value
-from rnnbench.records.malformed import Malformed, check_finite
+from rnnbench.records.malformed import Malformed, check_details, check_finite
 from rnnbench.timings import Timing, View
 
 if TYPE_CHECKING:
@@ -93,6 +93,7 @@ def part_of(wire: WirePart, known: Declared | None = None, drop: bool = False) -
     """
     values: dict[str, Value | View] = {}
     declared: dict[str, Quantity] = {}
+    check_details(wire.details)
     for name, timing in wire.timings.items():
         _check_timing(name, timing)
     for name, value in wire.values.items():

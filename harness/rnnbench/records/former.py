@@ -17,7 +17,7 @@ from typing import Any
 from rnnbench.case import Case
 from rnnbench.part import Conditions, Part
 from rnnbench.quantity import Quantity, Value
-from rnnbench.records.malformed import Malformed, check_finite
+from rnnbench.records.malformed import Malformed, check_details, check_finite
 from rnnbench.records.wire import (
     FormerAnswer,
     FormerHarness,
@@ -202,6 +202,7 @@ def _declared(name: str, one: FormerQuantity, known: Declared | None) -> Quantit
 
 
 def _check(part: Part) -> None:
+    check_details(part.details)
     for name, value in part.values.items():
         assert isinstance(value, Value)
         check_finite(name, value)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import isfinite
+from typing import Any
 
 from rnnbench.quantity import Value
 from rnnbench.record import problems
@@ -14,6 +16,23 @@ class Malformed(ValueError):
 
 class NotFinite(Malformed):
     """A part all but for a number that is none."""
+
+
+_HARNESS: Mapping[str, type | tuple[type, ...]] = {
+    "ignored": list,
+    "parameters": (int, float),
+    "output": str,
+    "verified": dict,
+}
+"""Details that the harness itself adds to those of a probe."""
+
+
+def check_details(details: Mapping[str, Any]) -> None:
+    """Raises Malformed where one that the harness writes has another form."""
+    for name, kind in _HARNESS.items():
+        if name in details and not isinstance(details[name], kind):
+            kind_of = type(details[name]).__name__
+            raise Malformed(f"details.{name}: it is a {kind_of}, which rnnbench never writes there")
 
 
 def check_finite(name: str, value: Value) -> None:

@@ -163,19 +163,22 @@ def interval(found: Sequence[Value]) -> tuple[float | None, float | None]:
         return None, None
     if len(ends) == 1:
         return ends[0][1:]
-    to, back = _scale(low for _, low, _ in ends)
+    to, back = _scale(end for one in ends for end in one)
     x = [to(value) for value, *_ in ends]
     k, centre = len(x), math.fsum(x) / len(x)
     between = student_t_quantile(0.975, k - 1) * stdev(x) / math.sqrt(k)
     errors = [(to(high) - to(low)) / 3.92 for _, low, high in ends]
     margin = max(between, 1.96 * math.hypot(*errors) / k)
     middle = to(median([value for value, *_ in ends]))
-    return back(min(centre - margin, middle)), back(max(centre + margin, middle))
+    try:
+        return back(min(centre - margin, middle)), back(max(centre + margin, middle))
+    except OverflowError:  # nothing measured is so large
+        return None, None
 
 
-def _scale(lows: Iterable[float]) -> tuple[Callable[[float], float], Callable[[float], float]]:
+def _scale(ends: Iterable[float]) -> tuple[Callable[[float], float], Callable[[float], float]]:
     """Logarithms and back where all numbers allow it."""
-    return (math.log, math.exp) if all(low > 0 for low in lows) else (float, float)
+    return (math.log, math.exp) if all(end > 0 for end in ends) else (float, float)
 
 
 def spread(record: Record, name: str) -> tuple[float | None, float | None]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rnnbench.record import Record
 from rnnbench.report.series import Panel
 
@@ -19,7 +21,8 @@ def is_limited(panel: Panel) -> bool:
     `train_size` of their task, and by a gap that no luck in a single seed explains. A probe without a task knows itself
     what it compares.
     """
-    told = [record.details["available"].get("train") for record in panel.ran if "available" in record.details]
+    known = [record.details.get("available") for record in panel.ran]
+    told = [one.get("train") for one in known if isinstance(one, Mapping)]
     if told:
         return any(count is not None for count in told)
     return panel.task is None or "train_size=" in panel.task or any(map(_has_gap, panel.ran))
@@ -28,4 +31,4 @@ def is_limited(panel: Panel) -> bool:
 def _has_gap(record: Record) -> bool:
     chance = record.details.get("chance")
     gaps = [one.value for one in record.quantities.values() if one.quantity.group == OVERFITTING]
-    return bool(chance) and max(gaps, default=0.0) > LARGE_GAP * chance
+    return isinstance(chance, int | float) and chance > 0 and max(gaps, default=0.0) > LARGE_GAP * chance

@@ -27,7 +27,8 @@ def _is_negligible(panel: Panel, name: str) -> bool:
         return False
     share, detail = declared.negligible
     for group in (group for series in panel.series for group in series.groups.values()):
-        found = [record.details[detail] for record in group.records if detail in record.details]
+        told = [record.details.get(detail) for record in group.records]
+        found = [one for one in told if isinstance(one, int | float)]
         if found and group.entry(name).number > share * max(found):
             return False
     return True

@@ -74,12 +74,26 @@ def work(case: Case) -> float:
     """
     given = case.settings
     step = _training_step(case)
-    modes = len(given.get("modes", "1"))
-    sampled = given.get("budget", 0.0) / asked(case) * modes * len(given.get("batch_sizes", "1"))
+    modes = _count(given, "modes")
+    sampled = _number(given, "budget") / asked(case) * modes * _count(given, "batch_sizes")
     calls = modes * (CALLS if sampled else 1)
-    trains = given.get("max_steps", given.get("steps", 0) if set(given.get("at", ())) - {"start"} else 0)
+    at = given.get("at")
+    later = isinstance(at, list | tuple) and any(moment != "start" for moment in at)
+    trains = _number(given, "max_steps") or (_number(given, "steps") if later else 0.0)
     training = TRAINING_START + trains * step * (SOLVED if given.get("stop_when_solved") else 1.0) if trains else 0.0
-    return OVERHEAD * sampled + calls * step + training + given.get("search_seconds", 0.0) / 2
+    return OVERHEAD * sampled + calls * step + training + _number(given, "search_seconds") / 2
+
+
+def _number(settings: Mapping[str, Any], name: str) -> float:
+    """0 where the probe has no such setting, or another probe means something else by it."""
+    found = settings.get(name)
+    return found if isinstance(found, int | float) else 0.0
+
+
+def _count(settings: Mapping[str, Any], name: str) -> int:
+    """How many values a setting has, 1 where it is none with several."""
+    found = settings.get(name)
+    return len(found) if isinstance(found, list | tuple) else 1
 
 
 def _training_step(case: Case) -> float:

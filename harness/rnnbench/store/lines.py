@@ -82,9 +82,18 @@ def decode(line: bytes, light: bool = False, declared: Quantities | None = None,
     declared = declared or {}
     if b'"format":' not in line[:40]:
         found = wire.checked(wire.FormerLine, line)
+        _check_settings(found.case)
         parts = former.parts(found, declared.get(found.case.probe), version)
         return Line(found.case, tuple(codec.light(part) if light else part for part in parts), whole=True)
     known = wire.checked(wire.WireLine, line)
+    _check_settings(known.case)
     if known.format > FORMAT:
         raise Malformed(f"it has format {known.format}, written by a newer rnnbench; this one reads up to {FORMAT}")
     return Line(known.case, (codec.part_of(known, declared.get(known.case.probe), light),))
+
+
+def _check_settings(case: Case) -> None:
+    """Raises Malformed for a setting that every reader relies on, whatever the probe."""
+    task = case.settings.get("task")
+    if not isinstance(task, str | None):
+        raise Malformed(f"case.settings.task: it is a {type(task).__name__}, not the name of a task")

@@ -21,12 +21,42 @@ FORMAT = 2
 
 
 @dataclass(frozen=True)
+class _Gpu:
+    """An accelerator."""
+
+    name: str | None = None
+
+
+@dataclass(frozen=True)
+class _Machine:
+    """Hardware."""
+
+    cpu: str | None = None
+    gpus: list[_Gpu] | None = None
+
+
+@dataclass(frozen=True)
+class _Software:
+    """What ran there."""
+
+    versions: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class _Environment:
     """Where some lines were made, see `rnnbench.machine.environment.snapshot`."""
 
-    machine: dict[str, Any] = field(default_factory=dict)
-    software: dict[str, Any] = field(default_factory=dict)
+    machine: _Machine = field(default_factory=_Machine)
+    software: _Software = field(default_factory=_Software)
     state: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Git:
+    """The repository that the run was started in."""
+
+    commit: str | None = None
+    dirty: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -39,7 +69,7 @@ class _Meta:
     created: str = ""
     argv: list[str] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
-    git: dict[str, Any] | None = None
+    git: _Git | None = None
     suite: dict[str, Any] = field(default_factory=dict)
     environments: dict[str, _Environment] = field(default_factory=dict)
     total: int = 0
@@ -64,8 +94,11 @@ def read_meta(folder: Path) -> dict[str, Any]:
         known = checked(_Meta, text)
     except Malformed as error:
         raise UsageError(f"{path} is damaged: {error}. Restore it, or run the suite anew.") from None
-    plain = {name: value for name, value in vars(known).items() if name != "environments"}
-    return plain | {"suite_name": known.suite_name or folder.parent.name, "environments": {}} | json.loads(text)
+    raw = json.loads(text)
+    empty = {"machine": {}, "software": {}, "state": {}}
+    places = {key: empty | one for key, one in raw.get("environments", {}).items()}
+    defaults = vars(known) | {"suite_name": folder.parent.name, "git": None}
+    return defaults | raw | {"environments": places}
 
 
 def write_meta(folder: Path, meta: Mapping[str, Any]) -> None:

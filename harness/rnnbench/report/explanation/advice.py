@@ -43,7 +43,7 @@ def _advice(record: Record, reading: Reading, processes: Sequence[ProcessFacts])
     elif wide and any(one.stopped == "budget" for one in processes):
         yield f"sampling ended with its budget: raise `probes.{probe}.budget`"
     if "processes" in record.case.settings:
-        asked = int(record.case.settings["processes"])
+        asked = record.asked
         if asked == 1:
             yield f"one process tells nothing of others: `--set probes.{probe}.processes=3`"
         elif wide and _differ(processes):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rnnbench.quantity import Reading
 from rnnbench.record import Record
@@ -21,6 +22,14 @@ _ORIGIN = {
     "counted": "counted from the cell's mathematics, not measured",
     "compiled": "read off a compiler, not run",
     "modelled": "fitted to other lengths, not run",
+}
+
+
+_CAUSES = {
+    "compute": "arithmetic: fewer operations, or a dtype with a higher peak, would make it faster",
+    "bandwidth": "memory traffic: fewer or smaller arrays would make it faster",
+    "latency": "latency: neither arithmetic nor memory traffic explains it; the time goes into steps that wait for "
+    "each other, and into dispatch",
 }
 
 
@@ -114,18 +123,18 @@ def _concerns(note: str, quantity: str, record: Record) -> bool:
 def _binds(record: Record, quantity: str) -> str:
     """What most of the time of the pass is due to."""
     mode = quantity.partition(".")[0]
-    sources = [part.details for part in record.parts] or [record.details]
-    limits = [
-        found["limit"] for details in sources if isinstance(found := details.get(mode), Mapping) and "limit" in found
-    ]
+    limits = [found for part in record.parts if (found := _limit(part.details.get(mode)))]
     if not limits:
         return ""
-    kinds = list(dict.fromkeys(one["binds"] for one in limits))
-    share = sorted(one["share"] for one in limits)[len(limits) // 2]
-    causes = {
-        "compute": "arithmetic: fewer operations, or a dtype with a higher peak, would make it faster",
-        "bandwidth": "memory traffic: fewer or smaller arrays would make it faster",
-        "latency": "latency: neither arithmetic nor memory traffic explains it; the time goes into steps that wait for "
-        "each other, and into dispatch",
-    }
-    return f"{' or '.join(causes[kind] for kind in kinds)} ({100 * share:.3g} % of the machine's own limit)"
+    kinds = dict.fromkeys(kind for kind, _ in limits)
+    share = sorted(share for _, share in limits)[len(limits) // 2]
+    return f"{' or '.join(_CAUSES[kind] for kind in kinds)} ({100 * share:.3g} % of the machine's own limit)"
+
+
+def _limit(details: Any) -> tuple[str, float] | None:
+    """(what binds, share of the limit), where the details of a pass tell it."""
+    told = details.get("limit") if isinstance(details, Mapping) else None
+    if not isinstance(told, Mapping):
+        return None
+    kind, share = told.get("binds"), told.get("share")
+    return (str(kind), share) if str(kind) in _CAUSES and isinstance(share, int | float) else None

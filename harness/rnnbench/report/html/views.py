@@ -336,7 +336,7 @@ def _losses(panel: Panel, name: str, length: int) -> View | None:
     if not lines:
         return None
     details = [record.details for record in records_of(panel) if record.case.seq_len == length]
-    levels = {key: one[key] for one in details for key in ("target", "chance") if one.get(key) is not None}
+    levels = {key: one[key] for one in details for key in ("target", "chance") if isinstance(one.get(key), int | float)}
     titles = panel.task or panel.probe, words(name), f"T={length}", _title("step"), words(name)
     return View(*titles, lines, False, _logs(lines)[1], levels)
 

@@ -42,7 +42,7 @@ def draw_levels(ax: Axes, panel: Panel, length: int, *, named: bool) -> None:
     """Chance and target of the task, where the records tell them."""
     records = [record for record in records_of(panel.series) if record.case.seq_len == length]
     for name in ("chance", "target"):
-        levels = [record.details[name] for record in records if record.details.get(name) is not None]
+        levels = [record.details[name] for record in records if isinstance(record.details.get(name), int | float)]
         if levels:
             reference_line(ax, name if named else "", levels[0])
 
