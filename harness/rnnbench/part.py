@@ -68,7 +68,7 @@ class Part:
         curves: By name.
         notes: Sentences that a reader of the numbers must know.
         details: JSON values of the probe's own.
-        declared: By name, what the probe declared about each value.
+        declared: By name, what the probe declared about each value, and perhaps about others.
         peak_memory: The most bytes that the process held; None where it did not live to tell.
         conditions: How it ran; None where nobody looked.
         lockstep: Which processes it took turns with, by a name that they share: their samples of one turn stand beside
@@ -98,7 +98,7 @@ class Part:
     curves: Mapping[str, Curve] = field(default_factory=dict)
     notes: Sequence[str] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
-    declared: Mapping[str, Quantity] = field(default_factory=dict)
+    declared: Mapping[str, Quantity] = field(default_factory=dict, compare=False)
     peak_memory: float | None = None
     conditions: Conditions | None = None
     environment: str = ""

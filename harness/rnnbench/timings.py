@@ -95,7 +95,8 @@ class Timing:
     def value(self, scale: float = 1.0) -> Value:
         """As a quantity, every time multiplied by `scale`: 1/T for seconds per time step."""
         low, high = self.interval.low * scale, self.interval.high * scale
-        return Value(self.median * scale, low, high, tuple([sample * scale for sample in self.samples]))
+        samples = self.samples if scale == 1 else tuple([sample * scale for sample in self.samples])
+        return Value(self.median * scale, low, high, samples)
 
     def rate(self, amount: float) -> Value:
         """`amount` per second, tokens of a call say: the same median, interval and samples the other way round."""

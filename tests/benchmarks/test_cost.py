@@ -22,10 +22,10 @@ import pytest
 from rnnbench.case import Case
 from rnnbench.isolation.forkserver import ForkServer
 from rnnbench.part import Part
-from rnnbench.quantity import Quantity
+from rnnbench.probes.throughput import THROUGHPUT
 from rnnbench.record import Record
 from rnnbench.registry import load
-from rnnbench.store import RunFolder
+from rnnbench.store import RunFolder, declarations
 from rnnbench.store.lines import encode
 from rnnbench.suite import plan, read
 from rnnbench.timings import Interval, Timing, View
@@ -161,9 +161,10 @@ def test_ten_thousand_cases_expand_in_a_second(tmp_path):
 def many_records(run: Path, count: int) -> None:
     """A folder of `count` records: 20 programs of 5 lengths, each repeated with other seeds."""
     run.mkdir()
-    declared = {"forward.time": Quantity("forward.time", "s", "lower", "")}
+    declared = {one.name: one for one in THROUGHPUT.quantities}
     timing = Timing((1e-3,) * 20, Interval(1e-3, 0.9e-3, 1.1e-3, True))
-    meta = {"format": 1, "suite_name": "many", "environments": {"": {}}, "cases": [], "total": count, "suite": {}}
+    meta = {"format": 2, "suite_name": "many", "environments": {"": {}}, "cases": [], "total": count, "suite": {}}
+    meta["probes"] = declarations.to_json([THROUGHPUT])
     cells, lengths = ["rnn", "irnn", "lstm", "gru", "mingru"], [64, 128, 256, 512, 1024]
     with (run / "records.jsonl").open("wb") as file:
         for number in range(count):
@@ -179,7 +180,7 @@ def many_records(run: Path, count: int) -> None:
                 "ok", "", "native", "oracle", {"forward.time": View("forward")}, {"forward": timing}, declared=declared
             )
             meta["cases"].append(case.id)
-            file.write(encode(case, part))
+            file.write(encode(case, part, {"throughput": declared}))
     (run / "run.json").write_text(json.dumps(meta))
 
 

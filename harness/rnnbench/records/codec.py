@@ -16,8 +16,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
-from math import isfinite
-from typing import TYPE_CHECKING, Any
+from math import inf, isfinite
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rnnbench.part import Part
 from rnnbench.quantity import Curve, Quantity, Value
@@ -27,6 +27,7 @@ from rnnbench.timings import Timing, View
 if TYPE_CHECKING:
     from rnnbench.records.wire import WirePart, WireQuantity
 
+T = TypeVar("T")
 Declared = Mapping[str, Quantity]
 """By name, what the probe of a case declared."""
 
@@ -91,14 +92,17 @@ def part_of(wire: WirePart, known: Declared | None = None, drop: bool = False) -
 
     Raises Malformed for what its types alone do not tell.
     """
-    values: dict[str, Value | View] = {}
-    declared: dict[str, Quantity] = {}
     check_details(wire.details)
     for name, timing in wire.timings.items():
         _check_timing(name, timing)
-    for name, value in wire.values.items():
+    declared: Declared = known or {}
+    if wire.declared:
+        declared = {**declared, **{name: quantity_of(name, one) for name, one in wire.declared.items()}}
+    values = wire.values
+    for name, value in values.items():
+        if name not in declared:
+            raise Malformed(f"values.{name}: no probe of the run declares it")
         values[name] = _value_of(name, value, wire)
-        declared[name] = _declared_of(name, wire, known)
     part = Part(
         wire.status,
         wire.reason,
@@ -121,15 +125,22 @@ def part_of(wire: WirePart, known: Declared | None = None, drop: bool = False) -
 
 def light(part: Part) -> Part:
     """The same without raw data, which is most of the memory: samples and the `x` and `y` of curves are empty."""
-    return replace(
+    return _with(
         part,
         values={
             name: value if isinstance(value, View) or not value.samples else replace(value, samples=())
             for name, value in part.values.items()
         },
-        timings={name: replace(timing, samples=(), cycles=()) for name, timing in part.timings.items()},
-        curves={name: replace(curve, x=(), y=()) for name, curve in part.curves.items()},
+        timings={name: _with(timing, samples=(), cycles=()) for name, timing in part.timings.items()},
+        curves={name: _with(curve, x=(), y=()) for name, curve in part.curves.items()},
     )
+
+
+def _with(one: T, **changes: object) -> T:
+    """What `dataclasses.replace` gives, of a frozen dataclass without `__post_init__`, in a tenth of its time."""
+    found = object.__new__(type(one))
+    found.__dict__.update(vars(one), **changes)
+    return found
 
 
 def quantity_of(name: str, wire: WireQuantity) -> Quantity:
@@ -163,23 +174,16 @@ def _value_of(name: str, value: Value | View, wire: WirePart) -> Value | View:
             raise Malformed(f"values.{name}: its factor is not finite")
         return value
     check_finite(name, value)
-    return Value(value.value, value.low, value.high, tuple(value.samples), value.bound, value.origin)
+    return _with(value, samples=tuple(value.samples)) if value.samples else value
 
 
 def _check_timing(name: str, timing: Timing) -> None:
     interval = timing.interval
-    if not all(isfinite(end) and end > 0 for end in (*timing.samples, interval.value, interval.low, interval.high)):
-        raise Malformed(f"timings.{name}: a time that is not positive, or not finite")
     if not timing.samples:
         raise Malformed(f"timings.{name}: it has no samples")
-
-
-def _declared_of(name: str, wire: WirePart, known: Declared | None) -> Quantity:
-    if name in wire.declared:
-        return quantity_of(name, wire.declared[name])
-    if known is None or name not in known:
-        raise Malformed(f"values.{name}: no probe of the run declares it")
-    return known[name]
+    times = (*timing.samples, interval.value, interval.low, interval.high)
+    if not (min(times) > 0 and sum(times) < inf):  # of 100,000 records too: no loop in Python
+        raise Malformed(f"timings.{name}: a time that is not positive, or not finite")
 
 
 def _without_defaults(one: Any) -> dict[str, Any]:

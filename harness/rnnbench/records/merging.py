@@ -75,12 +75,14 @@ def merge(case: Case, parts: Sequence[Part], samples: bool = True) -> Record:
         above, notes stand once with the count of processes that have them, details are those that all share.
     """
     wanted = asked(case)
+    if wanted == len(parts) == 1:
+        return _alone(case, parts[0])
     kept, left_out = _together(parts, wanted)
     good = [part for part in kept if part.ok]
     last, first = kept[-1], (good or kept)[0]
     conditions = _conditions(kept)
     if wanted == 1:
-        quantities, notes, details = dict(last.readings), list(last.notes), last.details
+        quantities, notes, details = last.readings, list(last.notes), last.details
     else:
         quantities = {name: _quantity(name, good, samples) for name in _names(good)}
         notes = [*_standing(len(kept), wanted, len(good)), *_apart(quantities, good), *_notes(kept)]
@@ -103,6 +105,29 @@ def merge(case: Case, parts: Sequence[Part], samples: bool = True) -> Record:
         left_out,
         wanted,
         conditions,
+    )
+
+
+def _alone(case: Case, part: Part) -> Record:
+    """Most records of most runs."""
+    seen = part.conditions
+    return Record(
+        case,
+        part.status,
+        part.reason,
+        part.implementation,
+        part.verified,
+        part.readings,
+        part.curves,
+        list(part.notes),
+        part.details,
+        part.environment,
+        seen.started if seen else 0.0,
+        seen.elapsed if seen else 0.0,
+        (part,),
+        (),
+        1,
+        seen,
     )
 
 

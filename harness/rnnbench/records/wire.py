@@ -190,7 +190,7 @@ def checked(kind: type[T], data: bytes | str) -> T:
     if kind not in _ADAPTERS:
         _ADAPTERS[kind] = TypeAdapter(kind)
     try:
-        return _ADAPTERS[kind].validate_json(data, strict=True)
+        return _ADAPTERS[kind].validator.validate_json(data, strict=True)
     except ValidationError as error:
         raise Malformed(_sentence(error)) from None
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
+from types import ModuleType
 
 from rnnbench.case import Case
 from rnnbench.errors import RnnbenchError
@@ -77,19 +79,32 @@ def decode(line: bytes, light: bool = False, declared: Quantities | None = None,
     Raises:
         Malformed: It is no such line; the message says where and why.
     """
-    from rnnbench.records import former, wire
-
     declared = declared or {}
     if b'"format":' not in line[:40]:
-        found = wire.checked(wire.FormerLine, line)
-        _check_settings(found.case)
-        parts = former.parts(found, declared.get(found.case.probe), version)
-        return Line(found.case, tuple(codec.light(part) if light else part for part in parts), whole=True)
+        return _former(line, light, declared, version)
+    wire = _wire()
     known = wire.checked(wire.WireLine, line)
     _check_settings(known.case)
     if known.format > FORMAT:
         raise Malformed(f"it has format {known.format}, written by a newer rnnbench; this one reads up to {FORMAT}")
     return Line(known.case, (codec.part_of(known, declared.get(known.case.probe), light),))
+
+
+def _former(line: bytes, light: bool, declared: Quantities, version: str) -> Line:
+    from rnnbench.records import former, wire
+
+    found = wire.checked(wire.FormerLine, line)
+    _check_settings(found.case)
+    parts = former.parts(found, declared.get(found.case.probe), version)
+    return Line(found.case, tuple(codec.light(part) if light else part for part in parts), whole=True)
+
+
+@cache
+def _wire() -> ModuleType:
+    """Not imported before something is read: pydantic takes its time."""
+    from rnnbench.records import wire
+
+    return wire
 
 
 def _check_settings(case: Case) -> None:
