@@ -13,10 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lockstep_records import SLOW, taken
 from report_records import again, conditions, entry, gradient, memory, record, timing, training, whole_run
 from rnnbench.errors import UsageError
 from rnnbench.measure.statistics import ratio_of_medians
+from rnnbench.part import Conditions
 from rnnbench.record import Record
+from rnnbench.records import levelled
 from rnnbench.report import compare
 from rnnbench.report.comparison import Change
 from rnnbench.report.comparison import compare as compared
@@ -232,3 +235,40 @@ def test_nothing_shared_says_why() -> None:
         compare(a, b)
     with pytest.raises(UsageError, match="no records"):
         compare([], [])
+
+
+def lockstep_run(seconds: dict[str, float], slower: float = 1.0, round_: str = "") -> list[Record]:
+    """A run of programs on a machine that was so many times slower throughout."""
+    groups = {name + round_: [slower * one for one in slow] for name, slow in SLOW.items()}
+    return levelled([taken(time, cell, groups) for cell, time in seconds.items()])
+
+
+def test_a_machine_that_was_slower_for_all_is_told_and_changes_no_row():
+    programs = {"lstm": 0.010, "gru": 0.012, "rnn": 0.004, "lru": 0.02}
+    found = compared(lockstep_run(programs), lockstep_run(programs, 1.46, "later"), "a", "b")
+    assert {change.verdict for change in found.changes} <= {"no clear difference", "identical"}
+    assert found.common == pytest.approx(1.46)
+    assert "All rows together took 1.46 times as long in B, which is taken out" in " ".join(found.summary)
+
+
+def test_one_program_that_got_slower_is_found_beside_the_others():
+    before = {"lstm": 0.010, "gru": 0.012, "rnn": 0.004, "lru": 0.02}
+    found = compared(lockstep_run(before), lockstep_run(before | {"gru": 0.0126}, 0.7, "later"), "a", "b")
+    times = {change.case.split()[1]: change.ratio for change in found.changes if change.quantity == "train.time"}
+    assert times == pytest.approx({"lstm": 1.0, "gru": 1.05, "rnn": 1.0, "lru": 1.0})
+
+
+def test_fewer_than_three_rows_tell_no_machine_from_a_program():
+    programs = {"lstm": 0.010, "gru": 0.012}
+    found = compared(lockstep_run(programs), lockstep_run(programs, 1.46, "later"), "a", "b")
+    assert {change.verdict for change in found.changes} == {"one number a side"}
+
+
+def test_reference_kernels_of_the_same_cycles_stand_beside_what_all_rows_have_in_common():
+    def timed(records: list[Record], memory: float) -> list[Record]:
+        seen = Conditions(0.0, 1.0, {}, kernels={"memory": memory})
+        return [replace(one, conditions=seen) for one in records]
+
+    programs = {"lstm": 0.010, "gru": 0.012, "rnn": 0.004}
+    a, b = timed(lockstep_run(programs), 0.002), timed(lockstep_run(programs, 1.4, "later"), 0.003)
+    assert "reference kernels in the same cycles: memory 1.50 times" in " ".join(compared(a, b, "a", "b").summary)

@@ -5,6 +5,9 @@ exactly. Noisy ones by the ratio of their medians. Numbers of several processes 
 between processes, and the ratio has the widest one that both allow. Those of one process a side have a 95 %
 percentile-bootstrap interval over the samples (Efron & Tibshirani 1993, ch. 13) where both have MIN_SAMPLES; such
 samples do not show how processes differ among each other, so the verdict is about these two runs.
+
+Times that were measured in lockstep are compared beside the other rows of their column: what the machine did from one
+run to the next, and whatever else all rows have in common, is taken out and told by itself.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from statistics import median
 from typing import Any
 
@@ -29,6 +32,8 @@ from rnnbench.report.units import number, quantity, words
 from rnnbench.report.wording import listed
 
 MIN_SAMPLES = 7
+ROWS = 3
+"""Rows of a column from which on what they have in common is told from what one of them does."""
 MOST_ROWS = 36
 """Changes shown unless all are asked for, so that two runs of a long suite fit a screen."""
 DIFFERENT = ("worse", "better", "changed")
@@ -69,7 +74,8 @@ class Change:
 @dataclass(frozen=True)
 class Comparison:
     """All changes between two runs, and how many cases only one of them has. reference: time of the reference kernel in
-    B over that in A, None where the records have no reading.
+    B over that in A, None where the records have no reading. common: median factor of all times in lockstep, None where
+    there are none; kernels: of the reference kernels beside them.
     """
 
     name_a: str
@@ -80,6 +86,8 @@ class Comparison:
     only_b: int
     notes: tuple[str, ...] = ()
     reference: float | None = None
+    common: float | None = None
+    kernels: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def summary(self) -> list[str]:
@@ -89,9 +97,20 @@ class Comparison:
         lines = [f"{self.shared} shared cases, {len(self.changes)} quantities: {told}."]
         if self.only_a or self.only_b:
             lines.append(f"{self.only_a} cases only in A, {self.only_b} only in B.")
-        if self.reference is not None:
+        if self.common is not None:
+            lines.append(f"Times are compared beside the other rows of their column. {self._machine}")
+        elif self.reference is not None:
             lines.append(f"The reference kernel took {number(self.reference)} times as long in B as in A.")
         return [*lines, *self.notes]
+
+    @property
+    def _machine(self) -> str:
+        """What all rows have in common, and what the reference kernels say of it."""
+        told = f"All rows together took {number(self.common or math.nan)} times as long in B, which is taken out"
+        if not self.kernels:
+            return f"{told}."
+        each = listed([f"{name} {number(factor)}" for name, factor in self.kernels.items()])
+        return f"{told}; reference kernels in the same cycles: {each} times."
 
 
 def compare(
@@ -113,10 +132,54 @@ def compare(
         raise UsageError(f"no case is in both {name_a} and {name_b}, so there is nothing to compare; {why}")
     pairs = [(by_id_a[key], by_id_b[key]) for key in shared]
     names = record_labels([a for a, _ in pairs])
-    changes = tuple(change for name, (a, b) in zip(names, pairs, strict=True) for change in _changes(name, a, b))
+    common = _common(pairs)
+    changes = tuple(
+        change for name, (a, b) in zip(names, pairs, strict=True) for change in _changes(name, a, b, common)
+    )
     notes = _differences(pairs, environments_a or {}, environments_b or {})
     left = len(by_id_a) - len(shared), len(by_id_b) - len(shared)
-    return Comparison(name_a, name_b, changes, len(shared), *left, tuple(notes), _reference_ratio(pairs))
+    factors = [shift for (_, unit, *_), shift in common.items() if unit == "s"]
+    return Comparison(
+        name_a,
+        name_b,
+        changes,
+        len(shared),
+        *left,
+        tuple(notes),
+        _reference_ratio(pairs),
+        math.exp(median(factors)) if factors else None,
+        _kernels(pairs),
+    )
+
+
+Column = tuple[str, str, str, str]
+"""Quantity, unit, and the scales of the levels in A and in B."""
+
+
+def _column(name: str, a: Reading, b: Reading) -> Column | None:
+    """Which numbers stand beside these, of numbers that were measured in lockstep in both runs."""
+    return (name, a.unit, a.level.scale, b.level.scale) if a.level and b.level else None
+
+
+def _common(pairs: Sequence[tuple[Record, Record]]) -> dict[Column, float]:
+    """By column, the median over its rows of ln b − ln a: what all of them have in common. Of three rows at least."""
+    shifts: dict[Column, list[float]] = defaultdict(list)
+    for a, b in pairs:
+        for name, one in a.quantities.items():
+            other = b.quantities.get(name)
+            if other and one.level and other.level and one.value > 0 and (column := _column(name, one, other)):
+                shifts[column].append(math.log(other.value / one.value))
+    return {column: median(found) for column, found in shifts.items() if len(found) >= ROWS}
+
+
+def _kernels(pairs: Sequence[tuple[Record, Record]]) -> dict[str, float]:
+    """By reference kernel, the median of its time in B over that in A, of kernels that took turns with the programs."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for a, b in pairs:
+        if a.conditions and b.conditions:
+            for name in a.conditions.kernels.keys() & b.conditions.kernels.keys():
+                found[name].append(b.conditions.kernels[name] / a.conditions.kernels[name])
+    return {name: median(found[name]) for name in sorted(found)}
 
 
 def _differences(
@@ -248,7 +311,7 @@ def _without(case: str, common: set[str]) -> str:
     return " ".join(filter(None, [task, *(part for part in rest if part not in common)]))
 
 
-def _changes(label: str, a: Record, b: Record) -> list[Change]:
+def _changes(label: str, a: Record, b: Record, common: Mapping[Column, float]) -> list[Change]:
     if not (a.ok and b.ok):
         if a.status == b.status:
             return []
@@ -259,11 +322,11 @@ def _changes(label: str, a: Record, b: Record) -> list[Change]:
     names = [name for name in a.quantities if name in b.quantities]
     several = max(a.asked, b.asked) > 1
     ranked = any(one.quantity.headline is not None for one in a.quantities.values())
-    found = [_change(label, name, a.quantities[name], b.quantities[name], several) for name in names]
+    found = [_change(label, name, a.quantities[name], b.quantities[name], several, common) for name in names]
     return found if ranked else [replace(change, headline=True) for change in found]
 
 
-def _change(label: str, name: str, a: Reading, b: Reading, several: bool) -> Change:
+def _change(label: str, name: str, a: Reading, b: Reading, several: bool, common: Mapping[Column, float]) -> Change:
     head = (label, name, a.unit)
     numbers: dict[str, Any] = {"headline": a.quantity.headline is not None, "a": a.value, "b": b.value}
     numbers |= {"bound_a": a.bound, "bound_b": b.bound}
@@ -274,11 +337,25 @@ def _change(label: str, name: str, a: Reading, b: Reading, several: bool) -> Cha
         return Change(*head, _verdict(b.value - a.value, a.better), ratio=ratio, **numbers)
     if ratio is None:
         return Change(*head, _apart(a, b), **numbers)
-    low, high = _interval(a, b, several)
+    column = _column(name, a, b)
+    if column is not None:
+        shift = math.exp(common.get(column, 0.0))
+        ratio = ratio / shift
+        low, high = _beside(ratio, a, b) if column in common else (None, None)
+    else:
+        low, high = _interval(a, b, several)
     if low is None or high is None:
         return Change(*head, "one number a side", ratio=ratio, **numbers)
     verdict = "no clear difference" if low <= 1 <= high else _verdict(ratio - 1, a.better)
     return Change(*head, verdict, ratio=ratio, low=low, high=high, **numbers)
+
+
+def _beside(ratio: float, a: Reading, b: Reading) -> tuple[float | None, float | None]:
+    """95 % interval of a ratio of numbers that are known beside their columns."""
+    if not (a.level and b.level) or a.level.error is None or b.level.error is None:
+        return None, None
+    margin = math.exp(max(a.level.student, b.level.student) * math.hypot(a.level.error, b.level.error))
+    return ratio / margin, ratio * margin
 
 
 def _verdict(difference: float, better: str) -> str:
