@@ -14,6 +14,7 @@ from rnnbench.errors import UsageError
 from rnnbench.executor import Outcome
 from rnnbench.gate.decision import (
     Difference,
+    Judgement,
     Schedule,
     benjamini_hochberg,
     equivalence_p,
@@ -24,6 +25,7 @@ from rnnbench.gate.decision import (
     sign_flip,
 )
 from rnnbench.gate.pairs import _result_of
+from rnnbench.gate.report import cells
 from rnnbench.gate.rows import Numbers, Row, difference, rows
 from rnnbench.gate.run import Gate
 from rnnbench.gate.subjects import Entry, Matching, Subject
@@ -149,6 +151,15 @@ def test_what_is_inconclusive_says_how_many_pairs_it_takes():
     assert found.verdict == "inconclusive"
     assert found.detectable > 0.06
     assert found.pairs_needed is None or found.pairs_needed > 32
+
+
+@pytest.mark.parametrize(
+    ("needed", "told"), [(24, "needs 24, has 8"), (24_382, "has 8, not decidable here"), (8, "8"), (None, "8")]
+)
+def test_a_row_says_how_many_pairs_it_needs_and_has(needed, told):
+    judgement = Judgement("inconclusive", 8, 0.01, -0.1, 0.1, 0.2, 0.03, 0.2, needed)
+    row = Row("", "a case", "native", "forward.time", "paired", "inconclusive", judgement=judgement)
+    assert cells(row)[-1] == told
 
 
 def test_the_pairs_it_asks_for_suffice():

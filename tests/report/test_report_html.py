@@ -391,6 +391,10 @@ def test_a_number_is_explained_by_its_record() -> None:
     assert told["Fresh processes"] == "3 of 3 asked for"
     assert told["Disturbed by other work"] == "1 of 3 processes"
     assert told["Note"] == "train: noisy"
+    for verdict in ("oracle", "weak", "self", "none"):
+        (panel,) = panels([replace(one, verified=verdict)])
+        group = panel.series[0].groups[64]
+        assert dict(explained("train.time_per_step", "s", group.entry("train.time_per_step"), group))["Checked"]
     failed = record(status="oom", reason="no room")
     (panel,) = panels([failed, timing(1e-6, cell="gru")])
     group = panel.series[0].groups[64]

@@ -24,6 +24,10 @@ IN_TURNS = (
 )
 
 
+MOST_PAIRS = 1000
+"""Pairs beyond which a row is not decidable: an hour of processes that take seconds each."""
+
+
 @dataclass(frozen=True)
 class Report:
     """base, head: what the sides are called. new, removed: cases of only one side. floors: of an A/A gate, by quantity.
@@ -144,9 +148,14 @@ def cells(row: Row) -> list[str]:
     needed = judgement.pairs_needed
     pairs = str(judgement.pairs)
     if row.verdict == "inconclusive" and needed and needed > judgement.pairs:
-        pairs += f" of some {needed}"
+        pairs = _wanting(judgement.pairs, needed)
     change = f"{percent(judgement.estimate)} ({percent(judgement.low)} to {percent(judgement.high)})"
     return [*start, change, percent(judgement.detectable), pairs]
+
+
+def _wanting(pairs: int, needed: int) -> str:
+    """`needs 24, has 8`; where so many would take longer than anybody waits, that."""
+    return f"has {pairs}, not decidable here" if needed > MOST_PAIRS else f"needs {needed}, has {pairs}"
 
 
 def percent(change: float) -> str:

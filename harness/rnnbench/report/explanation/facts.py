@@ -11,12 +11,13 @@ from rnnbench.record import Record
 from rnnbench.report.explanation.advice import advice
 from rnnbench.report.explanation.process import ProcessFacts
 
-_VERIFIED = {
+VERIFIED = {
     "oracle": "the program agrees with a float64 NumPy oracle (outputs, final state, gradients)",
     "weak": "the program agrees with a float64 NumPy oracle, so loosely that a tenth too much would have passed",
     "self": "checked against itself only: the cell has no portable mathematics that an oracle could run",
     "none": "not checked: the cell has no portable mathematics",
 }
+"""What each verdict of a verification says of a number."""
 _ORIGIN = {
     "measured": "measured",
     "counted": "counted from the cell's mathematics, not measured",
@@ -91,7 +92,7 @@ def _made(record: Record, reading: Reading | None, processes: Sequence[ProcessFa
     if reading.bound is not None:
         side = {"lower": "at least", "upper": "at most"}[reading.bound]
         yield f"only a bound: the true number is {side} this, for the measurement ended before it was known"
-    yield _VERIFIED.get(record.verified, "nothing ran that could be checked")
+    yield VERIFIED.get(record.verified, "nothing ran that could be checked")
 
 
 def _processes(record: Record, quantity: str) -> Iterator[ProcessFacts]:

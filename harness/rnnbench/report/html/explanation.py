@@ -6,16 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from rnnbench.record import Record
+from rnnbench.report.explanation.facts import VERIFIED
 from rnnbench.report.series import Entry, Group
 from rnnbench.report.units import number, quantity, words
 
 MOST_NOTES = 8
 _BOUNDS = {"lower": "at least", "upper": "at most"}
-_VERIFIED = {
-    "oracle": "the program agrees with a float64 NumPy oracle",
-    "weak": "agrees with a float64 NumPy oracle, which would have let a tenth too much pass",
-    "none": "not checked: the cell has no portable mathematics",
-}
 
 Fact = tuple[str, str]
 
@@ -74,7 +70,7 @@ def _processes(own: Sequence[Record]) -> list[Fact]:
     if seen:
         of = sum(done) or len(own)
         found.append(("Disturbed by other work", f"{disturbed} of {of} {'processes' if done else 'measurements'}"))
-    verified = dict.fromkeys(_VERIFIED[one.verified] for one in own if one.verified in _VERIFIED)
+    verified = dict.fromkeys(VERIFIED[one.verified] for one in own if one.verified in VERIFIED)
     programs = dict.fromkeys(f"{one.case.backend}/{one.implementation}" for one in own if one.implementation)
     found += [("Program", ", ".join(programs))] if programs else []
     found += [("Checked", ", ".join(verified))] if verified else []
