@@ -191,8 +191,8 @@ def step_lem(ops: Any, params: Params, state: Pair, z: Array, *, dt: float) -> t
     y, slow = state
     H = y.shape[-1]
     one, two, driven = pieces(z[..., : 3 * H] + y @ params["weight_y"].T, 3)
-    slow = slow + dt * ops.sigmoid(two) * (ops.tanh(driven) - slow)
-    y = y + dt * ops.sigmoid(one) * (ops.tanh(slow @ params["weight_z"].T + z[..., 3 * H :]) - y)
+    slow = slow + dt * ops.sigmoid(one) * (ops.tanh(driven) - slow)
+    y = y + dt * ops.sigmoid(two) * (ops.tanh(slow @ params["weight_z"].T + z[..., 3 * H :]) - y)
     return (y, slow), y
 
 
@@ -207,7 +207,7 @@ lem = Cell(
 )
 """δ_1 = Δσ(W_1 y + V_1 x + b_1),  δ_2 = Δσ(W_2 y + V_2 x + b_2),
 
-z' = (1 − δ_2) ∘ z + δ_2 ∘ tanh(W_z y + V_z x + b_z),  y' = (1 − δ_1) ∘ y + δ_1 ∘ tanh(W_y z' + V_y x + b_y),  y = y'.
+z' = (1 − δ_1) ∘ z + δ_1 ∘ tanh(W_z y + V_z x + b_z),  y' = (1 − δ_2) ∘ y + δ_2 ∘ tanh(W_y z' + V_y x + b_y),  y = y'.
 
 Shapes: weight_ih (4H, D), bias (4H,), rows 1, 2, z, y; weight_y (3H, H), rows 1, 2, z, weight_z = W_y (H, H); state
 (y, z). 4H(D + H + 1) parameters. Δ = 0 copies.

@@ -349,6 +349,13 @@ def lem_without_time():
     run = Run("lem", dt=0.0)
     run.state = (normal(B, H), normal(B, H, seed=8))
     np.testing.assert_array_equal(run()[1][-1], run.state[0])
+    step = Run("lem", T=1)
+    y, z = step.state = (normal(B, H), normal(B, H, seed=8))
+    drives = np.split(step.xs[0] @ step.params["weight_ih"].T + step.params["bias"], 4, axis=-1)
+    first, second, of_z = np.split(y @ step.params["weight_y"].T, 3, axis=-1)
+    d1, d2 = sigmoid(first + drives[0]), sigmoid(second + drives[1])
+    z = (1 - d1) * z + d1 * np.tanh(of_z + drives[2])
+    close(step()[1][0], (1 - d2) * y + d2 * np.tanh(z @ step.params["weight_z"].T + drives[3]))  # the new z
 
 
 @known("lipschitz")
