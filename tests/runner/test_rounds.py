@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from played_sessions import CASE, CASES, REGISTRY, Played, calm, run
+from played_sessions import CASE, CASES, ONCE, REGISTRY, Played, calm, run
 from rnnbench.case import Case
 from rnnbench.executor import Outcome, Pace, Request
 from rnnbench.record import Record
@@ -73,6 +73,11 @@ def test_groups_too_large_for_the_memory_are_cut_elsewhere_in_each_round_so_that
         before = set(reached)
         reached |= {cell for group in groups if reached & set(group) for cell in group}
     assert reached == set("abcdef")
+
+
+def test_the_plan_says_what_takes_turns():
+    assert rounds.plan(CASES, REGISTRY).startswith("lockstep: 2 groups of up to 6 programs, all alive together")
+    assert rounds.plan([ONCE, CASE], REGISTRY) == ""
 
 
 def test_a_group_runs_in_lockstep_and_all_its_parts_say_so():

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rnnbench.case import Case
     from rnnbench.execution import Execution
     from rnnbench.execution.forecast import Prediction
+    from rnnbench.registry import Registry
     from rnnbench.report import Format
     from rnnbench.runner.estimate import Estimate
     from rnnbench.store import RunFolder
@@ -92,6 +93,7 @@ def command(
       rnnbench run long_seq --resume latest
     """
     from rnnbench.execution import Execution, Forecast, refuse_without_frameworks
+    from rnnbench.runner import rounds
     from rnnbench.suite import classes_named, plan, read
 
     document = read(suite)
@@ -106,6 +108,8 @@ def command(
         click.echo(f"note: {note}", err=True)
     if dry_run:
         click.echo(_listing(planned.cases, as_json))
+        if told := rounds.plan(_runnable(planned.cases, registry), registry):
+            click.echo(told, err=True)
         if estimate:
             refuse_without_frameworks(planned.cases, registry)
             _tell(Forecast(registry, results).estimate(planned.cases))
@@ -127,6 +131,13 @@ def command(
         click.echo(f"  {_again(suite, plugins, only, overrides, results, folder)}", err=True)
     bad = any(record.status not in ("ok", "skipped") for record in records)
     click.get_current_context().exit(130 if interrupted else int(bad))
+
+
+def _runnable(cases: Sequence[Case], registry: Registry) -> list[Case]:
+    """The cases that something here could run."""
+    from rnnbench.registry.availability import candidates
+
+    return [case for case in cases if candidates(case, registry)[0]]
 
 
 def _again(

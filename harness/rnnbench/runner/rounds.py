@@ -10,6 +10,7 @@ ratios are known through it.
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
@@ -36,6 +37,19 @@ def key(case: Case, registry: Registry) -> str:
     if case.params is not None:
         fields.pop("hidden_size")
     return digest(fields)
+
+
+def plan(cases: Iterable[Case], registry: Registry) -> str:
+    """One sentence on what takes turns with what; empty where nothing does."""
+    sizes = Counter(name for case in cases if (name := key(case, registry)))
+    several = [size for size in sizes.values() if size > 1]
+    if not several:
+        return ""
+    groups = "1 group" if len(several) == 1 else f"{len(several)} groups"
+    return (
+        f"lockstep: {groups} of up to {max(several)} programs, all alive together, that take turns; a group that does "
+        f"not fit into the memory is cut, elsewhere in each round"
+    )
 
 
 def pace(case: Mapping[str, Any]) -> Pace:
