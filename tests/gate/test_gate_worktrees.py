@@ -126,6 +126,21 @@ def test_what_a_killed_gate_left_is_removed_by_the_next_and_a_living_one_is_let_
         assert not path.exists() and len(repository.worktrees()) == 1
 
 
+def test_a_folder_that_a_killed_gate_had_not_yet_named_is_removed_once_nobody_can_lock_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    names = ["old", "empty", "young", "theirs"]
+    old, empty, young, theirs = (tmp_path / f"rnnbench-new-{name}" for name in names)
+    for folder in (old, empty, young, theirs):
+        folder.mkdir()
+    for folder in (old, young, theirs):
+        (folder / "owner").touch()
+    (theirs / "thesis.tex").touch()
+    for folder in (old, empty, theirs):
+        os.utime(folder, (1e9, 1e9))
+    with Workspace(None):
+        assert {path.name for path in tmp_path.glob("rnnbench-new-*")} == {young.name, theirs.name}
+
+
 def test_a_worktree_whose_folder_went_with_a_reboot_is_forgotten_and_the_users_own_is_not(project, repository):
     own = project.folder.with_name("own")
     project.git("worktree", "add", "--quiet", str(own), "HEAD~1", "--detach")

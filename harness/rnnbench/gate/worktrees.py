@@ -15,6 +15,7 @@ import shutil
 import stat
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,10 @@ except ImportError:  # Windows: nothing is measured there
 
 PREFIX = "rnnbench-gate-"
 _LOCK = "owner"
+_DRAFT = "rnnbench-new-"
+"""What a folder is called until it is locked, which takes it some milliseconds."""
+_ABANDONED = 600.0
+"""Seconds after which nobody is going to lock it."""
 _QUIET = ("-c", "gc.auto=0", "-c", "maintenance.auto=false", "-c", "advice.detachedHead=false")
 _FOREIGN = (
     "GIT_DIR",
@@ -171,12 +176,12 @@ class Workspace:
     def __init__(self, repository: Repository | None) -> None:
         sweep(repository)
         self._repository = repository
-        draft = Path(tempfile.mkdtemp(prefix="rnnbench-new-"))  # not yet for others' sweeps: it is not locked
+        draft = Path(tempfile.mkdtemp(prefix=_DRAFT))  # not yet for others' sweeps: it is not locked
         self._lock = (draft / _LOCK).open("wb")
         _lock(self._lock)
         self._lock.write(json.dumps({"repository": str(repository.top) if repository else None}).encode())
         self._lock.flush()
-        self.path = draft.rename(draft.with_name(draft.name.replace("rnnbench-new-", PREFIX))).resolve()
+        self.path = draft.rename(draft.with_name(draft.name.replace(_DRAFT, PREFIX))).resolve()
 
     def folder(self, name: str) -> Path:
         """An empty folder in it."""
@@ -218,6 +223,9 @@ def sweep(repository: Repository | None) -> None:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # removed by another gate, or no workspace
             if _is_ours(path, stat.S_ISDIR) and _is_ours(path / _LOCK, stat.S_ISREG):
                 _remove_if_left(path)
+    for path in Path(tempfile.gettempdir()).resolve().glob(f"{_DRAFT}*"):
+        with contextlib.suppress(OSError):
+            _remove_abandoned(path)
     if repository is not None:
         for path in repository.worktrees():
             if path.parent.name.startswith(PREFIX) and not path.exists():
@@ -251,6 +259,15 @@ def _is_ours(path: Path, kind: Callable[[int], bool]) -> bool:
     """Whether this very entry, never what a link leads to, is of a kind and belongs to this user."""
     found = path.lstat()
     return found.st_uid == os.getuid() and kind(found.st_mode)
+
+
+def _remove_abandoned(draft: Path) -> None:
+    """What a gate left that was killed before its folder had a name: there is nothing but a lock in it."""
+    if not _is_ours(draft, stat.S_ISDIR) or time.time() - draft.lstat().st_mtime < _ABANDONED:
+        return
+    if {entry.name for entry in draft.iterdir()} <= {_LOCK}:
+        (draft / _LOCK).unlink(missing_ok=True)
+        draft.rmdir()
 
 
 def _remove_if_left(path: Path) -> None:
