@@ -54,6 +54,36 @@ def test_a_cut_leaves_the_gradient_of_each_segment_alone():
     np.testing.assert_allclose(cut, [2 - 2.0**-k for k in (3, 2, 1, 0, 1, 0)])
 
 
+@pytest.mark.parametrize("equal", [True, False])
+def test_a_step_that_asks_whether_numbers_are_equal_is_followed(equal):
+    """Units that work every second step, as in a clockwork cell: == and != of traced arrays are those of their values."""
+    from rnnbench import Cell
+
+    def init(rng, D, H):
+        return {"U": rng.normal(0, 0.5, (H, H))}, (np.zeros(H), np.zeros(1))
+
+    def step(ops, p, state, x):
+        h, t = state
+        rest = t - 2 * ops.floor(t / 2)
+        mask = rest == 0 if equal else rest != 1
+        h = ops.where(mask, ops.tanh(x + h @ p["U"].T), h)
+        return (h, t + 1), h
+
+    model = Model(Cell("clock", init, step), 4, 4)
+    weights, rng = initialise(model, 0), np.random.default_rng(0)
+    xs, cotangent = rng.standard_normal((7, 3, 4)), rng.standard_normal((7, 3, 4))
+    found = gradients(model, weights, xs, cotangent).gradients
+    [(name, U)] = weights.params.items()
+    direction, small = rng.standard_normal(U.shape), 1e-6
+
+    def loss(shift):
+        shifted = Weights({name: U + shift * direction}, weights.states)
+        return float((oracle.forward(model, shifted, xs)[1] * cotangent).sum())
+
+    expected = (loss(small) - loss(-small)) / (2 * small)
+    assert float((found[name] * direction).sum()) == pytest.approx(expected, rel=1e-6)
+
+
 OPERATIONS = {
     "broadcast": lambda ops, x, w: ops.sum((x + w[0]) * (x / (2 + w[1] ** 2)) ** 2),
     "matmul": lambda ops, x, w: ops.sum(ops.tanh(x @ w.T) ** 3),

@@ -186,6 +186,14 @@ class Traced:
     def __ge__(self, other: Any) -> Any:
         return self._compared(self.value >= _plain(other))
 
+    def __eq__(self, other: object) -> Any:
+        return self._compared(self.value == _plain(other))
+
+    def __ne__(self, other: object) -> Any:
+        return self._compared(self.value != _plain(other))
+
+    __hash__ = object.__hash__
+
     def _compared(self, found: Any) -> Any:
         self.tape.kinked = True
         return found
