@@ -56,7 +56,7 @@ def test_a_cut_leaves_the_gradient_of_each_segment_alone():
 
 @pytest.mark.parametrize("equal", [True, False])
 def test_a_step_that_asks_whether_numbers_are_equal_is_followed(equal):
-    """Units that work every second step, as in a clockwork cell: == and != of traced arrays are those of their values."""
+    """Units that work every second step, as of a clockwork cell: == and != of traced arrays compare their values."""
     from rnnbench import Cell
 
     def init(rng, D, H):
