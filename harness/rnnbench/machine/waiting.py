@@ -3,6 +3,7 @@
 Pools of threads look for more work for a while before they sleep, GNU's OpenMP for some 15 ms: as long as the next
 process's turn, which would have one core less. They are told to give up after about a millisecond. Not at once: between
 the parallel regions of one step a thread that sleeps has to be woken, which made torch's small products twice as slow.
+Nor may one of them take most of a GPU's memory ahead, as JAX does.
 The variables are read when a library is loaded, so they belong into the environment of the process that loads it; one
 that the user has set stays.
 """
@@ -16,6 +17,7 @@ VARIABLES = {
     "GOMP_SPINCOUNT": "20000",
     "KMP_BLOCKTIME": "1",
     "OPENBLAS_THREAD_TIMEOUT": "20",
+    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
 }
 """Of GNU's OpenMP, in turns of its loop; of LLVM's and Intel's, in ms; of OpenBLAS, 2^n cycles of the processor."""
 

@@ -37,8 +37,8 @@ from rnnbench.worker.verdict import verification
 
 SPARE = 1.5
 """Memory that has to be free for each process of a group, in times of what the largest so far held."""
-EXPECTED = 1 << 30
-"""Bytes that a process may hold, where none has run yet."""
+EXPECTED = 1 << 29
+"""Bytes that a process is expected to hold, where none has run yet: a framework and a small model."""
 
 
 @dataclass
@@ -60,7 +60,7 @@ class Runner:
     drift: Drift = field(default_factory=Drift)
     ceilings: dict[str, Any] = field(default_factory=dict)
     folder: str = ""
-    _peaks: list[float] = field(default_factory=list)
+    _largest: float = 0.0
 
     def run(
         self,
@@ -122,7 +122,7 @@ class Runner:
 
     def _room(self) -> int:
         """How many processes may be alive together, by what they are known to hold."""
-        return max(2, int(available_memory() / (SPARE * max(self._peaks, default=EXPECTED))))
+        return max(2, int(available_memory() / (SPARE * (self._largest or EXPECTED))))
 
     def _advance(self, cases: Sequence[Case], before: Sequence[Record | None], number: int) -> list[Record]:
         """One process more of each case, in lockstep where there are several."""
@@ -137,7 +137,7 @@ class Runner:
         for attempt, earlier in zip(attempts, before, strict=True):
             attempt.seconds["other"] = max(0.0, unaccounted / len(cases))
             part = self._seen(attempt, started, *seen)
-            self._peaks.append(part.peak_memory or 0.0)
+            self._largest = max(self._largest, part.peak_memory or 0.0)
             records.append(merge(attempt.case, [*((*earlier.left_out, *earlier.parts) if earlier else ()), part]))
         return records
 
@@ -162,15 +162,15 @@ class Runner:
 
         Where `auto` has a second choice for a program that turns out wrong while it is measured, that runs by itself.
         """
-        waiting = list(attempts)
-        while waiting:
-            outcomes, group, speed = self._outcomes([one.request for one in waiting if one.request], number)
-            for attempt, outcome in zip(waiting, outcomes, strict=True):
+        left = list(attempts)
+        while left:
+            outcomes, group, speed = self._outcomes([one.request for one in left if one.request], number)
+            for attempt, outcome in zip(left, outcomes, strict=True):
                 if outcome is not None:
                     self._end(attempt, answers.understood(outcome, "measure"))
                     attempt.part = replace(attempt.part, lockstep=group)
                     attempt.kernels = speed
-            waiting = [one for one, outcome in zip(waiting, outcomes, strict=True) if outcome is None]
+            left = [one for one, outcome in zip(left, outcomes, strict=True) if outcome is None]
         for attempt in attempts:
             if attempt.part.status == "wrong" and attempt.left:
                 attempt.pass_over()
@@ -185,8 +185,11 @@ class Runner:
         if len(requests) == 1 or not isinstance(session, LockstepSession):
             return [session.run(one.job, one.preload, one.timeout) for one in requests], "", {}
         group = uuid.uuid4().hex[:12]
-        members = [replace(one, job={**one.job, "variables": waiting.variables()}) for one in requests]
-        job = {"entry": kernels.ENTRY, "variables": waiting.variables() | VARIABLES}
+        asleep = waiting.variables()
+        members = [
+            replace(one, job={**one.job, "variables": {**one.job.get("variables", {}), **asleep}}) for one in requests
+        ]
+        job = {"entry": kernels.ENTRY, "variables": asleep | VARIABLES}
         members.append(Request(job, (), self.timeout, companion=True))
         pace = rounds.pace(requests[0].job["case"])
         *outcomes, beside = session.lockstep(members, pace, number, int(group, 16))
