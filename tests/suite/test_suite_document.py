@@ -140,7 +140,7 @@ def test_a_missing_file_names_the_near_one(tmp_path):
         refused(tmp_path / "smok.yaml")
         == f"{tmp_path / 'smok.yaml'}: there is no such file. Did you mean 'smoke.yaml'?"
     )
-    assert "text, smoke.yaml." in refused(tmp_path / "zzz")
+    assert ", smoke.yaml." in refused(tmp_path / "zzz")
     assert "There is no folder" in refused(tmp_path / "nowhere" / "smoke.yaml")
 
 
