@@ -27,6 +27,8 @@ def test_nothing_is_told_of_what_a_side_writes_beside_its_files(seal):
     for side in seal.folders.values():
         (side / "log.txt").write_text("of a run")
         (side / "built.so").write_text("by both")
+        (side / "submodule" / ".git").mkdir(parents=True)
+        (side / "submodule" / ".git" / "index").write_text("refreshed")
     (seal.folders["head"] / "own.py").write_text("made by itself\n")
     assert seal.broken() == []
 

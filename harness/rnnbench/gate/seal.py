@@ -58,8 +58,9 @@ class Seal:
 
 
 def _facts(folder: Path) -> Iterator[tuple[str, Facts]]:
-    """(path, what changes when its contents do) of every file, links not followed."""
-    for root, _, names in os.walk(folder):
+    """(path, what changes when its contents do) of every file but git's own, links not followed."""
+    for root, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if name != ".git"]
         for name in names:
             path = Path(root, name)
             try:
