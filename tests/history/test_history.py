@@ -16,7 +16,7 @@ import pytest
 
 from report_records import again, conditions, entry, memory, record, timing, training
 from rnnbench.errors import UsageError
-from rnnbench.history import Break, by_cause, commits, history, shifts, steps, to_json, to_text
+from rnnbench.history import Break, by_cause, commits, history, runs, shifts, steps, to_json, to_text
 from rnnbench.record import Record
 from rnnbench.report.asv import export
 from rnnbench.store import RunFolder
@@ -154,6 +154,15 @@ def test_without_the_reference_kernel_the_drift_would_be_reported(hashes):
     """The control of the test above: the raw times do move."""
     raw = [math.log(record.value("train.time") or 0) for k in range(COMMITS) for record in Machine().run(k)[:1]]
     assert shifts(raw)
+
+
+def test_times_of_the_undisturbed_machine_are_held_against_the_kernel_that_took_turns_with_them():
+    """Not against the one that was read between cases, also while something else ran."""
+    seen = conditions(kernel=0.02)
+    beside = replace(seen, kernels={"latency": 0.003, "compute": 0.005})
+    alone, together = (again(timing(1e-5, cell="lstm"), conditions=one) for one in (seen, beside))
+    assert runs._reference([alone, alone]) == pytest.approx(0.02)
+    assert runs._reference([alone, together]) == pytest.approx(0.01)
 
 
 def test_a_speed_up_is_an_improvement_and_a_mended_slow_down_is_both(repository, hashes, tmp_path):

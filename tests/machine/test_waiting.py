@@ -6,7 +6,7 @@ from rnnbench.machine import waiting
 
 
 def test_all_variables_are_set_where_the_user_has_set_none():
-    assert waiting.variables({"PATH": "/bin"}) == waiting.VARIABLES
+    assert waiting.variables({"PATH": "/bin"}) == waiting.VARIABLES | waiting.SHARED_DEVICE
 
 
 def test_what_the_user_has_set_stays():
@@ -15,7 +15,7 @@ def test_what_the_user_has_set_stays():
 
 
 def test_a_policy_of_the_user_s_own_is_the_whole_policy():
-    assert waiting.variables({"OMP_WAIT_POLICY": "active"}) == {}
+    assert waiting.variables({"OMP_WAIT_POLICY": "active"}) == waiting.SHARED_DEVICE
 
 
 def test_a_record_says_what_a_process_ran_with(monkeypatch):

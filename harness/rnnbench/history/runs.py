@@ -12,6 +12,7 @@ from typing import Any
 from rnnbench.case import digest
 from rnnbench.errors import UsageError
 from rnnbench.history.commits import Commit
+from rnnbench.machine.reference import LATENCY_STEPS, STEPS
 from rnnbench.record import Record
 from rnnbench.store import RunFolder, list_runs
 
@@ -119,7 +120,13 @@ def _read(commit: Commit, folder: RunFolder, machine: Machine) -> StoredRun | No
 def _reference(records: Sequence[Record]) -> float | None:
     """One number for the run: rounds interleave its cases, so all of them saw the same machine, and the median of many
     readings has less noise than two of them.
+
+    Times that were measured in lockstep are those of the undisturbed machine, and so is the kernel that took turns with
+    them: it is the same recurrence over fewer steps.
     """
+    kernels = [record.conditions.kernels for record in records if record.conditions]
+    if beside := [own["latency"] for own in kernels if "latency" in own]:
+        return median(beside) * STEPS / LATENCY_STEPS
     seen = [record.conditions.reference for record in records if record.conditions]
     readings = [second for one in seen if one for second in (one.before, one.after)]
     return median(readings) if readings else None

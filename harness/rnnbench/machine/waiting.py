@@ -17,18 +17,18 @@ VARIABLES = {
     "GOMP_SPINCOUNT": "20000",
     "KMP_BLOCKTIME": "1",
     "OPENBLAS_THREAD_TIMEOUT": "20",
-    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
 }
 """Of GNU's OpenMP, in turns of its loop; of LLVM's and Intel's, in ms; of OpenBLAS, 2^n cycles of the processor."""
 
-_POLICIES = ("OMP_WAIT_POLICY", *VARIABLES)
+SHARED_DEVICE = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+
+_POLICIES = ("OMP_WAIT_POLICY", *VARIABLES, *SHARED_DEVICE)
 
 
 def variables(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
     """What has to be set for processes that take turns."""
-    if "OMP_WAIT_POLICY" in environment:
-        return {}
-    return {name: value for name, value in VARIABLES.items() if name not in environment}
+    wanted = SHARED_DEVICE if "OMP_WAIT_POLICY" in environment else VARIABLES | SHARED_DEVICE
+    return {name: value for name, value in wanted.items() if name not in environment}
 
 
 def settings() -> dict[str, str]:
