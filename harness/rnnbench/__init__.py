@@ -78,6 +78,7 @@ if TYPE_CHECKING:
     from rnnbench.measure.timing import TimingSettings
     from rnnbench.notebook import Run, RunComparison, compare, load, run
     from rnnbench.probes.work import random_batch, unit_of_work
+    from rnnbench.registry.plugin_files import import_file
     from rnnbench.worker import perform
 
 __version__ = "0.1.0"
@@ -87,6 +88,7 @@ _LAZY = {
     "RunComparison": "rnnbench.notebook",
     "TimingSettings": "rnnbench.measure.timing",
     "compare": "rnnbench.notebook",
+    "import_file": "rnnbench.registry.plugin_files",
     "load": "rnnbench.notebook",
     "median_interval": "rnnbench.measure.statistics",
     "perform": "rnnbench.worker",
@@ -178,6 +180,7 @@ __all__ = [
     "cache_folder",
     "compare",
     "hookimpl",
+    "import_file",
     "initialise",
     "layer_params",
     "leaves",

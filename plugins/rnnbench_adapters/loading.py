@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import fnmatch
 import importlib
-import importlib.util
 import inspect
 import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from rnnbench import import_file
 from rnnbench_adapters.classes import Unusable
 
 
@@ -40,23 +40,8 @@ def load_module(head: str) -> ModuleType:
     file = Path(head).expanduser().resolve()
     if not file.is_file():
         raise Unusable(f"there is no file {file}")
-    name = f"rnnbench_class_{file.stem}"
-    known = sys.modules.get(name)
-    if known is not None and known.__file__ == str(file):
-        return known
-    if str(file.parent) not in sys.path:
-        sys.path.append(str(file.parent))
-    spec = importlib.util.spec_from_file_location(name, file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
+    known = sys.modules.get(f"rnnbench_class_{file.stem}")
+    return known if known is not None and known.__file__ == str(file) else import_file(file, "class")
 
 
 def matching(target: str) -> list[str]:

@@ -29,16 +29,23 @@ def placed(file: Path) -> Path:
     return found
 
 
-def import_file(file: Path) -> ModuleType:
-    """Import a plugin file under a name of its own. It may import its neighbours, also later, inside its functions.
+def import_file(file: Path, kind: str = "plugin") -> ModuleType:
+    """Import a file under a name of its own. It may import its neighbours, also later, inside its functions.
 
-    Its folder comes last on `sys.path`, so that no neighbour hides an installed package. Raises PluginError where there
-    is no such file, or where two plugins have neighbours of one name.
+    Args:
+        file: a Python file. Its folder comes last on `sys.path`, so that no neighbour hides an installed package.
+        kind: what it is, in the name that the module gets: `rnnbench_plugin_mine` of `mine.py`.
+
+    Returns:
+        The module, made anew.
+
+    Raises:
+        PluginError: there is no such file, or two of them have neighbours of one name.
     """
     if not file.is_file():
         near = nearest(file.name, [p.name for p in file.parent.glob("*.py")]) if file.parent.is_dir() else ""
         raise PluginError(f"there is no such file.{near}")
-    name = f"rnnbench_plugin_{file.stem}"
+    name = f"rnnbench_{kind}_{file.stem}"
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise PluginError("it is not a Python file; a plugin is one file that ends in .py")
