@@ -176,18 +176,19 @@ Where frameworks differ: the paper allows 2β, and so reflections.
 
 
 def init_ttt_linear(
-    rng: Rng, D: int, H: int, *, heads: int = 4, norm: bool = True, rate: float = 1.0
+    rng: Rng, D: int, H: int, *, heads: int = 1, norm: bool = True, rate: float = 1.0
 ) -> tuple[dict[str, Array], Array]:
-    """q, k, v of `attention` with dk = dv, weight_beta, gain 1, shift 0; state zeros (heads, n, n)."""
+    """q, k, v of `attention` with dk = dv, weight_beta, gain 1, shift 0; state N(0, 1/n), zeros without LN.
+
+    From W = 0, LN would multiply the first gradient by a thousand.
+    """
     import numpy as np
 
-    del norm, rate
+    del rate
     n, _ = sizes("ttt_linear", H, heads, 0)
     params = attention(rng, D, H, heads, n) | {"weight_beta": matrix(rng, heads, D)}
-    return params | {
-        "gain": np.ones((heads, n)),
-        "shift": np.zeros((heads, n)),
-    }, np.zeros((heads, n, n))
+    params |= {"gain": np.ones((heads, n)), "shift": np.zeros((heads, n))}
+    return params, rng.normal(0, n**-0.5, (heads, n, n)) if norm else np.zeros((heads, n, n))
 
 
 def project_ttt_linear(ops: Any, params: Params, xs: Array, *, heads: int, rate: float) -> tuple[Array, ...]:
@@ -227,7 +228,7 @@ ttt_linear = Cell(
     step=step_ttt_linear,
     project=project_ttt_linear,
     source="Sun et al. 2024, arXiv:2407.04620, equations 4-6 and section 2.7 (TTT-Linear), mini-batch 1",
-    options={"heads": 4, "norm": True, "rate": 1.0},
+    options={"heads": 1, "norm": True, "rate": 1.0},
 )
 """W' = W − η ∇_W ½ |k + LN(Wᵀ k) − v|²,  y = q + LN(W'ᵀ q): one step of gradient descent per input on how well W
 reconstructs v from k, η = rate·σ(W_η x), for each head.
@@ -236,5 +237,8 @@ Shapes: weight_q, weight_k, weight_v (H, D), weight_beta (heads, D), gain, shift
 H/heads. D(3H + heads) + 2H parameters. `norm=false` leaves LN and residual out: W' = W − η k (Wᵀ k − v)ᵀ, y = W'ᵀ q,
 which is `deltanet` with `normalise=false`, exactly.
 
-Where frameworks differ: the paper takes mini-batches of 16 inputs per step, learns W_0, and normalises q and k.
+Of two numbers LN leaves little but a sign, whose derivative has spikes: heads of four units and more can be verified.
+
+Where frameworks differ: the paper takes mini-batches of 16 inputs per step, learns W_0, here drawn once, and normalises
+q and k.
 """

@@ -238,7 +238,7 @@ IDENTITIES: dict[str, tuple[Reduction, ...]] = {
     "gated_deltaproduct": (
         Reduction("gated_deltanet", _gated_deltaproduct, {"householders": 1}, why="one Householder per input"),
     ),
-    "ttt_linear": (Reduction("deltanet(normalise=false)", SAME, {"norm": False}, why="no LN, mini-batch 1"),),
+    "ttt_linear": (Reduction("deltanet(heads=1, normalise=false)", SAME, {"norm": False}, why="no LN, mini-batch 1"),),
 }
 """What `rnnbench verify` runs, cell against cell, on both frameworks."""
 

@@ -52,6 +52,7 @@ def test_one_of_them_on_torch():
 
 
 @pytest.mark.long
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # of torch's inductor
 @pytest.mark.parametrize("name", LATER)
 @pytest.mark.parametrize(
     ("backend", "implementation"),

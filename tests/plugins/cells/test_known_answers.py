@@ -683,7 +683,7 @@ COUNTS: dict[str, Callable[[int, int], int]] = {
     "deltanet": lambda D, H: D * (3 * H + 4),
     "gated_deltanet": lambda D, H: D * (3 * H + 8) + 8,
     "gated_deltaproduct": lambda D, H: D * (3 * H + 2 * H + 3 * 4) + 8,
-    "ttt_linear": lambda D, H: D * (3 * H + 4) + 2 * H,
+    "ttt_linear": lambda D, H: D * (3 * H + 1) + 2 * H,
 }
 """Parameters that are trained, as the cells' documentation says, at their default options."""
 
