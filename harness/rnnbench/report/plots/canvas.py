@@ -76,7 +76,7 @@ class Canvas:
         """An empty figure. A single facet has its rows beside each other as far as there is room."""
         facets = len(encoding.facets)
         per_row = facets if facets > 1 else min(rows, 2)
-        per_row = min(per_row, 2) if style.narrow else per_row
+        per_row = 1 if style.narrow else per_row
         count = rows * facets
         lines = math.ceil(count / per_row)
         figure, flat = _figure(lines, per_row, style)
@@ -90,7 +90,10 @@ class Canvas:
         if small_print:
             columns = int(figure.get_figwidth() * 26)
             text = textwrap.fill(small_print, columns)
-            figure.supxlabel(text, fontsize=5.5, color="0.4", x=0.01, ha="left")
+            if style.narrow:  # the key stands below
+                figure.suptitle(f"{title}\n{text}".strip(), fontsize=6, color="0.4", x=0.01, ha="left")
+            else:
+                figure.supxlabel(text, fontsize=5.5, color="0.4", x=0.01, ha="left")
         return cls(figure, grid, encoding, style)
 
     def pictures(self) -> Iterator[tuple[int, str, Axes]]:
@@ -253,7 +256,8 @@ def _figure(lines: int, per_row: int, style: Style) -> tuple[Figure, list[Axes]]
     width, height = PICTURE[0] * per_row + 1.5, PICTURE[1]
     if style.width is not None:
         width, height = style.width, height * min(1.0, style.width / per_row / PICTURE[0] + 0.15)
-    figure = Figure(figsize=(width, height * lines + 0.5), layout="constrained")
+    below = 1.6 if style.narrow else 0.5
+    figure = Figure(figsize=(width, height * lines + below), layout="constrained")
     FigureCanvasAgg(figure)
     flat = list(figure.subplots(lines, per_row, squeeze=False).flat)
     for ax in flat:
