@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -34,8 +33,7 @@ class State:
             )
         writer = Writer(path)
         if not resume:
-            with explained("write", path):
-                os.truncate(path, 0)
+            writer.clear()
         return cls(path, writer)
 
     def add(self, line: Mapping[str, Any]) -> None:

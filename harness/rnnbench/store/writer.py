@@ -58,6 +58,12 @@ class Writer:
                     os.ftruncate(self._fd, size)
                 raise
 
+    def clear(self) -> None:
+        """Begin the file anew."""
+        with explained("write", self._path):
+            os.ftruncate(self._fd, 0)
+        self._size = 0
+
     def close(self) -> None:
         """Give up the lock."""
         os.close(self._fd)
