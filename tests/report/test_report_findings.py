@@ -207,3 +207,10 @@ def test_a_probe_of_a_plugin_is_told_like_the_shipped_ones() -> None:
         text = render(records, format)
         assert "joules per step" in text and "energy raw, J" not in text
     assert "energy.raw" in render(records, "csv") and "energy raw, J" in render(records, "table", everything=True)
+
+
+def test_of_many_programs_that_did_alike_the_first_are_named() -> None:
+    """A sentence about a hundred programs is not read."""
+    many = [training(0.1, 200, cell="gru", backend=f"b{number}", seq_len=T) for number in range(9) for T in (8, 16)]
+    assert max(map(len, told(many))) < 200
+    assert any("gru (b0/native) and gru (b1/native) and 7 more in 200 steps" in text for text in told(many))

@@ -41,7 +41,7 @@ def recall(panels: Sequence[Panel]) -> Iterator[Finding]:
             if entry.value is not None and len(series.groups) > 1:
                 programs[str(series.axes["cell"]), entry.value, entry.bound].append(series.program)
         told = [
-            f"{_longest(value, bound)} for {cell} ({', '.join(names)})"
+            f"{_longest(value, bound)} for {cell} ({_few(names, ', ')})"
             for (cell, value, bound), names in sorted(programs.items(), key=lambda item: _recall_rank(item[0]))
         ]
         if told:
@@ -143,6 +143,13 @@ def _solved(panel: Panel, length: int) -> Iterator[str]:
         yield f"{what}: not solved within the budget by the median seed of {listed(told)}."
 
 
+def _few(names: Sequence[str], separator: str) -> str:
+    """The first of many programs, and how many more there are."""
+    if len(names) <= MOST_NAMED:
+        return separator.join(names)
+    return f"{separator.join(names[: MOST_NAMED - 1])} and {len(names) - MOST_NAMED + 1} more"
+
+
 def _by_cost(panel: Panel, found: Sequence[tuple[float, str, str]]) -> list[str]:
     """`gru (jax/scan), gru (torch/native) in 200 steps (1/1)`: programs with the same outcome together, first first."""
     declared = panel.quantities[panel.goal]
@@ -152,7 +159,7 @@ def _by_cost(panel: Panel, found: Sequence[tuple[float, str, str]]) -> list[str]
     told = []
     for (value, seeds), names in alike.items():
         cost = steps_text(units.number(value)) if declared.unit == "step" else units.quantity(value, declared.unit)
-        told.append(f"{' and '.join(names)} in {cost} ({seeds})")
+        told.append(f"{_few(names, ' and ')} in {cost} ({seeds})")
     return told
 
 
