@@ -23,7 +23,7 @@ from rnnbench.measure import disturbance, lockstep
 from rnnbench.measure.clock import SYSTEM, clock_cost
 from rnnbench.measure.disturbance import Counters
 from rnnbench.measure.steadiness import drift, trend
-from rnnbench.measure.timing import LONG, TimingSettings, check_complete, dispatch_leak, measure
+from rnnbench.measure.timing import LONG, TimingSettings, check_complete, dispatch_leak, measure, refuse_early_return
 from rnnbench.timings import Timing
 
 
@@ -531,7 +531,7 @@ def test_a_call_that_only_hands_work_over_is_refused_before_thousands_are_queued
         device.submit()
 
     with pytest.raises(CaseError, match="returns only when the device is done"):
-        measure(submit, TimingSettings(budget=10.0), wait=device.wait)
+        measure(submit, TimingSettings(budget=10.0), first_look=lambda: refuse_early_return(submit, device.wait))
     assert len(calls) <= 10
 
 

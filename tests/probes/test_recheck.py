@@ -12,7 +12,8 @@ import pytest
 from marks import real_clock
 from rnnbench import Implementation
 from rnnbench.case import Case
-from rnnbench.errors import Wrong
+from rnnbench.errors import CaseError, Wrong
+from rnnbench.measure.timing import LOOKS
 from rnnbench.probes import parallelism, recheck, throughput, work
 from rnnbench.quantity import Value
 from rnnbench.registry import load
@@ -190,3 +191,43 @@ def test_half_the_work_remembered_is_found_by_calling_twice(monkeypatch, seconds
     caught = pytest.raises(Wrong, match="remembers its answers") if remembers else contextlib.nullcontext()
     with caught:
         recheck.check(context, program, "forward", 1e-9)
+
+
+@pytest.mark.parametrize("waits", [True, False], ids=["synchronize waits", "it does not"])
+def test_a_backend_that_hands_work_over_is_refused_before_thousands_of_calls_are_queued(waits):
+    """Where nothing waits, what is read has to be there: then the work shows."""
+    from rnnbench_torch.program import TorchProgram
+
+    handed = []
+
+    class Lazy(TorchProgram):
+        pool = ThreadPoolExecutor(1)
+
+        def forward(self, xs, states=None):
+            def work():
+                time.sleep(0.01)
+                return TorchProgram.forward(self, xs, states)
+
+            handed.append(self.pool.submit(work))
+            return _Promise(handed[-1])
+
+        def synchronize(self):
+            if waits:
+                [job.result() for job in handed]
+
+    class Backend:
+        def build(self, spec):
+            return Lazy(spec)
+
+    case = replace(CASE, settings={**CASE.settings, "modes": ["forward"]})
+    with pytest.raises(CaseError, match="returns only when the device is done"):
+        throughput.measure(replace(resolve(case, load()), backend=Backend()))
+    assert len(handed) <= 1 + LOOKS
+
+
+class _Promise:
+    def __init__(self, job):
+        self.job = job
+
+    def __iter__(self):
+        return iter(self.job.result())

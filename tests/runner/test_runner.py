@@ -309,3 +309,22 @@ def test_kill_9_and_resume_give_every_case_once_and_complete(tmp_path):
     counts = Counter(line["id"] for line in before)
     complete = {id for id, count in counts.items() if count == 2}
     assert complete and complete.isdisjoint(line["id"] for line in after[len(before) :])
+
+
+def test_a_look_in_float64_serves_all_lengths_of_a_program_and_no_other():
+    class Vouching(Played):
+        asked: list[tuple[str, int, bool]]
+
+        def run(self, job: Job, preload: tuple[str, ...], timeout: float) -> Outcome:
+            outcome = super().run(job, preload, timeout)
+            if job["kind"] != "verify":
+                return outcome
+            case = Case.from_json(job["case"])
+            self.asked.append((case.cell, case.seq_len, job.get("vouched", False)))
+            return replace(outcome, result={**outcome.result, "vouches": case.seq_len >= 64})
+
+    session = Vouching()
+    session.asked = []
+    run(session, [replace(CASE, cell=cell, seq_len=T, settings={}) for cell in "ab" for T in (32, 64, 128)])
+    expected = [(cell, T, T == 128) for cell in "ab" for T in (32, 64, 128)]
+    assert sorted(session.asked) == sorted(expected)

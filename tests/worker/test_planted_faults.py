@@ -272,3 +272,17 @@ def test_a_zero_gradient_beside_a_large_one_is_right():
     )
     found = verdict(replace(CASE, seq_len=64), cell=doubling)
     assert found.get("reason") is None
+
+
+def test_what_is_vouched_for_is_left_out_and_nothing_else():
+    case = replace(CASE, seq_len=80)
+    context = resolve(case, load())
+    whole, rest = verify(context), verify(context, vouched=True)
+    assert whole["vouches"] and rest["vouches"]
+    count = sum(check["name"] == "outputs" for check in whole["checks"])
+    assert (count, sum(check["name"] == "outputs" for check in rest["checks"])) == (2, 1)
+    assert verify(context, "float64", 64, vouched=True)["checks"] == []
+    assert verify(context, "float64", 80, vouched=True)["checks"] != []
+    context = replace(context, implementation=FAULTS["cut before the last step"])
+    assert verify(context, vouched=True)["status"] == "wrong"
+    assert "vouches" not in verify(context)

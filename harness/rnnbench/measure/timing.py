@@ -117,21 +117,20 @@ def measure(
     settings: TimingSettings | None = None,
     clock: Clock = SYSTEM,
     counters: Callable[[], Counters] = disturbance.read,
-    wait: Call | None = None,
+    first_look: Call | None = None,
 ) -> Timing:
     """Time one unit of work; `call` returns only when the device is done with it. Raises what `call` raises, and
     CaseError where the clock is useless.
 
-    wait: returns when the device has nothing left to do. Then a call that plainly returns too early is refused before
-    thousands of them are queued.
+    first_look: called once, after the first call: `refuse_early_return`, say.
     """
     settings = settings or TimingSettings()
     cost = clock_cost(clock)
     stopwatch = _Stopwatch(call, clock)
     with _collector_between_samples() as collect:
         first = stopwatch.lot(1)
-        if wait is not None:
-            _refuse_early_return(call, wait, clock)
+        if first_look is not None:
+            first_look()
         number = _warm_up(stopwatch, settings, cost)
         warmup_calls = stopwatch.calls - 1
         place = lockstep.current()
@@ -188,8 +187,8 @@ def dispatch_leak(call: Call, wait: Call, clock: Clock = SYSTEM) -> float:
     return outstanding / (done - started) if done > started else 0.0
 
 
-def _refuse_early_return(call: Call, wait: Call, clock: Clock) -> None:
-    """Raises CaseError where most of the work is outstanding after each of a few calls."""
+def refuse_early_return(call: Call, wait: Call, clock: Clock = SYSTEM) -> None:
+    """Raises CaseError where most of the work is outstanding after each of a few calls: before thousands are queued."""
     shares: list[float] = []
     while len(shares) < LOOKS:
         shares.append(dispatch_leak(call, wait, clock))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from rnnbench.context import Context
 from rnnbench.measure import denormals, timing
@@ -13,7 +14,7 @@ from rnnbench.model import Pass
 from rnnbench.model.bptt import Bptt, segment_of
 from rnnbench.probe import Probe
 from rnnbench.probes import recheck
-from rnnbench.probes.work import MODES, PASSES, limit_quantities, share_of_limit, unit_of_work
+from rnnbench.probes.work import MODES, PASSES, Read, limit_quantities, share_of_limit, unit_of_work
 from rnnbench.quantity import Quantity, Value
 from rnnbench.ranges import Count, NotNegative, Positive
 from rnnbench.timings import Timing, View
@@ -56,7 +57,8 @@ def measure(context: Context) -> Measurement:
         call = unit_of_work(context, program, mode)
         compiled = program.compilations()
         ready = SYSTEM.now()
-        timed = timing.measure(call, settings, wait=program.synchronize)
+        read = Read(program, mode, call)
+        timed = timing.measure(call, settings, first_look=partial(timing.refuse_early_return, read.call, read.wait))
         measured = SYSTEM.now()
         timing.check_complete(call, program.synchronize, timed.median)
         recheck.check(context, program, mode, timed.median)

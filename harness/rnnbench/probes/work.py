@@ -54,6 +54,29 @@ def unit_of_work(context: Context, program: Program, mode: Pass) -> Callable[[],
     return lambda: program.train_step(next(batches))
 
 
+class Read:
+    """Calls whose results are read: a runtime that waits for nothing when it is asked to has to work then."""
+
+    def __init__(self, program: Program, mode: Pass, call: Callable[[], object]) -> None:
+        self._program, self._mode, self._call = program, mode, call
+        self._result: Any = None
+
+    def call(self) -> None:
+        """One unit of work."""
+        self._result = self._call()
+
+    def wait(self) -> None:
+        """Until the device has nothing left to do and one array of the latest result is here."""
+        self._program.synchronize()
+        if self._result is None:
+            return
+        if self._mode == "train":
+            self._program.get(self._result)
+        else:
+            _, array = self._result  # (states, outputs), or (gradients by name, gradient of xs)
+            self._program.get(array)
+
+
 def _check_repeatable(program: Program, backward: Callable[[], object], dtype: str) -> None:
     """A backward pass that writes into what it was kept for gives other gradients the next time, and is no measurement.
 

@@ -95,7 +95,7 @@ def _verify(context: Context, registry: Registry, job: Job) -> dict[str, Any]:
     del registry
     device = context.backend.verified_on(context.case.device)
     context = replace(context, case=replace(context.case, device=device))
-    return verify(context, job.get("dtype"), job.get("seq_len"))
+    return verify(context, job.get("dtype"), job.get("seq_len"), vouched=bool(job.get("vouched")))
 
 
 def _kit(context: Context, registry: Registry, job: Job) -> dict[str, Any]:

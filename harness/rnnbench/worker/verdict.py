@@ -20,9 +20,13 @@ whole sequence: their loop over time is the harness's own, tested on closed form
 
 @dataclass(frozen=True)
 class Verification:
-    """key: equal for two cases exactly where one verdict serves both. options: of the job `verify`, beside the case."""
+    """key: equal for two cases exactly where one verdict serves both. family: equal for cases whose programs differ in
+    length, dtype and threads alone, so that a look at a few steps in another dtype serves them all. options: of the job
+    `verify`, beside the case.
+    """
 
     key: str
+    family: str
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -35,10 +39,11 @@ def verification(case: Case, probe: Probe) -> Verification:
     settings = case.settings
     asked = [settings.get("task"), settings.get("embedding"), bptt_of(settings), settings.get("micro_batches", 1)]
     passes = sorted(settings.get("modes", ()))
+    sizes = [case.batch_size, case.input_size, case.hidden_size, case.layers]
+    program = [case.cell, case.backend, case.implementation, case.device, *sizes]
+    family = digest([program, asked, case.seed])
     if "implementation" in probe.ignores:
         options = {"dtype": "float64", "seq_len": min(case.seq_len, SHORT)}
-        sizes = [case.batch_size, case.input_size, case.hidden_size, case.layers]
-        program = [case.cell, case.backend, case.implementation, case.device, *sizes]
-        return Verification(digest([program, options, asked, passes, case.seed]), options)
+        return Verification(digest([program, options, asked, passes, case.seed]), family, options)
     decodes = case.probe == "decode"  # nothing of it is trained
-    return Verification(digest([case.program_id, asked, passes, decodes, case.seed]))
+    return Verification(digest([case.program_id, asked, passes, decodes, case.seed]), family)
