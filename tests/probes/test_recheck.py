@@ -14,7 +14,7 @@ from rnnbench import Implementation
 from rnnbench.case import Case
 from rnnbench.errors import CaseError, Wrong
 from rnnbench.measure.timing import LOOKS
-from rnnbench.probes import parallelism, recheck, throughput, work
+from rnnbench.probes import convergence, parallelism, recheck, throughput, work
 from rnnbench.quantity import Value
 from rnnbench.registry import load
 from rnnbench.worker.resolve import resolve
@@ -191,6 +191,16 @@ def test_half_the_work_remembered_is_found_by_calling_twice(monkeypatch, seconds
     caught = pytest.raises(Wrong, match="remembers its answers") if remembers else contextlib.nullcontext()
     with caught:
         recheck.check(context, program, "forward", 1e-9)
+
+
+def test_what_was_trained_is_looked_at_too():
+    """Honest for two calls, then zeros: it learns nothing, and it is not the architecture that does not."""
+    settings = {"task": "adding", "max_steps": 12, "eval_every": 6, "eval_size": 16}
+    case = replace(CASE, probe="convergence", seq_len=10, batch_size=8, input_size=2, settings=settings)
+    context = resolve(case, load())
+    assert convergence.CONVERGENCE.measure(context).values
+    with pytest.raises(Wrong, match="inputs it had not seen"):
+        convergence.CONVERGENCE.measure(replace(context, implementation=_planted(_cheats_when_warm)))
 
 
 @pytest.mark.parametrize("waits", [True, False], ids=["synchronize waits", "it does not"])

@@ -13,7 +13,7 @@ from rnnbench.context import Context
 from rnnbench.errors import CaseError, Skipped
 from rnnbench.measure.clock import SYSTEM
 from rnnbench.measurement import Measurement
-from rnnbench.probes import generation, training
+from rnnbench.probes import generation, recheck, training
 from rnnbench.probes.convergence.learning_curve import LearningCurve
 from rnnbench.probes.convergence.sample import Sample, draw
 from rnnbench.quantity import Curve, Value
@@ -39,6 +39,7 @@ def measure(context: Context) -> Measurement:
     program = _program(context)
     found.seconds["build"] = SYSTEM.now() - started
     curve = _trained(context, program, found)
+    recheck.check(context, program, "forward", None)
     _report(context, curve, found)
     started = SYSTEM.now()
     _test(context, program, found)
