@@ -213,7 +213,7 @@ def test_a_backend_that_hands_work_over_is_refused_before_thousands_of_calls_are
     class Lazy(TorchProgram):
         pool = ThreadPoolExecutor(1)
 
-        def forward(self, xs, states=None):
+        def forward(self, xs, states=None):  # pyright: ignore[reportIncompatibleMethodOverride]
             def work():
                 time.sleep(0.01)
                 return TorchProgram.forward(self, xs, states)

@@ -286,3 +286,17 @@ def test_what_is_vouched_for_is_left_out_and_nothing_else():
     context = replace(context, implementation=FAULTS["cut before the last step"])
     assert verify(context, vouched=True)["status"] == "wrong"
     assert "vouches" not in verify(context)
+
+
+def test_a_fault_is_wrong_also_where_the_gradients_explode():
+    """Zeros after step 40 of a chaotic cell whose gradients leave float32: it is not excused as diverged."""
+    case = replace(CASE, cell="rnn(gain=12)", seq_len=256, hidden_size=64, input_size=8)
+    with pytest.raises(Diverged):
+        verdict(case, looped())
+    assert verdict(case, looped(after=lambda ys, xs: ys * (_steps(ys) < 40)))["status"] == "wrong"
+
+
+def _steps(ys):
+    import torch
+
+    return torch.arange(len(ys))[:, None, None]

@@ -256,7 +256,7 @@ class Runner:
         key = wanted.key
         if key not in self.verdicts:
             vouched = {"vouched": True} if wanted.family in self._vouched else {}
-            outcome = self._job("verify", case, wanted.options | vouched)
+            outcome = self._job("verify", case, {**wanted.options, **vouched})
             if answers.status(outcome) not in TRANSIENT:
                 self.verdicts[key] = outcome
             if answers.status(outcome) == "ok" and outcome.result.get("vouches"):
