@@ -116,7 +116,8 @@ def replayed(recorded: list[tuple[Case, float, float]]) -> list[tuple[float, flo
 
 def recorded_long_seq() -> list[tuple[Case, float, float]]:
     registry = load()
-    planned = plan(read(ROOT / "suites" / "long_seq.yaml"), registry, only=["device=cpu"])
+    as_recorded = ["probes.throughput.budget=0.6"]
+    planned = plan(read(ROOT / "suites" / "long_seq.yaml"), registry, ["device=cpu"], as_recorded)
     cases = {(case.probe, case.backend, case.cell, case.seq_len): case for case in planned.cases}
     with PROCESSES.open(newline="") as file:
         rows = list(csv.DictReader(file))

@@ -122,11 +122,13 @@ def kept_backward(program: Program, batch: Any) -> Gradients:
 
 
 def plain(context: Context) -> Context:
-    """The case without dropout, which no law could be held against, and on one thread where it has cores: matrices as
-    small as these only lose by being shared out, and most where others compute beside it.
-    """
+    """The case without dropout, which no law could be held against."""
     settings = {key: value for key, value in context.case.settings.items() if key != "recurrent_dropout"}
-    case = replace(context.case, dropout=0.0, settings=settings)
-    if context.cores is not None:
-        case = replace(case, threads=1)
-    return replace(context, case=case)
+    return replace(context, case=replace(context.case, dropout=0.0, settings=settings))
+
+
+def on_one_thread(context: Context) -> Context:
+    """The case on one thread, where it has cores: matrices as small as these only lose by being shared out, and most
+    where others compute beside it.
+    """
+    return context if context.cores is None else replace(context, case=replace(context.case, threads=1))
