@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import time
 from collections.abc import Iterator
 from contextvars import ContextVar
 
@@ -33,13 +34,14 @@ class Turns:
     """A process's side of it. descriptor: of a socket to whoever gives the turns, closed in the end; None for a process
     on its own. paced: who gives the turns says when a measurement is over, whatever the process thinks of it.
 
-    taken: how many turns it was given.
+    taken: how many turns it was given. waited: seconds in which others had theirs.
     """
 
     def __init__(self, descriptor: int | None = None, paced: bool = False) -> None:
         self._socket = None if descriptor is None else socket.socket(fileno=descriptor)
         self._paced = paced
         self.taken = 0
+        self.waited = 0.0
         if self._socket:
             forget(self._socket)
 
@@ -66,10 +68,11 @@ class Turns:
     def _hand_over(self, message: bytes) -> bytes:
         if not self._socket:
             return ALONE
-        told = b""
+        told, began = b"", time.perf_counter()
         with contextlib.suppress(ConnectionError):
             self._socket.sendall(message)
             told = self._socket.recv(1)
+        self.waited += time.perf_counter() - began
         if told not in (GO, STOP):  # also when nobody is there any more
             self.leave()
             return ALONE

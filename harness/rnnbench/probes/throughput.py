@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from rnnbench.context import Context
-from rnnbench.measure import denormals, timing
+from rnnbench.measure import denormals, lockstep, timing
 from rnnbench.measure.clock import SYSTEM
 from rnnbench.measure.timing import TimingSettings
 from rnnbench.measurement import Measurement
@@ -58,11 +58,12 @@ def measure(context: Context) -> Measurement:
         compiled = program.compilations()
         ready = SYSTEM.now()
         read = Read(program, mode, call)
+        waited = lockstep.current().waited
         timed = timing.measure(call, settings, first_look=partial(timing.refuse_early_return, read.call, read.wait))
         measured = SYSTEM.now()
         timing.check_complete(call, program.synchronize, timed.median)
         recheck.check(context, program, mode, timed.median)
-        division = _division(timed, measured - ready)
+        division = _division(timed, measured - ready - (lockstep.current().waited - waited))
         division |= {"inputs": ready - started, "check": SYSTEM.now() - measured}
         seconds = {part: seconds.get(part, 0.0) + division.get(part, 0.0) for part in seconds | division}
         timings[mode] = timed

@@ -31,11 +31,13 @@ def perform(job: Job) -> dict[str, Any]:
     "plugins": [files], "folder": that data files are relative to}`.
 
     Returns `{"status", "reason", "seconds", ...}`; whatever the plugin raises becomes a status, never an exception.
-    `seconds` is what all of it took in here, `peak_memory` the most bytes that this process, or one it started, held.
+    `seconds` is what all of it took in here, without the turns of others; `peak_memory` the most bytes that this
+    process, or one it started, held.
     """
     started = time.perf_counter()
     found = _perform(job)
-    return found | {"seconds": time.perf_counter() - started, "peak_memory": process_memory.lifetime_peak_bytes()}
+    worked = time.perf_counter() - started - found.pop("waited", 0.0)
+    return found | {"seconds": worked, "peak_memory": process_memory.lifetime_peak_bytes()}
 
 
 def preload() -> None:
@@ -76,7 +78,7 @@ def _measure(context: Context, registry: Registry, job: Job) -> dict[str, Any]:
     if "turns" in job:
         told["threads_waiting"] = waiting.settings()
     answer = {"values": {}} | encode(replace(part, details={**part.details, **told}))
-    return answer | ({"turns": place.taken} if "turns" in job else {})
+    return answer | ({"turns": place.taken, "waited": place.waited} if "turns" in job else {})
 
 
 def _check_weights(context: Context, verified: str | None) -> None:
