@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from rnnbench import scans
-from rnnbench.cell import Array, Cell, Params, State
+from rnnbench.cell import Array, Cell, Params, State, leaves
 
 Unroll = Callable[[Params, State, Array], tuple[State, Array]]
 """unroll(params, state, xs_TBD) -> (final state, ys_TBH), in the framework's own differentiable arrays."""
@@ -119,6 +121,35 @@ def supports_scan(*kinds: scans.Kind) -> Callable[[Cell, str, str], str | None]:
         return None if cell.scan in kinds else f"cell {cell.name!r} has no scan of the kind {' or '.join(kinds)}"
 
     return supports
+
+
+def prefix_unroll(cell: Cell, ops: Any, prefixes: Callable[..., Sequence[Array]]) -> Unroll:
+    """An unroll of a cell whose steps are joined by an operator of its own (`scan="semigroup"`).
+
+    Args:
+        cell: With `elements` and `combine`.
+        ops: Of the framework.
+        prefixes: (combine(a, b), elements) -> e_1, e_1·e_2, ... of elements (T, ...), see `rnnbench.scans.prefixes`.
+
+    Returns:
+        All of h_0·e_1, h_0·e_1·e_2, ... at once.
+    """
+    combine, elements_of = cell.combine, cell.elements
+    assert combine is not None
+    assert elements_of is not None
+
+    def unroll(params: Params, state: State, xs: Array) -> tuple[State, Array]:
+        opened = cell.open(ops, params, state, xs)
+        elements = elements_of(ops, opened.params, opened.zs)
+        start = tuple(leaf[None] for leaf in leaves(opened.state))
+        both = tuple(ops.concat([h, e], axis=0) for h, e in zip(start, elements, strict=True))
+        hs: Any = tuple(h[1:] for h in prefixes(partial(combine, ops), both))
+        hs = hs if isinstance(opened.state, tuple) else hs[0]
+        last = tuple(h[-1] for h in leaves(hs))
+        final = last if isinstance(opened.state, tuple) else last[0]
+        return opened.close(final), cell.shown(ops, opened.params, hs, opened.zs)
+
+    return unroll
 
 
 def any_of(*names: str) -> Callable[[Cell, str, str], str | None]:

@@ -96,23 +96,19 @@ def padded(ops: Any, elements: tuple[Array, ...], size: int) -> tuple[Array, ...
 
 
 def prefixes(ops: Any, combine: Callable[..., Any], elements: tuple[Array, ...]) -> tuple[Array, ...]:
-    """e_1, e_1·e_2, ..., of elements (T, ...) under an associative `combine`, in O(log T) dependent steps.
+    """e_1, e_1·e_2, ..., of elements (T, ...) under an associative `combine(a, b)`, in O(log T) dependent steps.
 
     Odd-even reduction (Blelloch 1990, CMU-CS-90-190, section 1.4): join neighbours, scan those, fill in the others.
     """
     T = elements[0].shape[0]
     if T == 1:
         return elements
-    joined = combine(
-        ops,
-        tuple(e[: T - T % 2 : 2] for e in elements),
-        tuple(e[1::2] for e in elements),
-    )
+    joined = combine(tuple(e[: T - T % 2 : 2] for e in elements), tuple(e[1::2] for e in elements))
     odd = prefixes(ops, combine, joined)
     before = tuple(e[: (T - 1) // 2] for e in odd)
     if T == 2:
         return tuple(ops.concat([e[:1], o], axis=0) for e, o in zip(elements, odd, strict=True))
-    even = combine(ops, before, tuple(e[2::2] for e in elements))
+    even = combine(before, tuple(e[2::2] for e in elements))
     return tuple(_woven(ops, e[:1], o, v) for e, o, v in zip(elements, odd, even, strict=True))
 
 

@@ -8,12 +8,12 @@ from rnnbench import Array, Cell, Params
 from rnnbench_cells.affine import matrix
 from rnnbench_cells.heads import (
     attention,
+    drawn_bias_dt,
     elements,
     joined,
     read,
     shown,
     sizes,
-    softplus_inverse,
     split,
 )
 from rnnbench_cells.initial import Rng
@@ -118,13 +118,13 @@ def init_mamba2(rng: Rng, D: int, H: int, *, heads: int = 4, states: int = 16) -
     import numpy as np
 
     _, dv = sizes("mamba2", H, heads, states)
-    dt = np.exp(rng.uniform(np.log(1e-3), np.log(1e-1), heads))
+    bias_dt = drawn_bias_dt(rng, heads)
     params = {
         "weight_x": matrix(rng, H, D),
         "weight_B": matrix(rng, states, D),
         "weight_C": matrix(rng, states, D),
         "weight_dt": matrix(rng, heads, D),
-        "bias_dt": softplus_inverse(dt),
+        "bias_dt": bias_dt,
         "A_log": np.log(rng.uniform(1, 16, heads)),
         "D": np.ones(heads),
     }

@@ -8,12 +8,12 @@ from rnnbench import Array, Cell, Params
 from rnnbench_cells.affine import matrix
 from rnnbench_cells.heads import (
     attention,
+    drawn_bias_dt,
     elements,
     joined,
     read,
     shown,
     sizes,
-    softplus_inverse,
     split,
 )
 from rnnbench_cells.initial import Rng
@@ -78,10 +78,10 @@ def init_gated_deltanet(rng: Rng, D: int, H: int, *, heads: int = 4, keys: int =
 
 
 def _decay(rng: Rng, D: int, heads: int, np: Any) -> dict[str, Array]:
-    dt = np.exp(rng.uniform(np.log(1e-3), np.log(1e-1), heads))
+    bias_dt = drawn_bias_dt(rng, heads)
     return {
         "weight_dt": matrix(rng, heads, D),
-        "bias_dt": softplus_inverse(dt),
+        "bias_dt": bias_dt,
         "A_log": np.log(rng.uniform(1, 16, heads)),
     }
 

@@ -53,8 +53,9 @@ def elements(ops: Any, params: Params, zs: Any) -> Any:
     return zs
 
 
-def softplus_inverse(x: Array) -> Array:
-    """y with softplus(y) = x."""
+def drawn_bias_dt(rng: Rng, count: int) -> Array:
+    """b with softplus(b) = Δ, (count,), Δ log-uniform in (0.001, 0.1)."""
     import numpy as np
 
-    return x + np.log(-np.expm1(-x))
+    dt = np.exp(rng.uniform(np.log(1e-3), np.log(1e-1), count))
+    return dt + np.log(-np.expm1(-dt))

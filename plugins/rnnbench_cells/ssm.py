@@ -7,7 +7,7 @@ from typing import Any
 from rnnbench import Array, Cell, Params
 from rnnbench_cells.affine import matrix, pieces
 from rnnbench_cells.elementwise import linear_pair
-from rnnbench_cells.heads import softplus_inverse
+from rnnbench_cells.heads import drawn_bias_dt
 from rnnbench_cells.initial import Rng
 
 
@@ -199,14 +199,14 @@ def init_mamba(
 
     del zoh
     rank = rank or -(-H // 16)
-    dt = np.exp(rng.uniform(np.log(1e-3), np.log(1e-1), H))
+    bias_dt = drawn_bias_dt(rng, H)
     params = {
         "weight_ih": matrix(rng, H, D),
         "weight_B": matrix(rng, states, H),
         "weight_C": matrix(rng, states, H),
         "dt_down": matrix(rng, rank, H),
         "dt_up": matrix(rng, H, rank),
-        "bias_dt": softplus_inverse(dt),
+        "bias_dt": bias_dt,
         "A_log": np.log(np.tile(np.arange(1.0, states + 1), (H, 1))),
         "D": np.ones(H),
     }

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
-from rnnbench import Array, Cell, Implementation, Params, State, Unroll, leaves, scans, supports_scan
+from rnnbench import Array, Cell, Implementation, Params, State, Unroll, prefix_unroll, scans, supports_scan
 from rnnbench_jax.ops import jax_ops
 
 
@@ -36,22 +35,7 @@ def build_prefix(cell: Cell, device: str, dtype: str) -> Unroll:
     import jax
 
     del device, dtype
-    ops, combine, elements_of = jax_ops(), cell.combine, cell.elements
-    assert combine is not None
-    assert elements_of is not None
-
-    def unroll(params: Params, state: State, xs: Array) -> tuple[State, Array]:
-        opened = cell.open(ops, params, state, xs)
-        elements = elements_of(ops, opened.params, opened.zs)
-        start = tuple(leaf[None] for leaf in leaves(opened.state))
-        both = tuple(ops.concat([h, e], axis=0) for h, e in zip(start, elements, strict=True))
-        hs: Any = tuple(h[1:] for h in jax.lax.associative_scan(partial(combine, ops), both))
-        hs = hs if isinstance(opened.state, tuple) else hs[0]
-        last = tuple(h[-1] for h in leaves(hs))
-        final = last if isinstance(opened.state, tuple) else last[0]
-        return opened.close(final), cell.shown(ops, opened.params, hs, opened.zs)
-
-    return unroll
+    return prefix_unroll(cell, jax_ops(), jax.lax.associative_scan)
 
 
 CHUNKWISE = Implementation(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
-from rnnbench import Cell, Implementation, Params, State, Unroll, leaves, scans, supports_scan
+from rnnbench import Cell, Implementation, Params, State, Unroll, prefix_unroll, scans, supports_scan
 from rnnbench_torch.ops import torch_ops
 
 if TYPE_CHECKING:
@@ -42,22 +43,8 @@ def build(cell: Cell, device: str, dtype: str) -> Unroll:
 def build_prefix(cell: Cell, device: str, dtype: str) -> Unroll:
     """All prefixes h_0·e_1, h_0·e_1·e_2, ... at once."""
     del device, dtype
-    ops, combine, elements_of = torch_ops(), cell.combine, cell.elements
-    assert combine is not None
-    assert elements_of is not None
-
-    def unroll(params: Params, state: State, xs: torch.Tensor) -> tuple[State, torch.Tensor]:
-        opened = cell.open(ops, params, state, xs)
-        elements = elements_of(ops, opened.params, opened.zs)
-        start = tuple(leaf[None] for leaf in leaves(opened.state))
-        both = tuple(ops.concat([h, e], axis=0) for h, e in zip(start, elements, strict=True))
-        hs: Any = tuple(h[1:] for h in scans.prefixes(ops, combine, both))
-        hs = hs if isinstance(opened.state, tuple) else hs[0]
-        last = tuple(h[-1] for h in leaves(hs))
-        final = last if isinstance(opened.state, tuple) else last[0]
-        return opened.close(final), cell.shown(ops, opened.params, hs, opened.zs)
-
-    return unroll
+    ops = torch_ops()
+    return prefix_unroll(cell, ops, partial(scans.prefixes, ops))
 
 
 chunkwise = Implementation(

@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.support.contract_cells import by_hand, everything
-from tests.support.training_programs import BACKENDS, build
 
+from contract_cells import by_hand, everything
 from rnnbench import Case, Cell, Context, Model, initialise, random_batch
 from rnnbench.cell import leaves
 from rnnbench.errors import PluginError
 from rnnbench.model import adjoint, costs, oracle
 from rnnbench.registry.declared import checked
 from rnnbench.worker.preflight import check_cell
+from training_programs import BACKENDS, build
 
 SIZES: dict[str, Any] = {"input_size": 3, "hidden_size": 4}
 

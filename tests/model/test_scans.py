@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
-from tests.support.cell_runs import CELLS
-from tests.support.training_programs import BACKENDS, build
 
+from cell_runs import CELLS
 from rnnbench import Cell, Model, initialise, scans
 from rnnbench.errors import PluginError
 from rnnbench.model import adjoint, oracle
 from rnnbench.ops import numpy_ops
 from rnnbench.registry.declared import checked
 from rnnbench.worker.preflight import check_cell
+from training_programs import BACKENDS, build
 
 OPS = numpy_ops()
 T, B, HEADS, DK, DV = 9, 2, 3, 4, 5
@@ -56,7 +57,7 @@ def product(ops, earlier, later):
 def test_prefixes_keep_the_order(length):
     """Products of matrices, which do not commute."""
     (matrices,) = (np.random.default_rng(1).standard_normal((length, 2, 2)),)
-    [found] = scans.prefixes(OPS, product, (matrices,))
+    [found] = scans.prefixes(OPS, partial(product, OPS), (matrices,))
     whole = np.eye(2)
     for t in range(length):
         whole = matrices[t] @ whole

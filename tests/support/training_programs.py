@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rnnbench import Implementation, Model, Optimizer, ProgramSpec
-from rnnbench.model import initialise
+from rnnbench.model import adjoint, initialise, oracle
 from rnnbench.task import mean_square
 
 BACKENDS = [
@@ -50,3 +50,14 @@ def stepped(program, data):
     loss = float(program.get(program.train_step(program.put(data))))
     after = program.parameters()
     return loss, {name: before[name] - after[name] for name in before}
+
+
+def assert_as_the_oracle(program, model, weights, xs, *, outputs, gradients):
+    """Outputs, and gradients of their mean square, are the oracle's. outputs, gradients: absolute tolerances."""
+    _, true = oracle.forward(model, weights, xs)
+    placed = program.put({"xs": xs, "targets": np.zeros(true.shape)})
+    np.testing.assert_allclose(program.get(program.forward(placed["xs"])[1]), true, rtol=1e-9, atol=outputs)
+    _, found, _ = program.loss_and_gradients(placed)
+    back = adjoint.gradients(model, weights, xs, 2 * true / true.size).gradients
+    for name, gradient in found.items():
+        np.testing.assert_allclose(program.get(gradient), back[name], rtol=1e-7, atol=gradients)

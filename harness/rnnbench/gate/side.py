@@ -18,6 +18,7 @@ from rnnbench.executor import Outcome
 from rnnbench.gate import pyproject, sources
 from rnnbench.isolation.forkserver import ForkServer
 from rnnbench.isolation.launched import Interpreter
+from rnnbench.machine import waiting
 from rnnbench.runner.answers import understood
 
 Name = Literal["base", "head"]
@@ -77,8 +78,8 @@ class Side:
         package = str(Path(rnnbench.__file__).resolve().parent)
         argument = json.dumps([package, [str(self.support), *map(str, self.roots)]])
         command = [self.python, "-P", "-c", _COMMAND, argument]
-        ahead = os.environ.get("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-        variables = {"PYTHONDONTWRITEBYTECODE": "1", "XLA_PYTHON_CLIENT_PREALLOCATE": ahead}
+        shared = {name: os.environ.get(name, value) for name, value in waiting.SHARED_DEVICE.items()}
+        variables = {"PYTHONDONTWRITEBYTECODE": "1", **shared}
         return Interpreter(command, variables, self.folder, descriptors)
 
     def open(self, *descriptors: int) -> ForkServer:

@@ -106,14 +106,12 @@ class Lockstep:
         try:
             self._begin()
             while any(not member.companion for member in self._alive()):
-                if self._dissolved():
-                    self._listen(self._alive()[0])
-                    continue
+                if not self.pace and len(self._alive()) == 1:
+                    break
                 self._measurement()
                 self._go_on()
             for member in self._alive():
-                member.answer(ALONE)
-                self._listen(member)
+                self._let_work(member, ALONE)
         except BaseException:  # also Ctrl-C: what was begun must not go on
             for member in self._alive():
                 assert member.running
@@ -135,17 +133,9 @@ class Lockstep:
             if self._alive() and available_memory() < SPARE * held:
                 return
             member.begin()
-            self._listen(member)
+            self._listen(member, time.perf_counter())
             if member.alive:
                 held = max(held, _held(member))
-
-    def _dissolved(self) -> bool:
-        """Where nobody sets the pace, one that is left is told that it is alone."""
-        if self.pace or len(self._alive()) > 1:
-            return False
-        [last] = self._alive()
-        last.answer(ALONE)
-        return True
 
     def _measurement(self) -> None:
         """Cycle after cycle, until it is over."""
@@ -154,8 +144,7 @@ class Lockstep:
         while not over and self._alive():
             for member in self._shuffled():
                 if member.waits == MORE:
-                    member.answer(GO)
-                    self._listen(member)
+                    self._let_work(member, GO)
             cycles += 1
             over = any(member.waits != MORE for member in self._alive())
             if self.pace:
@@ -169,12 +158,16 @@ class Lockstep:
         if not self.pace and len(self._alive()) < 2:
             return
         for member in self._shuffled():
-            member.answer(STOP if member.waits == MORE else GO)
-            self._listen(member)
+            self._let_work(member, STOP if member.waits == MORE else GO)
 
-    def _listen(self, active: Member) -> None:
-        """Until the active member, which works now, hands over or ends. Others may end meanwhile."""
-        began = time.perf_counter()
+    def _let_work(self, member: Member, message: bytes) -> None:
+        """Answer a member, and wait until it hands over again or ends."""
+        began = time.perf_counter()  # it may work before this process is back from telling it
+        member.answer(message)
+        self._listen(member, began)
+
+    def _listen(self, active: Member, began: float) -> None:
+        """Until the active member, which has worked since `began`, hands over or ends. Others may end meanwhile."""
         deadline = began + active.timeout - active.worked
         while active.alive and not active.waits:
             assert active.running

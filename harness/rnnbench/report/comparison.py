@@ -352,10 +352,12 @@ def _change(label: str, name: str, a: Reading, b: Reading, several: bool, common
 
 def _beside(ratio: float, a: Reading, b: Reading) -> tuple[float | None, float | None]:
     """95 % interval of a ratio of numbers that are known beside their columns."""
-    if not (a.level and b.level) or a.level.error is None or b.level.error is None:
+    if not (a.level and b.level):
         return None, None
-    margin = math.exp(max(a.level.student, b.level.student) * math.hypot(a.level.error, b.level.error))
-    return ratio / margin, ratio * margin
+    known = b.level.over(a.level)
+    if known.low is None or known.high is None:
+        return None, None
+    return ratio * known.low / known.value, ratio * known.high / known.value
 
 
 def _verdict(difference: float, better: str) -> str:

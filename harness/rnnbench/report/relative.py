@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 from rnnbench.report.blocks import Block
-from rnnbench.report.selection import FASTEST
 from rnnbench.report.series import Entry, Panel, Series, is_wide, ratio
+from rnnbench.suite.schema import FASTEST
 
 
 def relative(panel: Panel, block: Block, shown: Sequence[Series], reference: str = FASTEST) -> Block | None:

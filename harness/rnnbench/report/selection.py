@@ -12,14 +12,11 @@ from rnnbench.record import Record
 from rnnbench.report.blocks import Block, Row
 from rnnbench.report.series import Entry, Panel
 from rnnbench.suite.overrides import selected
+from rnnbench.suite.schema import FASTEST
 
 LENGTH = "seq_len"
 ACROSS = ("threads", "batch_size", "hidden_size", "params", "layers", "dropout")
 """Numeric axes that become columns by themselves where T has one value, the first that varies."""
-
-
-FASTEST = "fastest"
-"""The reference where none is named: the best row of each column."""
 
 
 @dataclass(frozen=True)

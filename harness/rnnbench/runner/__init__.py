@@ -98,8 +98,8 @@ class Runner:
 
         for number, group in rounds.rounds(cases, self.registry, self._room):
             waiting = [case for case in group if waits(case, number)]
-            for members in [waiting] if waiting and self._in_lockstep(waiting) else [[case] for case in waiting]:
-                advance(members, number)
+            if waiting:
+                advance(waiting, number)
         for case in cases:
             while waits(case, asked(case) - 1):
                 advance([case], 0)
@@ -116,13 +116,10 @@ class Runner:
         [record] = self._advance([case], [before], 0)
         return record
 
-    def _in_lockstep(self, cases: Sequence[Case]) -> bool:
-        return (
-            len(cases) > 1 and isinstance(self.session, LockstepSession) and rounds.key(cases[0], self.registry) != ""
-        )
-
     def _room(self) -> int:
-        """How many processes may be alive together, by what they are known to hold."""
+        """How many processes may be alive together, by what the session can and what they are known to hold."""
+        if not isinstance(self.session, LockstepSession):
+            return 1
         return max(2, int(available_memory() / (SPARE * (self._largest or EXPECTED))))
 
     def _advance(self, cases: Sequence[Case], before: Sequence[Record | None], number: int) -> list[Record]:

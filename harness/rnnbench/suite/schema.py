@@ -137,6 +137,10 @@ class ProbeEntry(BaseModel):
 _Probes = dict[Name, ProbeEntry | None]
 
 
+FASTEST = "fastest"
+"""The reference where none is named: the best row of each column."""
+
+
 class _Common(_Strict):
     """What a suite and its profiles share."""
 
@@ -144,7 +148,7 @@ class _Common(_Strict):
     seed: int = Field(default=0, ge=0, lt=2**63, description="Fixes all weights and data.")
     executor: Name = Field(default="forkserver", description="How a case is run.")
     timeout: float = Field(default=300.0, gt=0, le=86_400, description="Seconds after which a case is given up.")
-    reference: Name = Field(default="fastest", description="What tables of ratios call 1: a cell, a program, or both.")
+    reference: Name = Field(default=FASTEST, description="What tables of ratios call 1: a cell, a program, or both.")
 
 
 class Profile(_Common):

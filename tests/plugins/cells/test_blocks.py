@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.support.training_programs import build
 
 from rnnbench import Model, Weights, initialise
-from rnnbench.model import adjoint, oracle
+from rnnbench.model import oracle
 from rnnbench.model.costs import count
 from rnnbench.registry.declared import checked
 from rnnbench.worker.preflight import check_cell
 from rnnbench_cells import CELLS
 from rnnbench_cells.blocks import KINDS, block, study
+from training_programs import assert_as_the_oracle, build
 
 H = 8
 INSIDE = ("lstm", "mingru", "gated_deltanet", "rwkv6", "clockwork", "qrnn", "scrn")
@@ -99,13 +99,7 @@ def test_a_block_on_torch():
     cell = block("xlstm", CELLS["rwkv6"])
     program, model = build("torch", cell, sizes=sizes), Model(cell, 5, H)
     weights, xs = initialise(model, 0), inputs(D=5)
-    _, true = oracle.forward(model, weights, xs)
-    placed = program.put({"xs": xs, "targets": np.zeros(true.shape)})
-    np.testing.assert_allclose(program.get(program.forward(placed["xs"])[1]), true, rtol=1e-9, atol=1e-11)
-    _, gradients, _ = program.loss_and_gradients(placed)
-    back = adjoint.gradients(model, weights, xs, 2 * true / true.size).gradients
-    for name, gradient in gradients.items():
-        np.testing.assert_allclose(program.get(gradient), back[name], rtol=1e-7, atol=1e-10)
+    assert_as_the_oracle(program, model, weights, xs, outputs=1e-11, gradients=1e-10)
 
 
 def test_a_name_brings_a_plugin_and_a_misspelled_one_is_told():

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.support.cell_runs import CELLS
-from tests.support.training_programs import build
 
 import rnnbench_cells
 import rnnbench_fused
 import rnnbench_jax
 import rnnbench_torch
+from cell_runs import CELLS
 from rnnbench import Model, initialise
 from rnnbench.model import adjoint, oracle
+from training_programs import build
 
 T, B, SIZES = 7, 2, {"input_size": 5, "hidden_size": 8, "output_size": None, "layers": 2}
 LATER = [name for name, cell in CELLS.items() if cell not in rnnbench_cells.FAMILIES["first"]]

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.support.cell_runs import CELLS
 
 import rnnbench_cells
+from cell_runs import CELLS
 from rnnbench.model import oracle
 from rnnbench.registry import Registry, load
 from rnnbench.worker.conformance import kit_case

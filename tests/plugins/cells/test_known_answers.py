@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from tests.support.cell_runs import CELLS, B, H, Run
 
 import rnnbench_cells
+from cell_runs import CELLS, B, H, Run
 from rnnbench.ops import numpy_ops
 from rnnbench_cells.matrices import expm
 from rnnbench_cells.memory import delay_system, legs

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.support.training_programs import build
 
 from rnnbench import Model, UsageError, Weights, batched, initialise, leaves
-from rnnbench.model import adjoint, oracle
+from rnnbench.model import oracle
 from rnnbench.registry.declared import checked
 from rnnbench.worker.preflight import check_cell
 from rnnbench_cells import CELLS
 from rnnbench_cells.blocks import study
 from rnnbench_cells.resets import resetting
+from training_programs import assert_as_the_oracle, build
 
 D, H = 3, 8
 KINDS_OF = ("lstm", "lru", "gated_deltanet", "qrnn", "rwkv7", "scornn")
@@ -67,13 +67,7 @@ def test_programs_agree_with_the_oracle(implementation):
     program, model = build("torch", cell, implementation=implementation, sizes=sizes), Model(cell, D + 1, H, 2)
     weights = initialise(model, 0)
     xs = flagged(np.random.default_rng(0).standard_normal((7, 2, D)), [1, 0, -1, 1, 0, 0, -1])
-    _, true = oracle.forward(model, weights, xs)
-    placed = program.put({"xs": xs, "targets": np.zeros(true.shape)})
-    np.testing.assert_allclose(program.get(program.forward(placed["xs"])[1]), true, rtol=1e-9, atol=1e-12)
-    _, gradients, _ = program.loss_and_gradients(placed)
-    back = adjoint.gradients(model, weights, xs, 2 * true / true.size).gradients
-    for name, gradient in gradients.items():
-        np.testing.assert_allclose(program.get(gradient), back[name], rtol=1e-7, atol=1e-11)
+    assert_as_the_oracle(program, model, weights, xs, outputs=1e-12, gradients=1e-11)
 
 
 def test_states_are_batched_as_ever():
