@@ -25,13 +25,20 @@ AXES = (
 )
 """The axes of a suite's grid, in the order rows are named."""
 
+AUTO = "auto"
+"""The first of the backend's own order that verifies: what a user of the framework gets, the same on every machine."""
+BEST = "best"
+"""The fastest of all that verify, by a trial on this machine."""
+CHOSEN = (AUTO, BEST)
+"""What a suite may write in place of an implementation."""
+
 
 @dataclass(frozen=True)
 class Case:
     """One point of the grid under one probe. Sizes are numbers of elements; `seq_len` is in time steps.
 
     cell, and `settings["task"]` where there is one, are in canonical spelling, `lstm(forget_bias=5)`.
-    implementation may be `auto`; the record names what it became. threads None: one per physical core.
+    implementation may be `auto` or `best`; the record names what it became. threads None: one per physical core.
     settings: the probe's own settings, JSON values, complete with defaults. probe_version: as in the probe.
     params: the parameter count that hidden_size was solved for, None where the suite gave a size. How a size was asked
     for does not change what is measured, so it is no part of `id`.

@@ -27,6 +27,7 @@ class Implementation:
         Optional, called once per layer when weights are on the device: lay them out as the kernels like them (cuDNN's
         flat buffer, say). Same names, same numbers.
     stepwise: true where the implementation is the plain loop over the portable step, the reference of its backend.
+    slow_to_build: true where it compiles for tens of seconds: `best` does not try it.
     doc: one sentence for `rnnbench list`.
 
     Example:
@@ -43,6 +44,7 @@ class Implementation:
     build: Callable[[Cell, str, str], Unroll]
     prepare: Callable[[Params], Params] | None = None
     stepwise: bool = False
+    slow_to_build: bool = False
     doc: str = ""
 
 

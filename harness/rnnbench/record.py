@@ -20,7 +20,7 @@ class Record:
         case: All that determines the measurement.
         status: `ok` where every process was.
         reason: Of every other status, one sentence a user can act on.
-        implementation: What ran (never `auto` once something was resolved).
+        implementation: What ran (never `auto` or `best` once something was resolved).
         verified: `oracle` where the program was checked against float64 NumPy, `weak` where a tenth too much would have
             passed, `self` where a cell without portable mathematics was checked against itself (`none` in runs of
             before: not at all), empty where nothing ran.

@@ -97,5 +97,6 @@ implementation = Implementation(
     backend="torch",
     supports=supports,
     build=build,
+    slow_to_build=True,
     doc=f"torch.compile of up to {CHUNK} time steps at once; compiles for seconds per shape and mode.",
 )

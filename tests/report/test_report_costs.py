@@ -1,10 +1,12 @@
 """Sentences about what it brings to change one thing: how a gradient is cut, how steps are done at once."""
 
+from dataclasses import replace
 from typing import Any
 
 from report_records import entry, memory, record, timing
 from rnnbench.record import Record
 from rnnbench.report.findings.ranking import rankings
+from rnnbench.report.findings.trials import trials
 from rnnbench.report.findings.varied import axes, frameworks, implementations
 from rnnbench.report.series import panels
 
@@ -88,3 +90,25 @@ def test_frameworks_are_compared_by_their_best_where_some_are_told_apart():
     ]
     alike = [timing(10e-6, spread=0.1), timing(11e-6, spread=0.1, backend="jax", implementation="scan")]
     assert told(frameworks, alike) == []
+
+
+def tried(one: Record, **ratios: float) -> Record:
+    return replace(one, details={"tried": {"mode": "train", "ratios": ratios}})
+
+
+def test_the_best_implementations_that_trials_took_are_told_and_held_against_each_other():
+    ran: dict[str, Any] = {"implementation": "best"}
+    records = [
+        tried(timing(10e-6, **ran, ran="fused"), fused=1.0, native=3.0, eager=9.0),
+        tried(timing(9e-6, **ran, ran="fused", cell="gru"), fused=1.0, native=5.0),
+        tried(timing(30e-6, **ran, ran="scan", backend="jax"), scan=1.0),
+    ]
+    assert told(trials, records) == [
+        "By a trial of all implementations (throughput): torch/fused for lstm, gru (3.0 to 5.0 times as fast as the "
+        "next); jax/scan for lstm."
+    ]
+    assert told(frameworks, records) == [
+        "Train time per step, best against best of each framework: "
+        "lstm at T=64: torch/fused is 3.0 (2.9–3.1) times as fast as jax/scan."
+    ]
+    assert told(trials, [timing(10e-6), replace(timing(1e-6), details={"tried": {"ratios": 3}})]) == []

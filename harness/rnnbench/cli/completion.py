@@ -98,8 +98,10 @@ def _keys(registry: Any) -> Iterable[str]:
 
 
 def _values(key: str, registry: Any) -> Iterable[str]:
+    from rnnbench.case import CHOSEN
+
     if key == "implementation":
-        return ["auto", *(name for _, name in registry.implementations)]
+        return [*CHOSEN, *(name for _, name in registry.implementations)]
     if key == "device":
         return [device for backend in registry.backends.values() for device in backend.devices()]
     if key == "dtype":

@@ -46,10 +46,10 @@ def _in_lockstep(record: Record) -> list[Part]:
 def _turns(record: Record, name: str) -> list[Turns]:
     """What each process measured of one timing."""
     parts = [part for part in _in_lockstep(record) if name in part.timings]
-    return [Turns(part.lockstep, _by_cycle(part.timings[name])) for part in parts]
+    return [Turns(part.lockstep, by_cycle(part.timings[name])) for part in parts]
 
 
-def _by_cycle(timing: Timing) -> dict[int, float]:
+def by_cycle(timing: Timing) -> dict[int, float]:
     """Seconds per call in each turn: of several samples in one, their median."""
     if not timing.cycles:
         return dict(enumerate(timing.samples))

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from rnnbench.backend import Backend
-from rnnbench.case import Case
+from rnnbench.case import AUTO, BEST, Case
 from rnnbench.cell import Cell
 from rnnbench.registry import Registry, spelling
-
-AUTO = "auto"
 
 
 def device_problem(backend: Backend, device: str) -> str | None:
@@ -24,19 +22,28 @@ def device_problem(backend: Backend, device: str) -> str | None:
 def candidates(case: Case, registry: Registry) -> tuple[list[str], str]:
     """Implementations to try for a case, best first, and the reason where there is none.
 
-    A probe that ignores the implementation measures the portable step itself: it runs on the stepwise reference.
+    A probe that ignores the implementation measures the portable step itself: it runs on the stepwise reference. Of
+    `best`, whose order a trial finds, those of `auto` come first.
     """
+    names, reasons = considered(case, registry)
+    return names, "" if names else "; ".join(f"{name}: {why}" if name else why for name, why in reasons.items())
+
+
+def considered(case: Case, registry: Registry) -> tuple[list[str], dict[str, str]]:
+    """As `candidates`, with the reason of each that is none; what concerns them all has the empty name."""
     backend = registry.backends[case.backend]
     problem = device_problem(backend, case.device)
     if problem is not None:
-        return [], problem
+        return [], {"": problem}
     cell = registry.cells[spelling.parse(case.cell)[0]]
     if cell.framework not in (None, case.backend):
-        return [], f"cell {cell.name!r} is a class of {cell.framework}"
+        return [], {"": f"cell {cell.name!r} is a class of {cell.framework}"}
     if "implementation" in registry.probes[case.probe].ignores:
         names = [registry.stepwise(case.backend).name]
     elif case.implementation == AUTO:
         names = _preferred(backend, case.device, registry)
+    elif case.implementation == BEST:
+        return _quick_to_build(backend, cell, case, registry)
     else:
         names = [case.implementation]
     return _supported(names, cell, case, registry)
@@ -55,18 +62,27 @@ def _from_user(registry: Registry, backend: str, name: str) -> bool:
     return registry.origins["implementation", f"{backend}/{name}"].asked_for
 
 
-def _supported(names: list[str], cell: Cell, case: Case, registry: Registry) -> tuple[list[str], str]:
-    reasons = []
+def _quick_to_build(backend: Backend, cell: Cell, case: Case, registry: Registry) -> tuple[list[str], dict[str, str]]:
+    """All that a trial may try, those of `auto` first."""
+    every = [one.name for one in registry.implementations_of(backend.name)]
+    names = list(dict.fromkeys([*_preferred(backend, case.device, registry), *every]))
+    slow = [name for name in names if registry.implementations[backend.name, name].slow_to_build]
+    supported, reasons = _supported([name for name in names if name not in slow], cell, case, registry)
+    return supported, reasons | dict.fromkeys(slow, "it takes longer to build than a case may")
+
+
+def _supported(names: list[str], cell: Cell, case: Case, registry: Registry) -> tuple[list[str], dict[str, str]]:
+    reasons: dict[str, str] = {}
     supported = []
     for name in names:
         implementation = registry.implementations.get((case.backend, name))
         if implementation is None:
             known = ", ".join(i.name for i in registry.implementations_of(case.backend))
-            reasons.append(f"backend {case.backend!r} has no implementation {name!r}; it has {known}")
+            reasons[""] = f"backend {case.backend!r} has no implementation {name!r}; it has {known}"
             continue
         reason = implementation.supports(cell, case.device, case.dtype)
         if reason is None:
             supported.append(name)
         else:
-            reasons.append(f"{name}: {reason}")
-    return supported, "" if supported else "; ".join(reasons)
+            reasons[name] = reason
+    return supported, reasons

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Any
 
-from rnnbench.case import AXES, axis_text, value_text
+from rnnbench.case import AXES, CHOSEN, axis_text, value_text
 from rnnbench.quantity import Level, Quantity, Ratio, Reading
 from rnnbench.record import Record
 from rnnbench.report.units import words
@@ -464,22 +464,22 @@ def _quantities(records: list[Record]) -> dict[str, Quantity]:
 
 
 def _resolved(records: Iterable[Record]) -> dict[tuple[str, ...], str]:
-    """What `auto` became, for cases that failed before it was resolved: the one answer of their siblings, if one."""
+    """What `auto` or `best` became, for cases that failed before that was known: the one answer of their siblings."""
     found: dict[tuple[str, ...], set[str]] = defaultdict(set)
     for record in records:
-        if record.case.implementation == "auto" and record.implementation:
+        if record.case.implementation in CHOSEN and record.implementation:
             found[_sibling(record)].add(record.implementation)
     return {key: next(iter(names)) for key, names in found.items() if len(names) == 1}
 
 
 def _sibling(record: Record) -> tuple[str, ...]:
     case = record.case
-    return case.probe, case.cell, case.backend, case.device, case.dtype
+    return case.probe, case.cell, case.backend, case.implementation, case.device, case.dtype
 
 
 def _program(record: Record, resolved: Mapping[tuple[str, ...], str]) -> str:
     name = record.implementation or record.case.implementation
-    if name == "auto":
+    if name in CHOSEN:
         name = resolved.get(_sibling(record), name)
     return f"{record.case.backend}/{name}"
 

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import rnnbench
-from rnnbench.case import Case
-from rnnbench.executor import LockstepSession, Outcome, Request, Session
+from rnnbench.case import BEST, Case
+from rnnbench.executor import LockstepSession, Outcome, Pace, Request, Session
 from rnnbench.machine import allocator, waiting
 from rnnbench.machine.environment import available_memory
 from rnnbench.machine.reference import VARIABLES
@@ -28,9 +28,10 @@ from rnnbench.record import Record
 from rnnbench.records import asked, merge
 from rnnbench.records.merging import alike
 from rnnbench.registry import Registry
-from rnnbench.registry.availability import candidates
-from rnnbench.runner import answers, rounds
+from rnnbench.registry.availability import candidates, considered
+from rnnbench.runner import answers, autotune, rounds
 from rnnbench.runner.attempt import Attempt
+from rnnbench.runner.autotune import Trial
 from rnnbench.worker import ceilings, kernels
 from rnnbench.worker.resolve import with_implementation
 from rnnbench.worker.verdict import verification
@@ -47,6 +48,7 @@ class Runner:
 
     plugins: files every fresh process has to load. timeout: seconds one job may take. environment: id that goes into
     each record. verdicts: what earlier cases of this run found out about a program, so that each is verified once.
+    trials: which implementations are fastest where `best` was asked for, each found out once.
     drift: watches the machine. ceilings: this device's limits, measured once. folder:
     of the suite, which data files are relative to.
     """
@@ -57,6 +59,7 @@ class Runner:
     timeout: float = 600.0
     environment: str = ""
     verdicts: dict[str, Outcome] = field(default_factory=dict)
+    trials: dict[str, Trial] = field(default_factory=dict)
     _vouched: set[str] = field(default_factory=set)
     drift: Drift = field(default_factory=Drift)
     ceilings: dict[str, Any] = field(default_factory=dict)
@@ -126,8 +129,8 @@ class Runner:
         """One process more of each case, in lockstep where there are several."""
         started, clock, look = time.time(), time.perf_counter(), self.drift.look()
         attempts = [Attempt(case) for case in cases]
-        for attempt in attempts:
-            self._get_ready(attempt, *candidates(attempt.case, self.registry))
+        for attempt, earlier in zip(attempts, before, strict=True):
+            self._get_ready(attempt, *self._ordered(attempt, earlier))
         self._measure([attempt for attempt in attempts if attempt.request], number)
         seen = self.drift.between(look, self.drift.look())
         unaccounted = time.perf_counter() - clock - sum(sum(one.seconds.values()) for one in attempts)
@@ -162,7 +165,8 @@ class Runner:
         """
         left = list(attempts)
         while left:
-            outcomes, group, speed = self._outcomes([one.request for one in left if one.request], number)
+            requests = [one.request for one in left if one.request]
+            outcomes, group, speed = self._outcomes(requests, number, rounds.pace(requests[0].job["case"]))
             for attempt, outcome in zip(left, outcomes, strict=True):
                 if outcome is not None:
                     self._end(attempt, answers.understood(outcome, "measure"))
@@ -176,7 +180,7 @@ class Runner:
                 self._measure([attempt] if attempt.request else [], number)
 
     def _outcomes(
-        self, requests: Sequence[Request], number: int
+        self, requests: Sequence[Request], number: int, pace: Pace
     ) -> tuple[Sequence[Outcome | None], str, Mapping[str, float]]:
         """What came of measurements, None where one has to wait; name of their group and the machine's speed in it."""
         session = self.session
@@ -189,7 +193,6 @@ class Runner:
         ]
         job = {"entry": kernels.ENTRY, "variables": asleep | VARIABLES}
         members.append(Request(job, (), self.timeout, companion=True))
-        pace = rounds.pace(requests[0].job["case"])
         *outcomes, beside = session.lockstep(members, pace, number, int(group, 16))
         alone = sum(outcome is not None for outcome in outcomes) == 1
         return outcomes, "" if alone else group, answers.kernels(beside)
@@ -199,6 +202,32 @@ class Runner:
         names, _ = candidates(case, self.registry)
         own = Part("ok", environment=self.environment, version=rnnbench.__version__)
         return sum(part.ok and part.implementation in names and alike(part, own) for part in record.parts)
+
+    def _ordered(self, attempt: Attempt, earlier: Record | None) -> tuple[Sequence[str], str]:
+        """The implementations to take, the best first, and why there are none; of `best`, as a trial found."""
+        case = attempt.case
+        names, reason = candidates(case, self.registry)
+        if case.implementation != BEST or "implementation" in self.registry.probes[case.probe].ignores or not names:
+            return names, reason
+        key = autotune.key(case)
+        if key not in self.trials:
+            started = time.perf_counter()
+            _, untried = considered(case, self.registry)
+            found = autotune.kept(earlier, names) if self._own(earlier) else None
+            self.trials[key] = found or autotune.trial(case, names, untried, self._tried)
+            _add(attempt.seconds, {"trial": time.perf_counter() - started})
+        attempt.details = self.trials[key].details
+        return self.trials[key].names, ""
+
+    def _own(self, record: Record | None) -> bool:
+        """Whether its last process was made here, with this rnnbench."""
+        last = record.parts[-1] if record is not None and record.parts else None
+        return last is not None and (last.environment, last.version) == (self.environment, rnnbench.__version__)
+
+    def _tried(self, cases: Sequence[Case], pace: Pace) -> tuple[Sequence[Outcome | None], bool]:
+        """What came of the programs of a trial, and whether they took turns."""
+        outcomes, group, _ = self._outcomes([self._request("measure", case) for case in cases], 0, pace)
+        return outcomes, bool(group)
 
     def _get_ready(self, attempt: Attempt, names: Sequence[str], reason: str) -> None:
         """Find the first program that verifies; where none does, the part says how the last one failed.
@@ -230,6 +259,7 @@ class Runner:
             told = [f"verified: {sentence}" for sentence in attempt.looked_at.get("notes", ())]
             details = {key: value for key, value in part.details.items() if key != "seconds"}
             details |= {"verified": dict(attempt.looked_at)} if attempt.looked_at else {}
+            details |= attempt.details
             part = replace(part, notes=(*told, *part.notes), details=details)
         attempt.part = part
 

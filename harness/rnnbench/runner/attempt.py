@@ -17,7 +17,8 @@ class Attempt:
 
     program: the case with the implementation that is tried. left: implementations to try where it is wrong. verified,
     looked_at: what its verification said. request: of its measurement, None where there is nothing to measure. part:
-    what came of it. seconds: what they went into. notes: on what was passed over. kernels: see `Conditions`.
+    what came of it. seconds: what they went into. notes: on what was passed over. details: how the program was chosen.
+    kernels: see `Conditions`.
     """
 
     case: Case
@@ -29,6 +30,7 @@ class Attempt:
     part: Part = field(default_factory=lambda: Part("skipped"))
     seconds: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    details: Mapping[str, Any] = field(default_factory=dict)
     kernels: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -36,4 +38,6 @@ class Attempt:
 
     def pass_over(self) -> None:
         """The program is wrong, and there is another one to try."""
-        self.notes.append(f"auto passed over {self.program.implementation}, which is wrong: {self.part.reason}")
+        self.notes.append(
+            f"{self.case.implementation} passed over {self.program.implementation}, which is wrong: {self.part.reason}"
+        )

@@ -185,13 +185,13 @@ def _carried(seen: dict[int, list[tuple[float, float]]], case: Case) -> float:
 
 
 def per_process(record: Record) -> float:
-    """Seconds of one process of a case on average: each bears its share of the verification, which all of a case's
-    processes have in common, and none bears what only the first process of a run waits for (imports, ceilings).
+    """Seconds of one process of a case on average: each bears its share of the verification and of the trial, which all
+    of a case's processes have in common, and none what only the first process of a run waits for (imports, ceilings).
     """
     parts: Mapping[str, float] = record.conditions.seconds if record.conditions else {}
     done = record.done
     once = parts.get("other", 0.0) + parts.get("ceilings", 0.0)
-    others = parts.get("verify", 0.0) * (1 - done / max(done, record.asked))
+    others = (parts.get("verify", 0.0) + parts.get("trial", 0.0)) * (1 - done / max(done, record.asked))
     return (record.seconds - once - others) / done
 
 

@@ -12,7 +12,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from rnnbench.case import AXES, Case, digest
+from rnnbench.case import AXES, CHOSEN, Case, digest
 from rnnbench.errors import nearest
 from rnnbench.probe import Probe
 from rnnbench.registry import Registry, spelling
@@ -163,7 +163,7 @@ def _check_reference(reference: str, cases: Sequence[Case], registry: Registry, 
     found: dict[str, None] = {FASTEST: None}
     for cell, backend, implementation in dict.fromkeys((one.cell, one.backend, one.implementation) for one in cases):
         own = [implementation]
-        if implementation == "auto":
+        if implementation in CHOSEN:
             own = [name for there, name in registry.implementations if there == backend]
         programs = [f"{backend}/{name}" for name in own]
         found |= dict.fromkeys([cell, *programs, *(f"{cell} {program}" for program in programs)])

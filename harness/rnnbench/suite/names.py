@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from rnnbench.case import CHOSEN
 from rnnbench.cell import Cell, Option
 from rnnbench.errors import UsageError
 from rnnbench.registry import Registry, spelling, targets
@@ -31,7 +32,7 @@ class Names:
         self._problems = problems
         self._plain: dict[str, Iterable[str]] = {
             "backend": registry.backends,
-            "implementation": dict.fromkeys(["auto", *(name for _, name in registry.implementations)]),
+            "implementation": dict.fromkeys([*CHOSEN, *(name for _, name in registry.implementations)]),
             "device": dict.fromkeys(device for name in registry.backends for device in self._devices(name)),
             "probe": registry.probes,
             "executor": registry.executors,

@@ -50,7 +50,13 @@ def _axis(description: str) -> Any:
 _Cells = Annotated[tuple[Name, ...], _LIST, _axis("Cells, spelled `lstm(forget_bias=5)`."), _OR_ONE]
 _Backends = Annotated[tuple[Name, ...], _LIST, _axis("Frameworks; by default every one there is."), _OR_ONE]
 _Implementations = Annotated[
-    tuple[Name, ...], _LIST, _axis("Ways to run a cell; `auto`: the backend's preferred one that verifies."), _OR_ONE
+    tuple[Name, ...],
+    _LIST,
+    _axis(
+        "Ways to run a cell. `auto`: the first of the backend's own order that verifies, the same on every machine; "
+        "`best`: the fastest of all that verify, by a short trial on this one."
+    ),
+    _OR_ONE,
 ]
 _Devices = Annotated[tuple[Name, ...], _LIST, _axis("Devices; absent ones are skipped with a reason."), _OR_ONE]
 _Dtypes = Annotated[tuple[_Dtype, ...], _LIST, _axis("Floating-point types."), _OR_ONE]

@@ -14,7 +14,7 @@ from rnnbench.quantity import Bound, Curve, Origin, Quantity, Value
 from rnnbench.record import problems
 from rnnbench.timings import STOPPED, Interval, Timing, View
 
-RESERVED = frozenset({"processes", "reference", "steal", "contaminated", "peak_memory", "ignored", "output"})
+RESERVED = frozenset({"processes", "reference", "steal", "contaminated", "peak_memory", "ignored", "output", "tried"})
 """Details that the harness adds to those of the probe."""
 
 

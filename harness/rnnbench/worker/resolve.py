@@ -37,7 +37,7 @@ def resolve(case: Case, registry: Registry, folder: Path = Path()) -> Context:
 
 
 def with_implementation(case: Case, name: str) -> Case:
-    """The case with `auto` replaced by what was chosen."""
+    """The case with `auto` or `best` replaced by what was chosen."""
     return replace(case, implementation=name)
 
 

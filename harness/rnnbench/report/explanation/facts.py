@@ -10,6 +10,9 @@ from rnnbench.quantity import Reading
 from rnnbench.record import Record
 from rnnbench.report.explanation.advice import advice
 from rnnbench.report.explanation.process import ProcessFacts
+from rnnbench.report.findings.trials import ratios
+from rnnbench.report.units import factor
+from rnnbench.report.wording import listed
 
 VERIFIED = {
     "oracle": "the program agrees with a float64 NumPy oracle (outputs, final state, gradients)",
@@ -92,7 +95,17 @@ def _made(record: Record, reading: Reading | None, processes: Sequence[ProcessFa
     if reading.bound is not None:
         side = {"lower": "at least", "upper": "at most"}[reading.bound]
         yield f"only a bound: the true number is {side} this, for the measurement ended before it was known"
+    yield from _trial(record)
     yield VERIFIED.get(record.verified, "nothing ran that could be checked")
+
+
+def _trial(record: Record) -> Iterator[str]:
+    """How its implementation was chosen, where a trial did."""
+    found = ratios(record)
+    others = [f"{name} takes {factor(one)} times as long" for name, one in found.items() if one > 1]
+    if found:
+        rest = f": of the fastest, {listed(others)}" if others else ", and nothing else can run it"
+        yield f"{record.implementation} was chosen by a trial in lockstep{rest}"
 
 
 def _processes(record: Record, quantity: str) -> Iterator[ProcessFacts]:

@@ -9,14 +9,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from rnnbench.quantity import TOPICS
-from rnnbench.report.findings import cost, learned, process, ranking, varied
+from rnnbench.report.findings import cost, learned, process, ranking, trials, varied
 from rnnbench.report.findings.finding import CHOICE, PROCESS, Finding
 from rnnbench.report.findings.ratios import ratio_text
 from rnnbench.report.series import Panel
 
 MOST = 10
 """Findings told unless more are asked for."""
-KINDS = (ranking.choice, learned.solved, ranking.rankings, *learned.KINDS, *varied.KINDS, *cost.KINDS, *process.KINDS)
+KINDS = (
+    ranking.choice,
+    learned.solved,
+    ranking.rankings,
+    *learned.KINDS,
+    *varied.KINDS,
+    *cost.KINDS,
+    *trials.KINDS,
+    *process.KINDS,
+)
 """In the order in which the findings of one topic are told."""
 
 __all__ = ["MOST", "Finding", "findings", "heading", "most_telling", "ratio_text", "topics"]

@@ -1,0 +1,46 @@
+"""`implementation: best` with real programs: a trial in lockstep, a verified choice, a record that tells of both."""
+
+import sys
+
+import pytest
+
+pytest.importorskip("torch")
+
+import rnnbench
+from rnnbench.report.explanation import Choice, choose, explain
+from rnnbench_fused import compiling
+
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="lockstep needs Linux"),
+    pytest.mark.skipif(compiling.compiler() is None, reason="needs a C compiler"),
+]
+SUITE = {
+    "name": "own",
+    "grid": {
+        "cell": "gru",
+        "backend": "torch",
+        "implementation": "best",
+        "seq_len": 32,
+        "hidden_size": 16,
+        "batch_size": 2,
+        "threads": 1,
+    },
+    "probes": {
+        "throughput": {"modes": ["train"], "processes": 2, "budget": 0.1},
+        "convergence": {"task": "adding", "max_steps": 4, "eval_every": 2, "eval_size": 4},
+    },
+}
+
+
+def test_a_trial_chooses_and_the_record_and_its_explanation_tell(tmp_path):
+    run = rnnbench.run(SUITE, results=tmp_path)
+    assert [one.status for one in run.records] == ["ok", "ok"], [one.reason for one in run.records]
+    for one in run.records:
+        told = one.details["tried"]
+        assert set(told["ratios"]) == {"fused", "native", "eager"} and not told["failed"]
+        assert one.implementation == next(iter(told["ratios"])) and told["ratios"][one.implementation] <= 1.05
+        assert told["ratios"]["eager"] > 1.05, "a loop in Python is never the fastest"
+        assert one.verified == "oracle"
+        assert "compiled" in told["untried"]
+    timed = explain(choose(run.records, Choice("gru", fields={"probe": "throughput"})), "train.time")
+    assert any("was chosen by a trial in lockstep: " in sentence for sentence in timed.made)
