@@ -25,7 +25,7 @@ class Record:
             passed, `self` where a cell without portable mathematics was checked against itself (`none` in runs of
             before: not at all), empty where nothing ran.
         quantities: By name, median and interval over the processes, and their samples one after the other.
-        curves: By name, of the first process.
+        curves: By name; of several processes, their median at each place.
         notes: Sentences that a reader of the numbers must know.
         details: What the probe told besides, as far as all processes say the same.
         environment: Id of the entry in `run.json`.

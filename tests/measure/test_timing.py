@@ -192,8 +192,19 @@ def test_samples_that_share_a_turn_say_which_it_was() -> None:
 def test_whoever_gives_the_turns_says_when_a_paced_measurement_is_over() -> None:
     """Though its own budget is long spent."""
     with another([lockstep.GO] * 400 + [lockstep.STOP]) as descriptor, lockstep.joined(descriptor, paced=True):
-        timing, _ = planned(itertools.repeat(1e-3), budget=0.05)
-    assert (len(timing.samples), timing.stopped, timing.cycles) == (400, "turns", ())
+        timing, _ = planned(itertools.repeat(20e-3), budget=0.05)
+    assert timing.stopped == "turns"
+    assert len(timing.samples) == 200
+    assert timing.cycles == tuple(range(0, 400, 2))
+
+
+def test_in_a_paced_measurement_the_median_is_that_of_calls_though_a_turn_holds_ten() -> None:
+    """One call in five takes six times as long: the mean of a turn is twice the median."""
+    with another([lockstep.GO] * 30 + [lockstep.STOP]) as descriptor, lockstep.joined(descriptor, paced=True):
+        timing, _ = planned(itertools.cycle([1e-3, 1e-3, 1e-3, 1e-3, 6e-3]), budget=0.05)
+    assert timing.number == 1
+    assert timing.median == pytest.approx(1e-3, rel=0.02)
+    assert set(timing.cycles) == set(range(30))
 
 
 def test_sampling_goes_on_where_there_is_nobody_to_take_turns_with() -> None:

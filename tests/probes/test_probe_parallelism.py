@@ -1,5 +1,7 @@
 """Where more at once stops paying: curves with a known answer, then real programs."""
 
+from math import exp
+
 import pytest
 
 from marks import real_clock
@@ -7,8 +9,9 @@ from rnnbench import registry
 from rnnbench.case import Case
 from rnnbench.errors import CaseError, OutOfMemory
 from rnnbench.probes import parallelism, work
-from rnnbench.probes.parallelism import PARALLELISM, ParallelismSettings, measure, saturation
+from rnnbench.probes.parallelism import PARALLELISM, ParallelismSettings, measure, saturation, speedup
 from rnnbench.probes.throughput import THROUGHPUT
+from rnnbench.quantity import Value
 from rnnbench.worker import answers
 from rnnbench.worker.resolve import resolve
 
@@ -49,6 +52,18 @@ def test_a_curve_that_is_flat_from_the_start_gives_an_upper_bound():
 
 def test_a_best_that_was_reached_early_is_no_bound():
     assert saturation({1: 10.0, 2: 100.0, 4: 60.0}).bound is None
+
+
+def test_a_speedup_is_known_as_well_as_both_rates_together():
+    """Margins of 3 and 4 % make one of 5 %."""
+    best, first = Value(400.0, 400 * exp(-0.03), 400 * exp(0.03)), Value(100.0, 100 * exp(-0.04), 100 * exp(0.04))
+    found = speedup(best, first)
+    assert found.value == pytest.approx(4.0)
+    assert (found.low, found.high) == (pytest.approx(4 * exp(-0.05)), pytest.approx(4 * exp(0.05)))
+
+
+def test_a_first_rate_that_is_the_best_is_its_own_single():
+    assert speedup(only := Value(3.0, 2.0, 4.0), only) == Value(1.0, 1.0, 1.0)
 
 
 @pytest.mark.parametrize("sizes", [(4,), (4, 2), (2, 2), (0, 1)])

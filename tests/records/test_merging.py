@@ -13,7 +13,7 @@ from rnnbench.case import Case
 from rnnbench.measure.statistics import median_interval
 from rnnbench.part import Conditions, Part, Reference
 from rnnbench.probes.throughput import THROUGHPUT
-from rnnbench.quantity import Quantity, Value
+from rnnbench.quantity import Curve, Quantity, Value
 from rnnbench.record import Record
 from rnnbench.records import asked, merge
 from rnnbench.records.merging import interval, spread
@@ -128,6 +128,19 @@ def test_a_failed_process_is_the_status_and_the_numbers_of_the_others_stay():
     assert "the numbers are those of the 1 of 3 processes that went well" in record.notes
     assert record.parts[1].details == {"output": "x"}
     assert merged(died).reason == "killed by SIGSEGV"
+
+
+def test_a_curve_is_the_median_of_the_processes_at_each_place():
+    """A place where one process has nothing, because memory did not last, is known from the others."""
+    rates = [(1.0, 5.0, 9.0), (2.0, 4.0, None), (3.0, 8.0, 7.0)]
+    curves = [{"rate": Curve("batch", "1/s", (1, 2, 4), ys)} for ys in rates]
+    found = merged(*(part(curves=own) for own in curves)).curves["rate"]
+    assert (list(found.x), list(found.y)) == ([1, 2, 4], [2.0, 5.0, 8.0])
+
+
+def test_curves_over_other_axes_are_not_mixed():
+    curves = [{"c": Curve("batch", "1/s", (1, 2), (1.0, 2.0))}, {"c": Curve("batch", "1/s", (1, 3), (9.0, 9.0))}]
+    assert list(merged(*(part(curves=own) for own in curves)).curves["c"].y) == [1.0, 2.0]
 
 
 def test_notes_are_told_once_with_the_count_of_processes():

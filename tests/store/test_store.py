@@ -322,7 +322,9 @@ def test_a_run_from_before_has_the_declarations_of_the_shipped_probes(results):
     del run.meta["probes"]
     (run.path / "run.json").write_text(json.dumps(run.meta))
     assert RunFolder.open(run.path).quantities["throughput"]["forward.time"].unit == "s"
-    assert RunFolder.resume(run.path, planned(), ENVIRONMENT).meta["probes"]["throughput"]["version"] == 1
+    assert (
+        RunFolder.resume(run.path, planned(), ENVIRONMENT).meta["probes"]["throughput"]["version"] == THROUGHPUT.version
+    )
 
 
 @pytest.mark.parametrize("damage", [[], {"mine": None}, {"mine": {"quantities": {"a": {"unit": "s"}}}}, {"mine": 3}])

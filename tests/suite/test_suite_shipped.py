@@ -59,7 +59,10 @@ def test_long_seq_is_the_main_job(installed):
         for backend in ("torch", "jax"):
             here = [case for case in plan.cases if (case.probe, case.backend) == (probe, backend)]
             assert {case.cell for case in here if case.device == "cpu"} == cells
-    assert {case.seq_len for case in plan.cases if case.probe == "throughput"} == {64, 256, 1024, 2048}
+    assert {case.seq_len for case in plan.cases if case.probe == "throughput"} == {64, 256, 1024}
+    assert {case.threads for case in plan.cases if case.probe == "throughput"} == {1}, (
+        "calls of two threads scatter too much to be ranked"
+    )
 
 
 @pytest.mark.parametrize("path", SUITES, ids=lambda path: path.stem)

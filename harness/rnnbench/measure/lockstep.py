@@ -8,8 +8,8 @@ like this, and the regression gate its pairs.
 A process holds the turn from its start. It hands over ahead of every sample; everything between, like building the next
 program, is done in its own turn. A measurement ends for all processes after as many turns, so that the i-th turns of
 all stand next to each other: when whoever gives the turns says so, or, where a process is not paced, after its last
-sample. A sample is a turn, but for calls whose number was given: of those, as many samples as fit make a turn. The
-other end is `rnnbench.isolation.lockstep`.
+sample. As many samples as fit make a turn; of a process that is not paced, a sample is a turn, unless its number of
+calls was given. The other end is `rnnbench.isolation.lockstep`.
 """
 
 from __future__ import annotations

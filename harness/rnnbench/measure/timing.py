@@ -13,8 +13,8 @@ A number comes about in four steps.
    (`rnnbench.measure.disturbance`) are flagged.
 4. The samples themselves are looked at once more for drift; that is the verdict in `steady`.
 
-Where another process takes turns with this one (`rnnbench.measure.lockstep`), a sample is a turn, and both stop
-together.
+Where other processes take turns with this one (`rnnbench.measure.lockstep`), as many samples as fit make a turn, and
+all stop together. In an unpaced pair a sample is a turn, so that the i-th samples of both stand next to each other.
 
 The cyclic garbage collector is off while the clock runs, as in `timeit`; it collects its youngest generation
 between samples instead, so that garbage of the timed calls cannot pile up. It is left as it was found.
@@ -138,7 +138,7 @@ def measure(
     samples = [_carried(sample) for sample in samples]
     interval, disturbed = median_interval(samples), set(contaminated)
     change = drift(samples, settings.tolerance)
-    whole = stopped == "turns" and (settings.number is None or not place.paced)
+    whole = stopped == "turns" and not place.paced
     kept = range(len(samples)) if whole else _spread(len(samples), settings.max_samples)
     return Timing(
         first_call=first,
@@ -152,14 +152,16 @@ def measure(
         contaminated=tuple(index for index, number in enumerate(kept) if number in disturbed),
         voids=stopwatch.voids,
         clock_share=cost / (number * interval.value),
-        cycles=tuple(turns[index] for index in kept) if _several_a_turn(turns, samples) else (),
+        cycles=_cycles(turns, len(samples), kept),
         notes=tuple(_notes(samples, interval, settings, change, contaminated, stopwatch.voids)),
     )
 
 
-def _several_a_turn(turns: Sequence[int], samples: Sequence[float]) -> bool:
-    """Whether some samples share a turn, of samples that were all taken in turns."""
-    return len(set(turns)) < len(turns) == len(samples)
+def _cycles(turns: Sequence[int], taken: int, kept: Sequence[int]) -> tuple[int, ...]:
+    """The turn of each sample that is kept; empty where they are the turns in their order, or some were taken alone."""
+    if len(turns) < taken or (len(set(turns)) == len(kept) == taken):
+        return ()
+    return tuple(turns[index] for index in kept)
 
 
 def _carried(seconds: float) -> float:
@@ -261,11 +263,12 @@ class _Stopwatch:
 def _warm_up(stopwatch: _Stopwatch, settings: TimingSettings, cost: float) -> int:
     """Call until settled or the share of the budget is spent; the number of calls per sample.
 
-    Lots grow until they last long enough for the clock, even past that share, or as long as a turn.
+    Lots grow until they last long enough for the clock, even past that share, or, in a pair, as long as a turn.
     """
     number = settings.number or 1
     least = cost / CLOCK_SHARE
-    turn = lockstep.LENGTH if lockstep.current().shared else 0.0
+    place = lockstep.current()
+    turn = lockstep.LENGTH if place.shared and not place.paced else 0.0
     wanted = max(least, settings.budget / MOST, turn)
     times: list[float] = []
     spent = 0.0
@@ -319,7 +322,8 @@ def _sample(
             turns.append(place.taken - before_all - 1)
         spent += elapsed
         stopped = None if place.paced else _stop(samples, spent, settings)
-        handing_over = place.shared and (settings.number is None or spent - turn >= lockstep.LENGTH)
+        one_a_turn = settings.number is None and not place.paced
+        handing_over = place.shared and (one_a_turn or spent - turn >= lockstep.LENGTH)
         if spent - seen >= disturbance.PERIOD or handing_over or stopped:
             after = counters()
             if disturbance.disturbed(before, after, spent - seen):

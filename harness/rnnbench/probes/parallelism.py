@@ -27,14 +27,16 @@ SATURATED = 0.9
 @dataclass(frozen=True)
 class ParallelismSettings:
     """modes: which passes. batch_sizes: ascending. threads: ascending, on a CPU, as far as there are cores; none to
-    leave it out. budget: seconds of sampling for each point of a curve. width: see
-    `rnnbench.measure.timing.TimingSettings`.
+    leave it out. processes: fresh processes that each number comes from, one after the other: alive together, their
+    largest batches would need the memory together. budget: seconds of sampling for each point of a curve, shared out
+    among the processes. width: see `rnnbench.measure.timing.TimingSettings`, per process.
     """
 
     modes: tuple[Pass, ...] = ("forward",)
     batch_sizes: tuple[Count, ...] = (1, 2, 4, 8, 16, 32, 64, 128, 256)
     threads: tuple[Count, ...] = (1, 2, 4, 8, 16, 32, 64)
-    budget: Positive = 0.2
+    processes: Count = 3
+    budget: Positive = 0.3
     width: NotNegative = 0.05
 
     def __post_init__(self) -> None:
@@ -44,8 +46,8 @@ class ParallelismSettings:
 
     @property
     def timing(self) -> TimingSettings:
-        """For each point."""
-        return TimingSettings(self.budget, self.width)
+        """For each point, in each process."""
+        return TimingSettings(self.budget / self.processes, self.width)
 
 
 def measure(context: Context) -> Measurement:
@@ -58,22 +60,40 @@ def measure(context: Context) -> Measurement:
     saturating: dict[Pass, int] = {}
     for mode in context.settings.modes:
         rates, note = _over_batches(context, program, mode)
-        best = max(rates, key=lambda size: rates[size])
+        medians = {size: rate.value for size, rate in rates.items()}
+        best = max(rates, key=medians.__getitem__)
         values |= {
-            f"{mode}.saturation_batch": saturation(rates),
-            f"{mode}.best_tokens_per_second": Value(rates[best]),
-            f"{mode}.batch_speedup": Value(rates[best] / rates[min(rates)]),
+            f"{mode}.saturation_batch": saturation(medians),
+            f"{mode}.best_tokens_per_second": rates[best],
+            f"{mode}.batch_speedup": speedup(rates[best], rates[min(rates)]),
         }
         curves[f"{mode}.tokens_per_second_by_batch"] = _curve("batch size", rates)
-        notes += [f"{mode}: {sentence}" for sentence in (note, _reading(rates)) if sentence]
-        saturating[mode] = min(size for size in rates if rates[size] >= SATURATED * rates[best])
+        notes += [f"{mode}: {sentence}" for sentence in (note, _reading(medians)) if sentence]
+        saturating[mode] = min(size for size in rates if medians[size] >= SATURATED * medians[best])
     for mode, batch_size in saturating.items():  # last, because it changes the threads of this process
         rates, note = _over_threads(context, mode, batch_size)
         if len(rates) > 1:
-            values[f"{mode}.parallel_speedup"] = Value(max(rates.values()) / rates[min(rates)])
+            best = max(rates, key=lambda count: rates[count].value)
+            values[f"{mode}.parallel_speedup"] = speedup(rates[best], rates[min(rates)])
             curves[f"{mode}.tokens_per_second_by_threads"] = _curve("threads", rates)
         notes += [f"{mode}: {note}"] if note else []
     return Measurement(values, curves, notes, {"settings": told})
+
+
+def speedup(best: Value, first: Value) -> Value:
+    """best / first, with the 95 % interval of a ratio of two numbers that are known by themselves: their relative
+    margins add up as squares. A number over itself is 1 exactly.
+    """
+    ratio = best.value / first.value
+    if best is first:
+        return Value(1.0, 1.0, 1.0)
+    ends = (best.low, best.high, first.low, first.high)
+    if any(end is None or end <= 0 for end in ends):
+        return Value(ratio)
+    low, high, first_low, first_high = (float(end or 0) for end in ends)
+    below = math.hypot(math.log(best.value / low), math.log(first_high / first.value))
+    above = math.hypot(math.log(high / best.value), math.log(first.value / first_low))
+    return Value(ratio, ratio * math.exp(-below), ratio * math.exp(above))
 
 
 def saturation(rates: Mapping[int, float]) -> Value:
@@ -93,9 +113,9 @@ def saturation(rates: Mapping[int, float]) -> Value:
     return Value(size, bound="lower" if reached == len(sizes) - 1 else None)
 
 
-def _over_batches(context: Context, program: Program, mode: Pass) -> tuple[dict[int, float], str]:
+def _over_batches(context: Context, program: Program, mode: Pass) -> tuple[dict[int, Value], str]:
     """Batch size -> tokens/s, as far as memory lasts, and a sentence where it did not."""
-    rates: dict[int, float] = {}
+    rates: dict[int, Value] = {}
     for size in context.settings.batch_sizes:
         try:
             rates[size] = _rate(context, program, mode, size)
@@ -106,12 +126,12 @@ def _over_batches(context: Context, program: Program, mode: Pass) -> tuple[dict[
     return rates, ""
 
 
-def _over_threads(context: Context, mode: Pass, batch_size: int) -> tuple[dict[int, float], str]:
+def _over_threads(context: Context, mode: Pass, batch_size: int) -> tuple[dict[int, Value], str]:
     """Threads -> tokens/s, and a sentence where the backend does not follow."""
     wanted = [count for count in context.settings.threads if count <= _cores()]
     if context.case.device != "cpu" or context.case.threads is not None or len(wanted) < 2:
         return {}, ""
-    rates: dict[int, float] = {}
+    rates: dict[int, Value] = {}
     for count in wanted:
         program = replace(context, case=replace(context.case, threads=count)).program()
         if program.settings().get("threads") != count:
@@ -123,12 +143,12 @@ def _over_threads(context: Context, mode: Pass, batch_size: int) -> tuple[dict[i
     return rates, ""
 
 
-def _rate(context: Context, program: Program, mode: Pass, batch_size: int) -> float:
+def _rate(context: Context, program: Program, mode: Pass, batch_size: int) -> Value:
     """Tokens per second at a batch size, by the median time."""
     sized = replace(context, case=replace(context.case, batch_size=batch_size))
     timed = timing.measure(unit_of_work(sized, program, mode), context.settings.timing)
     recheck.check(sized, program, mode, timed.median)  # each batch size, for the case was verified at its own
-    return batch_size * context.case.seq_len / timed.median
+    return timed.rate(batch_size * context.case.seq_len)
 
 
 def _reading(rates: Mapping[int, float]) -> str:
@@ -143,8 +163,8 @@ def _reading(rates: Mapping[int, float]) -> str:
     return f"the saturation batch is interpolated between {below} and {above}"
 
 
-def _curve(x_name: str, rates: Mapping[int, float]) -> Curve:
-    return Curve(x_name, "tokens/s", list(rates), list(rates.values()))
+def _curve(x_name: str, rates: Mapping[int, Value]) -> Curve:
+    return Curve(x_name, "tokens/s", list(rates), [rate.value for rate in rates.values()])
 
 
 def _cores() -> int:
@@ -190,7 +210,7 @@ def _quantities(mode: str, what: str) -> tuple[Quantity, ...]:
 
 PARALLELISM = Probe(
     name="parallelism",
-    version=1,
+    version=2,
     settings=ParallelismSettings,
     quantities=tuple(quantity for mode, what in PASSES.items() for quantity in _quantities(mode, what)),
     measure=measure,

@@ -25,13 +25,14 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from statistics import median, stdev
 from typing import Any
 
 from rnnbench.case import Case
 from rnnbench.measure.statistics import quantile, student_t_quantile
 from rnnbench.part import Conditions, Part, Reference, Status
-from rnnbench.quantity import Reading, Value
+from rnnbench.quantity import Curve, Reading, Value
 from rnnbench.record import Record
 
 IQR = 1.349
@@ -95,7 +96,7 @@ def merge(case: Case, parts: Sequence[Part], samples: bool = True) -> Record:
         last.implementation,
         first.verified,
         quantities,
-        kept[0].curves,
+        _curves(good or kept),
         [*_unlike(left_out, last), *notes] if left_out else notes,
         details,
         last.environment,
@@ -156,6 +157,18 @@ def _program(part: Part, other: Part) -> str:
     elsewhere = f" in environment {part.environment or 'unknown'}" if part.environment != other.environment else ""
     version = f" by rnnbench {part.version or 'of before'}" if part.version != other.version else ""
     return program + elsewhere + version
+
+
+def _curves(parts: Sequence[Part]) -> Mapping[str, Curve]:
+    """Each curve with the median, at each place, over the processes that have one there and share its axis."""
+    found = dict(parts[0].curves)
+    for name, curve in found.items():
+        alike = [part.curves[name].points for part in parts if name in part.curves]
+        alike = [points for points in alike if points.keys() <= set(curve.x)]
+        if len(alike) > 1:
+            at = [[points[x] for points in alike if x in points] for x in curve.x]
+            found[name] = replace(curve, y=[median(ys) if ys else None for ys in at])
+    return found
 
 
 def _names(parts: Sequence[Part]) -> list[str]:
