@@ -124,7 +124,9 @@ class Compiled:
 
     seconds: of the compilation. peak: bytes that the pass takes above its arguments (parameters, states, batch).
     total: bytes that have to be in the device's memory for it, arguments and code included. capacity: bytes the device
-    has, None where that is not known. sizes: as the compiler names them.
+    has, None where that is not known. sizes: as the compiler names them. complete: false where the compiler leaves out
+    what it keeps in memory on the chip: `peak` is a lower bound then, `total` what it puts into the device's memory.
+    caveats: sentences that a reader of the sizes must know.
     """
 
     seconds: float
@@ -132,6 +134,8 @@ class Compiled:
     total: int
     capacity: int | None
     sizes: Mapping[str, int]
+    complete: bool = True
+    caveats: tuple[str, ...] = ()
 
 
 class Program(ABC):

@@ -14,6 +14,12 @@ Unroll = Callable[[Params, State, Array], tuple[State, Array]]
 """unroll(params, state, xs_TBD) -> (final state, ys_TBH), in the framework's own differentiable arrays."""
 
 
+def compiled_everywhere(device: str) -> str | None:
+    """No interpreter on any device: what most implementations answer."""
+    del device
+    return None
+
+
 @dataclass(frozen=True)
 class Implementation:
     """A named way to unroll cells: `eager`, `native`, `scan`, `associative_scan`, ...
@@ -26,6 +32,13 @@ class Implementation:
     prepare(params) -> params
         Optional, called once per layer when weights are on the device: lay them out as the kernels like them (cuDNN's
         flat buffer, say). Same names, same numbers.
+    interpreter(device) -> None | "name of an interpreter"
+        What runs its kernels on that device in place of a compiler, as Triton's and Pallas's interpreters do on a CPU.
+        Asked in the parent process. Such a program is verified at small sizes, and nothing of it is measured: times,
+        memory and losses of an interpreter are in no table and no finding, its rows say `interpreted`. `auto` never
+        chooses it.
+    block: time steps that a kernel takes at once, 0 where there are no blocks. A program is then verified over more
+        steps than that: what is lost from one block to the next does not show within one.
     stepwise: true where the implementation is the plain loop over the portable step, the reference of its backend.
     slow_to_build: true where it compiles for tens of seconds: `best` does not try it.
     doc: one sentence for `rnnbench list`.
@@ -43,6 +56,8 @@ class Implementation:
     supports: Callable[[Cell, str, str], str | None]
     build: Callable[[Cell, str, str], Unroll]
     prepare: Callable[[Params], Params] | None = None
+    interpreter: Callable[[str], str | None] = compiled_everywhere
+    block: int = 0
     stepwise: bool = False
     slow_to_build: bool = False
     doc: str = ""

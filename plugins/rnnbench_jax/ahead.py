@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
@@ -13,7 +14,7 @@ from rnnbench_jax.devices import Device
 from rnnbench_jax.program import MATMUL_PRECISION, JaxProgram
 
 if TYPE_CHECKING:
-    from rnnbench import Batch
+    from rnnbench import Batch, Compiled
 
 
 class AheadProgram(JaxProgram):
@@ -28,6 +29,11 @@ class AheadProgram(JaxProgram):
     def settings(self) -> dict[str, Any]:
         """The chip, and what XLA was told."""
         return {"device": self._device.device_kind, "matmul_precision": MATMUL_PRECISION, "x64": self._wide}
+
+    def compiled(self, mode: str, batch: Mapping[str, np.ndarray]) -> Compiled | None:
+        """As of any program, with what to know of a chip that was not asked."""
+        found = super().compiled(mode, batch)
+        return found and replace(found, caveats=(*found.caveats, *CHIPS[self._name].caveats))
 
     def put(self, batch: Mapping[str, np.ndarray]) -> Batch:
         """Raises Skipped: nothing can be put on a device that is not here."""

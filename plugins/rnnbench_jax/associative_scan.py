@@ -2,68 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
-
-from rnnbench import Array, Cell, Implementation, Params, Unroll, supports_linear
-from rnnbench_jax.ops import jax_ops
+from rnnbench import Array, Cell, Implementation, Unroll, supports_linear
+from rnnbench_jax.linear_recurrence import linear_unroll
 
 Pair = tuple[Array, Array]
 
 
 def build(cell: Cell, device: str, dtype: str) -> Unroll:
     """The recurrence as a prefix scan over the maps h -> a·h + b (Blelloch 1990, CMU-CS-90-190, section 1.4)."""
-    import jax.numpy as jnp
-
     del device, dtype
-    ops, linear, states = jax_ops(), cell.linear, recurrence()
-    assert linear is not None  # supports_linear
-
-    def unroll(params: Params, state: Array, xs: Array) -> tuple[Array, Array]:
-        opened = cell.open(ops, params, state, xs)
-        shape, dtype = (xs.shape[0], *opened.state.shape), opened.state.dtype
-        parts = linear(ops, opened.params, opened.zs)
-        a, b = (jnp.broadcast_to(part, shape).astype(dtype) for part in parts)
-        hs = states(a, b, opened.state)
-        return opened.close(hs[-1]), cell.shown(ops, opened.params, hs, opened.zs)
-
-    return unroll
+    return linear_unroll(cell, prefixes)
 
 
-@cache
-def recurrence() -> Callable[[Array, Array, Array], Array]:
-    """states(a, b, h_0) -> hs: h_t = a_t·h_{t-1} + b_t elementwise; a, b and hs have the shape (T, *h_0.shape).
-
-    The gradient is such a recurrence itself, run backwards (Martin & Cundy 2018, arXiv:1709.04057). With g_t the
-    cotangent of h_t: λ_t = g_t + a_{t+1}·λ_{t+1}, and the cotangents are λ_t for b_t, λ_t·h_{t-1} for a_t, a_1·λ_1 for
-    h_0; no conjugate appears in JAX's convention for complex numbers. Differentiating through the scan instead took
-    half again as long to run, twice as long to compile, and almost twice the memory (T=512, B=16, H=128, on a CPU).
-    """
-    import jax
-    import jax.numpy as jnp
-
-    @jax.custom_vjp
-    def states(a: Array, b: Array, h: Array) -> Array:
-        folded = jnp.concatenate([b[:1] + a[:1] * h, b[1:]])
-        return _prefixes(a, folded, reverse=False)
-
-    def forward(a: Array, b: Array, h: Array) -> tuple[Array, tuple[Array, Array, Array]]:
-        hs = states(a, b, h)
-        return hs, (a, hs, h)
-
-    def backward(residuals: tuple[Array, Array, Array], g: Array) -> tuple[Array, Array, Array]:
-        a, hs, h = residuals
-        following = jnp.concatenate([a[1:], jnp.zeros_like(a[:1])])
-        cotangents = _prefixes(following, g, reverse=True)
-        before = jnp.concatenate([h[None], hs[:-1]])
-        return cotangents * before, cotangents, a[0] * cotangents[0]
-
-    states.defvjp(forward, backward)
-    return states
-
-
-def _prefixes(a: Array, b: Array, *, reverse: bool) -> Array:
-    """h_t = a_t·h_{t-1} + b_t from zero, or h_t = a_t·h_{t+1} + b_t backwards from zero."""
+def prefixes(a: Array, b: Array, *, reverse: bool) -> Array:
+    """All states of the recurrence from zero: see `rnnbench_jax.linear_recurrence.Prefixes`."""
     import jax
 
     def after(first: Pair, second: Pair) -> Pair:

@@ -25,9 +25,11 @@ class JaxBackend(Backend):
         return f'{", ".join(absent)} not installed: pip install "rnnbench[jax]"' if absent else None
 
     def devices(self) -> Mapping[str, str | None]:
-        """cpu, cuda and tpu, judged by installed packages and device files; `tpu:v5e` and the like to compile for."""
+        """cpu, cuda and tpu, judged by installed packages and device files; `cuda:h100`, `tpu:v5e` and their like to
+        compile for.
+        """
         here = {"cpu": None, "cuda": cuda_problem(), "tpu": tpu_problem()}
-        return here | dict.fromkeys(chips.CHIPS, chips.problem())
+        return here | {name: chips.problem(name) for name in chips.CHIPS}
 
     def verified_on(self, device: str) -> str:
         """The CPU for a chip that is not here."""

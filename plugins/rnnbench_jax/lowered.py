@@ -17,7 +17,7 @@ def compile(lowered: jax.stages.Lowered, capacity: int | None) -> Compiled | Non
     """Compile and read off the sizes of its buffers; None where this compiler does not tell.
 
     An output that takes the memory of a donated argument (`alias`) is counted once, with the arguments. What a TPU's
-    compiler places in the chip's own fast memory instead of its HBM appears to be in none of the sizes.
+    compiler places in the chip's own fast memory instead of its HBM is in none of the sizes: they are no whole.
     """
     started = time.perf_counter()
     compiled = lowered.compile()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,6 +34,12 @@ if TYPE_CHECKING:
 
 MATMUL_PRECISION = "highest"
 """float32 means float32 on a GPU and a TPU too, not TF32 or bfloat16 passes."""
+
+ON_CHIP = (
+    "what a TPU's compiler keeps in memory on the chip is in none of its sizes: more may be in use at once than they "
+    "say, and training can seem to need less than a forward pass"
+)
+"""Of a TPU's compiler."""
 
 
 class JaxProgram(Program):
@@ -177,7 +184,10 @@ class JaxProgram(Program):
     def compiled(self, mode: str, batch: Mapping[str, np.ndarray]) -> Compiled | None:
         """By XLA's own count of buffers; `cost_analysis` is not asked, for it counts the body of a loop once."""
         with self._scope():
-            return lowered.compile(self._lowered(mode, batch), self.capacity)
+            found = lowered.compile(self._lowered(mode, batch), self.capacity)
+        if found is None or self._device.platform != "tpu":
+            return found
+        return replace(found, complete=False, caveats=(ON_CHIP,))
 
     def settings(self) -> dict[str, Any]:
         """`threads`: of XLA's pool on the CPU. `denormals`: what became of one in a compiled product just now."""

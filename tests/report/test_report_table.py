@@ -631,3 +631,21 @@ def test_an_axis_that_a_probe_ignores_is_not_told() -> None:
 
     assert "batch 16" in told()
     assert "batch 16" not in told("batch_size") and "hidden 128" in told("batch_size")
+
+
+def test_a_compilers_lower_bound_is_never_best_and_never_first_in_a_sentence() -> None:
+    """Fault: an lstm's training step, 0.64 MiB of HBM and the rest on the chip, was marked as the least of all."""
+
+    def planned(size: float, bound: str | None, **fields: Any) -> Record:
+        mib = entry(size * 2**20, "B", deterministic=True, bound=bound, origin="compiled")
+        plan = {"train": {"caveats": ["more may be in use"] if bound else []}}
+        return record(
+            {"train.peak_memory.compiled": mib}, probe="memory", device="tpu:v5e", details={"compiled": plan}, **fields
+        )
+
+    sizes = {"lstm": 0.64, "gru": 4.0}
+    bounded = render([planned(size, "lower", cell=cell) for cell, size in sizes.items()], "table")
+    assert ">0.64" in bounded and "*" not in bounded and "lstm at least" not in bounded
+    assert "tpu:v5e: sizes as its compiler plans them: more may be in use" in bounded.splitlines()
+    exact = render([planned(size, None, cell=cell) for cell, size in sizes.items()], "table")
+    assert "0.64*" in exact.replace(" ", "") and "plans them" not in exact  # control

@@ -21,6 +21,7 @@ COMMANDS = {
     "list": "What is there, and why something is not.",
     "describe": "Explain a probe with its settings, a task, a cell, a suite.",
     "verify": "Check cells and implementations against the mathematics.",
+    "check": "Say what is known of implementations on a GPU or TPU, here or not.",
     "map": "Find how the weights of a class lie beside those of a cell.",
     "new": "Write a ready-to-edit cell, a suite, or a workflow for CI.",
     "report": "Show runs again, in any format.",

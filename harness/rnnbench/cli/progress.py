@@ -10,6 +10,7 @@ import click
 
 from rnnbench.case import Case
 from rnnbench.execution.tally import Tally
+from rnnbench.part import HARMLESS
 from rnnbench.record import Record
 from rnnbench.records import asked
 from rnnbench.report.units import bounded
@@ -62,7 +63,7 @@ class Progress:
     def ended(self, record: Record) -> None:
         """Count it; a line of its own for whatever did not go well, and in a log for each case that is complete."""
         self._tally.ended(record)
-        failed = record.status not in ("ok", "skipped")
+        failed = record.status not in HARMLESS
         if failed or (record.complete and record.ok and self._live is None):
             self._print(f"{time.strftime('%H:%M:%S')}  {self._line(record)}")
         self._refresh()

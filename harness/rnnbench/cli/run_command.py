@@ -14,6 +14,7 @@ import click
 from rnnbench.cli import completion
 from rnnbench.cli.plugins import load_plugins, plugin_option
 from rnnbench.cli.runs import results_option
+from rnnbench.part import HARMLESS
 from rnnbench.record import Record
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def command(
         left = len(planned.cases) - kept
         click.echo(f"\ninterrupted: {kept} cases are kept in {folder.path}, {left} are left. Go on with:", err=True)
         click.echo(f"  {_again(suite, plugins, only, overrides, results, folder)}", err=True)
-    bad = any(record.status not in ("ok", "skipped") for record in records)
+    bad = any(record.status not in HARMLESS for record in records)
     click.get_current_context().exit(130 if interrupted else int(bad))
 
 

@@ -151,6 +151,7 @@ def _entry(case: Any, registry: Any) -> dict[str, Any]:
         from rnnbench.availability import candidates  # pyright: ignore[reportMissingImports]
 
     names, reason = candidates(case, registry)
+    names, reason = _measurable(case, registry, list(names), str(reason))
     data = case.to_json()
     memory = bool(getattr(registry.probes[case.probe], "measures_memory", False))
     try:
@@ -161,6 +162,19 @@ def _entry(case: Any, registry: Any) -> dict[str, Any]:
         asked = verification(case, registry.probes[case.probe])
         options, key = dict(asked.options), asked.key
     return {"case": data, "names": names, "reason": reason, "verify": options, "program": key, "memory": memory}
+
+
+def _measurable(case: Any, registry: Any, names: list[str], reason: str) -> tuple[list[str], str]:
+    """The implementations whose kernels no interpreter would run, and the reason where that leaves none."""
+    kept = []
+    for name in names:
+        asked = getattr(registry.implementations[case.backend, name], "interpreter", None)  # none before there were any
+        interpreter = asked(case.device) if asked else None
+        if interpreter is None:
+            kept.append(name)
+        else:
+            reason = f"{name} runs in {interpreter} on {case.device}, whose times are not the kernel's"
+    return kept, "" if kept else reason
 
 
 def _verification_of_old(case: Any, data: Mapping[str, Any], stepwise: bool) -> tuple[dict[str, Any], str]:

@@ -167,7 +167,7 @@ def _breaks(case: CaseHistory) -> list[Break]:
 
 def _break(case: CaseHistory) -> Break | None:
     """Skipped commits say nothing about the code; of the others, the latest must be bad and some earlier one ok."""
-    outcomes = [outcome for outcome in case.outcomes() if outcome.status != "skipped"]
+    outcomes = [outcome for outcome in case.outcomes() if outcome.status not in ("skipped", "interpreted")]
     good = [index for index, outcome in enumerate(outcomes) if outcome.status == "ok"]
     if not good or good[-1] == len(outcomes) - 1:
         return None

@@ -63,7 +63,7 @@ def measure(context: Context) -> Measurement:
         values[f"{mode}.peak_memory.{found['kind']}"] = Value(found["peak"])
         if (plan := found["compiled"]) is not None:
             sizes[mode] = plan
-            values[f"{mode}.peak_memory.compiled"] = _compiled(plan["peak"])
+            values[f"{mode}.peak_memory.compiled"] = _planned(plan["peak"], plan["complete"])
             notes += _below(mode, found["kind"], found["peak"], plan["peak"])
     if not apart:
         notes.append("this process ran threads already: the modes were measured one after the other in it, not apart")
@@ -106,13 +106,18 @@ def _not_run(context: Context, program: Program) -> Measurement:
     """
     case = context.case
     values, sizes = {}, {}
-    notes = [f"compiled for {case.device}, not run; verified on {context.backend.verified_on(case.device)}"]
+    checked = context.backend.verified_on(case.device)
+    interpreter = context.implementation.interpreter(checked)
+    where = f"in {interpreter} on {checked}, at small sizes" if interpreter else f"on {checked}"
+    notes = [f"compiled for {case.device}, not run; verified {where}"]
+    caveats: dict[str, None] = {}
     for mode in context.settings.modes:
         one = program.compiled(mode, random_batch(context))
         if one is None:
             continue
         sizes[mode] = asdict(one)
-        values[f"{mode}.peak_memory.compiled"] = _compiled(one.peak)
+        values[f"{mode}.peak_memory.compiled"] = _planned(one.peak, one.complete)
+        caveats |= dict.fromkeys(one.caveats)
         values[f"{mode}.compile_time"] = Value(one.seconds)
         if one.capacity is not None:
             values[f"{mode}.memory_share.compiled"] = _compiled(one.total / one.capacity)
@@ -121,7 +126,12 @@ def _not_run(context: Context, program: Program) -> Measurement:
                 f"{mode}: {verb} into the memory of {case.device}: {one.total / 2**20:.1f} MiB, arguments and code "
                 f"included, of {one.capacity / 2**30:g} GiB"
             )
-    return Measurement(values, notes=notes, details={"settings": program.settings(), "compiled": sizes})
+    return Measurement(values, notes=[*notes, *caveats], details={"settings": program.settings(), "compiled": sizes})
+
+
+def _planned(peak: float, complete: bool) -> Value:
+    """What a compiler has in use at most, at least that where it does not tell all."""
+    return Value(float(peak), origin="compiled", bound=None if complete else "lower")
 
 
 def _compiled(number: float) -> Value:

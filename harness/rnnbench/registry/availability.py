@@ -50,11 +50,14 @@ def considered(case: Case, registry: Registry) -> tuple[list[str], dict[str, str
 
 
 def _preferred(backend: Backend, device: str, registry: Registry) -> list[str]:
-    """The backend's own order, then whatever plugins added, in the order they were loaded."""
+    """The backend's own order, then whatever plugins added, in the order they were loaded; nothing that would be
+    interpreted there.
+    """
     order = list(backend.preferred(device))
     brought = [implementation.name for implementation in registry.implementations_of(backend.name)]
     extra = [name for name in brought if name not in order and _from_user(registry, backend.name, name)]
-    return [name for name in order if name in brought] + extra
+    names = [name for name in order if name in brought] + extra
+    return [name for name in names if registry.implementations[backend.name, name].interpreter(device) is None]
 
 
 def _from_user(registry: Registry, backend: str, name: str) -> bool:
@@ -66,9 +69,15 @@ def _quick_to_build(backend: Backend, cell: Cell, case: Case, registry: Registry
     """All that a trial may try, those of `auto` first."""
     every = [one.name for one in registry.implementations_of(backend.name)]
     names = list(dict.fromkeys([*_preferred(backend, case.device, registry), *every]))
-    slow = [name for name in names if registry.implementations[backend.name, name].slow_to_build]
-    supported, reasons = _supported([name for name in names if name not in slow], cell, case, registry)
-    return supported, reasons | dict.fromkeys(slow, "it takes longer to build than a case may")
+    left_out: dict[str, str] = {}
+    for name in names:
+        implementation = registry.implementations[backend.name, name]
+        if interpreter := implementation.interpreter(case.device):
+            left_out[name] = f"{interpreter} runs it on {case.device}, whose times are not the kernel's"
+        elif implementation.slow_to_build:
+            left_out[name] = "it takes longer to build than a case may"
+    supported, reasons = _supported([name for name in names if name not in left_out], cell, case, registry)
+    return supported, reasons | left_out
 
 
 def _supported(names: list[str], cell: Cell, case: Case, registry: Registry) -> tuple[list[str], dict[str, str]]:

@@ -46,6 +46,7 @@ _ARGUMENTS: dict[type, dict[str, tuple[str, ...]]] = {
         "supports": ("cell", "device", "dtype"),
         "build": ("cell", "device", "dtype"),
         "prepare": ("params",),
+        "interpreter": ("device",),
     },
 }
 """What the functions of a value are called with."""
@@ -101,6 +102,8 @@ def _check_functions(kind: type, value: Any) -> None:
         _check_mathematics(what, value)
     if isinstance(value, Cell):
         _check_declarations(what, value)
+    if isinstance(value, Implementation) and (type(value.block) is not int or value.block < 0):
+        raise PluginError(f"{what}: `block` is {value.block!r}; give the time steps of one call of its kernel, or 0")
     for name, arguments in _ARGUMENTS.get(kind, {}).items():
         function = getattr(value, name)
         if function is None:

@@ -84,7 +84,13 @@ def build(
     blocks = [selection.arranged(block) for block in blocks]
     found = findings(grouped)
     told = found if everything else most_telling(found)
-    header = (busy(grouped), *environment_lines(environment), ", ".join(facts(common)), *absences(records, grouped))
+    header = (
+        busy(grouped),
+        *environment_lines(environment),
+        ", ".join(facts(common)),
+        *absences(records, grouped),
+        *caveats(records),
+    )
     gone = {pair for panel in grouped for pair in panel.absent}
     present = [one for one in records if (one.case.backend, one.case.device) not in gone]
     return Table(
@@ -112,6 +118,18 @@ def absences(records: Sequence[Record], grouped: Sequence[Panel]) -> list[str]:
         f"{device}: not here ({'; '.join(f'{backend}: {why}' for backend, why in told.items())})"
         for device, told in reasons.items()
     ]
+
+
+def caveats(records: Sequence[Record]) -> list[str]:
+    """`tpu:v5e: compiled for, not run: what the compiler keeps ...`, a line for each device of which a compiler told
+    sizes that a reader must know something about.
+    """
+    told: dict[str, dict[str, None]] = defaultdict(dict)
+    for record in records:
+        plans = record.details.get("compiled")
+        for plan in plans.values() if record.ok and isinstance(plans, Mapping) else ():
+            told[record.case.device] |= dict.fromkeys(plan.get("caveats") or ())
+    return [f"{device}: sizes as its compiler plans them: {'; '.join(one)}" for device, one in told.items() if one]
 
 
 def _blocks(panel: Panel, common: Mapping[str, Any], everything: bool, reference: str) -> list[Block]:
@@ -336,7 +354,7 @@ def legend(blocks: Sequence[Block]) -> dict[str, str]:
             f"the 95 % interval spans more than a factor of {UNCLEAR:g}: more processes or a quieter machine tell"
         )
     if any(entry.bound == "lower" for entry in entries):
-        lines[">"] = "at least: the run ended before the true number was known"
+        lines[">"] = "at least: the run ended before the true number was known, or a compiler does not tell all of it"
     if any(entry.bound == "upper" for entry in entries):
         lines["<"] = "less than: not even the least that was tried"
     if any("(weakly verified)" in text for block in blocks for row in block.rows for text in row.labels):

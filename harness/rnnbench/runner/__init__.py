@@ -19,6 +19,7 @@ from typing import Any
 import rnnbench
 from rnnbench.case import BEST, Case
 from rnnbench.executor import LockstepSession, Outcome, Pace, Request, Session
+from rnnbench.implementation import Implementation
 from rnnbench.machine import allocator, waiting
 from rnnbench.machine.environment import available_memory
 from rnnbench.machine.reference import VARIABLES
@@ -34,7 +35,7 @@ from rnnbench.runner.attempt import Attempt
 from rnnbench.runner.autotune import Trial
 from rnnbench.worker import ceilings, kernels
 from rnnbench.worker.resolve import with_implementation
-from rnnbench.worker.verdict import verification
+from rnnbench.worker.verdict import small_case, verification
 
 SPARE = 1.5
 """Memory that has to be free for each process of a group, in times of what the largest so far held."""
@@ -241,8 +242,12 @@ class Runner:
             verdict = self._verdict(attempt.program, attempt.seconds)
             if verdict.status == "ok" and verdict.result["status"] == "ok":
                 attempt.verified, attempt.looked_at = verdict.result["verified"], verdict.result.get("looked_at", {})
+                if interpreter := self._implementation(attempt.program).interpreter(attempt.program.device):
+                    attempt.part = _interpreted(attempt, interpreter)
+                    return
                 given = self._given(attempt.program, attempt.seconds)
-                given |= {"weights": attempt.looked_at["weights"]} if "weights" in attempt.looked_at else {}
+                if "weights" in attempt.looked_at and not self._verified_in(attempt.program):
+                    given |= {"weights": attempt.looked_at["weights"]}
                 attempt.request = self._request("measure", attempt.program, given)
                 return
             attempt.part = replace(_failure(verdict, "while it was verified: "), implementation=name)
@@ -279,6 +284,8 @@ class Runner:
         """The verification of the program this case runs, done once per program; what a machine that was short of time
         or memory kept from ending says nothing about the next case.
         """
+        if self._verified_in(case):
+            case = small_case(case, self._implementation(case))
         wanted = verification(case, self.registry.probes[case.probe])
         key = wanted.key
         if key not in self.verdicts:
@@ -293,6 +300,14 @@ class Runner:
             return outcome
         return self.verdicts[key]
 
+    def _implementation(self, case: Case) -> Implementation:
+        return self.registry.implementations[case.backend, case.implementation]
+
+    def _verified_in(self, case: Case) -> str | None:
+        """The interpreter in which a program is verified, and then at small sizes; None where it runs as compiled."""
+        device = self.registry.backends[case.backend].verified_on(case.device)
+        return self._implementation(case).interpreter(device)
+
     def _job(self, kind: str, case: Case, options: Mapping[str, Any] | None = None) -> Outcome:
         request = self._request(kind, case, options)
         return answers.understood(self.session.run(request.job, request.preload, request.timeout), kind)
@@ -306,6 +321,20 @@ class Runner:
 def _add(seconds: dict[str, float], more: Mapping[str, float]) -> None:
     for name, took in more.items():
         seconds[name] = seconds.get(name, 0.0) + took
+
+
+def _interpreted(attempt: Attempt, interpreter: str) -> Part:
+    """The part of a program that is right, and of which nothing here is worth measuring."""
+    program, steps = attempt.program, attempt.looked_at.get("steps")
+    over = f" over {steps} steps" if steps else ""
+    return Part(
+        "interpreted",
+        f"{program.implementation} runs in {interpreter} on {program.device}: it was verified{over} and not measured, "
+        f"for an interpreter's times and memory are not the kernel's",
+        implementation=program.implementation,
+        verified=attempt.verified,
+        details={"verified": dict(attempt.looked_at), "interpreter": interpreter},
+    )
 
 
 def _failure(outcome: Outcome, when: str) -> Part:

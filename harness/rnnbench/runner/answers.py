@@ -81,7 +81,7 @@ def status(outcome: Outcome) -> str:
 
 def output(outcome: Outcome) -> dict[str, Any]:
     """The last that the job printed, as a detail of one that failed."""
-    printed = outcome.output and status(outcome) not in ("wrong", "skipped")
+    printed = outcome.output and status(outcome) not in ("wrong", "skipped", "interpreted")
     return {"output": outcome.output[-LAST:]} if printed else {}
 
 

@@ -13,6 +13,7 @@ from rnnbench.cell import Cell, leaves
 from rnnbench.context import Context
 from rnnbench.ops import EPS
 from rnnbench.worker import optimisation
+from rnnbench.worker.verdict import beyond_block
 from rnnbench.worker.verification import Check, projection_loss, verify
 
 SIZES = (13, 3, 8, 5, 2)
@@ -55,7 +56,7 @@ def run_kit(context: Context) -> dict[str, Any]:
     case = context.case
     weights, xs = context.weights(), context.inputs("verification")
     program = context.program(weights, loss=projection_loss)
-    found = verify(context, case.dtype)
+    found = verify(context, case.dtype, max(case.seq_len, beyond_block(context.implementation)))
     checks = [Check(**check) for check in found["checks"]]
     checks += [
         _split_law(program, xs, case.dtype),

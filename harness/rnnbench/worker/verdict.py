@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from rnnbench.case import Case, digest
@@ -11,11 +11,35 @@ from rnnbench.model.bptt import bptt_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from rnnbench.implementation import Implementation
     from rnnbench.probe import Probe
 
 SHORT = 64
 """Steps over which a program is verified for probes that measure the portable step rather than an implementation of the
 whole sequence: their loop over time is the harness's own, tested on closed forms."""
+
+
+SEQUENCES, UNITS = 2, 8
+"""Batch and hidden size at most, where an interpreter runs the kernels: it takes seconds for what a device does in a
+millisecond."""
+
+
+def beyond_block(implementation: Implementation) -> int:
+    """Steps that fill one block of its kernel and a part of the next; 0 where it has no blocks."""
+    block = implementation.block
+    return block + block // 2 + 1 if block else 0
+
+
+def small_case(case: Case, implementation: Implementation) -> Case:
+    """The case on which a program is verified whose kernels are interpreted: longer than a block, small elsewhere.
+
+    Where the cell has options, its hidden size stays: they may ask for it, as a number of heads does.
+    """
+    units = case.hidden_size if "(" in case.cell else min(case.hidden_size, UNITS)
+    steps = beyond_block(implementation) or min(case.seq_len, SHORT)
+    return replace(
+        case, seq_len=steps, batch_size=min(case.batch_size, SEQUENCES), hidden_size=units, params=None, threads=None
+    )
 
 
 @dataclass(frozen=True)

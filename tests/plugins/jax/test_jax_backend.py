@@ -42,7 +42,7 @@ print(json.dumps(sorted({"jax", "jaxlib", "optax"} & set(sys.modules))))
 
 def test_what_is_preferred_exists_and_a_loop_comes_first_on_a_cpu():
     for device in BACKEND.devices():
-        assert set(BACKEND.preferred(device)) == set(IMPLEMENTATIONS)
+        assert set(BACKEND.preferred(device)) == set(IMPLEMENTATIONS) - {"pallas"}  # timed on no device so far
     assert BACKEND.preferred("cpu")[0] == "scan"
     assert BACKEND.preferred("cuda")[0] == BACKEND.preferred("tpu")[0] == "associative_scan"
     assert [impl.name for impl in IMPLEMENTATIONS.values() if impl.stepwise] == ["scan"]
@@ -57,9 +57,9 @@ def test_an_absent_framework_says_how_to_install_it(monkeypatch):
 
 
 def test_an_absent_device_is_a_sentence_and_a_skip():
-    reasons = r"jax has no|no NVIDIA driver|hides every GPU|no TPU is attached|compiling for a TPU"
+    reasons = r"jax has no|no NVIDIA driver|hides every GPU|no TPU is attached|compiling for a chip"
     devices = BACKEND.devices()
-    assert list(devices) == ["cpu", "cuda", "tpu", "tpu:v4", "tpu:v5e", "tpu:v5p", "tpu:v6e"]
+    assert list(devices) == ["cpu", "cuda", "tpu", "cuda:a100", "cuda:h100", "tpu:v4", "tpu:v5e", "tpu:v5p", "tpu:v6e"]
     assert devices["cpu"] is None
     for name, reason in devices.items():
         if reason is not None:

@@ -1,4 +1,4 @@
-"""TPUs that are not here: compiled for, never run; and XLA's sizes beside the observed ones on the CPU."""
+"""Chips that are not here: compiled for, never run; and XLA's sizes beside the observed ones on the CPU."""
 
 from __future__ import annotations
 
@@ -13,13 +13,17 @@ from rnnbench.case import Case
 from rnnbench.executor import Session
 from rnnbench.record import Record
 from rnnbench.registry import load
+from rnnbench.report.table import caveats
 from rnnbench.runner import Runner
 
 pytest.importorskip("jax")
-from rnnbench_jax.chips import CHIPS
+from rnnbench_jax.chips import CHIPS, Gpu, problem
 from rnnbench_jax.devices import installed, tpu_problem
 
 with_libtpu = pytest.mark.skipif(installed("libtpu") is None, reason='needs libtpu: pip install "rnnbench[tpu]"')
+with_compiler = pytest.mark.skipif(
+    problem("cuda:h100") is not None, reason='needs XLA\'s compiler for GPUs: pip install "rnnbench[cuda-compiler]"'
+)
 CASE = Case("memory", "lstm", "jax", "auto", "cpu", "float32", 64, 8, 16, 8, threads=1)
 
 
@@ -60,12 +64,61 @@ def test_the_outputs_of_a_forward_pass_are_counted(session: Session) -> None:
     assert record.details["compiled"]["forward"]["sizes"]["output"] <= 1.1 * 4 * (T * B * H + 2 * B * H)
 
 
-def test_without_its_compiler_a_chip_is_skipped_with_what_to_install(session: Session) -> None:
-    if installed("libtpu") is not None:
-        pytest.skip("libtpu is installed here")
-    record = run(session, device="tpu:v5e")
+@pytest.mark.parametrize(("device", "extra"), [("tpu:v5e", "rnnbench[tpu]"), ("cuda:h100", "rnnbench[cuda-compiler]")])
+def test_without_its_compiler_a_chip_is_skipped_with_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, session: Session, device: str, extra: str
+) -> None:
+    monkeypatch.setattr("rnnbench_jax.chips.installed", lambda package: None)
+    record = run(session, device=device)
     assert record.status == "skipped"
-    assert "rnnbench[tpu]" in record.reason
+    assert extra in record.reason
+
+
+@pytest.mark.parametrize(("name", "cores"), [("a100", 108), ("h100", 132)])
+def test_a_target_says_what_the_data_sheet_says_and_where_it_is_from(name: str, cores: int) -> None:
+    """The memory is what the driver reports of 80 GB: some of it is its own."""
+    target = CHIPS[f"cuda:{name}"]
+    assert isinstance(target, Gpu)
+    assert f"core_count: {cores}" in target.description
+    assert f"device_memory_size: {target.memory}\n" in target.description
+    assert 0.97 < target.memory / (80 * 2**30) < 1
+    assert "white paper" in target.description.partition("gpu_device_info")[0]
+
+
+@with_compiler
+@pytest.mark.parametrize("device", ["cuda:a100", "cuda:h100"])
+def test_a_gpu_that_is_not_here_is_compiled_for(session: Session, device: str) -> None:
+    """The forward pass of an lstm holds its gates, (T, B, 4H), and its outputs; a training step holds more."""
+    record = run(session, device=device, implementation="scan")
+    assert record.status == "ok", record.reason
+    assert record.verified == "oracle"
+    measured = {name for name, entry in record.quantities.items() if entry.origin == "measured"}
+    assert measured == {"forward.compile_time", "train.compile_time"}
+    forward, train = (record.quantities[f"{mode}.peak_memory.compiled"] for mode in ("forward", "train"))
+    least = 4 * CASE.seq_len * CASE.batch_size * 5 * CASE.hidden_size
+    assert least <= forward.value < 2 * least and forward.value < train.value
+    assert forward.bound is None and train.bound is None
+    assert record.details["compiled"]["train"]["capacity"] == CHIPS[device].memory
+    assert record.notes[0] == f"compiled for {device}, not run; verified on cpu"
+    assert set(CHIPS[device].caveats) <= set(record.notes)
+    assert any(line.startswith(f"{device}: sizes as its compiler plans them: no kernel") for line in caveats([record]))
+
+
+@with_compiler
+@pytest.mark.parametrize("probe", ["throughput", "gradient"])
+def test_nothing_is_timed_on_a_gpu_that_is_not_here(session: Session, probe: str) -> None:
+    record = run(session, device="cuda:h100", probe=probe)
+    assert record.status == "skipped" and "not run" in record.reason and not record.quantities
+
+
+@with_compiler
+def test_a_kernel_that_is_interpreted_here_is_compiled_for_a_gpu_that_is_not(session: Session) -> None:
+    record = run(session, device="cuda:h100", cell="mingru", implementation="pallas", seq_len=200)
+    assert record.status == "ok", record.reason
+    assert record.quantities["train.peak_memory.compiled"].value > 0
+    assert record.notes[0] == (
+        "compiled for cuda:h100, not run; verified in Pallas's interpreter on cpu, at small sizes"
+    )
 
 
 @with_libtpu
@@ -83,6 +136,9 @@ def test_a_chip_that_is_not_here_is_compiled_for(session: Session, device: str) 
     assert 0 < record.quantities["train.memory_share.compiled"].value < 0.01
     assert record.notes[0] == f"compiled for {device}, not run; verified on cpu"
     assert any(note.startswith(f"train: fits into the memory of {device}") for note in record.notes)
+    bounds = {name: entry.bound for name, entry in record.quantities.items() if entry.bound}
+    assert bounds == dict.fromkeys(("forward.peak_memory.compiled", "train.peak_memory.compiled"), "lower")
+    assert any("memory on the chip is in none of its sizes" in line for line in caveats([record]))
 
 
 @with_libtpu

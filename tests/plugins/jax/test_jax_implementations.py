@@ -13,6 +13,7 @@ from rnnbench.cell import leaves
 from rnnbench.model import oracle
 from rnnbench_cells import FAMILIES, gru, lru, lstm
 from rnnbench_jax import associative_scan
+from rnnbench_jax.linear_recurrence import recurrence
 
 CELLS = {cell.name: cell for cell in (*FAMILIES["first"], leaky(), whirl())}
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
@@ -151,7 +152,7 @@ def test_the_parallel_scan_is_the_loop(T, kind):
         return jax.jit(jax.grad(loss, (0, 1, 2), has_aux=True))(a, b, h)
 
     with jax.enable_x64(True):
-        gradients, found = states_and_gradients(associative_scan.recurrence())
+        gradients, found = states_and_gradients(recurrence(associative_scan.prefixes))
         true_gradients, true = states_and_gradients(loop)
     np.testing.assert_allclose(found, true, rtol=1e-11, atol=1e-11)
     for one, other in zip(gradients, true_gradients, strict=True):
@@ -163,7 +164,7 @@ def test_a_zero_decay_cuts_the_past_off_without_dividing_by_it():
     a[2] = 0
 
     def last(h):
-        hs = associative_scan.recurrence()(a, b, h)
+        hs = recurrence(associative_scan.prefixes)(a, b, h)
         return hs[-1].sum(), hs
 
     with jax.enable_x64(True):

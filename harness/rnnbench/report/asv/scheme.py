@@ -126,7 +126,7 @@ def point(records: Sequence[Record], quantity: str) -> Point:
     entry = group.entry(quantity)
     if entry.value is None:
         reasons = "; ".join(dict.fromkeys(record.reason for record in records if record.reason))
-        skipped = entry.status in ("skipped", "missing")
+        skipped = entry.status in ("skipped", "interpreted", "missing")
         return Point(math.nan if skipped else None, reason=f"{entry.status}: {reasons}")
     if entry.bound is not None:
         return Point(None, reason=f"{quantity} is only known to be beyond {entry.value:g}")

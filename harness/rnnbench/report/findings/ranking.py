@@ -39,7 +39,7 @@ def rankings(panels: Sequence[Panel]) -> Iterator[Finding]:
         declared = panel.quantities[name]
         if not declared.goal:
             for contest, length, ranked, lacking in contests(panel, name):
-                if len(ranked) > 1:
+                if len(ranked) > 1 and not _open(ranked[0], declared):
                     text = _sentence(panel, declared, contest, length, ranked, lacking)
                     yield Finding(text, declared.group or panel.probe)
 
@@ -110,7 +110,7 @@ def _goal(panels: Sequence[Panel]) -> tuple[list[str], set[str]]:
 
 def _best_at(panel: Panel, declared: Quantity, length: int, best: Sequence[Ranked], among: int) -> str:
     """Empty where nobody is ahead."""
-    if among < 2 or len(best) > 2:
+    if among < 2 or len(best) > 2 or _open(best[0], declared):
         return ""
     side = "lowest" if declared.better == "lower" else "highest"
     names = _either([one.name for one in best])
@@ -184,6 +184,13 @@ def _value(one: Ranked, quantity: str, panel: Panel) -> str:
 def _varying(panel: Panel, contest: dict[str, Any]) -> list[str]:
     """Which of several problems this is."""
     return [axis_text(axis, value) for axis, value in contest.items() if axis in panel.axes]
+
+
+def _open(first: Ranked, declared: Quantity) -> bool:
+    """Whether the first may be the last in truth: a bound on the side that flatters it."""
+    return first.entry.bound is not None and first.entry.bound == {"lower": "lower", "higher": "upper"}.get(
+        declared.better
+    )
 
 
 def _either(names: Sequence[str]) -> str:
