@@ -14,7 +14,6 @@ from played_sessions import REGISTRY, Here
 from rnnbench.case import Case
 from rnnbench.execution.device_check import DeviceCheck, Evidence
 from rnnbench.executor import Job, Outcome
-from rnnbench.implementation import Implementation
 from rnnbench.probes import rnnbench_probes
 from rnnbench.registry import Registry
 
@@ -110,7 +109,7 @@ def test_one_that_runs_no_cell_there_says_why_and_nothing_is_tried() -> None:
     session = Session()
     one = evidence(session, supports=lambda cell, device, dtype: f"not for {device}")
     assert (one.cell, one.run.about, session.jobs) == ("", "not for cuda", [])
-    assert Implementation("x", "y", lambda *_: None, lambda *_: None).interpreter("cpu") is None  # the default
+    assert REGISTRY.implementations["here", "plain"].interpreter("cpu") is None, "nothing is interpreted by default"
 
 
 @pytest.mark.long

@@ -92,10 +92,12 @@ def test_an_interpreted_program_is_verified_beyond_its_block_and_has_no_number(s
     assert not record.quantities and record.complete
     assert record.details["verified"]["steps"] > BLOCK
     assert "Pallas's interpreter" in record.reason and "not measured" in record.reason
-    others = [timing(t, mode="forward", cell=cell, seq_len=24) for cell, t in {"lstm": 2e-6, "gru": 1e-6}.items()]
+    scan = {"mode": "forward", "backend": "jax", "implementation": "scan", "seq_len": 24}
+    others = [timing(seconds, cell=cell, **scan) for cell, seconds in {"lstm": 2e-6, "gru": 1e-6}.items()]
     text = render([*others, record], "table")
-    assert next(line.split() for line in text.splitlines() if "jax/pallas" in line)[-1] == "interpreted"
-    assert "interpreted: throughput mingru jax/pallas" in text
+    rows = [line for line in text.splitlines() if line.startswith("mingru")]
+    assert rows and all(row.split()[-1] == "interpreted" and "jax/pallas" in row for row in rows)
+    assert "interpreted ×1: throughput mingru jax/pallas cpu T=24: pallas runs in Pallas's interpreter" in text
     assert not [line for line in text.splitlines() if "mingru" in line and ("*" in line or "µs" in line)]
 
 
@@ -108,10 +110,13 @@ def test_a_state_that_is_lost_between_blocks_is_wrong(session: Session) -> None:
 
 def test_auto_takes_nothing_that_would_be_interpreted(session: Session) -> None:
     """Though the kernels of a plugin file stand first among what it may take."""
-    from rnnbench.registry.availability import candidates
+    from rnnbench.registry.availability import candidates, considered
 
     registry = load([PLUGIN])
     auto = replace(CASE, implementation="auto")
     assert candidates(auto, registry)[0] == ["scan", "associative_scan"]
     assert candidates(replace(auto, implementation="forgetful"), registry)[0] == ["forgetful"]
+    best = replace(auto, implementation="best")
+    assert not {"pallas", "forgetful", "silent"} & set(candidates(best, registry)[0])
+    assert "whose times are not the kernel's" in considered(best, registry)[1]["pallas"]
     assert associative_scan.ASSOCIATIVE_SCAN.interpreter("cpu") is None

@@ -8,7 +8,7 @@ from typing import Any
 
 from rnnbench.case import AXES, value_text
 from rnnbench.errors import UsageError
-from rnnbench.part import STATUSES
+from rnnbench.part import HARMLESS, STATUSES
 from rnnbench.record import Record
 from rnnbench.report.environment import environment_line
 from rnnbench.report.html import origins
@@ -116,4 +116,4 @@ def _columns(*titles: str) -> list[Column]:
 
 
 def _worst_first(records: Sequence[Record]) -> list[Record]:
-    return sorted(records, key=lambda record: (record.status == "skipped", STATUSES.index(record.status)))
+    return sorted(records, key=lambda record: (record.status in HARMLESS, STATUSES.index(record.status)))
