@@ -88,9 +88,14 @@ def _steps(value: float) -> str:
 
 
 def _solved(rows: Rows, cell: str) -> str:
-    numbers = rows.of(STEPS, cell=cell)
-    best = min(numbers, key=lambda number: (bool(number.bound), number.value))
-    return f"> {best.value:.0f}" if best.bound else f"{best.value:.0f}"
+    middle = _middle(rows, cell)
+    return f"> {middle.value:.0f}" if middle.bound else f"{middle.value:.0f}"
+
+
+def _middle(rows: Rows, cell: str) -> Number:
+    """The median of the seeds at the longest sequence, of an even number the lower one; unsolved ones come last."""
+    numbers = rows.of(STEPS, cell=cell, T=rows.longest(STEPS))
+    return sorted(numbers, key=lambda number: (bool(number.bound), number.value))[(len(numbers) - 1) // 2]
 
 
 def found(rows: Rows) -> str:
@@ -140,13 +145,11 @@ def _gradients(rows: Rows) -> tuple[str, str]:
     reached, missed = [], []
     for cell in sorted({number.cell for number in rows.of(STEPS)}):
         (missed if _solved(rows, cell).startswith(">") else reached).append(cell)
-    solved = ", ".join(f"{cell} {_solved(rows, cell)}" for cell in sorted(reached, key=lambda cell: _count(rows, cell)))
+    solved = ", ".join(
+        f"{cell} {_solved(rows, cell)}" for cell in sorted(reached, key=lambda cell: _middle(rows, cell).value)
+    )
     second = f"That does not decide what is learnt: the adding problem at T={rows.longest(STEPS)} takes {solved} steps"
     return first, second + (f"; {' and '.join(missed)} do not get there." if missed else ".")
-
-
-def _count(rows: Rows, cell: str) -> float:
-    return min(number.value for number in rows.of(STEPS, cell=cell) if not number.bound)
 
 
 def _memory(rows: Rows) -> str:

@@ -116,7 +116,9 @@ def replayed(recorded: list[tuple[Case, float, float]]) -> list[tuple[float, flo
 
 def recorded_long_seq() -> list[tuple[Case, float, float]]:
     registry = load()
-    as_recorded = ["probes.throughput.budget=0.6"]
+    learning = {"backend": "[torch,jax]", "implementation": "auto", "seq_len": 32, "hidden_size": 128}
+    as_recorded = ["grid.seq_len=[64,256,1024,2048]", "probes.throughput.budget=0.6", "probes.convergence.seeds=1"]
+    as_recorded += [f"probes.convergence.grid.{axis}={value}" for axis, value in learning.items()]
     planned = plan(read(ROOT / "suites" / "long_seq.yaml"), registry, ["device=cpu"], as_recorded)
     cases = {(case.probe, case.backend, case.cell, case.seq_len): case for case in planned.cases}
     with PROCESSES.open(newline="") as file:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from rnnbench import registry as plugins
 from rnnbench import suite
 from rnnbench.errors import SuiteError
+from rnnbench.registry.availability import candidates
 from suite_registry import registry, write
 
 SUITES = sorted((Path(__file__).parents[2] / "suites").glob("*.yaml"))
@@ -30,7 +31,7 @@ def installed():
 
 def test_these_suites_are_shipped():
     learning = ["digits", "gradients", "memory_span", "optimizers", "overfitting", "tbptt", "text"]
-    assert [path.stem for path in SUITES] == sorted([*learning, "long_seq", "parallelism", "smoke", "zoo"])
+    assert [path.stem for path in SUITES] == sorted([*learning, "heads", "long_seq", "parallelism", "smoke", "zoo"])
 
 
 @pytest.mark.parametrize("path", SUITES, ids=lambda path: path.stem)
@@ -56,13 +57,28 @@ def test_long_seq_is_the_main_job(installed):
     plan = suite.plan(suite.read(LONG_SEQ), installed)
     cells = {"rnn", "irnn", "lstm", "gru", "mingru", "minlstm", "lru"}
     for probe in ("throughput", "memory", "gradient", "convergence"):
-        for backend in ("torch", "jax"):
+        for backend in ("torch", "jax") if probe != "convergence" else ("jax",):
             here = [case for case in plan.cases if (case.probe, case.backend) == (probe, backend)]
             assert {case.cell for case in here if case.device == "cpu"} == cells
     assert {case.seq_len for case in plan.cases if case.probe == "throughput"} == {64, 256, 1024}
     assert {case.threads for case in plan.cases if case.probe == "throughput"} == {1}, (
         "calls of two threads scatter too much to be ranked"
     )
+    learning = [case for case in plan.cases if case.probe == "convergence"]
+    for cell in cells:
+        own = [(case.seq_len, case.settings["replicate"]) for case in learning if case.cell == cell]
+        assert sorted(own) == [(T, seed) for T in (32, 100) for seed in range(3)]
+
+
+@pytest.mark.parametrize("name", ["digits", "memory_span", "optimizers", "overfitting", "text"])
+def test_learning_suites_train_on_the_fastest_kernels_and_their_quick_profiles_on_fused_ones(name, installed):
+    document = suite.read(next(path for path in SUITES if path.stem == name))
+    learning = [case for case in suite.plan(document, installed).cases if case.probe == "convergence"]
+    assert {case.implementation for case in learning} == {"best"}
+    quick = suite.plan(document, installed, overrides=["profile=quick"]).cases
+    taken = {(case.cell, case.implementation) for case in quick if case.probe == "convergence"}
+    assert {cell for cell, implementation in taken if implementation != "fused"} <= {"lru"}
+    assert all(candidates(case, installed)[0] for case in quick if case.implementation == "fused")
 
 
 @pytest.mark.parametrize("path", SUITES, ids=lambda path: path.stem)

@@ -44,3 +44,32 @@ def test_a_trial_chooses_and_the_record_and_its_explanation_tell(tmp_path):
         assert "compiled" in told["untried"]
     timed = explain(choose(run.records, Choice("gru", fields={"probe": "throughput"})), "train.time")
     assert any("was chosen by a trial in lockstep: " in sentence for sentence in timed.made)
+
+
+SUMMING = """
+import numpy as np
+from rnnbench import Cell, hookimpl
+
+def init(rng, D, H):
+    return {"U": rng.uniform(-0.1, 0.1, (H, H)), "W": rng.uniform(-0.1, 0.1, (H, D))}, np.zeros(H)
+
+def step(ops, p, h, z):
+    h = ops.tanh(z @ p["W"].T + ops.cumulative_sum(h, axis=-1) @ p["U"].T)
+    return h, h
+
+@hookimpl
+def rnnbench_cells():
+    return [Cell("odd", init, step)]
+"""
+
+
+def test_a_cell_without_a_kernel_runs_on_the_generic_implementation_and_the_record_says_why(tmp_path):
+    plugin = tmp_path / "odd.py"
+    plugin.write_text(SUMMING)
+    grid = SUITE["grid"] | {"cell": "odd"}
+    probes = {"throughput": SUITE["probes"]["throughput"]}
+    run = rnnbench.run({**SUITE, "grid": grid, "probes": probes}, plugins=[plugin], results=tmp_path)
+    [one] = run.records
+    assert (one.status, one.implementation) == ("ok", "eager"), one.reason
+    assert "uses ops.cumulative_sum, for which no kernel can be generated" in one.details["tried"]["untried"]["fused"]
+    assert "odd.py:" in one.details["tried"]["untried"]["fused"]

@@ -1,9 +1,11 @@
 """Compilers that are absent, broken or slow, folders that are full or shared, files that are damaged."""
 
 import os
+import signal
 import stat
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -130,6 +132,25 @@ def test_what_an_interrupted_process_left_is_removed_in_the_end(cache):
         os.utime(cache / name, (then, then))
     assert compiling.loaded(TEXT).answer() == 42
     assert [path.name for path in cache.glob("draft-*")] == ["draft-new"]
+
+
+def test_a_compilation_that_is_killed_leaves_nothing_that_could_be_loaded(cache, tmp_path, monkeypatch):
+    """The same compiler, which stops half way the first time, is asked again."""
+    own, begun = compiling.compiler(), tmp_path / "begun"
+    assert own is not None
+    half = 'while [ "$1" != -o ]; do shift; done; head -c 1000 /dev/urandom > "$2"'
+    body = f'[ -e {begun} ] && exec {own[0]} "$@"\n{half}; touch {begun}; exec sleep 600'
+    monkeypatch.setenv("CC", script(tmp_path / "slow", body))
+    code = f"from rnnbench_fused import compiling; compiling.loaded({TEXT!r})"
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen([sys.executable, "-c", code], env=environment, start_new_session=True) as process:
+        deadline = time.monotonic() + 120
+        while not begun.exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGKILL)
+    assert begun.exists()
+    assert not list(cache.glob("*"))
+    assert compiling.loaded(TEXT).answer() == 42
 
 
 def test_several_processes_at_once(cache):
