@@ -119,6 +119,13 @@ def test_what_changes_while_a_run_goes_on_is_told(suite):
     execution = Execution(planned, load(), files, cast("Any", folder), (), {}, cast("Any", None))
     folder.meta["provenance"] = made_of(suite)
     assert execution.changed() == []
+    data = suite.with_name("1984")
+    before = data.read_bytes()
+    data.write_bytes(before + b" ")
+    assert execution.changed() == ["the data of arrays(file=1984)"]
+    data.unlink()
+    assert execution.changed() == [str(data)]
+    data.write_bytes(before)
     document.plugins[0].write_text(document.plugins[0].read_text() + "# slower\n")
     assert execution.changed() == ["the plugin plug.py"]
     document.plugins[0].unlink()

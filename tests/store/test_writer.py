@@ -35,11 +35,39 @@ def test_what_was_measured_is_kept_elsewhere_where_the_file_is_gone(path, gone):
     assert kept.read_bytes() == b"first\nsecond\n"
 
 
-@pytest.mark.parametrize("content", [b"", b"first\nother\n"])
-def test_a_file_that_something_else_changes_ends_the_run_at_once(path, content):
+@pytest.mark.parametrize("content", [b"", b"first\nother\n", b"Third\n", b"first\n"])
+@pytest.mark.parametrize("last", [False, True])
+def test_what_something_else_does_to_the_file_is_undone_and_told(path, content, last):
+    """Also at the end, when no line follows."""
     writer = Writer(path)
     writer.append(b"first\n")
     path.write_bytes(content)
-    with pytest.raises(UsageError, match=f"it has {len(content)} bytes and should have 6"):
+    if last:
+        writer.check()
+    else:
+        writer.append(b"second\n")
+    writer.check()
+    told = [f"{path} was changed by something else while the run was writing it, and set back"]
+    assert [notice.partition(":")[0] for notice in writer.notices] == (told if content != b"first\n" else [])
+    writer.close()
+    assert path.read_bytes() == (b"first\n" if last else b"first\nsecond\n")
+
+
+def test_what_was_measured_is_kept_elsewhere_even_where_it_was_first_emptied(path):
+    writer = Writer(path)
+    writer.append(b"first\n")
+    path.write_bytes(b"")
+    path.unlink()
+    with pytest.raises(UsageError, match=r"is in (.*)\.") as raised:
         writer.append(b"second\n")
     writer.close()
+    assert Path(str(raised.value).rpartition(" is in ")[2].rstrip(".")).read_bytes() == b"first\nsecond\n"
+
+
+def test_a_resumed_file_is_set_back_with_its_earlier_lines(path):
+    path.write_bytes(b"zeroth\ntorn")
+    writer = Writer(path)
+    path.write_bytes(b"")
+    writer.append(b"first\n")
+    writer.close()
+    assert path.read_bytes() == b"zeroth\nfirst\n"

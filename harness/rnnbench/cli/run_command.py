@@ -124,6 +124,8 @@ def command(
             click.echo(f"warning: this run is mixed: {told}", err=True)
         folder = execution.folder
         records = folder.load()
+        for notice in folder.notices:
+            click.echo(f"warning: {notice}", err=True)
     _show(records, planned, folder, as_json)
     if interrupted:
         kept = sum(record.complete for record in records)

@@ -108,8 +108,8 @@ class Execution:
             )
 
     def changed(self) -> list[str]:
-        """What the run is made of, code, plugin files, commit, and has changed since it began: every process loads it
-        anew, so some numbers are of the old and some of the new.
+        """What the run is made of, code, plugin files, data files, commit, and has changed since it began: every process
+        loads it anew, so some numbers are of the old and some of the new.
         """
         from rnnbench.execution.provenance import changes, provenance
         from rnnbench.machine.environment import git_state
@@ -117,7 +117,7 @@ class Execution:
         try:
             now = provenance(self.planned, [Path(file) for file in self.plugins])
             git = git_state(Path.cwd())
-        except OSError as error:  # a plugin file or the working folder is gone
+        except OSError as error:  # a plugin, a data file or the working folder is gone
             return [error.filename or "the working folder"]
         return changes(self.folder, now, git)
 

@@ -33,7 +33,7 @@ def provenance(planned: Plan, plugins: Sequence[Path]) -> dict[str, dict[str, st
     return {
         "code": {name: _digest(files) for name in packages if (files := list(_sources(name)))},
         "plugins": {path.name: _digest(_neighbours(path)) for path in plugins},
-        "data": {task: source.digest for task, source in planned.data.items()},
+        "data": {task: source.digest() for task, source in planned.data.items()},
     }
 
 

@@ -46,7 +46,7 @@ class RunFolder:
         self.path = path
         self.meta = meta
         self.environment = environment
-        self.notices: list[str] = list(writer.notices) if writer else []
+        self.notices: list[str] = writer.notices if writer else []
         self._writer = writer
 
     @classmethod
@@ -216,8 +216,11 @@ class RunFolder:
     def load(self, light: bool = False) -> list[Record]:
         """All of `records` at once, those of programs that took turns beside each other (`rnnbench.records.levelled`).
 
-        In half the time: the garbage collector is paused, as there is no garbage.
+        In half the time: the garbage collector is paused, as there is no garbage. Of a folder that is being written,
+        what something else has changed in it is set back first, and told in `notices`.
         """
+        if self._writer is not None:
+            self._writer.check()
         paused = gc.isenabled()
         gc.disable()
         try:

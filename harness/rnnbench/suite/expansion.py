@@ -35,10 +35,18 @@ DROPPED = "dropout acts between layers, so a model of one layer has none: those 
 
 @dataclass(frozen=True)
 class Data:
-    """Data files of a task. said: one line, what they were taken for; digest: of their contents."""
+    """Data files of a task. said: one line, what they were taken for."""
 
     said: str
-    digest: str
+    files: tuple[Path, ...]
+
+    def digest(self) -> str:
+        """Of what is in the files now. Raises OSError."""
+        total = hashlib.blake2b(digest_size=8)
+        for path in self.files:
+            with path.open("rb") as file:
+                total.update(hashlib.file_digest(file, "blake2b").digest())
+        return total.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -291,11 +299,7 @@ class _Tasks:
 
     def _note(self, spelled: str, task: Task, options: Mapping[str, Any]) -> None:
         said = task.describe(**options) if task.describe else ""
-        total = hashlib.blake2b(digest_size=8)
-        for name in task.files:
-            with Path(str(options[name])).open("rb") as file:
-                total.update(hashlib.file_digest(file, "blake2b").digest())
-        self.data[spelled] = Data(said, total.hexdigest())
+        self.data[spelled] = Data(said, tuple(Path(str(options[name])).absolute() for name in task.files))
 
     def _possible(self, lengths: Iterable[int], task: Task, spelled: str, options: Settings, path: KeyPath) -> bool:
         """Whether the task can have every length; what its check says of all lengths alike is said once."""
