@@ -16,6 +16,7 @@ class Outcome:
 
     status: `ok` (then `result` is what `rnnbench.perform` returned), or `timeout`, `oom`, `crashed` with a reason.
     output: the end of what the job printed to stdout and stderr, for the record of a failure. seconds: wall time.
+    stops: how often something has stopped the process (SIGSTOP) meanwhile.
 
     Example:
         >>> from rnnbench import Outcome
@@ -28,6 +29,7 @@ class Outcome:
     reason: str = ""
     output: str = ""
     seconds: float = 0.0
+    stops: int = 0
 
 
 @dataclass(frozen=True)

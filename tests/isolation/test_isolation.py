@@ -401,6 +401,43 @@ def test_the_terminal_cannot_reach_the_job(parent):
     assert os.getpgid(process.pid) not in {os.getpgid(pid) for pid in pids}
 
 
+@on_linux
+@pytest.mark.parametrize("times", [0, 3])
+def test_how_often_something_stopped_the_process_is_told(session, times):
+    assert run(session, "be_stopped", times=times).stops == times
+
+
+ADOPTING = """
+import sys, plugins_faulty, test_isolation as t
+t.kernel.adopt_orphans()
+session = {"inline": t.Inline, "forkserver": t.ForkServer}[sys.argv[1]]()
+print(t.run(session, "hide", note=sys.argv[2], kill=sys.argv[1] == "forkserver").status)
+session.close()
+print(len(t.descendants()))
+"""
+
+
+@on_linux
+@pytest.mark.parametrize("executor, status", [("inline", "ok"), ("forkserver", "crashed")])
+def test_a_hidden_child_ends_with_the_command_whoever_would_have_reaped_it(tmp_path, executor, status):
+    """It has no mark and a session of its own, and the launcher is dead or was never there."""
+    note = tmp_path / "pid"
+    places = os.pathsep.join(map(str, (Path(__file__).parent, Path(__file__).parents[1] / "support")))
+    command = [sys.executable, "-c", ADOPTING, executor, str(note)]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": places})
+    assert done.stdout == f"{status}\n0\n", done.stderr
+    assert gone(json.loads(note.read_text()))
+
+
+@on_linux
+def test_a_process_that_is_not_the_command_line_keeps_its_children():
+    assert not kernel.adopts_orphans()
+    with subprocess.Popen(["sleep", "3600"]) as own:
+        subreaper.reap_adopted(())
+        assert own.poll() is None
+        own.kill()
+
+
 # The frameworks
 
 

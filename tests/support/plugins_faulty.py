@@ -103,6 +103,29 @@ def kill_launcher(job):
     time.sleep(60)
 
 
+def hide(job):
+    """Leave a process that nothing tells from somebody else's; then, if asked, kill the launcher."""
+    hidden = subprocess.Popen(["sleep", "3600"], start_new_session=True, env={})
+    Path(job["note"]).write_text(json.dumps(hidden.pid))
+    if job["kill"]:
+        kill_launcher(job)
+    return {}
+
+
+def be_stopped(job):
+    """A child stops this process and lets it go on, so many times."""
+    child = os.fork()
+    if child == 0:
+        for _ in range(job["times"]):
+            os.kill(os.getppid(), signal.SIGSTOP)
+            time.sleep(0.05)
+            os.kill(os.getppid(), signal.SIGCONT)
+            time.sleep(0.05)
+        os._exit(0)
+    os.waitpid(child, 0)
+    return {}
+
+
 def print_much(job):
     line = "x" * 99
     for _ in range(job["megabytes"] * 10_000):

@@ -10,7 +10,7 @@ from rnnbench import OPTIMIZERS
 from rnnbench.case import Case
 from rnnbench.registry import load
 from rnnbench.worker import optimisation
-from rnnbench.worker.conformance import kit_case, run_kit
+from rnnbench.worker.conformance import _any, kit_case, run_kit
 from rnnbench.worker.resolve import resolve
 
 pytest.importorskip("torch")
@@ -54,6 +54,35 @@ def test_one_that_is_not_is_found(context, monkeypatch, fault):
     passed = checked(context)
     assert not passed.pop(name)
     assert all(passed.values())
+
+
+def moved(context) -> dict[str, bool]:
+    checks = optimisation.moves(replace(context, cell=_any(), cell_options={}), context.inputs("verification"))
+    return {check.name.removeprefix("a step of "): check.passed for check in checks}
+
+
+def test_the_shipped_optimisers_move_weights_of_every_dtype(context):
+    dtypes = ["float32", "bfloat16", "float16"]
+    assert moved(context) == {f"{name} in {dtype}": True for dtype in dtypes for name in OPTIMIZERS}
+
+
+def test_optimisers_of_half_precision_that_are_left_to_the_framework_are_found(context, monkeypatch):
+    """torch's SGD, fused, moves no such weight on a CPU; an eps of 1e-8 is 0 in float16, and Adam divides by it."""
+    import torch
+
+    from rnnbench_torch import program
+
+    def build(optimizer, params):
+        if optimizer.name == "sgd" and params[0].dtype.itemsize < 4:
+            return lambda gradients: None
+        if optimizer.name == "adam" and params[0].dtype == torch.float16:
+            return lambda gradients: [param.data.mul_(float("nan")) for param in params]
+        return shipped(optimizer, params)
+
+    shipped = program.optimizers.build
+    monkeypatch.setattr(program.optimizers, "build", build)
+    failed = {name for name, passed in moved(context).items() if not passed}
+    assert failed == {"sgd in bfloat16", "sgd in float16", "adam in float16"}
 
 
 @pytest.mark.parametrize("implementation, asked", [("eager", True), ("native", False)])

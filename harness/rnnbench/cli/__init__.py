@@ -15,6 +15,7 @@ import click
 
 from rnnbench.cli.streams import tolerate_lost_readers
 from rnnbench.errors import RnnbenchError, UsageError, nearest
+from rnnbench.isolation import kernel
 
 COMMANDS = {
     "run": "Measure a suite.",
@@ -93,8 +94,9 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line and exit."""
+    """Run the command line and exit. Whatever a case leaves behind becomes a child of this process, and is ended."""
     tolerate_lost_readers()
+    kernel.adopt_orphans()
     sys.exit(exit_code())
 
 

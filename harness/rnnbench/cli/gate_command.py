@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -211,13 +211,13 @@ def _measured(request: Request, tolerances: Tolerances, budget: float, max_pairs
         limits = replace(tolerances, floors={} if request.same else floor.read(environment))
         file = cache_folder() / "gate" / planned.key(prepared) / "samples.jsonl"
         with State.open(file, resume) as state:
-            sampler = Sampler(planned.sides, planned.plans, state)
+            sampler = Sampler(planned.sides, planned.plans, state, pauses=_pauses())
             silent = planned.matching.removed if prepared.same_suite else ()
             gate = Gate(sampler, planned.matching, limits, budget, max_pairs, request.same, silent)
             seal = Seal(prepared.checkouts, floor.path())
             complete = _run(gate)
             rows = gate.rows()
-            tampering = seal.broken()
+            tampering = [*seal.broken(), *sampler.tampering(planned.matching.subjects), *state.tampering()]
     matching = planned.matching
     removed = [] if silent else matching.removed
     floors = floor.of(rows) if request.same else None
@@ -232,6 +232,18 @@ def _measured(request: Request, tolerances: Tolerances, budget: float, max_pairs
         floor.keep(environment, floors, planned.suite)
         notes.append(f"the floors are kept in {floor.path()}; later gates on this machine are never stricter")
     return Report(planned.suite, *labels, rows, matching.new, removed, notes, floors, gate.seconds, complete, tampering)
+
+
+def _pauses() -> Callable[[], int]:
+    """How often this process has been stopped, as by Ctrl-Z, and went on."""
+    count = 0
+
+    def note(*_: object) -> None:
+        nonlocal count
+        count += 1
+
+    signal.signal(signal.SIGCONT, note)
+    return lambda: count
 
 
 def _run(gate: Gate) -> bool:

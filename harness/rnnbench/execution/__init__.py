@@ -108,7 +108,7 @@ class Execution:
             )
 
     def changed(self) -> list[str]:
-        """What the run is made of, code, plugin files, data files, commit, and has changed since it began: every process
+        """What the run is made of, code, plugin and data files, commit, and has changed since it began: every process
         loads it anew, so some numbers are of the old and some of the new.
         """
         from rnnbench.execution.provenance import changes, provenance

@@ -22,7 +22,7 @@ import math
 import os
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -31,6 +31,7 @@ from typing import Any
 
 from rnnbench.case import Case
 from rnnbench.executor import Outcome
+from rnnbench.gate import crosscheck
 from rnnbench.gate.rows import SAME
 from rnnbench.gate.side import REMOTE, Name, Side
 from rnnbench.gate.state import State
@@ -56,6 +57,7 @@ Sample = Mapping[str, Any]
 """{subject, pair, side, status, reason, quantities: {name: {value, unit, better, bound, exact}}, seconds}.
 
 A quantity of `head` that was timed in turns has a `ratio`, head / base. `once`: why a process failed before it was ok.
+`left_over`: see `rnnbench.gate.crosscheck`. `stops`: how often something stopped the process and not the gate.
 """
 Pair = Mapping[Name, Sample]
 
@@ -74,7 +76,7 @@ class Plan:
 class Sampler:
     """Runs the processes of both sides and keeps what they find in the state.
 
-    tell(text) is called before each process; clock counts seconds.
+    tell(text) is called before each process; clock counts seconds, pauses how often this process was stopped so far.
     """
 
     sides: Mapping[Name, Side]
@@ -82,6 +84,7 @@ class Sampler:
     state: State
     tell: Callable[[str], object] = str
     clock: Callable[[], float] = time.monotonic
+    pauses: Callable[[], int] = int
     _channels: dict[Name, Channel] = field(default_factory=dict)
     _clashes: Counter[str] = field(default_factory=Counter)
     _sessions: dict[Name, ForkServer] = field(default_factory=dict)
@@ -114,6 +117,19 @@ class Sampler:
         while all((len(found), side) in samples for side in SIDES):
             found.append({side: samples[len(found), side] for side in SIDES})
         return found
+
+    def tampering(self, subjects: Sequence[Subject]) -> Iterator[str]:
+        """A sentence for each thing that a process did to the other, or to its own clock."""
+        for side in SIDES:
+            stops = sum(pair[side].get("stops", 0) for subject in subjects for pair in self.pairs(subject))
+            if stops:
+                yield f"something stopped processes of {side} {stops} times while they were measured"
+        for subject in subjects:
+            told = [[pair[side].get("left_over", {}) for side in SIDES] for pair in self.pairs(subject)]
+            for name in dict.fromkeys(name for base, head in told for name in base if name in head):
+                both = [(base[name], head[name]) for base, head in told if name in base and name in head]
+                if said := crosscheck.apart(*zip(*both, strict=True)):
+                    yield f"{subject.label}, {name}: {said}, so the two clocks disagree"
 
     def buy(self, subjects: Sequence[Subject], enough: Callable[[], bool]) -> None:
         """One round: a pair more for each subject, until `enough`."""
@@ -161,7 +177,7 @@ class Sampler:
 
     def _together(self, subject: Subject, order: tuple[Name, Name], number: int) -> dict[Name, dict[str, Any]]:
         """A pair in turns: its lines, whatever came of it."""
-        started = self.clock()
+        started, paused = self.clock(), self.pauses()
         members = [
             Member(self._channel(side), partial(self._start, subject, side, number), self.plans[side].timeout)
             for side in order
@@ -178,6 +194,11 @@ class Sampler:
                 _compare(told["head"]["quantities"], part_of(outcomes["base"]), part_of(outcomes["head"]))
         else:
             self._clashes[subject.id] += 1
+        for side, member in zip(order, members, strict=True):
+            if side in told:
+                stops = max(0, outcomes[side].stops - (self.pauses() - paused))
+                left_over = crosscheck.left_over(part_of(outcomes[side]), member.turns)
+                told[side] |= {"stops": stops, "left_over": left_over}
         seconds = (self.clock() - started) / len(order)
         return {side: _line(subject, side, number, found, seconds) for side, found in told.items()}
 

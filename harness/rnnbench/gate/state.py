@@ -19,6 +19,7 @@ class State:
         self.path = path
         self.lines = list(_read(path))
         self._writer = writer
+        self._known = len(writer.notices)
 
     @classmethod
     def open(cls, path: Path, resume: bool) -> Self:
@@ -40,6 +41,14 @@ class State:
         """Keep a line; it is on the disk when this returns."""
         self._writer.append(json.dumps(line, allow_nan=False, separators=(",", ":")).encode() + b"\n")
         self.lines.append(dict(line))
+
+    def tampering(self) -> list[str]:
+        """A sentence where something else has changed the lines on the disk; they are set back."""
+        try:
+            self._writer.check()
+        except UsageError as error:
+            return [str(error)]
+        return self._writer.notices[self._known :]
 
     def close(self) -> None:
         """Let others write."""

@@ -8,6 +8,7 @@ import time
 
 from rnnbench.executor import Job, Outcome
 from rnnbench.isolation import entry, frames
+from rnnbench.isolation.launched import reap_adopted
 
 
 class Inline:
@@ -25,4 +26,5 @@ class Inline:
         return Outcome(**answer, seconds=time.perf_counter() - started)
 
     def close(self) -> None:
-        """Nothing was started."""
+        """End the processes that jobs have left, where this is the command line."""
+        reap_adopted()

@@ -13,7 +13,7 @@ _TAIL = 64 << 10  # bytes of output held: a deep faulthandler dump is longer tha
 
 
 class JobProcess:
-    """The child's number, how it ended, and the two pipes it writes.
+    """The child's number, how it ended, and the two pipes it writes. stops: how often something has stopped it.
 
     Output comes through a pipe that is read all the time, and not through a file, so that a job can print for ever
     without filling a disk or waiting for a reader.
@@ -23,7 +23,8 @@ class JobProcess:
         self.pid = pid
         self.wait_status: int = 0
         self.peak_bytes: int = 0
-        self._reaped = False
+        self.stops: int = 0
+        self._reaped = self._stopped = False
         self._received = {result_fd: bytearray(), output_fd: bytearray()}
         self._result, self._output = self._received.values()
         for fd in self._received:
@@ -57,11 +58,18 @@ class JobProcess:
     def exited(self, wait: bool = False) -> bool:
         """Whether the child has ended."""
         if not self._reaped:
-            pid, status, usage = os.wait4(self.pid, 0 if wait else os.WNOHANG)
-            if pid:
+            pid, status, usage = os.wait4(self.pid, 0 if wait else os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
+            if pid and (os.WIFSTOPPED(status) or os.WIFCONTINUED(status)):
+                self._halted(os.WIFSTOPPED(status))
+            elif pid:
                 self._reaped, self.wait_status = True, status
                 self.peak_bytes = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
         return self._reaped
+
+    def _halted(self, stopped: bool) -> None:
+        """It was stopped, or goes on; of a short stop only the end may be seen."""
+        self.stops += stopped or not self._stopped
+        self._stopped = stopped
 
     def end(self) -> None:
         """Kill the child and its process group, unless it was reaped and its number may be someone else's by now."""

@@ -8,11 +8,19 @@ from pathlib import Path
 
 _SET_PDEATHSIG = 1
 _SET_CHILD_SUBREAPER = 36
+_GET_CHILD_SUBREAPER = 37
 
 
 def adopt_orphans() -> None:
     """Processes whose parent has died become children of this one, however they tried to detach themselves."""
     _prctl(_SET_CHILD_SUBREAPER, 1)
+
+
+def adopts_orphans() -> bool:
+    """Whether this process was told to."""
+    answer = ctypes.c_int(0)
+    _prctl(_GET_CHILD_SUBREAPER, ctypes.addressof(answer))
+    return bool(answer.value)
 
 
 def die_with_parent(signum: int) -> None:

@@ -8,6 +8,7 @@ import selectors
 import socket
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +26,11 @@ GRACE = 15.0
 _COMMAND = (
     "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from rnnbench.isolation.launcher import main; main()"
 )
+
+
+_LIVE: set[int] = set()
+"""The launchers of this process, by their numbers."""
+_CHANGING = threading.Lock()  # held while one is started, which is a child before it is known, and while others die
 
 
 class LauncherLost(Exception):
@@ -70,13 +76,16 @@ class Connection:
         """Have the job that was begun ended, for it took longer than so many seconds."""
         self.send(json.dumps({"expired": seconds}).encode())
 
-    def finish(self, left: float, seconds: float) -> tuple[bytes, bytes]:
-        """Answer and output of the job that was begun. left: seconds to wait still, of all that it has."""
+    def finish(self, left: float, seconds: float) -> tuple[bytes, bytes, int]:
+        """Answer and output of the job that was begun, and how often it was stopped. left: seconds to wait still, of
+        all that it has.
+        """
         answer = self.receive(left, f"waiting for a case for {seconds:.3g} s")
         output = None if answer is None else self.receive(GRACE, "ending a case")
-        if answer is None or output is None:
+        told = None if output is None else self.receive(GRACE, "ending a case")
+        if answer is None or output is None or told is None:
             raise LauncherLost(f"the process that started this case was lost: {self.ending()}")
-        return answer, output
+        return answer, output, json.loads(told)["stops"]
 
     def send(self, message: bytes) -> bool:
         """Whether there was somebody to read it."""
@@ -114,15 +123,17 @@ class Launcher(Connection):
         self.modules = modules
         self._mark = uuid.uuid4().hex
         self._control, theirs = socket.socketpair()
-        self._process = subprocess.Popen(
-            list(interpreter.command),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            bufsize=0,
-            start_new_session=True,
-            env={**os.environ, **interpreter.variables, subreaper.MARK: self._mark},
-            pass_fds=(*interpreter.descriptors, theirs.fileno()),
-        )
+        with _CHANGING:
+            self._process = subprocess.Popen(
+                list(interpreter.command),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                bufsize=0,
+                start_new_session=True,
+                env={**os.environ, **interpreter.variables, subreaper.MARK: self._mark},
+                pass_fds=(*interpreter.descriptors, theirs.fileno()),
+            )
+            _LIVE.add(self._process.pid)
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._stdin, self._stdout = self._process.stdin, self._process.stdout
@@ -177,6 +188,9 @@ class Launcher(Connection):
                 self._process.kill()
                 self._process.wait()
                 subreaper.kill_marked(self._mark)
+            _LIVE.discard(self._process.pid)
+            if not clean:
+                reap_adopted()
             self._stdout.close()
 
     def ending(self) -> str:
@@ -186,6 +200,12 @@ class Launcher(Connection):
         except subprocess.TimeoutExpired:
             return "it closed its output"
         return f"it was killed by signal {-code}" if code < 0 else f"it ended with exit code {code}"
+
+
+def reap_adopted() -> None:
+    """Kill what jobs have left below this process, see `rnnbench.isolation.subreaper.reap_adopted`."""
+    with _CHANGING:
+        subreaper.reap_adopted(_LIVE)
 
 
 class Forked(Connection):
@@ -240,8 +260,8 @@ class Running:
         try:
             if self._launcher:
                 left = max(0.0, self.deadline - time.perf_counter())
-                answer, output = self._launcher.finish(left, self._timeout + GRACE)
-                fields = frames.understood(answer) | {"output": output.decode(errors="replace")}
+                answer, output, stops = self._launcher.finish(left, self._timeout + GRACE)
+                fields = frames.understood(answer) | {"output": output.decode(errors="replace"), "stops": stops}
         except LauncherLost as lost:
             self._discard()
             fields["reason"] = str(lost)

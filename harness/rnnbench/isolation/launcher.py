@@ -5,8 +5,8 @@ standard input, which also comes when the command is killed. It speaks `rnnbench
 
 - in, once: JSON {preload, mark, control}; out: JSON {lost_threads}, how many threads a fork would lose;
 - in, per job: JSON {job, cwd, timeout}; out: an empty message when the child is forked (from then on the job has
-  begun), then JSON {status, reason, result}, then the end of what the job printed. Meanwhile, in: JSON {expired:
-  seconds}, to end a job that took so long;
+  begun), then JSON {status, reason, result}, then the end of what the job printed, then JSON {stops}, how often
+  something has stopped it. Meanwhile, in: JSON {expired: seconds}, to end a job that took so long;
 - in: JSON {fork: count}, and as many descriptors over the socket `control`, the first of which is a connection that
   speaks the same; out: JSON {pid, descriptors}, of a launcher that was forked from this one and listens there.
 
@@ -220,3 +220,4 @@ class Launcher:
             answer = frames.answer(status, reason)
         frames.send(self._replies, answer)
         frames.send(self._replies, output.encode()[-KEPT_OUTPUT:])
+        frames.send(self._replies, json.dumps({"stops": process.stops}).encode())

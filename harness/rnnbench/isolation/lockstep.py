@@ -48,6 +48,7 @@ class Member:
 
     channel: its turns come over this. start: begins it. timeout: seconds that it may work itself. companion: it takes
     turns for as long as others do, and ends with them. waits: as what it handed over. worked: seconds of its own turns.
+    turns: of each measurement, seconds of each turn by this process's clock.
     """
 
     channel: Channel
@@ -58,6 +59,7 @@ class Member:
     outcome: Outcome | None = None
     waits: bytes = b""
     worked: float = 0.0
+    turns: list[list[float]] = field(default_factory=list)
 
     @property
     def alive(self) -> bool:
@@ -141,10 +143,14 @@ class Lockstep:
         """Cycle after cycle, until it is over."""
         cycles, over = 0, False
         before = {id(member): member.worked for member in self.members}
+        for member in self.members:
+            member.turns.append([])
         while not over and self._alive():
             for member in self._shuffled():
                 if member.waits == MORE:
+                    worked = member.worked
                     self._let_work(member, GO)
+                    member.turns[-1].append(member.worked - worked)
             cycles += 1
             over = any(member.waits != MORE for member in self._alive())
             if self.pace:

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 
 import psutil
 
+from rnnbench.isolation import kernel
+
 MARK = "RNNBENCH_LAUNCHER"
 """Environment variable that every process below one launcher carries."""
 _PATIENCE = 5.0  # seconds; a killed process that stays longer hangs in the kernel, and nothing here can help
@@ -45,6 +47,26 @@ def kill_marked(mark: str) -> None:
         found = marked(mark)
         empty = 0 if found else empty + 1
         _kill(found)
+
+
+def reap_adopted(own: Iterable[int]) -> None:
+    """Kill every descendant of this process but those below its `own` children, where it adopts orphans.
+
+    Only the command line does. In somebody else's process, a notebook say, nobody knows who started a child.
+    """
+    if not kernel.adopts_orphans():
+        return
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline:
+        left = [child for child in psutil.Process().children() if child.pid not in own]
+        if not left:
+            return
+        for child in left:
+            with contextlib.suppress(psutil.Error):
+                _kill([*child.children(recursive=True), child])
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(child.pid, os.WNOHANG)
+        time.sleep(0.005)
 
 
 def marked(mark: str) -> list[psutil.Process]:

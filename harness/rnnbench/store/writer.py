@@ -20,8 +20,8 @@ class Writer:
     """The only process that appends to a file of lines, from construction to `close`.
 
     A line goes out in one write and is synced before `append` returns. On opening, what a killed process left behind
-    without a newline is cut off. Until `close`, a copy without a name lies on the same disk: what something else does to
-    the file is undone from it.
+    without a newline is cut off. Until `close`, a copy without a name lies on the same disk: from it is undone what
+    something else does to the file.
 
     notices: what was found wrong and worked around, one sentence each.
     """

@@ -103,8 +103,8 @@ def _verify(context: Context, registry: Registry, job: Job) -> dict[str, Any]:
 def _kit(context: Context, registry: Registry, job: Job) -> dict[str, Any]:
     from rnnbench.worker.conformance import run_kit
 
-    del registry, job
-    return run_kit(context)
+    del registry
+    return run_kit(context, bool(job.get("dtypes")))
 
 
 def _reductions(context: Context, registry: Registry, job: Job) -> dict[str, Any]:

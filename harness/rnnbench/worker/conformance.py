@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -47,11 +47,12 @@ def kit_case(cell: str, backend: str, implementation: str, device: str, dtype: s
     return Case("verify", cell, backend, implementation, device, dtype, T, B, H, D, layers)
 
 
-def run_kit(context: Context) -> dict[str, Any]:
+def run_kit(context: Context, dtypes: bool = False) -> dict[str, Any]:
     """All checks of one implementation of one cell in the case's dtype.
 
-    Returns `verified`, `checks` and `outputs`, the outputs on the kit's inputs as nested lists, so that the caller can
-    compare backends with each other.
+    dtypes: whether optimisers are looked at in every dtype too, which is done once for a backend. Returns `verified`,
+    `checks`, `outputs`, the outputs on the kit's inputs as nested lists, so that the caller can compare backends with
+    each other, and `dtypes`, whether those were looked at.
     """
     case = context.case
     weights, xs = context.weights(), context.inputs("verification")
@@ -64,13 +65,17 @@ def run_kit(context: Context) -> dict[str, Any]:
         _repeatable(program, context.program(weights, loss=projection_loss), xs),
         _one_compilation(context.program(weights, loss=projection_loss), xs),
     ]
-    if _trains_for_all(context):
+    trains = _trains_for_all(context)
+    if trains:
         checks += optimisation.checks(context, xs)
+    if trains and dtypes:
+        checks += optimisation.moves(replace(context, cell=_any(), cell_options={}), xs)
     failed = [check.sentence() for check in checks if not check.passed]
     found = {
         "verified": found["verified"],
         "checks": [asdict(check) | {"passed": check.passed} for check in checks],
         "outputs": _outputs(program, xs).astype(np.float64).tolist(),
+        "dtypes": trains and dtypes,
     }
     return found | ({"status": "wrong", "reason": "; ".join(failed)} if failed else {})
 

@@ -7,7 +7,7 @@ error is carried on from one step to the next; what the optimiser remembers is c
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,6 +31,12 @@ BETAS, DECAY, EPSILON = (0.9, 0.999), 0.99, 1e-8
 
 TOLERANCE = {"float64": 1e-7, "float32": 1e-2}
 """Relative error of a step. Adam divides each entry by its own size, and so makes roundings of small ones large."""
+
+MOVES = {"float32": 0.05, "bfloat16": 0.3, "float16": 0.3}
+"""Of a first step in a dtype with mathematics that hold no surprise: whether weights move as they should."""
+
+SHARE = 0.25
+"""Length of that step over that of the weights: more than their rounding."""
 
 
 @dataclass
@@ -74,25 +80,61 @@ def checks(context: Context, xs: np.ndarray) -> list[Check]:
     return [_check(context, name, xs) for name in OPTIMIZERS]
 
 
+def moves(context: Context, xs: np.ndarray) -> list[Check]:
+    """The first step of all optimisers in every dtype that the implementation has beside float64."""
+    case, supports = context.case, context.implementation.supports
+    dtypes = [dtype for dtype in MOVES if supports(context.cell, case.device, dtype) is None]
+    return [_move(context, name, xs, dtype) for dtype in dtypes for name in OPTIMIZERS]
+
+
 def _check(context: Context, name: str, xs: np.ndarray) -> Check:
     """The worst of a few steps: error of the whole step over its length."""
+    dtype, cotangent = context.case.dtype, _cotangent(context, xs)
+    clip = _norm(_gradients(context, context.weights().params, xs, cotangent)) / 2
+    optimizer, worst = Optimizer(name, lr=0.01, weight_decay=0.02, clip=clip), 0.0
+    program, descent = _program(context, optimizer, dtype), Descent(optimizer)
+    for _ in range(STEPS):
+        before, moved = _trained(program, xs, cotangent)
+        expected = descent.step(before, _gradients(context, before, xs, cotangent))
+        worst = max(worst, _error(before, moved, expected, dtype))
+    return Check(f"training steps of {name} against its closed form", worst, TOLERANCE[dtype])
+
+
+def _move(context: Context, name: str, xs: np.ndarray, dtype: str) -> Check:
+    """Error of one step over its length."""
+    params, cotangent = context.weights().params, _cotangent(context, xs)
+    gradients = _gradients(context, params, xs, cotangent)
+    optimizer = Optimizer(name, lr=1.0, weight_decay=0.02, clip=_norm(gradients) / 2)
+    lr = SHARE * _norm(params) / _norm(Descent(optimizer).step(params, gradients))
+    optimizer = replace(optimizer, lr=lr)
+    before, moved = _trained(_program(context, optimizer, dtype), xs, cotangent)
+    expected = Descent(optimizer).step(before, _gradients(context, before, xs, cotangent))
+    return Check(f"a step of {name} in {dtype}", _error(before, moved, expected, dtype), MOVES[dtype])
+
+
+def _program(context: Context, optimizer: Optimizer, dtype: str) -> Program:
     from rnnbench.worker.verification import mean_projection_loss
 
-    dtype, rng = context.case.dtype, np.random.default_rng(0)
-    cotangent = rng.standard_normal((*xs.shape[:2], context.model.outputs))
-    clip = _norm(_gradients(context, context.weights().params, xs, cotangent)) / 2
-    optimizer = Optimizer(name, lr=0.01, weight_decay=0.02, clip=clip)
-    program = context.program(loss=mean_projection_loss, optimizer=optimizer)
-    batch, descent, worst = {"xs": xs, "cotangent": cotangent * (xs.shape[0] * xs.shape[1])}, Descent(optimizer), 0.0
-    for _ in range(STEPS):
-        before = _parameters(program)
-        program.train_step(program.put(batch))
-        moved = {key: after - before[key] for key, after in _parameters(program).items()}
-        expected = descent.step(before, _gradients(context, before, xs, cotangent))
-        apart = {key: moved[key] - expected.get(key, 0.0) for key in moved}
-        rounding = EPS[dtype] * _norm(before)
-        worst = max(worst, max(0.0, _norm(apart) - rounding) / _norm(expected))
-    return Check(f"training steps of {name} against its closed form", worst, TOLERANCE[dtype])
+    return context.program(loss=mean_projection_loss, optimizer=optimizer, dtype=dtype)
+
+
+def _trained(program: Program, xs: np.ndarray, cotangent: np.ndarray) -> tuple[Arrays, Arrays]:
+    """The parameters before a training step, and by how much it moves them."""
+    before = _parameters(program)
+    program.train_step(program.put({"xs": xs, "cotangent": cotangent * (xs.shape[0] * xs.shape[1])}))
+    return before, {key: after - before[key] for key, after in _parameters(program).items()}
+
+
+def _error(before: Arrays, moved: Arrays, expected: Arrays, dtype: str) -> float:
+    """Of a step, beyond what the roundings of the weights explain, over its length; infinite where it is no number."""
+    apart = _norm({key: moved[key] - expected.get(key, 0.0) for key in moved})
+    if not np.isfinite(apart):
+        return np.inf
+    return max(0.0, apart - EPS[dtype] * _norm(before)) / _norm(expected)
+
+
+def _cotangent(context: Context, xs: np.ndarray) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal((*xs.shape[:2], context.model.outputs))
 
 
 def _gradients(context: Context, params: Arrays, xs: np.ndarray, cotangent: np.ndarray) -> Arrays:
