@@ -11,7 +11,8 @@ from pathlib import Path
 from rnnbench import UsageError, nearest
 from rnnbench_tasks.lazy_numpy import np
 
-MOST_CHARACTERS = 512
+MOST_CHARACTERS = 2**13
+"""More than a Chinese text has; an input is one-hot, four bytes for each of them."""
 BOUNDS = {"train": (0.0, 0.9), "validation": (0.9, 0.95), "test": (0.95, 1.0)}
 """Where each split begins and ends, as shares of the text."""
 
@@ -39,7 +40,7 @@ class Corpus:
                 seen[codes] = True
             known = np.flatnonzero(seen)
         absent = len(known)
-        table = np.full(sys.maxunicode + 1, absent, np.uint8 if absent < 2**8 else np.uint32)
+        table = np.full(sys.maxunicode + 1, absent, np.min_scalar_type(absent))
         table[known] = np.arange(absent)
         ids = np.concatenate([np.zeros(0, table.dtype), *(table[codes] for codes in _codes(text))])
         if vocabulary is not None and (unknown := np.flatnonzero(ids == absent)).size:

@@ -134,4 +134,6 @@ def places(rng: np.random.Generator, T: int, count: int, B: int) -> np.ndarray:
 
 def one_hot(ids: np.ndarray, classes: int) -> np.ndarray:
     """One-hot vectors on a new last axis, in float32: exact in every dtype, and half the memory to move."""
-    return np.eye(classes, dtype=np.float32)[ids]
+    hot = np.zeros((*ids.shape, classes), np.float32)
+    np.put_along_axis(hot, ids[..., None].astype(np.int64), 1.0, axis=-1)
+    return hot

@@ -121,7 +121,7 @@ text = synthetic(
     files=("file",),
     source="the user's own",
 )
-"""As `english_text`, on any UTF-8 file: `text(file=book.txt)`. Its vocabulary is the characters in it, at most 512.
+"""As `english_text`, on any UTF-8 file: `text(file=book.txt)`. Its vocabulary is the characters in it, at most 8192.
 
 Chance: the entropy of its single characters. Solved below the loss of its trigram model on the validation part.
 """

@@ -228,7 +228,7 @@ def test_english_text_the_best_constant_scores_chance():
         (b"abc\xff" * 1000, "byte 3 (0xff) is not UTF-8"),
         (b"a" * 5000, "1 different characters"),
         (b"ab" * 100, "at least 1040"),
-        ("".join(map(chr, range(0x4E00, 0x5001))).encode() * 10, "513 different characters; a text may have 2 to 512"),
+        ("".join(map(chr, range(0x4E00, 0x6E01))).encode(), "8193 different characters; a text may have 2 to 8192"),
     ],
 )
 def test_text_refuses_a_bad_file_before_anything_runs(tmp_path, content, said):
@@ -610,3 +610,12 @@ def test_csv_refuses_what_is_not_utf8_or_not_there(tmp_path):
     assert "is not UTF-8" in refusal(csv, 2, file=str(tmp_path / "latin.csv"))
     assert "does not exist" in refusal(csv, 2, file=str(tmp_path / "none.csv"))
     assert "write `csv(file=PATH)`" in refusal(csv, 2)
+
+
+def test_a_text_of_900_characters_is_read_and_each_is_its_own_input(tmp_path):
+    characters = "".join(chr(0x4E00 + i) for i in range(900))
+    (tmp_path / "han.txt").write_text(characters * 3, encoding="utf-8")
+    file = str(tmp_path / "han.txt")
+    batch = text.batch(np.random.default_rng(0), 8, 4, "train", file=file)
+    assert text.inputs(file=file) == batch["xs"].shape[-1] == 900
+    assert (batch["xs"].sum(-1) == 1).all() and (batch["xs"][1:].argmax(-1) == batch["targets"][:-1]).all()
