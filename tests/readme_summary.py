@@ -10,9 +10,9 @@ from statistics import median
 
 CELLS = ("rnn", "lstm", "gru", "mingru", "minlstm", "lru")
 TIME, SHARE, MEMORY = "train.time_per_step", "train.limit_share", "train.peak_memory.process"
-HALF_LIFE, STEPS = "gradient.half_life", "steps_to_target"
-CARRIES = 100
-"""Half-life, in steps, from which on a cell is said to carry a gradient over a long sequence."""
+HALF_LIFE, REACH, STEPS = "gradient.half_life", "gradient.reach", "steps_to_target"
+FAR = 100
+"""Reach of the gradient, in steps, from which on a cell is named with its own number."""
 
 
 @dataclass(frozen=True)
@@ -133,15 +133,15 @@ def _frameworks(rows: Rows) -> str:
 
 
 def _gradients(rows: Rows) -> tuple[str, str]:
-    T = rows.longest(HALF_LIFE)
-    half = {number.cell: number.value for number in rows.of(HALF_LIFE, T=T)}
-    long = {cell: value for cell, value in half.items() if value >= CARRIES}
-    short = [value for value in half.values() if value < CARRIES]
-    carried = " and ".join(f"{cell} (half-life {value:.0f} steps)" for cell, value in long.items()) or "no cell"
-    first = (
-        f"Of untrained cells, {carried} carr{'y' if len(long) > 1 else 'ies'} a gradient over {T} steps; "
-        f"in the others it halves every {min(short):.1f} to {max(short):.1f} steps."
-    )
+    T = rows.longest(REACH)
+    reach = sorted({each.cell: each for each in rows.of(REACH, T=T)}.values(), key=lambda number: number.value)
+    short, long = [each for each in reach if each.value < FAR], [each for each in reach if each.value >= FAR]
+    parts = []
+    if short:
+        steps = _range([each.value for each in short])
+        parts.append(f"{steps} steps in {', '.join(each.cell for each in short)}")
+    parts += [f"{'at least ' * bool(each.bound)}{each.value:.0f} in {each.cell}" for each in long]
+    first = f"In untrained cells a thousandth of the gradient is left, at T={T}, after {'; '.join(parts)}."
     reached, missed = [], []
     for cell in sorted({number.cell for number in rows.of(STEPS)}):
         (missed if _solved(rows, cell).startswith(">") else reached).append(cell)
@@ -150,6 +150,10 @@ def _gradients(rows: Rows) -> tuple[str, str]:
     )
     second = f"That does not decide what is learnt: the adding problem at T={rows.longest(STEPS)} takes {solved} steps"
     return first, second + (f"; {' and '.join(missed)} do not get there." if missed else ".")
+
+
+def _range(values: list[float]) -> str:
+    return f"{min(values):.0f}" if min(values) == max(values) else f"{min(values):.0f} to {max(values):.0f}"
 
 
 def _memory(rows: Rows) -> str:

@@ -14,6 +14,8 @@ from rnnbench.report.table import Table
 from rnnbench.report.units import Scale, scale_for
 
 GAP = "  "
+SGR = {"title": "1", "best": "1;32", "status": "33", "dim": "2"}
+"""Parameters of the escape sequence that starts a style, by ECMA-48 (1991), section 8.3.117."""
 BETTER = {"lower": "lower is better", "higher": "higher is better"}
 Style = Callable[[str, str], str]
 """style(text, kind) -> the text with colours; kinds: `title`, `best`, `status`, `dim`."""
@@ -41,11 +43,8 @@ def plain(text: str, kind: str) -> str:
 
 
 def coloured(text: str, kind: str) -> str:
-    """ANSI colours by rich."""
-    from rich.style import Style as RichStyle
-
-    looks = {"title": "bold", "best": "bold green", "status": "yellow", "dim": "dim"}
-    return RichStyle.parse(looks[kind]).render(text)
+    """In ANSI colours: bold titles, the best in bold green, what is not ok in yellow."""
+    return f"\x1b[{SGR[kind]}m{text}\x1b[0m"
 
 
 def heading(block: Block, scale: Scale) -> str:
