@@ -42,10 +42,11 @@ def foreign(project: Mapping[str, Any] | None) -> list[dict[str, str]]:
     """
     if project is None:
         return []
+    installed = _Installed(project)
     found: dict[str, dict[str, str]] = {}
     for name, file in _modules():
         top = name.partition(".")[0]
-        if top not in found and not _inside(file, project["folder"]) and _belongs(top, name, file, project):
+        if top not in found and not _inside(file, project["folder"]) and _belongs(top, name, file, installed):
             found[top] = {"module": name, "file": file}
     return list(found.values())
 
@@ -61,25 +62,41 @@ def _modules() -> Iterator[tuple[str, str]]:
             yield name, f"{real}{os.sep}{base}"
 
 
-def _belongs(top: str, name: str, file: str, project: Mapping[str, Any]) -> bool:
+def _belongs(top: str, name: str, file: str, installed: _Installed) -> bool:
+    project = installed.project
     if _installed(file):
-        return top in project["names"] and _of_distributions(top, file, project)
+        return top in project["names"] and installed.by_project(top, file)
     if any(_inside(file, other) for other in project["elsewhere"]):
         return True
     return top in project["names"] and ("." in name or file.endswith("__init__.py")) and not _standard(file)
 
 
-def _of_distributions(top: str, file: str, project: Mapping[str, Any]) -> bool:
-    """Whether what is installed under a name is the project, by its name or by where it was installed from."""
-    from importlib.metadata import distribution, packages_distributions
+class _Installed:
+    """Who installed what. Reading that of all distributions takes a second, so it is read once, and when asked."""
 
-    owners = packages_distributions().get(top, [])
-    for owner in owners:
-        normal = owner.replace("_", "-").replace(".", "-").lower()
-        source = distribution(owner).read_text("direct_url.json") or ""
-        if normal in project["distributions"] or any(f"file://{other}" in source for other in project["elsewhere"]):
-            return True
-    return not owners and not _standard(file)
+    def __init__(self, project: Mapping[str, Any]) -> None:
+        self.project = project
+        self._owners: Mapping[str, list[str]] | None = None
+        self._ours: dict[str, bool] = {}
+
+    def by_project(self, top: str, file: str) -> bool:
+        """Whether what is installed under a name is the project, by its name or by where it was installed from."""
+        from importlib.metadata import packages_distributions
+
+        if self._owners is None:
+            self._owners = packages_distributions()
+        owners = self._owners.get(top, [])
+        return any(map(self._is_ours, owners)) or (not owners and not _standard(file))
+
+    def _is_ours(self, owner: str) -> bool:
+        from importlib.metadata import distribution
+
+        if owner not in self._ours:
+            normal = owner.replace("_", "-").replace(".", "-").lower()
+            source = distribution(owner).read_text("direct_url.json") or ""
+            elsewhere = any(f"file://{other}" in source for other in self.project["elsewhere"])
+            self._ours[owner] = elsewhere or normal in self.project["distributions"]
+        return self._ours[owner]
 
 
 def _installed(file: str) -> bool:
