@@ -78,6 +78,7 @@ if TYPE_CHECKING:
     from rnnbench.measure.statistics import median_interval, quantile_interval
     from rnnbench.measure.timing import TimingSettings
     from rnnbench.notebook import Run, RunComparison, compare, load, run
+    from rnnbench.probes.gradient import lyapunov
     from rnnbench.probes.work import random_batch, unit_of_work
     from rnnbench.registry.plugin_files import import_file
     from rnnbench.worker import perform
@@ -91,6 +92,7 @@ _LAZY = {
     "compare": "rnnbench.notebook",
     "import_file": "rnnbench.registry.plugin_files",
     "load": "rnnbench.notebook",
+    "lyapunov": "rnnbench.probes.gradient",
     "median_interval": "rnnbench.measure.statistics",
     "perform": "rnnbench.worker",
     "process_memory": "rnnbench.measure",
@@ -186,6 +188,7 @@ __all__ = [
     "layer_params",
     "leaves",
     "load",
+    "lyapunov",
     "mean_square",
     "median_interval",
     "micro_batches",

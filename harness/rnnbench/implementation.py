@@ -9,6 +9,8 @@ from typing import Any
 
 from rnnbench import scans
 from rnnbench.cell import Array, Cell, Params, State, leaves
+from rnnbench.measurement import Measurement
+from rnnbench.quantity import Quantity
 
 Unroll = Callable[[Params, State, Array], tuple[State, Array]]
 """unroll(params, state, xs_TBD) -> (final state, ys_TBH), in the framework's own differentiable arrays."""
@@ -39,6 +41,10 @@ class Implementation:
         chooses it.
     block: time steps that a kernel takes at once, 0 where there are no blocks. A program is then verified over more
         steps than that: what is lost from one block to the next does not show within one.
+    quantities, account() -> Measurement
+        Optional: what an implementation tells of its own runs, beside whatever a probe measures with it: a number of
+        iterations, a share of runs that fell back to another way. `account` is called once, after the probe, in the
+        process that measured; its values are of `quantities`, its notes and details are added to the record's.
     stepwise: true where the implementation is the plain loop over the portable step, the reference of its backend.
     slow_to_build: true where it compiles for tens of seconds: `best` does not try it.
     doc: one sentence for `rnnbench list`.
@@ -58,6 +64,8 @@ class Implementation:
     prepare: Callable[[Params], Params] | None = None
     interpreter: Callable[[str], str | None] = compiled_everywhere
     block: int = 0
+    quantities: tuple[Quantity, ...] = ()
+    account: Callable[[], Measurement] | None = None
     stepwise: bool = False
     slow_to_build: bool = False
     doc: str = ""

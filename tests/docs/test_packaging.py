@@ -51,6 +51,7 @@ def test_the_wheel_holds_core_plugins_types_and_templates(wheel):
         "rnnbench_cells",
         "rnnbench_fused",
         "rnnbench_jax",
+        "rnnbench_newton",
         "rnnbench_start.py",
         "rnnbench_tasks",
         "rnnbench_torch",

@@ -16,8 +16,10 @@ from typing import Any
 from rnnbench.case import Case
 from rnnbench.context import Context
 from rnnbench.errors import CaseError, Wrong
+from rnnbench.implementation import Implementation
 from rnnbench.machine import waiting
 from rnnbench.measure import lockstep, process_memory
+from rnnbench.measurement import Measurement
 from rnnbench.records import encode
 from rnnbench.registry import Registry, load, place
 from rnnbench.worker import answers
@@ -71,7 +73,9 @@ def _measure(context: Context, registry: Registry, job: Job) -> dict[str, Any]:
     _check_weights(context, job.get("weights"))
     with lockstep.joined(**job.get("turns", {})) as place:
         measurement = probe.measure(replace(context, ceilings=job.get("ceilings")))
-    part = answers.part(measurement, {quantity.name: quantity for quantity in probe.quantities})
+    measurement = _accounted(measurement, context.implementation)
+    declared = (*context.implementation.quantities, *probe.quantities)
+    part = answers.part(measurement, {quantity.name: quantity for quantity in declared})
     told: dict[str, Any] = {"ignored": list(probe.ignores)}
     if context.case.params is not None:
         told["parameters"] = context.weights().count
@@ -79,6 +83,19 @@ def _measure(context: Context, registry: Registry, job: Job) -> dict[str, Any]:
         told["threads_waiting"] = waiting.settings()
     answer = {"values": {}} | encode(replace(part, details={**part.details, **told}))
     return answer | ({"turns": place.taken, "waited": place.waited} if "turns" in job else {})
+
+
+def _accounted(measurement: Measurement, implementation: Implementation) -> Measurement:
+    """With what the implementation tells of its own runs; what the probe itself measured stands."""
+    if implementation.account is None or not isinstance(measurement, Measurement):
+        return measurement
+    own = implementation.account()
+    return replace(
+        measurement,
+        values={**own.values, **measurement.values},
+        notes=[*measurement.notes, *own.notes],
+        details={**own.details, **measurement.details},
+    )
 
 
 def _check_weights(context: Context, verified: str | None) -> None:

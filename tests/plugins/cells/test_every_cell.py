@@ -8,6 +8,7 @@ import pytest
 import rnnbench_cells
 import rnnbench_fused
 import rnnbench_jax
+import rnnbench_newton
 import rnnbench_torch
 from cell_runs import CELLS
 from rnnbench import Model, initialise
@@ -16,7 +17,8 @@ from training_programs import build
 
 T, B, SIZES = 7, 2, {"input_size": 5, "hidden_size": 8, "output_size": None, "layers": 2}
 LATER = [name for name, cell in CELLS.items() if cell not in rnnbench_cells.FAMILIES["first"]]
-ALL = [one for plugin in (rnnbench_torch, rnnbench_jax, rnnbench_fused) for one in plugin.rnnbench_implementations()]
+PLUGINS = (rnnbench_torch, rnnbench_jax, rnnbench_fused, rnnbench_newton)
+ALL = [one for plugin in PLUGINS for one in plugin.rnnbench_implementations()]
 IMPLEMENTATIONS = {backend: {one.name: one for one in ALL if one.backend == backend} for backend in ("torch", "jax")}
 NAMED = ("native", "module")
 """They serve the cells they name."""

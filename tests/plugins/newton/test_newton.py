@@ -1,0 +1,156 @@
+"""Newton in time: iterations, fallback, gradients, and what is refused."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("jax")
+
+from cell_runs import CELLS
+from newton_programs import CHAOTIC, IMPLEMENTATIONS, inputs, measured, solved, verified
+from rnnbench import Model, initialise
+from rnnbench.model import oracle
+from rnnbench.ops import EPS
+from rnnbench.worker.verification import SLACK
+from rnnbench_newton import method
+from rnnbench_newton.structure import Structure
+
+LONG = pytest.mark.long
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize(
+    ("backend", "T"),
+    [
+        ("torch", 64),
+        ("torch", 1024),
+        pytest.param("jax", 64, marks=LONG),
+        pytest.param("jax", 1024, marks=LONG),
+    ],
+)
+def test_default_cells_take_at_most_four_iterations(backend, cell, T):
+    found = solved(backend, cell, "newton", T)
+    assert 1 < found.values["newton.iterations"].value <= 4
+    assert found.values["newton.residual"].value <= method.tolerance("float32")
+    assert found.values["newton.fallback_share"].value == 0
+    assert not found.notes
+
+
+LINEAR = [("mingru", "newton"), ("mingru", "newton_diag"), ("lru", "newton"), ("lru", "newton_block2")]
+
+
+@pytest.mark.parametrize("backend", ["torch", pytest.param("jax", marks=LONG)])
+@pytest.mark.parametrize(("cell", "variant"), LINEAR)
+def test_linear_cells_take_one(backend, cell, variant):
+    assert solved(backend, cell, variant, 512).values["newton.iterations"].value == 1
+
+
+@pytest.mark.parametrize("backend", ["torch", pytest.param("jax", marks=LONG)])
+def test_a_chaotic_net_falls_back_and_is_right(backend):
+    """tanh at gain 2, T=256: outputs, states and gradients are those of the loop, and the account says so."""
+    found = solved(backend, "rnn", "newton", 256, H=32, recurrent="orthogonal", gain=2.0)
+    assert found.values["newton.fallback_share"].value == 1
+    assert found.values["newton.iterations"].value == method.ITERATIONS
+    assert found.values["newton.iterations"].bound == "lower"
+    assert found.values["newton.residual"].value > method.tolerance("float32")
+    assert found.notes[0].startswith("not converged: 1 of 1 solves had a residual above 1.9e-06 after 100 iterations")
+    told = verified(CHAOTIC, backend, "newton", 256, H=32, dtype="float64")
+    assert told["status"] == "ok", told["reason"]
+
+
+@pytest.mark.parametrize(
+    ("cell", "backend", "variant", "dtype"),
+    [
+        ("gru", "torch", "newton", "float32"),
+        ("lstm", "torch", "newton_block2", "float64"),
+        ("rnn", "torch", "newton_diag", "float32"),  # the way back takes the whole Jacobian
+        ("brc", "torch", "newton_diag", "float32"),  # elementwise: its own diagonal
+        ("lru", "torch", "newton_block2", "float32"),
+        ("phased_lstm", "torch", "newton", "float64"),  # three arrays, one of them a clock
+        ("gru", "jax", "newton", "float32"),
+        pytest.param("lstm", "jax", "newton_block2", "float64", marks=LONG),
+        pytest.param("rnn", "jax", "newton_diag", "float32", marks=LONG),
+        pytest.param("lru", "jax", "newton_block2", "float32", marks=LONG),
+    ],
+)
+def test_outputs_states_and_gradients_are_the_oracles(cell, backend, variant, dtype):
+    found = verified(cell, backend, variant, 40, dtype=dtype)
+    assert found["status"] == "ok", found["reason"]
+    assert found["verified"] == "oracle"
+
+
+def test_a_wrong_way_back_is_found(monkeypatch):
+    monkeypatch.setattr(Structure, "reversed", lambda self, ops, J: 0 * self.transposed(ops, J))
+    found = verified("gru", "torch", "newton", 20)
+    assert found["status"] == "wrong"
+    assert "gradients" in found["reason"]
+
+
+def test_too_wide_a_tolerance_is_found(monkeypatch):
+    """A solver that stops at a residual of a thousandth is no gru."""
+    monkeypatch.setattr(method, "ROUNDINGS", 1e-3 / EPS["float32"])
+    found = verified("gru", "torch", "newton", 40)
+    assert found["status"] == "wrong"
+    assert "outputs" in found["reason"]
+
+
+def test_the_tolerance_is_below_what_verification_allows_a_step():
+    assert method.ROUNDINGS < SLACK
+
+
+@pytest.mark.parametrize("variant", ["newton", "newton_diag"])
+def test_after_i_iterations_the_first_i_states_are_exact(monkeypatch, variant):
+    """Whatever stands for the Jacobian: nothing of a step is unknown but the step before."""
+    from rnnbench_newton.torch_binding import _System
+
+    seen = []
+    judged = _System._judged
+    monkeypatch.setattr(_System, "_judged", lambda self, S: seen.append(S.clone()) or judged(self, S))
+    solved("torch", "rnn", variant, 40, dtype="float64", recurrent="orthogonal", gain=1.5)
+    model = Model(CELLS["rnn"], 8, 16, cell_options={"recurrent": "orthogonal", "gain": 1.5})
+    _, true = oracle.forward(model, initialise(model, 1), inputs(40))
+    assert len(seen) > 8
+    for i, states in enumerate(seen):
+        np.testing.assert_allclose(states[: i + 1].numpy(), true[: i + 1], atol=1e-12)
+    assert np.abs(seen[2].numpy() - true).max() > 1e-3
+
+
+def test_what_cannot_be_had_is_said_in_a_sentence():
+    def refusal(variant, cell, dtype="float32"):
+        return IMPLEMENTATIONS["torch", variant].supports(CELLS[cell], "cpu", dtype)
+
+    assert "use float32 or float64" in refusal("newton", "gru", "bfloat16")
+    assert "is no pair of arrays of one size" in refusal("newton_block2", "gru")
+    assert "use newton_block2" in refusal("newton_diag", "lru")
+    assert refusal("newton_diag", "gru") is None
+
+
+def test_jacobians_that_are_too_large_skip_the_row():
+    found = measured("throughput", "gru", "torch", "newton", 4096, {"modes": ["forward"]}, H=256)
+    assert found["status"] == "skipped"
+    assert found["reason"] == (
+        "newton: the Jacobians take 2.0 GiB at T=4096, B=2 and 256 real numbers of state, and 1 GiB are allowed; "
+        "use a smaller state, batch or sequence"
+    )
+
+
+def test_any_probe_tells_what_the_solves_came_to():
+    settings = {"modes": ["forward"], "processes": 1, "budget": 0.01, "width": 1.0}
+    found = measured("throughput", "rnn(recurrent=orthogonal,gain=3)", "torch", "newton", 256, settings, H=32)
+    assert found["status"] == "ok", found["reason"]
+    assert found["values"]["newton.fallback_share"]["value"] == 1
+    assert any(note.startswith("not converged: ") for note in found["notes"])
+
+
+def test_predictability_sets_iterations_beside_the_exponent():
+    settings = {"gains": [0.5, 1.2, 3.0]}
+    found = measured("predictability", "rnn(recurrent=orthogonal)", "torch", "newton", 128, settings, H=32)
+    assert found["status"] == "ok", found["reason"]
+    curve = found["curves"]["iterations"]
+    assert curve["x"] == sorted(curve["x"])
+    assert curve["x"][0] < -0.6 < -0.05 < curve["x"][-1]
+    assert curve["y"][0] <= 4 < curve["y"][2] < curve["y"][3] == method.ITERATIONS
+    assert any("not converged" in note for note in found["notes"])
+    refused = measured("predictability", "rnn", "torch", "eager", 16, settings)
+    assert refused["status"] == "skipped"
+    assert "does not iterate" in refused["reason"]
