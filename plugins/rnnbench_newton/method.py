@@ -51,7 +51,7 @@ class Variant:
         return self._refuses(cell)
 
     def _refuses(self, cell: Cell) -> str | None:
-        if isinstance(self.structure, Full):
+        if not isinstance(self.structure, Blocks):
             return None
         sizes, k = part_sizes(cell), self.structure.k
         if k == 1 and len(sizes) > len(leaves(cell.example()[1])):
@@ -62,13 +62,15 @@ class Variant:
 
     def exact(self, cell: Cell, parts: Parts) -> bool:
         """Whether the structure holds all of the cell's Jacobian, so that the iterations are Newton's own."""
-        return isinstance(self.structure, Full) or (acts_elementwise(cell) and self.structure.k == len(parts.sizes))
+        if not isinstance(self.structure, Blocks):
+            return True
+        return acts_elementwise(cell) and self.structure.k == len(parts.sizes)
 
     def adjoint(self, cell: Cell, parts: Parts) -> Structure:
         """What stands for the Jacobian on the way back, where nothing may be left out of it."""
         return self.structure if self.exact(cell, parts) else Full()
 
-    def checked(self, structure: Structure, shape: tuple[int, int, int], itemsize: int) -> int:
+    def checked(self, structure: Structure, shape: tuple[int, ...], itemsize: int) -> int:
         """Bytes of the Jacobians of states (T, B, n). Raises Skipped where they are too many."""
         T, B, n = shape
         found = T * B * structure.numbers(n) * itemsize

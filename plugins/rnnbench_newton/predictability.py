@@ -56,8 +56,8 @@ def measure(context: Context) -> Measurement:
     own, exponent = _at(context, 1.0)
     for gain in sorted({1.0, *gains}):
         found, at = (own, exponent) if gain == 1.0 else _at(context, gain)
-        lost = found.values["newton.fallback_share"].value > 0
-        points.append((at, ITERATIONS if lost else found.values["newton.iterations"].value))
+        lost = found.value("newton.fallback_share").value > 0
+        points.append((at, ITERATIONS if lost else found.value("newton.iterations").value))
         notes += [f"recurrent matrices times {gain:g}, exponent {at:.3g} per step: {note}" for note in found.notes]
     points.sort()
     curve = Curve(

@@ -122,7 +122,7 @@ class _System:
         """
         import torch
 
-        self.variant.checked(structure, tuple(before.shape), before.element_size())  # type: ignore[arg-type]
+        self.variant.checked(structure, tuple(before.shape), before.element_size())
         pull = torch.func.vjp(lambda S: self.advanced(S)[0], before)[1]
         if isinstance(structure, Full):
             units = torch.eye(before.shape[-1], dtype=before.dtype, device=before.device)

@@ -9,11 +9,12 @@ pytest.importorskip("jax")
 from cell_runs import CELLS
 from newton_programs import CHAOTIC, IMPLEMENTATIONS, inputs, measured, solved, verified
 from rnnbench import Model, initialise
-from rnnbench.model import oracle
+from rnnbench.model import adjoint, oracle
 from rnnbench.ops import EPS
 from rnnbench.worker.verification import SLACK
 from rnnbench_newton import method
 from rnnbench_newton.structure import Structure
+from training_programs import build
 
 LONG = pytest.mark.long
 
@@ -30,9 +31,9 @@ LONG = pytest.mark.long
 )
 def test_default_cells_take_at_most_four_iterations(backend, cell, T):
     found = solved(backend, cell, "newton", T)
-    assert 1 < found.values["newton.iterations"].value <= 4
-    assert found.values["newton.residual"].value <= method.tolerance("float32")
-    assert found.values["newton.fallback_share"].value == 0
+    assert 1 < found.value("newton.iterations").value <= 4
+    assert found.value("newton.residual").value <= method.tolerance("float32")
+    assert found.value("newton.fallback_share").value == 0
     assert not found.notes
 
 
@@ -42,18 +43,37 @@ LINEAR = [("mingru", "newton"), ("mingru", "newton_diag"), ("lru", "newton"), ("
 @pytest.mark.parametrize("backend", ["torch", pytest.param("jax", marks=LONG)])
 @pytest.mark.parametrize(("cell", "variant"), LINEAR)
 def test_linear_cells_take_one(backend, cell, variant):
-    assert solved(backend, cell, variant, 512).values["newton.iterations"].value == 1
+    assert solved(backend, cell, variant, 512).value("newton.iterations").value == 1
 
 
 @pytest.mark.parametrize("backend", ["torch", pytest.param("jax", marks=LONG)])
 def test_a_chaotic_net_falls_back_and_is_right(backend):
-    """tanh at gain 2, T=256: outputs, states and gradients are those of the loop, and the account says so."""
-    found = solved(backend, "rnn", "newton", 256, H=32, recurrent="orthogonal", gain=2.0)
-    assert found.values["newton.fallback_share"].value == 1
-    assert found.values["newton.iterations"].value == method.ITERATIONS
-    assert found.values["newton.iterations"].bound == "lower"
-    assert found.values["newton.residual"].value > method.tolerance("float32")
+    """tanh at gain 2, T=256: the account says so, and states and gradients are those of the loop."""
+    options, implementation = {"recurrent": "orthogonal", "gain": 2.0}, IMPLEMENTATIONS[backend, "newton"]
+    found = solved(backend, "rnn", "newton", 256, H=32, **options)
+    assert found.value("newton.fallback_share").value == 1
+    assert found.value("newton.iterations").value == method.ITERATIONS
+    assert found.value("newton.iterations").bound == "lower"
+    assert found.value("newton.residual").value > method.tolerance("float32")
     assert found.notes[0].startswith("not converged: 1 of 1 solves had a residual above 1.9e-06 after 100 iterations")
+    sizes = {"input_size": 8, "hidden_size": 32, "output_size": None, "cell_options": options}
+    program = build(backend, CELLS["rnn"], implementation=implementation, sizes=sizes)
+    model, xs = Model(CELLS["rnn"], 8, 32, cell_options=options), inputs(256)
+    weights = initialise(model, 0)
+    _, true = oracle.forward(model, weights, xs)
+    placed = program.put({"xs": xs, "targets": np.zeros(true.shape)})
+    _, gradients, of_xs = program.loss_and_gradients(placed)
+    assert implementation.account is not None
+    assert implementation.account().value("newton.fallback_share").value == 1
+    back = adjoint.gradients(model, weights, xs, 2 * true / true.size).gradients
+    for name, gradient in {**gradients, "xs": of_xs}.items():  # chaos makes of 1e-16 some 1e-5 in 256 steps
+        apart = np.linalg.norm(program.get(gradient) - back[name]) / np.linalg.norm(back[name])
+        assert apart < 1e-2, (name, apart)
+
+
+@LONG
+@pytest.mark.parametrize("backend", ["torch", "jax"])
+def test_what_fell_back_is_verified(backend):
     told = verified(CHAOTIC, backend, "newton", 256, H=32, dtype="float64")
     assert told["status"] == "ok", told["reason"]
 
@@ -62,12 +82,12 @@ def test_a_chaotic_net_falls_back_and_is_right(backend):
     ("cell", "backend", "variant", "dtype"),
     [
         ("gru", "torch", "newton", "float32"),
-        ("lstm", "torch", "newton_block2", "float64"),
+        pytest.param("lstm", "torch", "newton_block2", "float64", marks=LONG),
         ("rnn", "torch", "newton_diag", "float32"),  # the way back takes the whole Jacobian
         ("brc", "torch", "newton_diag", "float32"),  # elementwise: its own diagonal
         ("lru", "torch", "newton_block2", "float32"),
-        ("phased_lstm", "torch", "newton", "float64"),  # three arrays, one of them a clock
-        ("gru", "jax", "newton", "float32"),
+        pytest.param("phased_lstm", "torch", "newton", "float64", marks=LONG),  # three arrays, one of them a clock
+        pytest.param("gru", "jax", "newton", "float32", marks=LONG),
         pytest.param("lstm", "jax", "newton_block2", "float64", marks=LONG),
         pytest.param("rnn", "jax", "newton_diag", "float32", marks=LONG),
         pytest.param("lru", "jax", "newton_block2", "float32", marks=LONG),
@@ -77,6 +97,23 @@ def test_outputs_states_and_gradients_are_the_oracles(cell, backend, variant, dt
     found = verified(cell, backend, variant, 40, dtype=dtype)
     assert found["status"] == "ok", found["reason"]
     assert found["verified"] == "oracle"
+
+
+def test_on_jax_too():
+    """One program, one compilation of each way; the rest is asked of jax with `-m long`."""
+    sizes = {"input_size": 5, "hidden_size": 6, "output_size": None}
+    program = build("jax", CELLS["gru"], implementation=IMPLEMENTATIONS["jax", "newton"], sizes=sizes)
+    model, xs = Model(CELLS["gru"], 5, 6), inputs(12, D=5)
+    weights = initialise(model, 0)
+    [final], true = oracle.forward(model, weights, xs)
+    placed = program.put({"xs": xs, "targets": np.zeros(true.shape)})
+    states, outputs = program.forward(placed["xs"])
+    np.testing.assert_allclose(program.get(outputs), true, atol=1e-13)
+    np.testing.assert_allclose(program.get(states[0]), final, atol=1e-13)
+    _, gradients, of_xs = program.loss_and_gradients(placed)
+    back = adjoint.gradients(model, weights, xs, 2 * true / true.size)
+    for name, gradient in {**gradients, "xs": of_xs}.items():
+        np.testing.assert_allclose(program.get(gradient), back.gradients[name], rtol=1e-9, atol=1e-12, err_msg=name)
 
 
 def test_a_wrong_way_back_is_found(monkeypatch):
@@ -117,12 +154,12 @@ def test_after_i_iterations_the_first_i_states_are_exact(monkeypatch, variant):
 
 def test_what_cannot_be_had_is_said_in_a_sentence():
     def refusal(variant, cell, dtype="float32"):
-        return IMPLEMENTATIONS["torch", variant].supports(CELLS[cell], "cpu", dtype)
+        return IMPLEMENTATIONS["torch", variant].supports(CELLS[cell], "cpu", dtype) or "nothing"
 
     assert "use float32 or float64" in refusal("newton", "gru", "bfloat16")
     assert "is no pair of arrays of one size" in refusal("newton_block2", "gru")
     assert "use newton_block2" in refusal("newton_diag", "lru")
-    assert refusal("newton_diag", "gru") is None
+    assert refusal("newton_diag", "gru") == "nothing"
 
 
 def test_jacobians_that_are_too_large_skip_the_row():
