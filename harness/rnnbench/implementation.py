@@ -46,7 +46,7 @@ class Implementation:
         iterations, a share of runs that fell back to another way. `account` is called once, after the probe, in the
         process that measured; its values are of `quantities`, its notes and details are added to the record's.
     stepwise: true where the implementation is the plain loop over the portable step, the reference of its backend.
-    slow_to_build: true where it compiles for tens of seconds: `best` does not try it.
+    slow_to_build: true where it takes tens of seconds to compile or to be verified: `best` does not try it.
     doc: one sentence for `rnnbench list`.
 
     Example:

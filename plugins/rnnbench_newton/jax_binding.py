@@ -182,6 +182,7 @@ IMPLEMENTATIONS = tuple(
         partial(build, variant),
         quantities=account.QUANTITIES,
         account=accounted,
+        slow_to_build=True,
         doc=variant.doc,
     )
     for variant in VARIANTS
