@@ -24,6 +24,7 @@ from rnnbench.backend import (
 from rnnbench.cache import cache_folder
 from rnnbench.case import AXES, Case
 from rnnbench.cell import Array, Cell, Opened, Option, Params, State, leaves, tree_map
+from rnnbench.cluster import Cluster, Lot, LotOptions, ShippedFile, Standing
 from rnnbench.context import Context
 from rnnbench.errors import (
     CaseError,
@@ -74,6 +75,7 @@ from rnnbench.task import Batch, Loss, Task, mean_square
 from rnnbench.timings import Interval, Timing, View
 
 if TYPE_CHECKING:
+    from rnnbench.lots import perform_lot
     from rnnbench.measure import process_memory, timing
     from rnnbench.measure.statistics import median_interval, quantile_interval
     from rnnbench.measure.timing import TimingSettings
@@ -95,6 +97,7 @@ _LAZY = {
     "lyapunov": "rnnbench.probes.gradient",
     "median_interval": "rnnbench.measure.statistics",
     "perform": "rnnbench.worker",
+    "perform_lot": "rnnbench.lots",
     "process_memory": "rnnbench.measure",
     "quantile_interval": "rnnbench.measure.statistics",
     "random_batch": "rnnbench.probes.work",
@@ -118,6 +121,7 @@ __all__ = [
     "Case",
     "CaseError",
     "Cell",
+    "Cluster",
     "Compiled",
     "Conditions",
     "Context",
@@ -132,6 +136,8 @@ __all__ = [
     "Level",
     "LockstepSession",
     "Loss",
+    "Lot",
+    "LotOptions",
     "Measurement",
     "Model",
     "NotNegative",
@@ -162,7 +168,9 @@ __all__ = [
     "Schedule",
     "Session",
     "Share",
+    "ShippedFile",
     "Skipped",
+    "Standing",
     "State",
     "States",
     "Status",
@@ -195,6 +203,7 @@ __all__ = [
     "nearest",
     "numpy_ops",
     "perform",
+    "perform_lot",
     "prefix_unroll",
     "process_memory",
     "quantile_interval",

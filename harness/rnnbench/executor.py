@@ -1,10 +1,14 @@
-"""How one job is run: in a fresh process, in this process, ..."""
+"""How one job is run: in a fresh process, in this process, ..., or with many others on a cluster."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
+
+from rnnbench.cluster import Cluster
+from rnnbench.errors import UsageError
 
 Job = Mapping[str, Any]
 """JSON values: `kind` (`verify` or `measure`), `case`, `plugins` (files to load) and what the kind needs."""
@@ -108,10 +112,29 @@ class LockstepSession(Session, Protocol):
         ...
 
 
+def _nothing_here() -> Session:
+    """What opens an executor that has a cluster only."""
+    raise UsageError("this executor runs lots of cases on a cluster, and no single job on this machine")
+
+
 @dataclass(frozen=True)
 class Executor:
-    """A named way to run jobs. `open()` gives a session."""
+    """A named way to run jobs, or lots of cases.
+
+    open: gives a session on this machine; left out where everything goes to the cluster. doc: one
+    sentence for `rnnbench list`. options: a frozen dataclass; its fields, types and defaults are what a suite may write
+    under `executor:` beside `name`. cluster: gives a `Cluster`, from an instance of `options` and the folder of the
+    run. local: the cluster is this very machine, so what cannot be packed runs in the session.
+
+    Example:
+        >>> from rnnbench import Executor
+        >>> Executor("mine", doc="runs nothing yet").options is None
+        True
+    """
 
     name: str
-    open: Callable[[], Session]
+    open: Callable[[], Session] = _nothing_here
     doc: str = ""
+    options: type[Any] | None = None
+    cluster: Callable[[Any, Path], Cluster] | None = None
+    local: bool = False

@@ -10,13 +10,13 @@ from typing import Any, Literal, get_args
 from rnnbench.quantity import Curve, Quantity, Reading, Value
 from rnnbench.timings import Timing, View
 
-Status = Literal["ok", "skipped", "interpreted", "failed", "wrong", "diverged", "timeout", "oom", "crashed"]
+Status = Literal["ok", "skipped", "interpreted", "failed", "wrong", "diverged", "timeout", "oom", "crashed", "lost"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 HARMLESS: frozenset[str] = frozenset({"ok", "skipped", "interpreted"})
 """How a process ends where nothing is at fault. `interpreted`: an interpreter would have run the program's kernels, so
 that it was verified and nothing of it was measured.
 """
-TRANSIENT: frozenset[str] = frozenset({"timeout", "oom"})
+TRANSIENT: frozenset[str] = frozenset({"timeout", "oom", "lost"})
 """How a process may end for reasons that are not its program's: `--resume` tries these again."""
 
 

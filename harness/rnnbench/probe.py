@@ -37,6 +37,9 @@ class Probe:
         (`rnnbench.machine.allocator`).
     lockstep: its times are taken by `rnnbench.timing.measure`, the same measurements in the same order for every
         program: programs that one table compares are alive together and take turns.
+    quiet: its numbers suffer where others work on the same machine, as times do. One that says False measures what is
+        the same whatever else runs (losses, gradients): its cases are packed, one a core, and of such a process only
+        the quantities are kept that are declared `portable`.
     uses_ceilings: `measure` wants to know what the machine can do at best (`Context.ceilings`).
     doc: one sentence for `rnnbench list`.
 
@@ -64,4 +67,5 @@ class Probe:
     uses_ceilings: bool = False
     measures_memory: bool = False
     lockstep: bool = False
+    quiet: bool = True
     doc: str = ""

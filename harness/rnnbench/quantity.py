@@ -40,6 +40,8 @@ class Quantity:
     remark: dotted path in `Measurement.details` to a word that stands beside the number.
     negligible: (share, detail): up to this share of a number in the details it says nothing, and has no table.
     title: what tables and sentences call it; empty: its name in words.
+    portable: the same on every machine that runs the same program, whatever else that does: losses, steps, gradients,
+    counts; never a time or the memory of a process.
 
     A run keeps the declarations of its probes (`rnnbench.store.RunFolder.quantities`), so a report needs no plugin.
 
@@ -64,6 +66,7 @@ class Quantity:
     remark: str = ""
     negligible: tuple[float, str] | None = None
     title: str = ""
+    portable: bool = False
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ CONTRACT = (
     "backend",
     "case",
     "cell",
+    "cluster",
     "context",
     "errors",
     "executor",

@@ -465,7 +465,7 @@ def test_jax_is_preloaded_without_torch(session):
 
 def test_executors_are_named_and_open():
     executors = {executor.name: executor for executor in rnnbench_executors()}
-    assert set(executors) == {"forkserver", "inline"}
+    assert set(executors) == {"local", "forkserver", "inline"}
     for executor in executors.values():
         assert executor.doc
         executor.open().close()

@@ -100,7 +100,11 @@ def registry(**changes) -> Any:
         "backends": {backend.name: backend for backend in backends},
         "tasks": {task.name: task for task in tasks},
         "probes": {probe.name: probe for probe in probes},
-        "executors": {"forkserver": Executor("forkserver", _never), "inline": Executor("inline", _never)},
+        "executors": {
+            "local": Executor("local", _never),
+            "forkserver": Executor("forkserver", _never),
+            "inline": Executor("inline", _never),
+        },
         "implementations": {
             (backend, name): Implementation(name, backend, supports_portable, _never)
             for backend, name in implementations

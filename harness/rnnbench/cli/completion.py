@@ -75,6 +75,14 @@ def overrides(context: click.Context, parameter: click.Parameter, incomplete: st
     return _items(_keys(registry), key)
 
 
+def executors(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Names of executors."""
+    from rnnbench.registry import load
+
+    del context, parameter
+    return _items(load().executors, incomplete)
+
+
 def filters(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Keys of `--only`, and the names that an axis may have."""
     from rnnbench.case import AXES

@@ -62,6 +62,13 @@ if TYPE_CHECKING:
     help="Go on with an interrupted run of this suite: its folder, or `latest`.",
     shell_complete=completion.runs,
 )
+@click.option(
+    "--executor",
+    metavar="NAME",
+    help="How cases are run (`rnnbench list executors`); its options by `--set executor.KEY=VALUE`.",
+    shell_complete=completion.executors,
+)
+@click.option("--jobs", type=click.IntRange(1), metavar="N", help="Cases at once on this machine, of those not timed.")
 @click.option("--json", "as_json", is_flag=True, help="Print the records as JSON instead of the table.")
 def command(
     suite: Path,
@@ -73,6 +80,8 @@ def command(
     dry_run: bool,
     estimate: bool,
     resume: str | None,
+    executor: str | None,
+    jobs: int | None,
     as_json: bool,
 ) -> None:
     r"""Measure SUITE and print its table: a YAML file, or the name of a shipped suite (`rnnbench list suites`).
@@ -92,13 +101,17 @@ def command(
       rnnbench run long_seq --set cell=[lstm,my_cell] --plugin my_cell.py
       rnnbench run long_seq --cell my_model.py:MyCell --cell gru
       rnnbench run long_seq --resume latest
+      rnnbench run optimizers --executor slurm --set executor.partition=gpu
     """
-    from rnnbench.execution import Execution, Forecast, refuse_without_frameworks
+    from rnnbench.execution import Execution, Forecast, opens_here, refuse_without_frameworks
+    from rnnbench.lots.drive import OPEN
     from rnnbench.runner import rounds
     from rnnbench.suite import classes_named, plan, read
 
     document = read(suite)
     overrides = [*overrides, f"cell={json.dumps(cells)}"] if cells else overrides
+    overrides = [*([f"executor={executor}"] if executor else []), *overrides]
+    overrides = [*overrides, f"executor.jobs={jobs}"] if jobs else overrides
     classes = classes_named(document, overrides)
     registry = load_plugins([*document.plugins, *plugins, *map(Path, classes)])
     files = registry.files
@@ -111,9 +124,11 @@ def command(
         click.echo(_listing(planned.cases, as_json))
         if told := rounds.plan(_runnable(planned.cases, registry), registry):
             click.echo(told, err=True)
-        if estimate:
+        here = opens_here(planned, registry)
+        if estimate and here:
             refuse_without_frameworks(planned.cases, registry)
-            _tell(Forecast(registry, results).estimate(planned.cases))
+        if estimate:
+            _tell(Forecast(registry, results, anywhere=not here).estimate(planned.cases))
         return
     argv = ["rnnbench", *sys.argv[1:]]
     with Execution.begin(planned, registry, files, results, resume=resume, argv=argv) as execution:
@@ -132,6 +147,9 @@ def command(
         left = len(planned.cases) - kept
         click.echo(f"\ninterrupted: {kept} cases are kept in {folder.path}, {left} are left. Go on with:", err=True)
         click.echo(f"  {_again(suite, plugins, only, overrides, results, folder)}", err=True)
+        going_on = [entry["job"] for entry in folder.meta.get("lots", {}).values() if entry["state"] in OPEN]
+        if going_on:
+            click.echo(f"  it fetches what goes on meanwhile: jobs {', '.join(going_on)}", err=True)
     bad = any(record.status not in HARMLESS for record in records)
     click.get_current_context().exit(130 if interrupted else int(bad))
 
@@ -185,23 +203,25 @@ def _measure(execution: Execution) -> bool:
     """Run what is not yet in the folder; True if the user interrupted it."""
     from rnnbench.case import labels
     from rnnbench.cli.progress import Progress
+    from rnnbench.execution import opens_here
     from rnnbench.execution.forecast import Prediction
     from rnnbench.execution.tally import Tally
     from rnnbench.machine.environment import git_refusal
     from rnnbench.machine.load import busy_sentence
 
-    if sentence := busy_sentence():
+    here = opens_here(execution.planned, execution.registry)
+    if here and (sentence := busy_sentence()):
         click.echo(f"warning: {sentence}", err=True)
     if execution.folder.meta.get("git") is None and (sentence := git_refusal(Path.cwd())):
         click.echo(f"warning: no commit is stored with this run: {sentence}", err=True)
     cases, earlier = execution.cases, execution.earlier
-    prediction = Prediction(execution.folder, execution.forecast.estimate(cases, earlier))
+    prediction = Prediction(execution.folder, execution.forecast.estimate(cases, earlier, execution.share))
     _tell(prediction.predicted)
     left = execution.forecast.left(cases, earlier)
     done = len(execution.planned.cases) - len(cases)
     everything = execution.planned.cases
     names = {case.id: label for case, label in zip(everything, labels(everything), strict=True)}
-    tally = Tally(left, execution.forecast.costs, done)
+    tally = Tally(left, execution.forecast.costs, done, share=execution.share)
     progress = Progress(tally, execution.planned.name, names, execution.registry.probes)
     progress.open()
     try:
@@ -233,7 +253,9 @@ def _show(records: Sequence[Record], planned: Plan, folder: RunFolder, as_json: 
     from rnnbench.report import render, write_views
     from rnnbench.report.selection import Selection, reference_of
 
-    environment: dict[str, Any] = folder.meta["environments"][folder.environment]
+    used = {record.environment for record in records}
+    several = {key: one for key, one in folder.meta["environments"].items() if key in used}
+    environment: dict[str, Any] = next(iter(several.values())) if len(several) == 1 else several
     if records:
         selection = Selection(reference=reference_of(folder.meta))
         write_views(records, folder.path, planned.name, environment, selection)

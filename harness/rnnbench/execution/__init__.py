@@ -10,21 +10,27 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from rnnbench.cluster import LotOptions
 from rnnbench.errors import UsageError
-from rnnbench.execution.forecast import Forecast, versions
+from rnnbench.execution.forecast import Forecast
+from rnnbench.records import asked
+from rnnbench.registry.contents import versions
 
 if TYPE_CHECKING:
     from rnnbench.case import Case
+    from rnnbench.executor import Executor
+    from rnnbench.lots.cutting import Cutter
     from rnnbench.record import Record
     from rnnbench.registry import Registry
     from rnnbench.store import RunFolder
     from rnnbench.suite import Plan
 
-__all__ = ["Execution", "Forecast", "Watcher", "refuse_without_frameworks"]
+__all__ = ["Execution", "Forecast", "Watcher", "opens_here", "refuse_without_frameworks"]
 
 
 class Watcher(Protocol):
@@ -87,8 +93,10 @@ class Execution:
         from rnnbench.machine.environment import git_state, snapshot
         from rnnbench.store import RunFolder, find_run
 
-        refuse_without_frameworks(planned.cases, registry)
-        environment = snapshot(versions(registry))
+        here = opens_here(planned, registry)
+        if here:
+            refuse_without_frameworks(planned.cases, registry)
+        environment = snapshot(versions(registry)) if here else None
         git, made_of = git_state(Path.cwd()), provenance(planned, plugins)
         if resume is None:
             opened = RunFolder.create(results, planned, environment, git, argv)
@@ -96,16 +104,15 @@ class Execution:
             opened = RunFolder.resume(find_run(results, resume, empty=True), planned, environment)
         with opened as folder:
             keep_or_refuse(folder, made_of, git)
+            if resume is not None:
+                from rnnbench.lots.keeper import adopt
+
+                adopt(folder)
             done = folder.done()
-            yield cls(
-                planned,
-                registry,
-                tuple(str(file.resolve()) for file in plugins),
-                folder,
-                tuple(case for case in planned.cases if case.id not in done),
-                folder.incomplete(),
-                Forecast(registry, results),
-            )
+            cases = tuple(case for case in planned.cases if case.id not in done)
+            earlier = folder.incomplete()
+            files = tuple(str(file.resolve()) for file in plugins)
+            yield cls(planned, registry, files, folder, cases, earlier, Forecast(registry, results, anywhere=not here))
 
     def changed(self) -> list[str]:
         """What the run is made of, code, plugin and data files, commit, and has changed since it began: every process
@@ -123,10 +130,53 @@ class Execution:
 
     def run(self, watcher: Watcher | None = None) -> None:
         """Run all `cases`; a record is kept before the watcher hears of it. Ctrl-C raises KeyboardInterrupt."""
+        watcher = watcher or Silent()
+        away = set(self.away)
+        if here := [case for case in self.cases if case.id not in away]:
+            self._run_here(here, watcher)
+        if away:
+            self._drive([case for case in self.cases if case.id in away], watcher)
+
+    @cached_property
+    def jobs(self) -> int:
+        """How many workers on this machine share the cases that can be packed; 0 where none are."""
+        from rnnbench.clusters.options import LocalOptions
+        from rnnbench.lots.packing import packable, workers
+
+        options = self.planned.executor_options
+        if not self._executor.local or not isinstance(options, LocalOptions):
+            return 0
+        found = workers(options.jobs, packable(self.cases, self.registry), self._seconds)
+        return found if found > 1 else 0
+
+    @cached_property
+    def away(self) -> tuple[str, ...]:
+        """Ids of the cases that travel in lots."""
+        from rnnbench.lots.packing import packable
+
+        if self._executor.cluster is None:
+            return ()
+        if not self._executor.local:
+            return tuple(case.id for case in self.cases)
+        return tuple(case.id for case in packable(self.cases, self.registry)) if self.jobs else ()
+
+    def share(self, case: Case) -> float:
+        """Of the time that a case takes, the part in which no other one is at work."""
+        return 1 / self.jobs if self.jobs and case.id in self.away else 1.0
+
+    @property
+    def _executor(self) -> Executor:
+        return self.registry.executors[self.planned.executor]
+
+    def _seconds(self, case: Case) -> float:
+        """That a case is expected to take, with all its processes."""
+        return self.forecast.costs.seconds(case)[0] * asked(case)
+
+    def _run_here(self, cases: Sequence[Case], watcher: Watcher) -> None:
+        """One after the other, or in lockstep, in processes that this one starts."""
         from rnnbench.runner import Runner
 
-        watcher = watcher or Silent()
-        session = self.registry.executors[self.planned.executor].open()
+        session = self._executor.open()
         suite = str(self.planned.folder.resolve())
         environment = self.folder.environment
         runner = Runner(self.registry, session, self.plugins, self.planned.timeout, environment, folder=suite)
@@ -135,9 +185,60 @@ class Execution:
             watcher.ended(self.folder.append(record))
 
         try:
-            runner.run(self.cases, keep, watcher.started, self.earlier)
+            runner.run(cases, keep, watcher.started, self.earlier)
         finally:
             session.close()
+
+    def _drive(self, cases: Sequence[Case], watcher: Watcher) -> None:
+        """In lots, through the executor's cluster."""
+        from rnnbench.clusters.options import LocalOptions
+        from rnnbench.lots.drive import Drive
+
+        options = self._lot_options
+        assert self._executor.cluster
+        if isinstance(options, LocalOptions):
+            options = replace(options, jobs=self.jobs)
+        with contextlib.closing(self._executor.cluster(options, self.folder.path)) as cluster:
+            cut = self.cutter(cases).lots
+            drive = Drive(
+                cluster, self._executor.name, self.folder, cut, options.retries, watcher.started, watcher.ended
+            )
+            drive.run(cases)
+
+    @property
+    def _lot_options(self) -> LotOptions:
+        options = self.planned.executor_options
+        return options if isinstance(options, LotOptions) else LotOptions()
+
+    def cutter(self, cases: Sequence[Case]) -> Cutter:
+        """What makes lots of these cases."""
+        from rnnbench.lots.cutting import Cutter
+        from rnnbench.lots.files import packed
+        from rnnbench.lots.keeper import JOURNALS
+        from rnnbench.lots.packing import SHARE
+        from rnnbench.registry.contents import code
+
+        options, local = self._lot_options, self._executor.local
+        seconds = 60 * options.lot_minutes
+        if local:
+            seconds = min(seconds, sum(map(self._seconds, cases)) / (SHARE * self.jobs))
+        return Cutter(
+            self.registry,
+            self._seconds,
+            seconds,
+            packed(self.plugins, cases, self.registry, self.planned.folder.resolve()),
+            self.planned.timeout,
+            None if local else options.cpus,
+            str((self.folder.path / JOURNALS).resolve()),
+            self.folder.environment if local else "",
+            code(),
+        )
+
+
+def opens_here(planned: Plan, registry: Registry) -> bool:
+    """Whether the executor runs cases on this machine, so that what is installed here decides what can run."""
+    executor = registry.executors[planned.executor]
+    return executor.cluster is None or executor.local
 
 
 def refuse_without_frameworks(cases: Sequence[Case], registry: Registry) -> None:

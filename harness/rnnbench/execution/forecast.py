@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnbench.records import asked
+from rnnbench.registry.contents import versions
 from rnnbench.runner.estimate import Costs, Estimate, comparison, peak_memory
 
 if TYPE_CHECKING:
@@ -22,10 +23,13 @@ RUNS = 20
 
 
 class Forecast:
-    """The costs known of this environment. registry: of the suite's plugins. results: where earlier runs lie."""
+    """The costs known of this environment. registry: of the suite's plugins. results: where earlier runs lie.
 
-    def __init__(self, registry: Registry, results: Path) -> None:
-        self._registry, self._results = registry, results
+    anywhere: the cases run on other machines: all of them may, and runs of any environment tell how long that takes.
+    """
+
+    def __init__(self, registry: Registry, results: Path, anywhere: bool = False) -> None:
+        self._registry, self._results, self._anywhere = registry, results, anywhere
         self._runs = 0
 
     @cached_property
@@ -40,28 +44,38 @@ class Forecast:
         for path in list_runs(self._results)[-RUNS:]:
             try:
                 folder = RunFolder.open(path)
-                records = folder.load(light=True) if here in folder.meta["environments"] else []
+                told = self._anywhere or here in folder.meta["environments"]
+                records = folder.load(light=True) if told else []
             except UsageError:  # damaged, or written by a newer rnnbench: the estimate goes without it
                 continue
-            records = [record for record in records if record.environment == here]
+            records = [record for record in records if self._anywhere or record.environment == here]
             self._runs += bool(records)
             for record in records:
                 costs.learn(record, earlier=True)
         return costs
 
-    def estimate(self, cases: Sequence[Case], earlier: Mapping[str, Record] | None = None) -> Estimate:
-        """What is left of the cases, from earlier runs or else from the budgets that the suite gives its probes."""
+    def estimate(
+        self,
+        cases: Sequence[Case],
+        earlier: Mapping[str, Record] | None = None,
+        share: Callable[[Case], float] = lambda _: 1.0,
+    ) -> Estimate:
+        """What is left of the cases, from earlier runs or else from the budgets that the suite gives its probes.
+
+        share: of the time of a case, what no other one shares.
+        """
         costs = self.costs  # which also counts the runs
-        runs = f"{self._runs} earlier run{'s' * (self._runs != 1)} in this environment"
-        source = runs if self._runs else "the budgets in the suite: there is no earlier run in this environment"
-        return costs.estimate(self.left(cases, earlier), source)
+        where = "anywhere" if self._anywhere else "in this environment"
+        runs = f"{self._runs} earlier run{'s' * (self._runs != 1)} {where}"
+        source = runs if self._runs else f"the budgets in the suite: there is no earlier run {where}"
+        return costs.estimate(self.left(cases, earlier), source, share)
 
     def left(self, cases: Sequence[Case], earlier: Mapping[str, Record] | None = None) -> list[tuple[Case, int]]:
         """The cases that can run here, each with how many processes are still to run."""
         from rnnbench.registry.availability import candidates
 
         done = {id: record.done for id, record in (earlier or {}).items()}
-        runnable = [case for case in cases if candidates(case, self._registry)[0]]
+        runnable = [case for case in cases if self._anywhere or candidates(case, self._registry)[0]]
         return [(case, asked(case) - done.get(case.id, 0)) for case in runnable]
 
 
@@ -84,8 +98,3 @@ class Prediction:
         *others, own = self._folder.meta["estimates"]
         self._folder.remember(estimates=[*others, {**own, "actual": actual}])
         return actual
-
-
-def versions(registry: Registry) -> dict[str, str]:
-    """Package -> version, of all backends that are there."""
-    return {name: version for backend in registry.backends.values() for name, version in backend.versions().items()}

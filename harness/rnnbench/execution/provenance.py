@@ -6,16 +6,14 @@ thing, so the run is not resumed.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from importlib.util import find_spec
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rnnbench.errors import UsageError
-from rnnbench.registry import installed
+from rnnbench.registry.contents import code, digest_of
 from rnnbench.store import RunFolder
 from rnnbench.suite import Plan
 
@@ -28,11 +26,9 @@ def provenance(planned: Plan, plugins: Sequence[Path]) -> dict[str, dict[str, st
     """Digests of contents, by kind: of `code`, the packages that bring plugins; of `plugins`, files that the user
     named; of `data`, the files of tasks.
     """
-    entries = (point.value.partition(":")[0] for point in installed().values())
-    packages = sorted({"rnnbench", *(module.partition(".")[0] for module in entries)})
     return {
-        "code": {name: _digest(files) for name in packages if (files := list(_sources(name)))},
-        "plugins": {path.name: _digest(_neighbours(path)) for path in plugins},
+        "code": code(),
+        "plugins": {path.name: digest_of(_neighbours(path)) for path in plugins},
         "data": {task: source.digest() for task, source in planned.data.items()},
     }
 
@@ -66,25 +62,9 @@ def changes(folder: RunFolder, now: Contents, git: Git) -> list[str]:
     return found
 
 
-def _sources(package: str) -> Iterable[Path]:
-    """The Python files of an installed package."""
-    spec = find_spec(package)
-    if spec is None:
-        return []
-    places = spec.submodule_search_locations or []
-    return sorted(file for place in places for file in Path(place).rglob("*.py")) or [Path(spec.origin or "")]
-
-
 def _neighbours(path: Path) -> list[Path]:
     """A plugin file, and what it has imported from its folder."""
     folder = path.resolve().parent
     imported = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
     beside = {Path(file) for file in imported if isinstance(file, str) and file.startswith(f"{folder}{os.sep}")}
     return sorted({path.resolve(), *(file for file in beside if file.suffix == ".py" and file.is_file())})
-
-
-def _digest(files: Iterable[Path]) -> str:
-    total = hashlib.blake2b(digest_size=8)
-    for file in files:
-        total.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
-    return total.hexdigest()

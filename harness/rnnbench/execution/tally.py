@@ -19,8 +19,9 @@ class Tally:
     """A watcher of an execution that counts. What cannot run here is no part of `total`.
 
     left: the cases to run, each with how many of its processes (`Forecast.left`). done: cases that were complete
-    before. costs: what is known of earlier runs, to which this one is added. current: the case that is being measured.
-    last: the latest record that has numbers. skipped: reason -> cases.
+    before. costs: what is known of earlier runs, to which this one is added. share: of the time of a case, what no
+    other one shares. current: the case that is being measured. last: the latest record that has numbers. skipped:
+    reason -> cases.
     """
 
     def __init__(
@@ -29,10 +30,11 @@ class Tally:
         costs: Costs,
         done: int = 0,
         clock: Callable[[], float] = time.monotonic,
+        share: Callable[[Case], float] = lambda _: 1.0,
     ) -> None:
         self._left = {case.id: count for case, count in left}
         self._cases = {case.id: case for case, _ in left}
-        self._costs, self._clock = costs, clock
+        self._costs, self._clock, self._share = costs, clock, share
         self._began = self._case_began = clock()
         self.total = len(left) + done
         self.current: Case | None = None
@@ -79,7 +81,8 @@ class Tally:
 
     def remaining(self) -> Estimate:
         """What is left, the current process among it."""
-        return self._costs.estimate([(self._cases[id], left) for id, left in self._left.items() if left])
+        left = [(self._cases[id], left) for id, left in self._left.items() if left]
+        return self._costs.estimate(left, share=self._share)
 
     @property
     def current_expected(self) -> float:

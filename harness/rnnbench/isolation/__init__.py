@@ -1,4 +1,4 @@
-"""Ways to run one job: `forkserver` (a fresh process per case) and `inline` (this process, for debugging).
+"""Ways to run cases: in a fresh process each (`forkserver`, `local`), in this process (`inline`), on a cluster.
 
 Only names and opening functions live here, so that listing executors imports nothing.
 """
@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
+from rnnbench.cluster import Cluster
 from rnnbench.executor import Executor, Session
 from rnnbench.hooks import hookimpl
 
@@ -15,7 +18,17 @@ from rnnbench.hooks import hookimpl
 @hookimpl
 def rnnbench_executors() -> Sequence[Executor]:
     """The executors rnnbench ships."""
+    from rnnbench.clusters.options import LocalOptions
+
     return (
+        Executor(
+            "local",
+            _open_forkserver,
+            "as forkserver, but what is not timed is packed: a worker per core, once there is enough to do",
+            LocalOptions,
+            _open_pool,
+            local=True,
+        ),
         Executor(
             "forkserver",
             _open_forkserver,
@@ -34,6 +47,12 @@ def _open_forkserver() -> Session:
     from rnnbench.isolation.together import LockstepForkServer
 
     return LockstepForkServer() if sys.platform == "linux" else ForkServer()
+
+
+def _open_pool(options: Any, _: Path) -> Cluster:
+    from rnnbench.clusters.local import Pool
+
+    return Pool(options.jobs)
 
 
 def _open_inline() -> Session:

@@ -13,13 +13,23 @@ CPUS = Path("/sys/devices/system/cpu")
 def usable() -> int:
     """Physical cores: the CPUs that affinity allows without their hyper-threads, at most the container's quota."""
     if hasattr(os, "sched_getaffinity"):
-        cores = len({_siblings(cpu) for cpu in os.sched_getaffinity(0)})
+        cores = len(groups())
     else:
         import psutil
 
         cores = psutil.cpu_count(logical=False) or os.cpu_count() or 1
     granted = quota()
     return max(1, cores if granted is None else min(cores, math.ceil(granted)))
+
+
+def groups() -> list[list[int]]:
+    """The CPUs of each physical core that affinity allows; empty where the system does not say."""
+    if not hasattr(os, "sched_getaffinity"):
+        return []
+    found: dict[str, list[int]] = {}
+    for cpu in sorted(os.sched_getaffinity(0)):
+        found.setdefault(_siblings(cpu), []).append(cpu)
+    return list(found.values())
 
 
 def quota(root: Path = CGROUP) -> float | None:

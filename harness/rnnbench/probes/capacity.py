@@ -142,6 +142,7 @@ CAPACITY = Probe(
             headline=3,
             group="short memory",
             title="memory capacity of the untrained cell",
+            portable=True,
         ),
         Quantity(
             "longest_delay",
@@ -151,9 +152,11 @@ CAPACITY = Probe(
             headline=13,
             group="short memory",
             title="longest delay of the untrained cell",
+            portable=True,
         ),
     ),
     measure=measure,
     ignores=("implementation", "dtype", "dropout", "threads"),
+    quiet=False,
     doc="linear memory capacity of the untrained cell: how many past inputs can be read out of its outputs",
 )

@@ -45,6 +45,7 @@ class WireQuantity:
     remark: str = ""
     negligible: tuple[float, str] | None = None
     title: str = ""
+    portable: bool = False
 
 
 @dataclass(frozen=True)

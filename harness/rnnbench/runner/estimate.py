@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any
@@ -147,11 +147,19 @@ class Costs:
                 return _carried(self._kinds[kind], case), name
         return START + work(case), "budget"
 
-    def estimate(self, left: Sequence[tuple[Case, int]], source: str = "") -> Estimate:
-        """Of so many processes of each case."""
+    def estimate(
+        self,
+        left: Sequence[tuple[Case, int]],
+        source: str = "",
+        share: Callable[[Case], float] = lambda _: 1.0,
+    ) -> Estimate:
+        """Of so many processes of each case. share: of the time that a case takes, the part that others do not share:
+        a half where two are at work.
+        """
         total = low = high = 0.0
-        for case, count in left:
+        for case, number in left:
             seconds, basis = self.seconds(case)
+            count = number * share(case)
             total += count * seconds
             low += count * seconds / FACTORS[basis]
             high += count * seconds * FACTORS[basis]

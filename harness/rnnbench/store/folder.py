@@ -54,18 +54,19 @@ class RunFolder:
         cls,
         results: Path,
         planned: Plan,
-        environment: Mapping[str, Any],
+        environment: Mapping[str, Any] | None,
         git: Mapping[str, Any] | None = None,
         argv: Sequence[str] | None = None,
     ) -> Self:
         """A new folder below `results`, locked and ready for records.
 
-        environment: as `rnnbench.machine.environment.snapshot` gives it. argv: the command, by default this process's.
+        environment: as `rnnbench.machine.environment.snapshot` gives it; None where nothing is measured on this
+        machine, and records bring theirs. argv: the command, by default this process's.
         Raises UsageError where it cannot be written or the disk is nearly full, before anything is measured.
         """
         now = datetime.now(UTC)
         path = new_folder(results, planned.name, now)
-        identity = environment_id(environment)
+        identity = environment_id(environment) if environment else ""
         meta = {
             "format": FORMAT,
             "suite_name": planned.name,
@@ -76,7 +77,7 @@ class RunFolder:
             "git": git,
             "suite": planned.resolved,
             "probes": declarations.to_json(planned.probes),
-            "environments": {identity: environment},
+            "environments": {identity: environment} if environment else {},
             "total": len(planned.cases),
             "cases": [case.id for case in planned.cases],
         }
@@ -99,20 +100,21 @@ class RunFolder:
         return cls(folder, read_meta(folder))
 
     @classmethod
-    def resume(cls, path: Path, planned: Plan, environment: Mapping[str, Any]) -> Self:
+    def resume(cls, path: Path, planned: Plan, environment: Mapping[str, Any] | None) -> Self:
         """A run to go on with; a torn last line is cut off.
 
         Raises UsageError when another process is writing it, or when it was made of other cases than `planned`.
         """
         folder = cls.open(path).path
-        identity = environment_id(environment)
+        identity = environment_id(environment) if environment else ""
         writer = Writer(folder / RECORDS)
         try:
             meta = read_meta(folder)  # again, now that nobody else can change it
             _check_same_cases(folder, meta, planned)
             _check_space(folder)
             before = dict(meta, environments=dict(meta["environments"]))
-            meta["environments"].setdefault(identity, environment)
+            if environment:
+                meta["environments"].setdefault(identity, environment)
             meta.setdefault("probes", declarations.to_json(planned.probes))
             meta["format"] = FORMAT  # what is added from here on
             if meta != before:
@@ -236,6 +238,14 @@ class RunFolder:
     def incomplete(self) -> dict[str, Record]:
         """By id, the records of cases some of whose processes have not run yet."""
         return {record.case.id: record for record in self.records() if not record.complete}
+
+    def kept(self) -> set[tuple[str, float]]:
+        """(id of its case, when it started) of every process that is kept, those that others replaced among them."""
+        with explained("read", self.path / RECORDS), (self.path / RECORDS).open("rb") as file:
+            lines = [self._decoded(number, line, light=True) for number, line in enumerate(file, 1)]
+        return {
+            (line.case.id, part.conditions.started) for line in lines if line for part in line.parts if part.conditions
+        }
 
     def close(self) -> None:
         """Let others write. Can be repeated."""

@@ -8,7 +8,7 @@ The format:
     name: long_seq                    # required: letters, digits, _ - .
     description: what it is for
     seed: 0                           # fixes all weights and data
-    executor: forkserver              # how a case is run
+    executor: local                   # how cases are run; a mapping has options too: {name: local, jobs: 2}
     timeout: 300                      # seconds after which a case is given up
     reference: fastest                # what tables of ratios call 1: a cell, a program (torch/native), or both
     plugins: [my_cell.py]             # files, relative to the suite

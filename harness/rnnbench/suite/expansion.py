@@ -17,11 +17,12 @@ from rnnbench.errors import nearest
 from rnnbench.probe import Probe
 from rnnbench.registry import Registry, spelling
 from rnnbench.suite.document import Document
+from rnnbench.suite.executor import options
 from rnnbench.suite.matching import Matching, Point
 from rnnbench.suite.names import Names, Params
 from rnnbench.suite.overrides import matches, overridden, selected
 from rnnbench.suite.problems import KeyPath, Problems
-from rnnbench.suite.schema import FASTEST, Grid, ProbeEntry, validated
+from rnnbench.suite.schema import FASTEST, ExecutorEntry, Grid, ProbeEntry, validated
 from rnnbench.suite.settings import Settings, variants
 from rnnbench.task import Task
 
@@ -53,9 +54,10 @@ class Data:
 class Plan:
     """A suite whose every name is known, as cases in the order they run.
 
-    resolved: the suite complete with defaults, as JSON values. executor, timeout: as in the suite. probes: those that
-    are asked, in the order written. folder: of the suite, which data files are relative to. data: by the spelling of
-    each task that has files. notes: sentences on what is not run as it is written.
+    resolved: the suite complete with defaults, as JSON values. executor, timeout: as in the suite. executor_options:
+    what the suite asks of it, None where it has none. probes: those that are asked, in the order written. folder: of
+    the suite, which data files are relative to. data: by the spelling of each task that has files. notes: sentences on
+    what is not run as it is written.
     """
 
     name: str
@@ -68,12 +70,17 @@ class Plan:
     folder: Path = Path()
     data: Mapping[str, Data] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    executor_options: Any = None
 
     @property
     def hash(self) -> str:
-        """12 hex digits of all that decides what is measured: not how it is told, nor where plugins lie."""
+        """12 hex digits of all that decides what is measured: not how it is told, where it runs, nor where plugins lie.
+
+        The executor stands in it under the name of the one that there always was, so that hashes of before stay true.
+        """
         told = ("description", "reference")
-        return digest({key: value for key, value in self.resolved.items() if key not in told})
+        decisive = {key: value for key, value in self.resolved.items() if key not in told}
+        return digest(decisive | {"executor": "forkserver"})
 
 
 @dataclass(frozen=True)
@@ -131,7 +138,7 @@ def plan(document: Document, registry: Registry, only: Sequence[str] = (), overr
     problems = Problems(places)
     suite = validated(data, problems)
     names = Names(registry, problems)
-    names.known("executor", suite.executor, ("executor",))
+    executor = _executor(suite.executor, names, problems)
     grid = names.axes(suite.grid, ("grid",))
     grid = {axis: grid.get(axis, tuple(registry.backends)) for axis in AXES}
     if not grid["backend"]:
@@ -146,14 +153,16 @@ def plan(document: Document, registry: Registry, only: Sequence[str] = (), overr
     cases = _cases(questions, exclude, suite.seed, names, problems, tasks)
     _check_reference(suite.reference, cases, registry, problems)
     resolved = {
-        **{key: getattr(suite, key) for key in ("name", "description", "seed", "executor", "timeout", "reference")},
+        **{key: getattr(suite, key) for key in ("name", "description", "seed", "timeout", "reference")},
+        "executor": _written_executor(suite.executor),
         "grid": {**_written(grid), "include": [*map(_written, include)], "exclude": [*map(_written, exclude)]},
         "probes": {question.probe.name: question.resolved for question in questions},
     }
     return Plan(
         name=suite.name,
         seed=suite.seed,
-        executor=suite.executor,
+        executor=suite.executor.name,
+        executor_options=executor,
         timeout=suite.timeout,
         cases=selected(cases, only) if only else cases,
         resolved=json.loads(json.dumps(resolved)),
@@ -162,6 +171,18 @@ def plan(document: Document, registry: Registry, only: Sequence[str] = (), overr
         data=tasks.data,
         notes=(DROPPED,) if any(_drops_nothing(block) for question in questions for block in question.blocks) else (),
     )
+
+
+def _executor(entry: ExecutorEntry, names: Names, problems: Problems) -> Any:
+    """The options of the executor."""
+    if names.known("executor", entry.name, ("executor",)) is None:
+        return None
+    return options(names.registry.executors[entry.name], entry.model_extra or {}, ("executor",), problems)
+
+
+def _written_executor(entry: ExecutorEntry) -> Any:
+    """As a suite writes it: by its name where it has no options."""
+    return {"name": entry.name, **entry.model_extra} if entry.model_extra else entry.name
 
 
 def _check_reference(reference: str, cases: Sequence[Case], registry: Registry, problems: Problems) -> None:

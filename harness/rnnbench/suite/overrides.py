@@ -37,6 +37,7 @@ def overridden(
     name of a setting -> the probes that have it, for a hint where it stands alone.
     """
     data, places = copy.deepcopy(document.data), dict(document.places)
+    _spell_executor(data)
     patches = [_patch(text, settings) for text in overrides]
     profiles = data.pop("profiles", {})
     for patch, own in patches:
@@ -44,11 +45,18 @@ def overridden(
             name = patch["profile"]
             if not isinstance(name, str) or name not in profiles:
                 raise SuiteError(f"{own[()].text}: {unknown('profile', name, profiles)}")
-            _overlay(data, places, profiles[name], document.places, (), ("profiles", name))
+            _overlay(data, places, _spell_executor({**profiles[name]}), document.places, (), ("profiles", name))
     for patch, own in patches:
         if "profile" not in patch:
             _overlay(data, places, patch, own, (), ())
     return data, places
+
+
+def _spell_executor(data: dict[str, Any]) -> dict[str, Any]:
+    """Its name as a mapping, over which options can be merged."""
+    if isinstance(data.get("executor"), str):
+        data["executor"] = {"name": data["executor"]}
+    return data
 
 
 def _patch(text: str, settings: Mapping[str, Sequence[str]] | None = None) -> tuple[dict[str, Any], Places]:
@@ -66,6 +74,7 @@ def _patch(text: str, settings: Mapping[str, Sequence[str]] | None = None) -> tu
             full = " or ".join(f"--set probes.{probe}.{text.strip()}" for probe in probes)
             raise SuiteError(f"{place.text}: {key.strip()!r} is a setting of a probe: write {full}")
         raise SuiteError(f"{place.text}: {unknown('key', key, [*_SETTABLE, *_GRID, 'profile'])}")
+    parts += ["name"] if parts == ["executor"] else []
     path: KeyPath = ("grid", *parts) if parts[0] in _GRID else tuple(parts)
     value, places = parse(value_text, place.text, lines=False)
     for part in reversed(path):
@@ -92,6 +101,8 @@ def _overlay(
         if here[-1:] == ("grid",) and key in _RIVALS and _RIVALS[key] not in patch:
             data.pop(_RIVALS[key], None)
         path, source, old = (*here, key), (*there, key), data.get(key)
+        if path == ("executor",) and _is_another(old, value):
+            old = None  # whose options mean nothing to this one
         if isinstance(old, dict) and isinstance(value, dict):
             _overlay(old, places, value, patch_places, path, source)
         elif not (isinstance(old, dict) and value is None):  # a probe written as null has no settings to merge
@@ -100,6 +111,11 @@ def _overlay(
                     del places[stale]
             data[key] = value
             _copy_places(value, path, source, places, patch_places)
+
+
+def _is_another(old: Any, new: Any) -> bool:
+    """Whether an executor is replaced by one of another name."""
+    return isinstance(old, dict) and isinstance(new, dict) and "name" in new and new["name"] != old.get("name")
 
 
 def _copy_places(value: Any, path: KeyPath, source: KeyPath, places: Places, patch_places: Places) -> None:

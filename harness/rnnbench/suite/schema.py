@@ -147,12 +147,33 @@ FASTEST = "fastest"
 """The reference where none is named: the best row of each column."""
 
 
+def _named(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+class _Named:
+    """In the JSON Schema, the name may stand alone."""
+
+    def __get_pydantic_json_schema__(self, core: Any, handler: Any) -> dict[str, Any]:
+        return {"anyOf": [{"type": "string"}, handler(core)]}
+
+
+class ExecutorEntry(BaseModel):
+    """An executor: its name, and its own options (`rnnbench list executors`)."""
+
+    model_config = ConfigDict(strict=True, extra="allow", frozen=True, allow_inf_nan=False)
+
+    name: Name = Field(default="local", description="Which one.")
+
+
 class _Common(_Strict):
     """What a suite and its profiles share."""
 
     description: str = Field(default="", max_length=10_000, description="What it is for.")
     seed: int = Field(default=0, ge=0, lt=2**63, description="Fixes all weights and data.")
-    executor: Name = Field(default="forkserver", description="How a case is run.")
+    executor: Annotated[ExecutorEntry, BeforeValidator(_named), _Named()] = Field(
+        default=ExecutorEntry(), description="How cases are run: a name, or a mapping of `name` and its options."
+    )
     timeout: float = Field(default=300.0, gt=0, le=86_400, description="Seconds after which a case is given up.")
     reference: Name = Field(default=FASTEST, description="What tables of ratios call 1: a cell, a program, or both.")
 

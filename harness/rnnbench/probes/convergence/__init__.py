@@ -17,5 +17,6 @@ CONVERGENCE = Probe(
     measure=measure,
     uses_task=True,
     check=check,
+    quiet=False,
     doc="training on a task: steps, tokens and seconds to target, validation and test loss, gap, learning curves",
 )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rnnbench.probes.generation import SECONDS
 from rnnbench.quantity import Quantity
 
-QUANTITIES = (
+_DECLARED = (
     Quantity(
         "steps_to_target",
         "step",
@@ -97,3 +99,6 @@ QUANTITIES = (
         "Share of the time from the second training step to the last evaluation that was spent in training steps.",
     ),
 )
+_TIMED = ("seconds_to_target", SECONDS.name, "seconds_per_training_step", "train_share")
+
+QUANTITIES = tuple(replace(one, portable=one.name not in _TIMED) for one in _DECLARED)

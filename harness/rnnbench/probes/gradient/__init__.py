@@ -21,5 +21,6 @@ GRADIENT = Probe(
     measure=measure,
     ignores=("implementation", "dtype", "dropout", "threads"),
     uses_task=True,
+    quiet=False,
     doc="norm of dL/dh_t against lag, Lyapunov exponents, saturation: does the gradient vanish or explode, how fast",
 )

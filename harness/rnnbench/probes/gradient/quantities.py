@@ -101,8 +101,11 @@ def _at(moment: str, quantity: Quantity) -> Quantity:
     return replace(quantity, name=name, doc=doc, headline=headline, fallback="", title=title)
 
 
-QUANTITIES = (
-    *_AT_START,
-    *(_at(moment, quantity) for moment in ("middle", "end") for quantity in _AT_START),
-    _TRAINING,
+QUANTITIES = tuple(
+    replace(one, portable=True)
+    for one in (
+        *_AT_START,
+        *(_at(moment, quantity) for moment in ("middle", "end") for quantity in _AT_START),
+        _TRAINING,
+    )
 )

@@ -1,0 +1,157 @@
+"""How many cases are run elsewhere: lots of them travel to a cluster, and what was measured comes back."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, Literal, Protocol
+
+import annotated_types
+
+State = Literal["pending", "running", "done", "lost", "cancelled"]
+"""What a cluster says of a lot. `lost`: it ended, or is gone, without an answer."""
+
+
+@dataclass(frozen=True)
+class ShippedFile:
+    """A file that travels with a lot.
+
+    path: relative to the folder that the worker unpacks the lot in. sha256: of the contents, 64 hex digits. content:
+    the contents in base64.
+
+    Example:
+        >>> from rnnbench import ShippedFile
+        >>> file = ShippedFile.of("plugins/0/mine.py", b"import numpy")
+        >>> file.contents
+        b'import numpy'
+    """
+
+    path: str
+    sha256: str
+    content: str
+
+    @classmethod
+    def of(cls, path: str, contents: bytes) -> ShippedFile:
+        """The file with these contents."""
+        return cls(path, hashlib.sha256(contents).hexdigest(), base64.b64encode(contents).decode())
+
+    @property
+    def contents(self) -> bytes:
+        """What is in it. Raises ValueError where that is not what was sent."""
+        contents = base64.b64decode(self.content)
+        if hashlib.sha256(contents).hexdigest() != self.sha256:
+            raise ValueError(f"{self.path} arrived damaged: its sha256 is not {self.sha256}")
+        return contents
+
+
+@dataclass(frozen=True)
+class Lot:
+    """Cases that travel together, with all that their worker needs: `rnnbench.perform_lot` runs them there.
+
+    Attributes:
+        id: A name that no other lot has.
+        cases: `Case.to_json` of each, in the order they run.
+        files: Plugin files, the files beside them that they import, and data files.
+        plugins: Paths of those of the files that are plugins.
+        folder: Path of the suite's folder, which data files are relative to.
+        timeout: Seconds that one job of a case may take.
+        version: Of the rnnbench that sends it. A worker with another one refuses it.
+        code: Package -> digest of its sources, likewise.
+        quiet: Whether its cases are timed: they want a whole node. Others are packed, a core each.
+        cpus: Cores it asks for; None: all of its node.
+        seconds: Expected work.
+        earlier: Lines of records to go on with, see `rnnbench.store.lines`.
+        journal: File that the worker appends records to where it sees its folder; empty: none.
+        environment: Id of the environment that its records name, where that is the sender's own machine; empty: the
+            worker's.
+        machine: Entry of `machines:` that it has to run on; empty: anywhere.
+    """
+
+    id: str
+    cases: Sequence[Mapping[str, Any]]
+    files: Sequence[ShippedFile] = ()
+    plugins: Sequence[str] = ()
+    folder: str = "suite"
+    timeout: float = 300.0
+    version: str = ""
+    code: Mapping[str, str] | None = None
+    quiet: bool = True
+    cpus: int | None = None
+    seconds: float = 0.0
+    earlier: Sequence[str] = ()
+    journal: str = ""
+    environment: str = ""
+    machine: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Lot:
+        """The inverse of `to_json`."""
+        return cls(**{**data, "files": [ShippedFile(**file) for file in data.get("files", ())]})
+
+
+@dataclass(frozen=True)
+class LotOptions:
+    """What every cluster can be asked for; options of a cluster of one's own are a child of this.
+
+    Attributes:
+        lot_minutes: Expected work of a lot; one is never smaller than a case.
+        cpus: Cores of a lot that is not timed; timed ones get a whole node.
+        retries: How often the cases of a lot that was lost are tried again.
+    """
+
+    lot_minutes: Annotated[float, annotated_types.Gt(0)] = 20.0
+    cpus: Annotated[int, annotated_types.Ge(1)] = 1
+    retries: Annotated[int, annotated_types.Ge(0)] = 1
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a lot stands. id: the engine's. why: of `lost` and `cancelled`, what the engine says of it."""
+
+    id: str
+    state: State
+    why: str = ""
+
+
+class Cluster(Protocol):
+    """An opened executor that runs lots elsewhere, many at once. None of its methods is called from two threads."""
+
+    def submit(self, lots: Sequence[Lot]) -> Sequence[str]:
+        """Hand lots over: `rnnbench.perform_lot(lot.to_json())` is to be called once for each, on a worker.
+
+        Returns:
+            The engine's ids, in order; they are kept in `run.json`.
+
+        Raises:
+            UsageError: The engine does not take them: what it said, and what to do.
+        """
+        ...
+
+    def poll(self, seconds: float) -> Iterable[Standing]:
+        """How all lots stand that were submitted or attached and were not yet told to be over.
+
+        seconds: how long to wait at the most for something to change.
+        """
+        ...
+
+    def result(self, id: str) -> Mapping[str, Any]:
+        """What `rnnbench.perform_lot` returned for a lot that is `done`."""
+        ...
+
+    def cancel(self, ids: Sequence[str]) -> None:
+        """End these lots, whatever they do."""
+        ...
+
+    def attach(self, ids: Sequence[str]) -> None:
+        """Go on with lots that a process of before has submitted. Those that the engine forgot are `lost`."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the engine; what was submitted and not cancelled goes on, where it can."""
+        ...

@@ -1,0 +1,40 @@
+"""The block `executor:` of a suite: a name, or a mapping with the name and the options of that executor."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any, get_type_hints
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from rnnbench.executor import Executor
+from rnnbench.suite.problems import KeyPath, Problems, unknown
+from rnnbench.suite.schema import complaint
+
+_CONFIG = ConfigDict(strict=True, allow_inf_nan=False)
+
+
+def options(executor: Executor, given: Mapping[str, Any], path: KeyPath, problems: Problems) -> Any:
+    """An instance of the executor's options; None where it has none, or where a problem was noted."""
+    if executor.options is None:
+        for key in given:
+            problems.add((*path, key), f"the executor {executor.name!r} has no options")
+        return None
+    hints = get_type_hints(executor.options, include_extras=True)
+    fields = {field.name: hints[field.name] for field in dataclasses.fields(executor.options)}
+    before = len(problems)
+    found = {}
+    for key, value in given.items():
+        if key not in fields:
+            problems.add((*path, key), unknown(f"option of the executor {executor.name!r},", key, fields))
+            continue
+        try:
+            found[key] = TypeAdapter(fields[key], config=_CONFIG).validate_json(json.dumps(value))
+        except ValidationError as error:
+            messages = dict.fromkeys(complaint(detail) for detail in error.errors(include_url=False))
+            problems.add((*path, key), " or ".join(messages))
+    if len(problems) > before:
+        return None
+    return problems.ask(path, f"the options of the executor {executor.name!r}", lambda: executor.options(**found))  # type: ignore[misc]
