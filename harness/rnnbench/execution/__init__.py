@@ -231,7 +231,7 @@ class Execution:
             None if local else options.cpus,
             str((self.folder.path / JOURNALS).resolve()),
             self.folder.environment if local else "",
-            code(),
+            None if local else code(),  # what is on this disk, workers here import as this process would
         )
 
 
