@@ -27,12 +27,41 @@ PAIRS = [
     ("flax.nnx:OptimizedLSTMCell", "lstm"),
     ("equinox.nn:GRUCell", "gru"),
     ("equinox.nn:LSTMCell", "lstm"),
-    ("torchrecurrent:LiGRUCell", "gru"),
-    ("torchrecurrent:OriginalLSTMCell", "gru"),
-    ("torchrecurrent:WMCLSTMCell", "lstm"),
-    ("torchrecurrent:ResLSTMCell", "lstm"),
-    ("torchrecurrent:PeepholeLSTMCell", "lstm"),
-    ("torchrecurrent:UGRNNCell", "lstm"),
+    ("flax.linen:MGUCell", "mgu"),
+    ("haiku:VanillaRNN", "rnn"),
+    ("haiku:GRU", "gru"),
+    ("haiku:GRU", "gru_v3"),
+    ("haiku:LSTM", "lstm"),
+    ("keras.layers:SimpleRNN", "rnn"),
+    ("keras.layers:GRU", "gru"),
+    ("keras.layers:LSTM", "lstm"),
+    ("torchrecurrent:ATRCell", "atr"),
+    ("torchrecurrent:AntisymmetricRNNCell", "antisymmetric"),
+    ("torchrecurrent:GatedAntisymmetricRNNCell", "antisymmetric_gated"),
+    ("torchrecurrent:BRCell", "brc"),
+    ("torchrecurrent:NBRCell", "nbrc"),
+    ("torchrecurrent:CFNCell", "cfn"),
+    ("torchrecurrent:FastRNNCell", "fastrnn"),
+    ("torchrecurrent:FastGRNNCell", "fastgrnn"),
+    ("torchrecurrent:IndRNNCell", "indrnn"),
+    ("torchrecurrent:JANETCell", "janet"),
+    ("torchrecurrent:LEMCell", "lem"),
+    ("torchrecurrent:LiGRUCell", "ligru"),
+    ("torchrecurrent:MGUCell", "mgu"),
+    ("torchrecurrent:MUT1Cell", "mut1"),
+    ("torchrecurrent:MUT2Cell", "mut2"),
+    ("torchrecurrent:MUT3Cell", "mut3"),
+    ("torchrecurrent:MinimalRNNCell", "minimalrnn"),
+    ("torchrecurrent:MultiplicativeLSTMCell", "multiplicative_lstm"),
+    ("torchrecurrent:NASCell", "nas"),
+    ("torchrecurrent:PeepholeLSTMCell", "lstm_peephole"),
+    ("torchrecurrent:RANCell", "ran"),
+    ("torchrecurrent:SCRNCell", "scrn"),
+    ("torchrecurrent:STARCell", "star"),
+    ("torchrecurrent:TRNNCell", "trnn"),
+    ("torchrecurrent:UGRNNCell", "ugrnn"),
+    ("torchrecurrent:UnICORNNCell", "unicornn"),
+    ("torchrecurrent:coRNNCell", "cornn"),
 ]
 
 
@@ -41,8 +70,8 @@ def row(target: str, cell: str) -> str:
     try:
         found = perform(target, load().cells[cell])
         equal, told = "yes" if found["equal"] else "**no**", found["sentence"]
-        told = told.removeprefix(f"{target} is {cell}; ").removeprefix(f"{target} is {cell}")
-        told = told.removeprefix(f"{target} is not {cell}: ")
+        told = told.removeprefix(f"{target} is {cell}; ").removeprefix(f"{target} is ")
+        told = told.removeprefix(f"{target} is not ")
     except Unusable as error:
         equal, told = "**no**", str(error)
     return f"| `{target}` | `{cell}` | {equal} | {told or 'the same names and rows'} |"

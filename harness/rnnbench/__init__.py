@@ -26,6 +26,7 @@ from rnnbench.case import AXES, Case
 from rnnbench.cell import Array, Cell, Opened, Option, Params, State, leaves, tree_map
 from rnnbench.cluster import Cluster, Lot, LotOptions, ShippedFile, Standing
 from rnnbench.context import Context
+from rnnbench.equal import Equal
 from rnnbench.errors import (
     CaseError,
     Diverged,
@@ -128,6 +129,7 @@ __all__ = [
     "Count",
     "Curve",
     "Diverged",
+    "Equal",
     "Executor",
     "Implementation",
     "Index",

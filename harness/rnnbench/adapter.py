@@ -9,9 +9,10 @@ from dataclasses import dataclass
 class Adapter:
     """Makes cells of classes that nobody wrote a plugin for.
 
-    study: `module:function`, called in a process of its own, which may import anything, with `{"target": text}`, where
-    the text is `module:Class`, `file.py:Class` or has a pattern like `*Cell` for the class. It returns
-    `{"plugins": {name of the cell: text of a plugin file that brings it}, "problems": {target: one sentence}}`.
+    study: `module:function`, called in a process of its own, which may import anything, with `{"target": text, "cells":
+    the portable cells by name}`. The text is `module:Class`, `file.py:Class` or has a pattern like `*Cell` for the
+    class. It returns `{"plugins": {name of the cell: text of a plugin file that brings it}, "problems": {target: one
+    sentence}}`.
     layout: `module:function`, called with a target and a portable cell in a process of its own. It searches how the
     class's weights are laid out and returns `{"equal": bool, "sentence": text}`; empty where it cannot.
     doc: one sentence for `rnnbench list`.

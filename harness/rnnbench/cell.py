@@ -9,6 +9,7 @@ from functools import cached_property, partial
 from typing import Any, Literal
 
 from rnnbench import carried, scans
+from rnnbench.equal import Equal
 from rnnbench.reduction import Reduction
 
 Array = Any
@@ -78,6 +79,7 @@ class Cell:
         of a library: their gradients, states and outputs are that library's own.
     unroll(params, state, xs_TBD) -> (state, ys_TBH)
         For a cell of one framework that runs over a whole sequence at once.
+    equal: the portable cell that a class of a library computes, see `Equal`: it is then verified against that one.
 
     options: names and defaults of what `init` accepts beyond D and H; users write `lstm(forget_bias=5)`.
     source: where the equations come from (paper, year, equation).
@@ -120,6 +122,7 @@ class Cell:
     elements: Callable[..., tuple[Array, ...]] | None = None
     combine: Callable[..., tuple[Array, ...]] | None = None
     reductions: tuple[Reduction, ...] = ()
+    equal: Equal | None = None
 
     @property
     def portable(self) -> bool:

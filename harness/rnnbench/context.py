@@ -48,6 +48,8 @@ class Context:
     task_options: Mapping[str, Option] | None = None
     ceilings: Mapping[str, float] | None = None
     """`flops_per_second` and `bytes_per_second` of the case's device at best, None where they are not known."""
+    twin: tuple[Cell, Mapping[str, Option]] | None = None
+    """The portable cell that the case's cell, a class of a library, is equal to, and its options."""
     cores: int | None = None
     """Physical cores this process may use: the threads of a program whose case names none."""
 

@@ -22,7 +22,8 @@ class Record:
         reason: Of every other status, one sentence a user can act on.
         implementation: What ran (never `auto` or `best` once something was resolved).
         verified: `oracle` where the program was checked against float64 NumPy, `weak` where a tenth too much would have
-            passed, `self` where a cell without portable mathematics was checked against itself (`none` in runs of
+            passed, `cell lstm` where a class of a library was checked against the oracle of the portable cell that it
+            is, `self` where a cell without portable mathematics was checked against itself (`none` in runs of
             before: not at all), empty where nothing ran.
         quantities: By name, median and interval over the processes, and their samples one after the other.
         curves: By name; of several processes, their median at each place.

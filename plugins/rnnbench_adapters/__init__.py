@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,13 +12,13 @@ from rnnbench_adapters.loading import load_class, name_of
 
 @hookimpl
 def rnnbench_adapters() -> Sequence[Adapter]:
-    """Classes of torch, flax and equinox."""
+    """Classes of torch, Keras, flax, haiku, equinox and memax."""
     return (
         Adapter(
             "classes",
             study="rnnbench_adapters.study:perform",
             layout="rnnbench_adapters.layout:perform",
-            doc="classes of torch, flax (linen, nnx) and equinox",
+            doc="classes of torch, keras, flax (linen, nnx), haiku, equinox and memax",
         ),
     )
 
@@ -30,6 +31,7 @@ def from_class(
     options: Mapping[str, Any] | None = None,
     name: str = "",
     source: str = "",
+    equal: Mapping[str, Any] | None = None,
 ) -> Cell:
     """A class of another library as a Cell.
 
@@ -41,6 +43,8 @@ def from_class(
         options: arguments of the constructor that a suite may set, with their defaults.
         name: of the cell; `module:Class` where it is left out.
         source: where the class comes from.
+        equal: a portable cell that it is at its default options, `{"to": "lstm", "layout": ...}`, as
+            `rnnbench_adapters.study.perform` finds by trying; it is then verified against that cell's oracle.
 
     Returns:
         A cell whose `step` (and `unroll`, for a layer) take arrays of its framework alone: `Cell.framework`.
@@ -53,7 +57,9 @@ def from_class(
 
         found = describe(load_class(target), target)
         return from_class(target, **{**found, "name": name or found["name"]})
-    if framework == "torch":
+    if "kind" in protocol and "call" not in protocol:
+        functions = _of_keras(target, framework, protocol)
+    elif framework == "torch":
         from rnnbench_adapters import torch_modules
 
         way = torch_modules.Protocol(**{**protocol, "sizes": tuple(protocol["sizes"])})
@@ -70,8 +76,24 @@ def from_class(
         jax = jax_modules.JaxClass(
             lambda: load_class(target), jax_modules.Protocol(**{**protocol, "sizes": tuple(protocol["sizes"])})
         )
-        functions = {"init": jax.init, "step": jax.step}
+        functions = {"init": jax.init, "step": jax.step, "unroll": jax.unroll if protocol.get("whole") else None}
+    if equal is not None:
+        from rnnbench_adapters import layout
+
+        functions["equal"] = layout.equal(equal["to"], equal["layout"])
     return Cell(name or name_of(target), **functions, framework=framework, options=dict(options or {}), source=source)
+
+
+def _of_keras(target: str, framework: str, protocol: Mapping[str, Any]) -> dict[str, Any]:
+    from rnnbench_adapters import keras_modules
+
+    def load() -> type:
+        os.environ[keras_modules.VARIABLE] = framework
+        return load_class(target)
+
+    keras = keras_modules.KerasClass(load, keras_modules.Protocol(tuple(protocol["sizes"]), protocol["kind"]))
+    whole = keras.unroll if protocol["kind"] == "layer" else None
+    return {"init": keras.init, "step": keras.step, "unroll": whole}
 
 
 __all__ = ["from_class"]

@@ -25,6 +25,15 @@ class Unusable(Exception):
     """A class cannot be a recurrent cell, for the reason that the message says in one sentence."""
 
 
+NO_GRADIENT = "it has no gradient: its output does not reach any of its parameters, as after `.detach()` or rounding"
+ROWS_MIXED = "a changed row of the batch moves the outputs of another, so its rows are not independent"
+RANDOM = "it draws random numbers: it gives other outputs for the same inputs when called again, also after `.eval()`"
+REMEMBERS = (
+    "it keeps something between calls: it gives other outputs for the same inputs when called again; give the "
+    "state back and take it as an argument"
+)
+
+
 def arguments(cls: type) -> dict[str, inspect.Parameter]:
     """The constructor's arguments without `self`, `*args` and `**kwargs`; none where there is no signature."""
     wild = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -76,7 +85,7 @@ def described(error: BaseException) -> str:
 
 def most_telling(reasons: Sequence[str], cls: type | None) -> str:
     """A law that is broken says more than a call that fails, and a call that fails more than no instance."""
-    weights = {"it cannot be made": 2, "no call": 1}
+    weights = {"it cannot be made": 2, "no call": 1, ROWS_MIXED: 1}
     weight = {reason: next((w for head, w in weights.items() if reason.startswith(head)), 0) for reason in reasons}
     best = min(reasons, key=lambda reason: weight[reason])
     needed = [name for name, one in arguments(cls).items() if one.default is one.empty] if cls else []

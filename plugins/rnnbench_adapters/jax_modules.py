@@ -11,25 +11,34 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rnnbench_adapters.classes import HIDDEN, Unusable, arguments, construct, described, most_telling, sizes_of
+from rnnbench_adapters.classes import (
+    HIDDEN,
+    NO_GRADIENT,
+    ROWS_MIXED,
+    Unusable,
+    arguments,
+    described,
+    most_telling,
+    sizes_of,
+)
+from rnnbench_adapters.jax_libraries import CALLS, MAKERS, Made, first_state, given, library_of
 
 if TYPE_CHECKING:
     import numpy as np
 
 B, D, H = 2, 3, 5
 """Sizes to try at: unequal, so that no axis can be taken for another."""
-CALLS = ("s, x", "x, s", "*s, x", "x, *s")
-TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True)
 class Protocol:
     """How a class is made and called.
 
-    library: `linen`, `nnx` or `equinox`. sizes: names of the constructor's arguments for D and H, "" where it takes no
-    D; none where they are its first two. call: the arguments, with the state packed or spread. returns: `s` (the state,
-    whose first part is the output), `s, y` or `y, s`. pair: whether a first state that the class does not make itself
-    is two arrays of zeros rather than one.
+    library: `linen`, `nnx`, `equinox`, `haiku` or `memax`. sizes: names of the constructor's arguments for D and H, ""
+    where it takes no D; none where they are its first two. call: the arguments, with the state packed or spread.
+    returns: `s` (the state, whose first part is the output), `s, y` or `y, s`. pair: whether a first state that the
+    class does not make itself is two arrays of zeros rather than one. whole: whether it also runs over a whole sequence
+    at once.
     """
 
     library: str
@@ -37,27 +46,7 @@ class Protocol:
     call: str
     returns: str
     pair: bool = False
-
-
-@dataclass(frozen=True)
-class Made:
-    """An instance taken apart: its parameters by name, a function of them, and its first state, if it makes one.
-
-    call(params, arguments) -> what the instance gives for them, on batches. start(batch) -> state, or None.
-    """
-
-    params: Mapping[str, Any]
-    call: Callable[[Mapping[str, Any], Sequence[Any]], Any]
-    start: Callable[[int], Any] | None = None
-
-
-def library_of(cls: Any) -> str | None:
-    """`linen`, `nnx` or `equinox` for a class of one of them."""
-    modules = [base.__module__ for base in getattr(cls, "__mro__", ())]
-    for library, head in (("linen", "flax.linen"), ("nnx", "flax.nnx"), ("equinox", "equinox")):
-        if any(module == head or module.startswith(f"{head}.") for module in modules):
-            return library
-    return None
+    whole: bool = False
 
 
 def study(cls: type) -> Protocol:
@@ -80,7 +69,10 @@ def study(cls: type) -> Protocol:
 
 
 def _sizes(cls: type, library: str) -> Iterator[tuple[str, ...]]:
-    if library == "linen":  # its modules see D in the first input
+    if library == "memax":  # one size, which its maker knows
+        yield ()
+        return
+    if library in ("linen", "haiku"):  # their modules see D in the first input
         names = [name for name in HIDDEN if name in arguments(cls)]
         yield from [("", name) for name in names]
     yield from sizes_of(cls)
@@ -93,9 +85,9 @@ def _study(made: Made, library: str, sizes: Sequence[str]) -> Protocol:
     broken: list[str] = []
     first = f"no call with one step of shape (B, D) = ({B}, {D}) worked"
     for pair, call in itertools.product((False, True), CALLS):
-        state = _start(made, B, H, pair)
+        state = first_state(made.start, B, H, pair)
         try:
-            out = made.call(made.params, _arguments(call, state, x))
+            out = made.call(made.params, given(call, state, x))
         except Exception as error:
             broken.append(f"{first}: {described(error)}")
             continue
@@ -107,26 +99,13 @@ def _study(made: Made, library: str, sizes: Sequence[str]) -> Protocol:
             except Unusable as error:
                 broken.insert(0, str(error))
                 continue
-            return Protocol(library, tuple(sizes), call, returns, pair)
+            return Protocol(library, tuple(sizes), call, returns, pair, made.unroll is not None)
     problem = f"no call with one step of shape (B, D) = ({B}, {D}) gave an output of H = {H} features and a state"
     raise Unusable(most_telling([*broken, problem], None))
 
 
 class _OtherWay(Exception):
     """The call is not the one of the class."""
-
-
-def _start(made: Made, batch: int, h: int, pair: bool) -> Any:
-    import jax.numpy as jnp
-
-    if made.start is not None:
-        return made.start(batch)
-    return (jnp.zeros((batch, h)), jnp.zeros((batch, h))) if pair else jnp.zeros((batch, h))
-
-
-def _arguments(call: str, state: Any, x: Any) -> tuple[Any, ...]:
-    parts = tuple(state) if "*" in call and isinstance(state, tuple | list) else (state,)
-    return (*parts, x) if call.endswith("x") else (x, *parts)
 
 
 def _parted(returns: str, out: Any) -> tuple[Any, Any]:
@@ -155,84 +134,28 @@ def _check(made: Made, call: str, returns: str, state: Any, x: Any, out: Any) ->
         raise _OtherWay
     if shapes(after) != shapes(state):
         raise _OtherWay
-    again, _ = _parted(returns, made.call(made.params, _arguments(call, state, x)))
+    again, _ = _parted(returns, made.call(made.params, given(call, state, x)))
     if not np.array_equal(again, y):
         raise Unusable("it gives other outputs for the same inputs when called again: it draws random numbers")
-    moved, _ = _parted(returns, made.call(made.params, _arguments(call, after, x)))
+    moved, _ = _parted(returns, made.call(made.params, given(call, after, x)))
     if np.allclose(moved, y, 0, 1e-12):
         raise Unusable("its output does not depend on the state it is given, so it is no recurrent cell")
+    other, _ = _parted(returns, made.call(made.params, given(call, state, x.at[0].add(1.0))))
+    if not np.array_equal(other[1], y[1]):
+        raise Unusable(ROWS_MIXED)
+    if made.params and not _has_gradient(made, call, returns, after, x):
+        raise Unusable(NO_GRADIENT)
 
 
-# --- one way to take an instance apart for each library --------------------------------------------------------------
-
-
-def _linen(cls: type, sizes: Sequence[str], d: int, h: int, options: Mapping[str, Any], seed: int) -> Made:
+def _has_gradient(made: Made, call: str, returns: str, state: Any, x: Any) -> bool:
+    """Whether the output moves any parameter."""
     import jax
-    from flax.traverse_util import flatten_dict, unflatten_dict
+    import jax.numpy as jnp
 
-    named = dict(zip(sizes, (d, h), strict=True)) if sizes else {}
-    module = cls(**{key: value for key, value in named.items() if key}, **options) if named else cls(d, h, **options)
-    key = jax.random.key(seed)
-    x = jax.numpy.zeros((B, d))
-    maker = getattr(module, "initialize_carry", None)
-    start = None if maker is None else lambda batch: maker(key, (batch, d))
-    variables, problem = None, None
-    for pair, order in itertools.product((False, True), CALLS):
-        try:
-            state = _start(Made({}, lambda *_: None, start), B, h, pair)
-            variables = module.init(key, *_arguments(order, state, x))
-            break
-        except Exception as error:
-            problem = problem or error
-    if variables is None:
-        assert problem is not None
-        raise problem
-    others = {name: value for name, value in variables.items() if name != "params"}
-    params = {".".join(path): value for path, value in flatten_dict(variables.get("params", {})).items()}
+    def loss(params: Mapping[str, Any]) -> Any:
+        return jnp.sum(_parted(returns, made.call(params, given(call, state, x)))[0] ** 2)
 
-    def call(params: Mapping[str, Any], given: Sequence[Any]) -> Any:
-        nested = unflatten_dict({tuple(name.split(".")): value for name, value in params.items()})
-        return module.apply({"params": nested, **others}, *given)
-
-    return Made(params, call, start)
-
-
-def _equinox(cls: type, sizes: Sequence[str], d: int, h: int, options: Mapping[str, Any], seed: int) -> Made:
-    import equinox
-    import jax
-
-    more = {"key": jax.random.key(seed)} if "key" in arguments(cls) else {}
-    module = construct(cls, sizes, d, h, options, **more)
-    trained, static = equinox.partition(module, equinox.is_inexact_array)
-    found, structure = jax.tree_util.tree_flatten_with_path(trained)
-    names = [jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in found]
-
-    def call(params: Mapping[str, Any], given: Sequence[Any]) -> Any:
-        built = equinox.combine(jax.tree.unflatten(structure, [params[name] for name in names]), static)
-        return jax.vmap(lambda *row: built(*row))(*given)
-
-    return Made(dict(zip(names, (value for _, value in found), strict=True)), call)
-
-
-def _nnx(cls: type, sizes: Sequence[str], d: int, h: int, options: Mapping[str, Any], seed: int) -> Made:
-    from flax import nnx
-
-    rngs = nnx.Rngs(seed)
-    module = construct(cls, sizes, d, h, options, **({"rngs": rngs} if "rngs" in arguments(cls) else {}))
-    graph, trained, rest = nnx.split(module, nnx.Param, ...)
-    flat = dict(nnx.to_flat_state(trained))
-    paths = {".".join(map(str, path)): path for path in flat}
-
-    def call(params: Mapping[str, Any], given: Sequence[Any]) -> Any:
-        state = nnx.from_flat_state([(path, flat[path].replace(params[name])) for name, path in paths.items()])
-        return nnx.merge(graph, state, rest)(*given)
-
-    maker = getattr(module, "initialize_carry", None)
-    start = None if maker is None else lambda batch: maker((batch, d), nnx.Rngs(seed))
-    return Made({name: flat[path][...] for name, path in paths.items()}, call, start)
-
-
-MAKERS: dict[str, Callable[..., Made]] = {"linen": _linen, "equinox": _equinox, "nnx": _nnx}
+    return any(bool(jnp.any(leaf != 0)) for leaf in jax.tree.leaves(jax.grad(loss)(dict(made.params))))
 
 
 # --- the cell --------------------------------------------------------------------------------------------------------
@@ -246,7 +169,7 @@ class JaxClass:
 
     def __init__(self, load: Callable[[], type], protocol: Protocol) -> None:
         self._load, self._protocol = load, protocol
-        self._made: dict[Any, tuple[Made, Any]] = {}
+        self._made: dict[Any, tuple[Made, Any, tuple[Any, ...]]] = {}
 
     def init(self, rng: np.random.Generator, D: int, H: int, **options: Any) -> tuple[dict[str, np.ndarray], Any]:
         """Parameters by their names in the library, float64; the first state without a batch axis."""
@@ -257,23 +180,52 @@ class JaxClass:
         with jax.enable_x64(True):
             seed = int(rng.integers(2**31))
             made = MAKERS[protocol.library](self._load(), protocol.sizes, D, H, options, seed)
-            leaves, structure = jax.tree.flatten(_start(made, 1, H, protocol.pair))
+            leaves, structure = jax.tree.flatten(first_state(made.start, 1, H, protocol.pair))
             params = {name: np.array(value, np.float64) for name, value in made.params.items()}
-            first = tuple(np.array(leaf[0], np.float64) for leaf in leaves)
-        self._made[_key(params)] = made, structure
+            first = tuple(_wide(np.asarray(leaf[0])) for leaf in leaves)
+            kinds = tuple(leaf.dtype for leaf in leaves)
+        self._made[_key(params)] = made, structure, kinds
         return params, first if len(first) != 1 else first[0]
 
     def step(self, ops: Any, params: Mapping[str, Any], state: Any, z: Any) -> tuple[Any, Any]:
         """One time step on jax's arrays."""
-        import jax
-
         del ops
-        made, structure = self._made[_key(params)]
+        made, carry = self._entered(params, state)
+        y, after = _parted(self._protocol.returns, made.call(params, given(self._protocol.call, carry, z)))
+        return _left(after, state), y.astype(z.dtype)
+
+    def unroll(self, params: Mapping[str, Any], state: Any, xs: Any) -> tuple[Any, Any]:
+        """A whole sequence on jax's arrays."""
+        made, carry = self._entered(params, state)
+        assert made.unroll is not None
+        after, ys = made.unroll(params, carry, xs)
+        return _left(after, state), ys.astype(xs.dtype)
+
+    def _entered(self, params: Mapping[str, Any], state: Any) -> tuple[Made, Any]:
+        """(the instance, the state as it takes it): counters and flags are floats outside."""
+        import jax
+        import jax.numpy as jnp
+
+        made, structure, kinds = self._made[_key(params)]
         leaves = state if isinstance(state, tuple) else (state,)
-        carry = jax.tree.unflatten(structure, leaves)
-        y, after = _parted(self._protocol.returns, made.call(params, _arguments(self._protocol.call, carry, z)))
-        new = tuple(leaf.astype(old.dtype) for leaf, old in zip(jax.tree.leaves(after), leaves, strict=True))
-        return (new if isinstance(state, tuple) else new[0]), y.astype(leaves[0].dtype)
+        own = [
+            leaf if jnp.issubdtype(kind, jnp.inexact) else leaf.astype(kind)
+            for leaf, kind in zip(leaves, kinds, strict=True)
+        ]
+        return made, jax.tree.unflatten(structure, own)
+
+
+def _left(after: Any, state: Any) -> Any:
+    """The next state in the form and precision of the one before."""
+    import jax
+
+    leaves = state if isinstance(state, tuple) else (state,)
+    new = tuple(leaf.astype(old.dtype) for leaf, old in zip(jax.tree.leaves(after), leaves, strict=True))
+    return new if isinstance(state, tuple) else new[0]
+
+
+def _wide(array: np.ndarray) -> np.ndarray:
+    return array.astype("complex128" if array.dtype.kind == "c" else "float64")
 
 
 def _key(params: Mapping[str, Any]) -> Any:

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from rnnbench import import_file
+from rnnbench_adapters import keras_modules
 from rnnbench_adapters.classes import Unusable
 
 
@@ -35,6 +36,7 @@ def load_class(target: str) -> type:
 
 def load_module(head: str) -> ModuleType:
     """Import a module by its name, or a file by its path, with its folder last on `sys.path`."""
+    keras_modules.choose()
     if not head.endswith(".py"):
         return importlib.import_module(head)
     file = Path(head).expanduser().resolve()

@@ -8,7 +8,8 @@ from importlib.metadata import packages_distributions, version
 from pprint import pformat
 from typing import Any
 
-from rnnbench_adapters import jax_modules, torch_modules
+from rnnbench import Cell
+from rnnbench_adapters import from_class, jax_libraries, jax_modules, keras_modules, torch_modules
 from rnnbench_adapters.classes import Unusable, described, options_of
 from rnnbench_adapters.loading import load_class, matching, name_of
 
@@ -28,13 +29,16 @@ def rnnbench_cells():
             options={options},
             name={name!r},
             source={source!r},
+            equal={equal},
         )
     ]
 '''
 
 
 def perform(job: Mapping[str, Any]) -> dict[str, Any]:
-    """`{"target": "module:Class"}` -> `{"plugins": {cell: text of a plugin file}, "problems": {class: sentence}}`.
+    """`{"target", "cells"}` -> `{"plugins": {cell: text of a plugin file}, "problems": {class: sentence}}`.
+
+    target: `module:Class`. cells: the portable ones, among which each class's equal is looked for.
 
     Called in a process of its own: it imports whatever the target imports.
     """
@@ -50,22 +54,38 @@ def perform(job: Mapping[str, Any]) -> dict[str, Any]:
     for one in targets:
         try:
             found = describe(load_class(one), one)
-            plugins[found["name"]] = TEMPLATE.format(
-                target=one, **{**found, "protocol": pformat(found["protocol"]), "options": pformat(found["options"])}
-            )
+            found["equal"] = _equal(from_class(one, **found), job.get("cells", {}))
+            values = {key: pformat(found[key]) for key in ("protocol", "options", "equal")}
+            plugins[found["name"]] = TEMPLATE.format(target=one, **{**found, **values})
         except BaseException as error:
             problems[one] = _sentence(error)
     return {"plugins": plugins, "problems": problems}
 
 
+def _equal(cell: Cell, cells: Mapping[str, Cell]) -> dict[str, Any] | None:
+    """The portable cell that a class is, with the layout of its weights; None where none is known."""
+    from rnnbench_adapters.layout import nearest
+
+    try:
+        found = nearest(cell, cells)
+    except Exception:  # whatever the class does at sizes it was not tried at: it is then checked against itself
+        return None
+    return None if found is None else {"to": found[0], "layout": found[1].to_json()}
+
+
 def describe(cls: type, target: str) -> dict[str, Any]:
     """The arguments of `from_class`: name, framework, protocol, options and source. Raises Unusable."""
-    if torch_modules.claims(cls):
+    if keras_modules.claims(cls):
+        framework, protocol = keras_modules.framework(), keras_modules.study(cls)
+    elif torch_modules.claims(cls):
         framework, protocol = "torch", torch_modules.study(cls)
-    elif jax_modules.library_of(cls) is not None:
+    elif jax_libraries.library_of(cls) is not None:
         framework, protocol = "jax", jax_modules.study(cls)
     else:
-        raise Unusable("it is a class of none of the libraries that are known: torch, flax (linen, nnx), equinox")
+        raise Unusable(
+            "it is a class of none of the libraries that are known: torch, keras, flax (linen, nnx), haiku, equinox, "
+            "memax"
+        )
     return {
         "name": name_of(target),
         "framework": framework,

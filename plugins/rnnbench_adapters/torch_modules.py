@@ -14,7 +14,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rnnbench import tree_map
-from rnnbench_adapters.classes import Unusable, construct, described, most_telling, sizes_of
+from rnnbench_adapters.classes import (
+    NO_GRADIENT,
+    RANDOM,
+    REMEMBERS,
+    ROWS_MIXED,
+    Unusable,
+    arguments,
+    construct,
+    described,
+    most_telling,
+    sizes_of,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,7 +81,21 @@ def study(cls: type) -> Protocol:
                     return attempt(module, sizes)
                 except Unusable as error:
                     reasons.append(str(error))
+    _refuse_equal_sizes(cls, reasons)
     raise Unusable(most_telling(reasons, cls))
+
+
+def _refuse_equal_sizes(cls: type, reasons: Sequence[str]) -> None:
+    """Raises Unusable where it can be made with D = H, and not otherwise."""
+    import torch
+
+    made = False
+    if all(reason.startswith("it cannot be made") for reason in reasons) and len(arguments(cls)) > 1:
+        with suppress(Exception), seeded(0), torch.no_grad():
+            construct(cls, (), H, H, {})
+            made = True
+    if made:
+        raise Unusable("it needs D = H; wrap it in a class with a projection from D")
 
 
 @contextmanager
@@ -158,9 +183,9 @@ def _made_by(method: Any, batch: int, d: int) -> Any:
     """What a class's own method for the first state makes, None where it makes no tensors."""
     import torch
 
-    for arguments in ((batch,), (), (batch, "cpu"), (torch.zeros(batch, d),)) if callable(method) else ():
+    for given in ((batch,), (), (batch, "cpu"), (torch.zeros(batch, d),)) if callable(method) else ():
         with suppress(Exception):
-            made = method(*arguments)
+            made = method(*given)
             if _tensors(made):
                 return made
     return None
@@ -191,6 +216,7 @@ def _study_cell(module: Any, sizes: Sequence[str]) -> Protocol:
 
     x = torch.randn(B, D, generator=torch.Generator().manual_seed(0))
     broken: list[str] = []
+    mixed: list[str] = []
     for start, state in _starts(module, B, D, H):
         for call in ("x",) if state is None else CALLS:
             try:
@@ -200,7 +226,8 @@ def _study_cell(module: Any, sizes: Sequence[str]) -> Protocol:
             for returns, again in itertools.product(_returns(out), CALLS if state is None else (call,)):
                 try:
                     mode = _check_cell(module, x, out, start, state, returns, again)
-                except _OtherWay:
+                except _OtherWay as other:
+                    mixed += [str(other)] if str(other) else []
                     continue
                 except _OtherStart:
                     raise
@@ -209,7 +236,7 @@ def _study_cell(module: Any, sizes: Sequence[str]) -> Protocol:
                     continue
                 return Protocol(tuple(sizes), "cell", again, returns, start, mode=mode)
     problem = f"no call with one step of shape (B, D) = ({B}, {D}) gave an output of H = {H} features and a state"
-    raise Unusable(broken[0] if broken else problem)
+    raise Unusable([*broken, *mixed, problem][0])
 
 
 class _OtherWay(Exception):
@@ -247,9 +274,10 @@ def _check_cell(module: Any, x: Any, out: Any, start: str, state: Any, returns: 
     moved = x.clone()
     moved[0] += 1
     if not torch.equal(go(moved, first)[0][1], second[1]):
-        raise _OtherWay  # the first axis is time: a layer, or a batch that is mixed
+        raise _OtherWay(ROWS_MIXED)  # or the first axis is time, of a layer
     if torch.allclose(second, y, 0, 1e-12):
         raise Unusable("its output does not depend on the state it is given, so it is no recurrent cell")
+    _check_gradient(module, lambda: go(x, first)[0])
     if state is None and not start:
         _check_zeros(y, lambda: go(x, _zeros(first))[0])
     return mode
@@ -273,17 +301,34 @@ def _check_zeros(y: Any, from_zeros: Callable[[], Any]) -> None:
 
 
 def _mode(module: Any, call: Callable[[], Any]) -> str:
-    """`train` where two calls give the same, else `eval`."""
+    """`train` where two calls give the same, else `eval`. Raises Unusable where they do in neither."""
     import torch
 
     for mode in ("train", "eval"):
         module.train(mode == "train")
         if torch.equal(call(), call()):
             return mode
-    raise Unusable(
-        "it gives other outputs for the same inputs when called again, also after `.eval()`: it draws "
-        "random numbers or keeps something between calls"
-    )
+    drawn = []
+    for _ in range(2):  # from the same seed, random numbers are the same
+        torch.manual_seed(1)
+        drawn.append(call())
+    raise Unusable(RANDOM if torch.equal(*drawn) else REMEMBERS)
+
+
+def _check_gradient(module: Any, call: Callable[[], Any]) -> None:
+    """Raises Unusable where the output reaches none of the parameters."""
+    import torch
+
+    trained = [value for value in module.parameters() if value.requires_grad]
+    if not trained:
+        return
+    with torch.enable_grad():
+        y = call()
+        if not y.requires_grad:
+            raise Unusable(NO_GRADIENT)
+        found = torch.autograd.grad((y**2).sum(), trained, allow_unused=True)
+    if not any(gradient is not None and bool(gradient.any()) for gradient in found):
+        raise Unusable(NO_GRADIENT)
 
 
 # --- layers --------------------------------------------------------------------------------------------------------
@@ -310,6 +355,7 @@ def _study_layer(module: Any, sizes: Sequence[str]) -> Protocol:
         )
     mode = _mode(module, lambda: outputs(xs))
     batch_first = _batch_first(outputs, xs, outputs(xs))
+    _check_gradient(module, lambda: outputs(xs))
     call, returns = _stateful(module, xs, module(xs), batch_first) or ("x", "y")
     return Protocol(tuple(sizes), "layer", call, returns, batch_first=batch_first, mode=mode)
 

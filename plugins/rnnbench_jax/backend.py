@@ -43,7 +43,7 @@ class JaxBackend(Backend):
     def preferred(self, device: str) -> Sequence[str]:
         """A loop is quicker on a CPU, where the log T passes of a parallel scan find no cores to share them."""
         parallel = ("associative_scan", "chunkwise", "prefix_scan")
-        return ("scan", *parallel) if device == "cpu" else (*parallel, "scan")
+        return ("module", "scan", *parallel) if device == "cpu" else ("module", *parallel, "scan")
 
     def ceilings(self, device: str, dtype: str, threads: int | None) -> Mapping[str, Workload]:
         """A large product and a large stream, under the settings of a program."""

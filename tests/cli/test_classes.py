@@ -72,11 +72,39 @@ def test_a_pattern_brings_what_can_be_brought_and_names_the_rest(folder):
 
 
 def test_a_class_that_cannot_be_brought_ends_the_command_before_a_run(folder):
-    with pytest.raises(PluginError, match=r"mine.py:Noisy: it gives other outputs"):
+    with pytest.raises(PluginError, match=r"mine.py:Noisy: it draws random numbers"):
         run("run", folder / "s.yaml", "--cell", f"{folder}/models/mine.py:Noisy", "--results", folder / "r")
     with pytest.raises(PluginError, match="ModuleNotFoundError: No module named 'nowhere'"):
         run("run", folder / "s.yaml", "--cell", "nowhere:Cell", "--results", folder / "r")
     assert not (folder / "r").exists()
+
+
+def test_a_class_that_is_a_portable_cell_is_verified_against_it(folder):
+    target = f"{folder}/models/mine.py:Renamed"
+    result = run("run", folder / "s.yaml", "--cell", target, "--results", folder / "r", "--json")
+    assert result.exit_code == 0, result.output
+    for record in json.loads(result.stdout)["records"]:
+        assert (record["status"], record["verified"]) == ("ok", "cell gru"), record["reason"]
+
+
+def test_a_class_that_is_one_only_forward_is_wrong(folder):
+    target = f"{folder}/models/mine.py:StoppedGru"
+    result = run(
+        "run", folder / "s.yaml", "--cell", target, "--results", folder / "r", "--json", "--only", "probe=memory"
+    )
+    [record] = json.loads(result.stdout)["records"]
+    assert record["status"] == "wrong"
+    assert "gradients of layers.0.inner.weight_hh are off by" in record["reason"]
+
+
+def test_a_gradient_that_stops_on_its_way_is_a_row_that_is_wrong(folder):
+    target = f"{folder}/models/mine.py:HalfDetached"
+    result = run(
+        "run", folder / "s.yaml", "--cell", target, "--results", folder / "r", "--json", "--only", "probe=memory"
+    )
+    [record] = json.loads(result.stdout)["records"]
+    assert record["status"] == "wrong"
+    assert "gradients against difference quotients are off by" in record["reason"]
 
 
 def test_verify_takes_a_class(folder):

@@ -142,3 +142,82 @@ class NeedsMore(nn.Module):
 
 class NoModule:
     """Of no library."""
+
+
+class Detached(nn.Module):
+    def __init__(self, input_size: int, hidden_size: int):
+        super().__init__()
+        self.inner = nn.GRUCell(input_size, hidden_size)
+
+    def forward(self, x, h):
+        return self.inner(x, h).detach()
+
+
+class Remembers(nn.Module):
+    def __init__(self, input_size: int, hidden_size: int):
+        super().__init__()
+        self.inner, self.calls = nn.GRUCell(input_size, hidden_size), 0
+
+    def forward(self, x, h):
+        self.calls += 1
+        return self.inner(x, h) + 0.1 * self.calls
+
+
+class EqualSizes(nn.Module):
+    def __init__(self, input_size: int, hidden_size: int):
+        super().__init__()
+        if input_size != hidden_size:
+            raise ValueError("sizes differ")
+        self.inner = nn.GRUCell(input_size, hidden_size)
+
+    def forward(self, x, h):
+        return x + self.inner(x, h)
+
+
+class OtherState(nn.Module):
+    def __init__(self, input_size: int, hidden_size: int):
+        super().__init__()
+        self.inner = nn.GRUCell(input_size, hidden_size)
+
+    def forward(self, x, h):
+        h = self.inner(x, h)
+        return h, h[:, :1]
+
+
+class MixedRows(nn.Module):
+    def __init__(self, input_size: int, hidden_size: int):
+        super().__init__()
+        self.inner = nn.GRUCell(input_size, hidden_size)
+
+    def forward(self, x, h):
+        h = self.inner(x, h)
+        return h - h.mean(0)
+
+
+class HalfDetached(nn.Module):
+    """Brought, for it has a gradient; and found wrong, for it is not that of its outputs."""
+
+    def __init__(self, input_size: int, hidden_size: int):
+        super().__init__()
+        self.inner = nn.GRUCell(input_size, hidden_size)
+
+    def forward(self, x, h):
+        return 2 * self.inner(x, h.detach())
+
+
+class Renamed(nn.Module):
+    """A GRU under other names: verified against the portable one."""
+
+    def __init__(self, input_size: int, hidden_size: int):
+        super().__init__()
+        self.inner = nn.GRUCell(input_size, hidden_size)
+
+    def forward(self, x, h):
+        return self.inner(x, h)
+
+
+class StoppedGru(Renamed):
+    """Forward it is a GRU; its gradient does not go back beyond a step."""
+
+    def forward(self, x, h):
+        return self.inner(x, h.detach())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from rnnbench.cli.plugins import in_own_process, load_plugins
+from rnnbench.cli.plugins import STUDY_SECONDS, in_own_process, load_plugins
 from rnnbench.errors import PluginError, UsageError, nearest
 from rnnbench.registry.targets import absolute, is_target
 
@@ -35,7 +35,7 @@ def command(target: str, cell: str) -> None:
     if not adapters:
         raise UsageError("no plugin can search for layouts")
     job = {"target": absolute(target, Path.cwd()), "cell": cell, "layout": adapters[0].layout}
-    [(found, problem)] = in_own_process("rnnbench.worker.mapping:perform", [job])
+    [(found, problem)] = in_own_process("rnnbench.worker.mapping:perform", [job], seconds=STUDY_SECONDS)
     if problem := problem or found.get("problem", ""):
         raise PluginError(f"{target}: {problem}")
     click.echo(found["sentence"])

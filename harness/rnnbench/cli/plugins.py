@@ -20,7 +20,10 @@ from rnnbench.registry.targets import is_target
 
 IMPORT_SECONDS = 60.0
 """How long a plugin may take to be imported and tried; one that imports a framework takes seconds."""
+STUDY_SECONDS = 300.0
+"""How long classes of a library may take to be tried: a pattern may stand for dozens."""
 _TRIAL = "rnnbench.worker.trial"
+_ADAPTING = "rnnbench.worker.adapting:perform"
 
 plugin_option = click.option(
     "--plugin",
@@ -67,7 +70,7 @@ def _tried(jobs: Sequence[Mapping[str, str]]) -> dict[str, str]:
 
 
 def in_own_process(
-    entry: str, jobs: Sequence[Mapping[str, str]], *always: str
+    entry: str, jobs: Sequence[Mapping[str, str]], *always: str, seconds: float = IMPORT_SECONDS
 ) -> Iterator[tuple[Mapping[str, Any], str]]:
     """(what `entry` returned, or what went wrong) of each job, each in a fresh process with a time limit."""
     from rnnbench.isolation.forkserver import ForkServer
@@ -75,7 +78,7 @@ def in_own_process(
     session = ForkServer(always=always)
     try:
         for job in jobs:
-            outcome = session.run({"entry": entry, **job}, (), IMPORT_SECONDS)
+            outcome = session.run({"entry": entry, **job}, (), seconds)
             problem = ""
             if outcome.status == "timeout":
                 problem = outcome.reason.partition("; raise `timeout:`")[0] + " of importing and trying it"
@@ -108,7 +111,9 @@ def _studied(target: str, registry: Registry) -> tuple[Mapping[str, str], Mappin
         raise PluginError(f"{target}: no plugin brings an adapter for classes of other libraries")
     problems: Mapping[str, str] = {}
     for adapter in registry.adapters.values():
-        [(result, problem)] = in_own_process(adapter.study, [{"target": target}])
+        [(result, problem)] = in_own_process(
+            _ADAPTING, [{"target": target, "study": adapter.study}], seconds=STUDY_SECONDS
+        )
         if problem:
             problems = {target: problem}
             continue

@@ -68,6 +68,11 @@ def command(names: Sequence[str], plugins: Sequence[Path], device: str, dtypes: 
     click.get_current_context().exit(0 if all(row["status"] in HARMLESS for row in results.rows) else 1)
 
 
+def _telling(verdict: str) -> bool:
+    """Whether a verdict says more than that the oracle agrees."""
+    return verdict in ("none", "self") or verdict.startswith("cell ")
+
+
 def _refuse_unknown_device(device: str, registry: Registry) -> None:
     known = list(dict.fromkeys(name for backend in registry.backends.values() for name in backend.devices()))
     if device.partition(":")[0] not in known:
@@ -170,7 +175,7 @@ class _Results:
     def _row(self, row: Mapping[str, Any], quiet: bool) -> None:
         self.rows.append(dict(row))
         if not quiet:
-            verified = f"  verified: {row['verified']}" if row.get("verified") in ("none", "self") else ""
+            verified = f"  verified: {row['verified']}" if _telling(row.get("verified", "")) else ""
             reason = f"  {row['reason']}" if row["reason"] else ""
             head = f"{row['status']:8} {row['cell']:10} {row['implementation']:24} {row['dtype']}"
             click.echo(head + verified + reason)

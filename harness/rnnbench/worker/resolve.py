@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnbench.case import Case
-from rnnbench.cell import Option
+from rnnbench.cell import Cell, Option
 from rnnbench.context import Context
 from rnnbench.machine import cores
 from rnnbench.registry import Registry, spelling
@@ -31,9 +31,18 @@ def resolve(case: Case, registry: Registry, folder: Path = Path()) -> Context:
         implementation=registry.implementations[case.backend, case.implementation],
         settings=None if probe is None else probe.settings(**_frozen(case.settings)),
         task=task,
+        twin=_twin(cell, registry),
         task_options=task_options,
         cores=cores.usable() if case.device == "cpu" else None,
     )
+
+
+def _twin(cell: Cell, registry: Registry) -> tuple[Cell, dict[str, Option]] | None:
+    """The portable cell that a class says it is equal to, where it is there."""
+    if cell.equal is None or (name := spelling.parse(cell.equal.to)[0]) not in registry.cells:
+        return None
+    other = registry.cells[name]
+    return other, spelling.checked(cell.equal.to, "cell", other.options)
 
 
 def with_implementation(case: Case, name: str) -> Case:

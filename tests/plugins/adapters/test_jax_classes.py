@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -66,6 +68,36 @@ def test_equinox_cells(name):
             assert np.allclose(one, other, atol=1e-14)
     assert np.allclose(y, jax.tree.leaves(out)[0])
     assert cell.options == {"use_bias": True}
+
+
+def test_haiku_cells():
+    hk = pytest.importorskip("haiku", reason="dm-haiku is not installed")
+    cell = from_class("haiku:LSTM")
+    params, before, x, after, y = stepped(cell)
+    nested = {"lstm/linear": {name.rpartition(".")[2]: value for name, value in params.items()}}
+    with jax.enable_x64(True):
+        own = hk.without_apply_rng(hk.transform(lambda x, s: hk.LSTM(H)(x, s)))
+        out, carry = own.apply(nested, x, hk.LSTMState(*before))
+    assert np.allclose(out, y, atol=1e-14)
+    assert np.allclose(carry.cell, after[1], atol=1e-14)
+
+
+def test_memax_layers_stand_behind_a_matrix_and_go_step_by_step_as_at_once():
+    pytest.importorskip("memax", reason="memax is not installed")
+    cell: Any = from_class("memax.equinox.train_utils:GRU")
+    params, state = cell.init(np.random.default_rng(0), D, H)
+    assert params["front.weight"].shape == (H, D)
+    with jax.enable_x64(True):
+        xs = jax.numpy.asarray(np.random.default_rng(1).standard_normal((5, B, D)))
+        arrays = {name: jax.numpy.asarray(value) for name, value in params.items()}
+        start = tuple(jax.numpy.zeros((B, *leaf.shape)) for leaf in state)
+        final, ys = cell.unroll(arrays, start, xs)
+        after, stepwise = start, []
+        for x in xs:
+            after, y = cell.step(None, arrays, after, x)
+            stepwise.append(y)
+        assert np.allclose(np.stack(stepwise), ys, atol=1e-13)
+        assert np.allclose(after[0], final[0], atol=1e-13)
 
 
 def test_a_class_that_is_no_cell_says_why():

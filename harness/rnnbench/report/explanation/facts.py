@@ -21,6 +21,18 @@ VERIFIED = {
     "none": "not checked: the cell has no portable mathematics",
 }
 """What each verdict of a verification says of a number."""
+
+
+def verdict(verified: str) -> str:
+    """What a verdict says of a number; empty where there is none."""
+    cell = verified.removeprefix("cell ")
+    if cell != verified:
+        return (
+            f"a class that is {cell}: it agrees with that cell's float64 NumPy oracle (outputs, final state, gradients)"
+        )
+    return VERIFIED.get(verified, "")
+
+
 _ORIGIN = {
     "measured": "measured",
     "counted": "counted from the cell's mathematics, not measured",
@@ -96,7 +108,7 @@ def _made(record: Record, reading: Reading | None, processes: Sequence[ProcessFa
         side = {"lower": "at least", "upper": "at most"}[reading.bound]
         yield f"only a bound: the true number is {side} this, for the measurement ended before it was known"
     yield from _trial(record)
-    yield VERIFIED.get(record.verified, "nothing ran that could be checked")
+    yield verdict(record.verified) or "nothing ran that could be checked"
 
 
 def _trial(record: Record) -> Iterator[str]:

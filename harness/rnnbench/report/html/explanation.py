@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rnnbench.record import Record
-from rnnbench.report.explanation.facts import VERIFIED
+from rnnbench.report.explanation.facts import verdict
 from rnnbench.report.series import Entry, Group
 from rnnbench.report.units import number, quantity, words
 
@@ -70,7 +70,7 @@ def _processes(own: Sequence[Record]) -> list[Fact]:
     if seen:
         of = sum(done) or len(own)
         found.append(("Disturbed by other work", f"{disturbed} of {of} {'processes' if done else 'measurements'}"))
-    verified = dict.fromkeys(VERIFIED[one.verified] for one in own if one.verified in VERIFIED)
+    verified = dict.fromkeys(told for one in own if (told := verdict(one.verified)))
     programs = dict.fromkeys(f"{one.case.backend}/{one.implementation}" for one in own if one.implementation)
     found += [("Program", ", ".join(programs))] if programs else []
     found += [("Checked", ", ".join(verified))] if verified else []

@@ -36,6 +36,7 @@ from rnnbench.worker.verification import comparison, itself, laws
 from rnnbench.worker.verification.check import Check, compared
 from rnnbench.worker.verification.comparison import SLACK, backward, forward, forward_checks, gradient_checks
 from rnnbench.worker.verification.truth import Truth, calmed, largest
+from rnnbench.worker.verification.twin import Twin, TwinTruth, twin_of
 
 if TYPE_CHECKING:
     from rnnbench.backend import Program
@@ -115,10 +116,11 @@ def verify(
     few steps in float64 by an earlier verification, which had said `vouches`; that part is left out. Raises Wrong where
     the mathematics is no function, Diverged where it leaves the numbers of the dtype.
     """
-    if not context.cell.portable:
+    twin = None if context.cell.portable else twin_of(laws.plain(context))
+    if not context.cell.portable and twin is None:
         return _without_mathematics(context, dtype or context.case.dtype, seq_len)
     with _single_blas():
-        return _Verification(laws.plain(context), dtype, seq_len, vouched).result()
+        return _Verification(laws.plain(context), dtype, seq_len, vouched, twin).result()
 
 
 def _without_mathematics(context: Context, dtype: str, seq_len: int | None) -> dict[str, Any]:
@@ -139,6 +141,7 @@ class _Verification:
     only: str | None
     seq_len: int | None
     vouched: bool = False
+    twin: Twin | None = None
     checks: list[Check] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     sensitive: bool = False
@@ -164,7 +167,7 @@ class _Verification:
         failed = [check for check in self.checks if not check.passed]
         weak = self.sensitive or any(check.weak for check in self.checks)
         found = {
-            "verified": "weak" if weak else "oracle",
+            "verified": "weak" if weak else "oracle" if self.twin is None else f"cell {self.twin.equal.to}",
             "checks": [asdict(check) for check in self.checks],
             "looked_at": {
                 "dtypes": stages,
@@ -256,6 +259,8 @@ class _Verification:
         bptt, segment = self.context.bptt
         cut = segment if bptt == "truncated" else None
         asked = cotangent[:, rows] if cotangent.any() else np.empty(0)
+        if self.twin is not None:
+            return TwinTruth.of_class(self.twin, weights, xs[:, rows], asked, cut)
         return Truth(self.context.model, weights, xs[:, rows], asked, cut)
 
     def _whole(
@@ -272,6 +277,12 @@ class _Verification:
         try:
             comparison.overflow(truth, dtype, gradients=True)
         except Untraceable as unknown:
+            if self.twin is not None:
+                self.notes.append(
+                    f"gradients were compared with the program's own outputs, for {unknown} has no derivative"
+                )
+                self.checks += itself.gradient_checks(self.context, xs)
+                return
             self.notes.append(f"gradients were compared along single directions, for {unknown} has no known derivative")
             expected = partial(comparison.directional_checks, truth=truth, dtype=dtype)
             checks, true = expected(got), got
@@ -280,7 +291,7 @@ class _Verification:
             checks, true = expected(got), truth.back.gradients
         self.checks += checks
         if last and all(check.passed for check in checks):
-            self._timed(truth.weights, xs, cotangent, rows, dtype, true, checks, expected)
+            self._timed(truth.given, xs, cotangent, rows, dtype, true, checks, expected)
 
     def _timed(
         self,
@@ -314,7 +325,7 @@ class _Verification:
         """Gradients of what happens in the first steps; and of the inputs of the last ones, from the state reached."""
         self.notes.append(f"gradients were compared over the first and the last {STRETCH} of {len(xs)} steps")
         cotangent = self._cotangent(xs, STRETCH, rows)
-        first = self._truth(some.weights, xs, rows, cotangent).first(STRETCH)
+        first = self._truth(some.given, xs, rows, cotangent).first(STRETCH)
         got = _some(backward(program, xs, cotangent), rows)
         self.checks += gradient_checks(got | {"xs": got["xs"][:STRETCH]}, first, dtype)
         start = len(xs) - STRETCH
@@ -351,7 +362,7 @@ class _Verification:
         self._finite(got[0], some, dtype)
         early = max(1, steps // 2)
         cotangent = self._cotangent(xs, early, rows)
-        first = self._truth(some.weights, xs, rows, cotangent).first(early)
+        first = self._truth(some.given, xs, rows, cotangent).first(early)
         found = _some(backward(program, xs, cotangent), rows)
         self.checks += gradient_checks(found | {"xs": found["xs"][:early]}, first, dtype)
         if not all(check.passed for check in self.checks):
@@ -360,7 +371,7 @@ class _Verification:
             comparison.overflow(some, dtype, gradients=True)
         if not self.only and dtype != "float64" and self._supports("float64"):
             self._against_oracle("float64", xs, last=False)  # it is predictable for longer there
-        calm = calmed(some.model, some.weights, some.xs, dtype)
+        calm = calmed(some, dtype)
         if calm is None:
             self.notes.append("no smaller weights make it predictable: only its first steps were compared")
             return

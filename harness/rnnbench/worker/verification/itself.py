@@ -54,6 +54,11 @@ def against_itself(context: Context, dtype: str, seq_len: int | None = None) -> 
     return checks
 
 
+def gradient_checks(context: Context, xs: np.ndarray) -> list[Check]:
+    """The float64 gradient along a random direction against difference quotients of the program's own outputs."""
+    return _Subject(context, context.weights(), xs[:LONGEST]).gradient_checks()
+
+
 @dataclass
 class _Subject:
     """The weights and inputs at which a class is asked."""
@@ -152,7 +157,10 @@ def _laws(program: Program, xs: np.ndarray, dtype: str) -> list[Check]:
     apart = max(
         float(np.max(np.abs(a - b))) if a.shape == b.shape else np.inf for a, b in zip(joined, whole, strict=True)
     )
-    return [*checks, Check("split law: outputs and state of two halves", apart, allowed)]
+    checks.append(Check("split law: outputs and state of two halves", apart, allowed))
+    kept = program.get(program.forward(placed[:half], final)[1])
+    unmoved = float(np.mean(np.all(kept == program.get(first), axis=(0, 2))))
+    return [*checks, Check("initial state: rows whose outputs do not move with it", unmoved, 0.0)]
 
 
 def _projection(ops: Any, outputs: Any, batch: Mapping[str, Any]) -> Any:

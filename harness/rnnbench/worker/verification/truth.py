@@ -131,21 +131,31 @@ class Truth:
             del self._runs[dtype]  # it holds the states of every step
         return self._passes[dtype]
 
+    @property
+    def given(self) -> Weights:
+        """The weights that the program has."""
+        return self.weights
+
+    def at(self, weights: Weights) -> Truth:
+        """The same at other weights, without a cotangent."""
+        return Truth(self.model, weights, self.xs, np.empty(0))
+
     def first(self, steps: int) -> Truth:
         """The same over the first steps alone."""
         return Truth(self.model, self.weights, self.xs[:steps], self.cotangent[:steps], self.segment)
 
 
-def calmed(model: Model, weights: Weights, xs: np.ndarray, dtype: str) -> Weights | None:
+def calmed(truth: Truth, dtype: str) -> Weights | None:
     """The weights of the cell scaled down until its outputs are predictable over all of xs; None where none is."""
+    weights = truth.given
     for factor in (0.5, 0.25, 0.1, 0.03):
         params = {
             name: array * factor if name.startswith("layers.") else array for name, array in weights.params.items()
         }
         scaled = Weights(params, weights.states)
-        truth = Truth(model, scaled, xs, np.empty(0))
+        calm = truth.at(scaled)
         with np.errstate(all="ignore"):
-            if np.isfinite(truth.run[0]).all() and truth.predictable(dtype) == len(xs):
+            if np.isfinite(calm.run[0]).all() and calm.predictable(dtype) == len(calm.xs):
                 return scaled
     return None
 
