@@ -148,14 +148,17 @@ class _Instance:
 
     def run(self, params: Sequence[Any], state: Sequence[Any], xs: Any) -> tuple[Any, list[Any]]:
         """(outputs, leaves of the state) of one step x_BD, or of a sequence xs_TBD."""
+        from keras import ops
+
+        state = [ops.convert_to_tensor(leaf) for leaf in state]  # Keras converts what is not in a list alone
         fixed = [variable.value for variable in self.module.non_trainable_variables]
         if self.layer:
             found, _ = self.module.stateless_call(
-                list(params), fixed, _swapped(xs), initial_state=list(state), **self.evaluating
+                list(params), fixed, _swapped(xs), initial_state=state, **self.evaluating
             )
             ys, *after = found
             return _swapped(ys), after
-        (y, after), _ = self.module.stateless_call(list(params), fixed, xs, list(state), **self.evaluating)
+        (y, after), _ = self.module.stateless_call(list(params), fixed, xs, state, **self.evaluating)
         return y, _listed(after)
 
     def has_gradient(self, params: Sequence[Any], state: Sequence[Any], xs: Any) -> bool:

@@ -66,7 +66,7 @@ def test_a_pattern_brings_what_can_be_brought_and_names_the_rest(folder):
     (folder / "s.yaml").write_text(SUITE.replace("cell: gru", "cell: ['models/mine.py:L*', 'models/mine.py:S*']"))
     result = run("run", folder / "s.yaml", "--dry-run", "--json", "--only", "probe=memory")
     cells = [case["cell"] for case in json.loads(result.stdout)]
-    assert cells == ["mine.py:Leaky", "mine.py:Spread", "mine.py:StateFirst"]
+    assert cells == ["mine.py:Leaky", "mine.py:Spread", "mine.py:StateFirst", "mine.py:StoppedGru"]
     assert "warning: " in result.stderr
     assert "mine.py:LearnedStart is left out: it starts from a state other than zeros" in result.stderr
 

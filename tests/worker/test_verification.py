@@ -163,7 +163,7 @@ def init(rng, D, H):
 
 def build(cell, device, dtype):
     def unroll(params, state, xs):
-        ys = xs @ params["w"]
+        ys = state + (xs @ params["w"]).cumsum(0)
         return ys[-1], ys
     return unroll
 
