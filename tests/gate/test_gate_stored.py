@@ -145,7 +145,10 @@ def compiled(seconds: float) -> Record:
         memory_kind="compiled", compiled=lambda mode, batch: Compiled(seconds, 100, 200, 1000, {}), settings=dict
     )
     settings, backend = memory.MemorySettings(modes=("train",)), SimpleNamespace(verified_on=lambda device: "cpu")
-    context: Any = SimpleNamespace(case=case(), settings=settings, backend=backend, program=lambda: program)
+    own = SimpleNamespace(interpreter=lambda device: None)
+    context: Any = SimpleNamespace(
+        case=case(), settings=settings, backend=backend, implementation=own, program=lambda: program
+    )
     measurement = memory.measure(context)
     part = answers.part(measurement, {one.name: one for one in memory.MEMORY.quantities})
     return merge(case(), [replace(part, implementation="native")])
