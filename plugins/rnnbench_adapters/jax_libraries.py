@@ -95,7 +95,7 @@ def _linen(cls: type, sizes: Sequence[str], d: int, h: int, options: Mapping[str
 
 def _taken_apart(module: Any) -> tuple[dict[str, Any], Callable[[Mapping[str, Any]], Any]]:
     """(arrays of a module of equinox by their names, params -> the module with these)."""
-    import equinox
+    import equinox  # pyright: ignore[reportMissingImports]
     import jax
 
     trained, static = equinox.partition(module, equinox.is_inexact_array)
@@ -140,7 +140,7 @@ def _nnx(cls: type, sizes: Sequence[str], d: int, h: int, options: Mapping[str, 
 
 
 def _haiku(cls: type, sizes: Sequence[str], d: int, h: int, options: Mapping[str, Any], seed: int) -> Made:
-    import haiku
+    import haiku  # pyright: ignore[reportMissingImports]
     import jax
 
     named = {key: value for key, value in zip(sizes, (d, h), strict=True) if key} if sizes else {}

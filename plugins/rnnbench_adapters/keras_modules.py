@@ -44,7 +44,7 @@ def choose() -> None:
 
 def framework() -> str:
     """What the Keras of this process computes with. Raises Unusable where it is neither torch nor jax."""
-    import keras
+    import keras  # pyright: ignore[reportMissingImports]
 
     found = keras.backend.backend()
     if found not in FRAMEWORKS:
@@ -59,7 +59,7 @@ def claims(cls: Any) -> bool:
 
 def study(cls: type) -> Protocol:
     """How `cls` is made and called. Raises Unusable with one sentence where it cannot be a recurrent cell."""
-    import keras
+    import keras  # pyright: ignore[reportMissingImports]
 
     if issubclass(cls, keras.layers.RNN):
         kind = "layer"
@@ -125,7 +125,7 @@ class _Instance:
     def __init__(
         self, cls: type, protocol: Protocol, d: int, h: int, options: Mapping[str, Any], dtype: str, seed: int = 0
     ) -> None:
-        import keras
+        import keras  # pyright: ignore[reportMissingImports]
 
         named = {key: value for key, value in zip(protocol.sizes, (d, h), strict=True) if key}
         more = {"return_sequences": True, "return_state": True} if protocol.kind == "layer" else {}
@@ -148,7 +148,7 @@ class _Instance:
 
     def run(self, params: Sequence[Any], state: Sequence[Any], xs: Any) -> tuple[Any, list[Any]]:
         """(outputs, leaves of the state) of one step x_BD, or of a sequence xs_TBD."""
-        from keras import ops
+        from keras import ops  # pyright: ignore[reportMissingImports]
 
         state = [ops.convert_to_tensor(leaf) for leaf in state]  # Keras converts what is not in a list alone
         fixed = [variable.value for variable in self.module.non_trainable_variables]
@@ -244,7 +244,7 @@ def _seeded(seed: int) -> Iterator[None]:
     """All that Keras may draw from starts at `seed`; Python's and NumPy's generators go on where they were."""
     import random
 
-    import keras
+    import keras  # pyright: ignore[reportMissingImports]
     import numpy as np
 
     numpy_state, python_state = np.random.get_state(), random.getstate()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
+import keras  # pyright: ignore[reportMissingImports]
 
 _tanh: Any = keras.ops.tanh
 
