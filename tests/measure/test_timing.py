@@ -663,4 +663,4 @@ def test_the_counters_of_this_machine_can_be_read_and_only_grow() -> None:
     after = disturbance.read()
     assert after.steal >= before.steal >= 0
     assert after.delay >= before.delay >= 0
-    assert after.switches >= before.switches
+    assert after.switches >= before.switches - 1, "of the process less those of the thread, read one after the other"

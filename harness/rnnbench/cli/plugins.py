@@ -70,15 +70,17 @@ def _tried(jobs: Sequence[Mapping[str, str]]) -> dict[str, str]:
 
 
 def in_own_process(
-    entry: str, jobs: Sequence[Mapping[str, str]], *always: str, seconds: float = IMPORT_SECONDS
+    entry: str, jobs: Sequence[Mapping[str, str]], *always: str, seconds: float | None = None
 ) -> Iterator[tuple[Mapping[str, Any], str]]:
-    """(what `entry` returned, or what went wrong) of each job, each in a fresh process with a time limit."""
+    """(what `entry` returned, or what went wrong) of each job, each in a fresh process with a time limit,
+    `IMPORT_SECONDS` where none is given.
+    """
     from rnnbench.isolation.forkserver import ForkServer
 
     session = ForkServer(always=always)
     try:
         for job in jobs:
-            outcome = session.run({"entry": entry, **job}, (), seconds)
+            outcome = session.run({"entry": entry, **job}, (), seconds or IMPORT_SECONDS)
             problem = ""
             if outcome.status == "timeout":
                 problem = outcome.reason.partition("; raise `timeout:`")[0] + " of importing and trying it"
