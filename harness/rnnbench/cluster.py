@@ -59,8 +59,10 @@ class Lot:
         timeout: Seconds that one job of a case may take.
         version: Of the rnnbench that sends it. A worker with another one refuses it.
         code: Package -> digest of its sources, likewise.
+        versions: Package -> version, of the frameworks as the sender has them, likewise; a build, `+cpu`, may differ.
         quiet: Whether its cases are timed: they want a whole node. Others are packed, a core each.
         cpus: Cores it asks for; None: all of its node.
+        gpus: GPUs it asks for.
         seconds: Expected work.
         earlier: Lines of records to go on with, see `rnnbench.store.lines`.
         journal: File that the worker appends records to where it sees its folder; empty: none.
@@ -77,8 +79,10 @@ class Lot:
     timeout: float = 300.0
     version: str = ""
     code: Mapping[str, str] | None = None
+    versions: Mapping[str, str] | None = None
     quiet: bool = True
     cpus: int | None = None
+    gpus: int = 0
     seconds: float = 0.0
     earlier: Sequence[str] = ()
     journal: str = ""
@@ -97,17 +101,30 @@ class Lot:
 
 @dataclass(frozen=True)
 class LotOptions:
-    """What every cluster can be asked for; options of a cluster of one's own are a child of this.
+    """What every executor that makes lots can be asked for.
 
     Attributes:
         lot_minutes: Expected work of a lot; one is never smaller than a case.
-        cpus: Cores of a lot that is not timed; timed ones get a whole node.
         retries: How often the cases of a lot that was lost are tried again.
     """
 
     lot_minutes: Annotated[float, annotated_types.Gt(0)] = 20.0
-    cpus: Annotated[int, annotated_types.Ge(1)] = 1
     retries: Annotated[int, annotated_types.Ge(0)] = 1
+
+
+@dataclass(frozen=True)
+class ClusterOptions(LotOptions):
+    """What every cluster can be asked for; options of a cluster of one's own are a child of this.
+
+    Attributes:
+        cpus: Cores of a lot that is not timed; timed ones get a whole node.
+        gpus: GPUs of each lot that has cases for one.
+        at_most: Lots at work at once; None: as many as there is room for.
+    """
+
+    cpus: Annotated[int, annotated_types.Ge(1)] = 1
+    gpus: Annotated[int, annotated_types.Ge(0)] = 0
+    at_most: Annotated[int, annotated_types.Ge(1)] | None = None
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from rnnbench.cluster import LotOptions
+from rnnbench.cluster import ClusterOptions, LotOptions
 from rnnbench.errors import UsageError
 from rnnbench.execution.forecast import Forecast
 from rnnbench.records import asked
@@ -208,7 +208,7 @@ class Execution:
     @property
     def _lot_options(self) -> LotOptions:
         options = self.planned.executor_options
-        return options if isinstance(options, LotOptions) else LotOptions()
+        return options if isinstance(options, LotOptions) else ClusterOptions()
 
     def cutter(self, cases: Sequence[Case]) -> Cutter:
         """What makes lots of these cases."""
@@ -228,7 +228,8 @@ class Execution:
             seconds,
             packed(self.plugins, cases, self.registry, self.planned.folder.resolve()),
             self.planned.timeout,
-            None if local else options.cpus,
+            options.cpus if isinstance(options, ClusterOptions) else None,
+            options.gpus if isinstance(options, ClusterOptions) else 0,
             str((self.folder.path / JOURNALS).resolve()),
             self.folder.environment if local else "",
             None if local else code(),  # what is on this disk, workers here import as this process would

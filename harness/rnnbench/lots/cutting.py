@@ -21,8 +21,8 @@ class Cutter:
     """Makes lots.
 
     expected: seconds that a case will take, with all its processes. seconds: of work that a packed lot should hold.
-    luggage: what goes with each lot. cpus: cores of a packed lot; None: those of its worker. journals: folder of their
-    journals, empty for none. environment, timeout, code: as in `Lot`.
+    luggage: what goes with each lot. cpus: cores of a packed lot; None: those of its worker. gpus: of a lot that has
+    cases for one. journals: folder of their journals, empty for none. environment, timeout, code: as in `Lot`.
     """
 
     registry: Registry
@@ -31,6 +31,7 @@ class Cutter:
     luggage: Luggage = field(default_factory=lambda: Luggage((), (), "suite"))
     timeout: float = 300.0
     cpus: int | None = 1
+    gpus: int = 0
     journals: str = ""
     environment: str = ""
     code: Mapping[str, str] | None = None
@@ -85,10 +86,23 @@ class Cutter:
             self.timeout,
             rnnbench.__version__,
             self.code,
+            None if self.code is None else self._versions(cases),
             quiet,
             None if quiet else self.cpus,
+            self.gpus if any(_wants_gpu(case.device) for case in cases) else 0,
             sum(map(self.expected, cases)),
             [encode(record.case, part).decode() for record in before for part in (*record.left_out, *record.parts)],
             f"{self.journals}/{identity}.jsonl" if self.journals else "",
             self.environment,
         )
+
+    def _versions(self, cases: Sequence[Case]) -> dict[str, str]:
+        """Of the frameworks of these cases, as far as they are installed here."""
+        backends = [self.registry.backends[name] for name in dict.fromkeys(case.backend for case in cases)]
+        return {name: version for backend in backends for name, version in backend.versions().items()}
+
+
+def _wants_gpu(device: str) -> bool:
+    """Whether a device is one that a worker must have: `cuda`, `cuda:1`, but not `cuda:h100`, which is compiled for."""
+    family, _, which = device.partition(":")
+    return family != "cpu" and (not which or which.isdigit())

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 
-def pin(cpus: int | None) -> None:
-    """Run on so many CPUs from now on, with all that is started later; None: on all that Slurm granted on this node.
+@contextlib.contextmanager
+def pinned(cpus: int | None) -> Iterator[None]:
+    """Run on so many CPUs within the block, with all that is started there; None: on all that Slurm granted here.
 
-    Those are taken that the fewest other processes keep to. On systems without affinity, nothing happens.
+    Those are taken that the fewest other processes keep to. On systems without affinity, nothing happens. Of a thread
+    of an engine, that thread alone is kept to them; what comes after it on the same worker has all of them again.
     """
     wanted = cpus or int(os.environ.get("SLURM_CPUS_ON_NODE", "0"))
     if not hasattr(os, "sched_setaffinity") or not wanted:
+        yield
         return
+    before = os.sched_getaffinity(0)
+    _pin(wanted)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def _pin(wanted: int) -> None:
     with (Path(tempfile.gettempdir()) / f"rnnbench-pinning-{os.getuid()}").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # two that choose at once would choose alike
         allowed = os.sched_getaffinity(0)

@@ -47,7 +47,10 @@ class Worker:
     def perform(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Run a lot: `{"lines": [...]}`, what its journal has. data: JSON of a `Lot`."""
         lot = Lot.from_json(data)
-        pinning.pin(lot.cpus)
+        with pinning.pinned(lot.cpus):
+            return self._performed(lot)
+
+    def _performed(self, lot: Lot) -> dict[str, Any]:
         journal = Journal(lot.journal)
         try:
             if journal.begun:
@@ -72,6 +75,7 @@ class Worker:
     def _run(self, lot: Lot, journal: Journal) -> None:
         _refuse_other_code(lot)
         runner, environment = self._runner(lot)
+        _refuse_other_versions(lot, environment["software"]["versions"])
         journal.note(
             lot=lot.id,
             environment_id=runner.environment,
@@ -176,6 +180,16 @@ def _refuse_other_code(lot: Lot) -> None:
             f"this worker has other code of {', '.join(other)} than the sender, though both say version "
             f"{rnnbench.__version__}. {remedy}."
         )
+
+
+def _refuse_other_versions(lot: Lot, here: Mapping[str, str]) -> None:
+    """Raises RnnbenchError where a framework is another one than the sender has; a build of the same is not."""
+    for name, version in (lot.versions or {}).items():
+        if name in here and here[name].partition("+")[0] != version.partition("+")[0]:
+            raise RnnbenchError(
+                f"this worker has {name} {here[name]}, and the sender has {name} {version}. Install the same on all "
+                f"nodes, or run the suite once from each."
+            )
 
 
 @contextlib.contextmanager

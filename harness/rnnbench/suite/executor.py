@@ -9,6 +9,7 @@ from typing import Any, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from rnnbench.errors import UsageError
 from rnnbench.executor import Executor
 from rnnbench.suite.problems import KeyPath, Problems, unknown
 from rnnbench.suite.schema import complaint
@@ -37,4 +38,11 @@ def options(executor: Executor, given: Mapping[str, Any], path: KeyPath, problem
             problems.add((*path, key), " or ".join(messages))
     if len(problems) > before:
         return None
-    return problems.ask(path, f"the options of the executor {executor.name!r}", lambda: executor.options(**found))  # type: ignore[misc]
+    made = executor.options
+    try:
+        return made(**found)
+    except UsageError as error:  # a sentence of its own
+        problems.add(path, str(error))
+    except Exception as error:
+        problems.add(path, f"the options of the executor {executor.name!r} raised {type(error).__name__}: {error}")
+    return None
