@@ -51,6 +51,9 @@ class Cell:
 
         `output` is then given os (T, B, heads, dv), or for a semigroup the tuple of all h_t. Implementations that work
         chunk by chunk or by a parallel scan can run such a cell in memory that grows as T·(dk + dv).
+    chunk(ops, params, state, zs) -> (state, ys)
+        Beside `step`: the same over all of zs at once, leading axes (C, B), without the states in between. `step` stays
+        what the cell is, and the chunk is compared with it. At most `chunk_steps` steps are given to it.
     derive(ops, params) -> params
         What is computed of the parameters alone, by name: a matrix exponential, W − Wᵀ, a discretisation. It runs once
         per sequence, its gradient reaches the parameters, and the functions above find it in their `params`.
@@ -63,6 +66,7 @@ class Cell:
         next beside the state, so that a sequence may still be cut anywhere.
     steps: int32 (T, B), how many steps each sequence has behind it: 0 at the first.
 
+    chunk_steps: how many steps `chunk` takes at most; or a function of options (by keyword) that says so.
     lookback: how many earlier inputs `project` looks at; or a function of options (by keyword) that says so.
     frozen: names of parameters that are drawn by `init` and never trained.
     output_size(D, H): features of y where they are not H.
@@ -121,6 +125,8 @@ class Cell:
     scan: scans.Kind | None = None
     elements: Callable[..., tuple[Array, ...]] | None = None
     combine: Callable[..., tuple[Array, ...]] | None = None
+    chunk: Callable[..., tuple[State, Array]] | None = None
+    chunk_steps: int | Callable[..., int] = 64
     reductions: tuple[Reduction, ...] = ()
     equal: Equal | None = None
 
@@ -165,8 +171,10 @@ class Cell:
             asked = {key: known[key] for key in keywords(function) if key in known}
             if asked:
                 changes[name] = partial(function, **asked)
-        if callable(self.lookback):
-            changes["lookback"] = self.lookback(**{key: known[key] for key in keywords(self.lookback)})
+        for name in COUNTED:
+            count = getattr(self, name)
+            if callable(count):
+                changes[name] = count(**{key: known[key] for key in keywords(count)})
         return replace(self, **changes, options=known) if changes else self
 
     def features(self, D: int, H: int) -> int:
@@ -320,8 +328,11 @@ class Opened:
 EXAMPLES = ((4, 8), (8, 8), (16, 16), (64, 64))
 """(D, H) tried in turn: a cell may ask that H be divisible, or that D = H."""
 
-BOUND = ("derive", "project", "step", "linear", "elements", "combine", "output", "output_size")
+BOUND = ("derive", "project", "step", "linear", "elements", "combine", "chunk", "output", "output_size")
 """The functions that options reach by keyword."""
+
+COUNTED = ("lookback", "chunk_steps")
+"""Numbers that may be functions of options."""
 
 
 def keywords(function: Callable[..., Any] | None) -> tuple[str, ...]:

@@ -148,6 +148,22 @@ def supports_scan(*kinds: scans.Kind) -> Callable[[Cell, str, str], str | None]:
     return supports
 
 
+def supports_chunks(cell: Cell, device: str, dtype: str) -> str | None:
+    """The answer of an implementation that takes many steps at once: `chunk`, or a scan of a matrix state.
+
+    Args:
+        cell: The cell that is asked about.
+        device: Of no matter here.
+        dtype: Of no matter here.
+
+    Returns:
+        None, or one sentence why not.
+    """
+    if cell.chunk is not None or supports_scan("outer", "delta")(cell, device, dtype) is None:
+        return None
+    return f"cell {cell.name!r} has no `chunk` and no scan of the kind outer or delta"
+
+
 def prefix_unroll(cell: Cell, ops: Any, prefixes: Callable[..., Sequence[Array]]) -> Unroll:
     """An unroll of a cell whose steps are joined by an operator of its own (`scan="semigroup"`).
 

@@ -45,15 +45,21 @@ def step(ops: Any, kind: Kind, S: Array, elements: tuple[Array, ...]) -> tuple[A
     return new, (q[..., None, :] @ new)[..., 0, :]
 
 
-def chunk(ops: Any, kind: Kind, S: Array, elements: tuple[Array, ...]) -> tuple[Array, Array]:
-    """C steps at once: (S (B, heads, dk, dv), elements (C, B, heads, ·)) -> (S', os (C, B, heads, dv))."""
+def chunk(ops: Any, kind: Kind, S: Array, elements: tuple[Array, ...], *, early: bool = False) -> tuple[Array, Array]:
+    """C steps at once: (S (B, heads, dk, dv), elements (C, B, heads, ·)) -> (S', os (C, B, heads, dv)).
+
+    early: of `outer`, o_t = S_{t−1}ᵀ q_t, read before it is written.
+    """
     log_a, *corrections, k, v, q = (ops.permute_dims(one, (1, 2, 0, 3)) for one in elements)
     L = ops.cumulative_sum(log_a, axis=-2)
     seen = ops.tril(ops.ones_like(L[..., :1] @ ops.matrix_transpose(L[..., :1])))
     left = ops.exp(L)
     last = L[..., -1:, :]
     rest = ops.exp(last - L)
-    o = (q * left) @ S + _pairs(ops, q, k, L, L, seen) @ v
+    if early:
+        o = (q * ops.exp(L - log_a)) @ S + _pairs(ops, q, k, L - log_a, L, ops.tril(seen, k=-1)) @ v
+    else:
+        o = (q * left) @ S + _pairs(ops, q, k, L, L, seen) @ v
     new = ops.matrix_transpose(ops.exp(last)) * S + ops.matrix_transpose(k * rest) @ v
     if kind == "delta":
         b, c = corrections

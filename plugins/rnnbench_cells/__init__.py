@@ -5,7 +5,7 @@ from __future__ import annotations
 from rnnbench import Adapter, Cell, hookimpl
 from rnnbench_cells.attention import gla, hgrn2, mamba2, retnet
 from rnnbench_cells.clocks import clockwork, dilated_gru, dilated_lstm, phased_lstm
-from rnnbench_cells.delta import deltanet, gated_deltanet, gated_deltaproduct, ttt_linear
+from rnnbench_cells.delta import deltanet, gated_deltanet, gated_deltaproduct
 from rnnbench_cells.dynamical import antisymmetric, antisymmetric_gated, cfc, cornn, lem, lipschitz, ltc, unicornn
 from rnnbench_cells.elementwise import brc, gilr, indrnn, nbrc, qrnn, sru, trnn
 from rnnbench_cells.elman import irnn, rnn
@@ -22,6 +22,7 @@ from rnnbench_cells.multiplicative import mi_rnn, multiplicative_lstm, mut1, mut
 from rnnbench_cells.orthogonal import esn, exprnn, ornn, scornn
 from rnnbench_cells.rwkv import rwkv6, rwkv7
 from rnnbench_cells.ssm import gateloop, hgrn, mamba, rglru, s4d, s5
+from rnnbench_cells.ttt import ttt_linear, ttt_minibatch
 from rnnbench_cells.xlstm import mlstm, slstm
 
 __all__ = ["gru", "irnn", "lru", "lstm", "mingru", "minlstm", "rnn"]
@@ -50,6 +51,7 @@ _FAMILIES: dict[str, tuple[Cell, ...]] = {
         gated_deltanet,
         gated_deltaproduct,
         ttt_linear,
+        ttt_minibatch,
     ),
 }
 FAMILIES = {family: tuple(map(known, cells)) for family, cells in _FAMILIES.items()}

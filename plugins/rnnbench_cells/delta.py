@@ -1,10 +1,10 @@
-"""Fast weights written by the delta rule: deltanet, gated_deltanet, gated_deltaproduct, ttt_linear."""
+"""Fast weights written by the delta rule: deltanet, gated_deltanet, gated_deltaproduct."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from rnnbench import Array, Cell, Params
+from rnnbench import Array, Cell, Params, scans
 from rnnbench_cells.affine import matrix
 from rnnbench_cells.heads import (
     attention,
@@ -157,11 +157,30 @@ def step_gated_deltaproduct(ops: Any, params: Params, S: Array, z: tuple[Array, 
     return S, joined(ops, (q[..., None, :] @ S)[..., 0, :])
 
 
+def chunk_gated_deltaproduct(
+    ops: Any, params: Params, S: Array, zs: tuple[Array, ...], *, householders: int
+) -> tuple[Array, Array]:
+    """C steps at once: n steps of the delta rule each, of which the first decays and the last is read."""
+    del params
+    log_a, q, *rest = zs
+    rows: list[Elements] = []
+    for j, (k, v, beta) in enumerate(zip(rest[::3], rest[1::3], rest[2::3], strict=True)):
+        decay, seen = (log_a, ops.exp(log_a) * k) if j == 0 else (0 * log_a, k)
+        rows.append((decay, -beta * k, seen, beta * k, v, q))
+    woven = tuple(
+        ops.reshape(ops.stack(row, axis=1), (-1, *row[0].shape[1:])) for row in map(list, zip(*rows, strict=True))
+    )
+    S, os = scans.chunk(ops, "delta", S, woven)
+    return S, joined(ops, os[householders - 1 :: householders])
+
+
 gated_deltaproduct = Cell(
     name="gated_deltaproduct",
     init=init_gated_deltaproduct,
     step=step_gated_deltaproduct,
     project=project_gated_deltaproduct,
+    chunk=chunk_gated_deltaproduct,
+    chunk_steps=lambda *, householders: max(1, scans.SCALAR // householders),
     source="Siems et al. 2025, arXiv:2502.10297, equations 4-6, with the gate of Gated DeltaNet",
     options={"heads": 4, "keys": 0, "householders": 2},
 )
@@ -172,73 +191,4 @@ Shapes: weight_q (heads·dk, D), weight_k (n, heads·dk, D), weight_v (n, H, D),
 parameters. With n = 1 it is `gated_deltanet`.
 
 Where frameworks differ: the paper allows 2β, and so reflections.
-"""
-
-
-def init_ttt_linear(
-    rng: Rng, D: int, H: int, *, heads: int = 1, norm: bool = True, rate: float = 1.0
-) -> tuple[dict[str, Array], Array]:
-    """q, k, v of `attention` with dk = dv, weight_beta, gain 1, shift 0; state N(0, 1/n), zeros without LN.
-
-    From W = 0, LN would multiply the first gradient by a thousand.
-    """
-    import numpy as np
-
-    del rate
-    n, _ = sizes("ttt_linear", H, heads, 0)
-    params = attention(rng, D, H, heads, n) | {"weight_beta": matrix(rng, heads, D)}
-    params |= {"gain": np.ones((heads, n)), "shift": np.zeros((heads, n))}
-    return params, rng.normal(0, n**-0.5, (heads, n, n)) if norm else np.zeros((heads, n, n))
-
-
-def project_ttt_linear(ops: Any, params: Params, xs: Array, *, heads: int, rate: float) -> tuple[Array, ...]:
-    """(q, k, v, learning rate)."""
-    q, k, v = read(ops, params, xs, heads)
-    return q, k, v, rate * ops.sigmoid(xs @ params["weight_beta"].T)[..., None]
-
-
-def _normal(ops: Any, z: Array) -> tuple[Array, Array]:
-    """(z centred and of variance one over the last axis, one over its deviation)."""
-    z = z - ops.mean(z, axis=-1, keepdims=True)
-    scale = 1 / ops.sqrt(ops.mean(z * z, axis=-1, keepdims=True) + 1e-6)
-    return z * scale, scale
-
-
-def step_ttt_linear(ops: Any, params: Params, W: Array, z: tuple[Array, ...], *, norm: bool) -> tuple[Array, Array]:
-    """(W (B, heads, n, n), z) -> (W', y_BH)."""
-    q, k, v, rate = z
-    made = (k[..., None, :] @ W)[..., 0, :]
-    if norm:
-        normal, scale = _normal(ops, made)
-        error = params["gain"] * (params["gain"] * normal + params["shift"] - (v - k))
-        along = ops.mean(error * normal, axis=-1, keepdims=True)
-        gradient = scale * (error - ops.mean(error, axis=-1, keepdims=True) - normal * along)
-    else:
-        gradient = made - v
-    W = W - (rate * k)[..., None] * gradient[..., None, :]
-    o = (q[..., None, :] @ W)[..., 0, :]
-    if norm:
-        o = q + params["gain"] * _normal(ops, o)[0] + params["shift"]
-    return W, joined(ops, o)
-
-
-ttt_linear = Cell(
-    name="ttt_linear",
-    init=init_ttt_linear,
-    step=step_ttt_linear,
-    project=project_ttt_linear,
-    source="Sun et al. 2024, arXiv:2407.04620, equations 4-6 and section 2.7 (TTT-Linear), mini-batch 1",
-    options={"heads": 1, "norm": True, "rate": 1.0},
-)
-"""W' = W − η ∇_W ½ |k + LN(Wᵀ k) − v|²,  y = q + LN(W'ᵀ q): one step of gradient descent per input on how well W
-reconstructs v from k, η = rate·σ(W_η x), for each head.
-
-Shapes: weight_q, weight_k, weight_v (H, D), weight_beta (heads, D), gain, shift (heads, n); state W (heads, n, n), n =
-H/heads. D(3H + heads) + 2H parameters. `norm=false` leaves LN and residual out: W' = W − η k (Wᵀ k − v)ᵀ, y = W'ᵀ q,
-which is `deltanet` with `normalise=false`, exactly.
-
-Of two numbers LN leaves little but a sign, whose derivative has spikes: heads of four units and more can be verified.
-
-Where frameworks differ: the paper takes mini-batches of 16 inputs per step, learns W_0, here drawn once, and normalises
-q and k.
 """

@@ -239,6 +239,11 @@ IDENTITIES: dict[str, tuple[Reduction, ...]] = {
         Reduction("gated_deltanet", _gated_deltaproduct, {"householders": 1}, why="one Householder per input"),
     ),
     "ttt_linear": (Reduction("deltanet(heads=1, normalise=false)", SAME, {"norm": False}, why="no LN, mini-batch 1"),),
+    "ttt_minibatch": (
+        Reduction(
+            "ttt_linear(norm=false)", SAME, {"norm": False, "mini_batch": 1}, why="each gradient at the newest W"
+        ),
+    ),
 }
 """What `rnnbench verify` runs, cell against cell, on both frameworks."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rnnbench import Array, Cell, Params
+from rnnbench import Array, Cell, Params, scans
 from rnnbench_cells.affine import matrix
 from rnnbench_cells.heads import joined, sizes, split
 from rnnbench_cells.initial import Rng
@@ -42,25 +42,36 @@ def _shifted(ops: Any, params: Params, xs: Array, previous: Array, role: str) ->
 
 
 def project_rwkv6(ops: Any, params: Params, xs: Array, *, past: tuple[Array, ...], heads: int) -> tuple[Array, ...]:
-    """(r, k, v, w), each (T, B, heads, n)."""
+    """(r, k, v, log w), each (T, B, heads, n)."""
     r, k, v, w = (_shifted(ops, params, xs, past[0], role) for role in ROLES)
     rate = params["decay"] + ops.tanh(w @ params["decay_down"].T) @ params["decay_up"].T
     found = (
         r @ params["weight_r"].T,
         k @ params["weight_k"].T,
         v @ params["weight_v"].T,
-        ops.exp(-ops.exp(rate)),
+        -ops.exp(rate),
     )
     return tuple(split(ops, one, heads) for one in found)
 
 
 def step_rwkv6(ops: Any, params: Params, S: Array, z: tuple[Array, ...]) -> tuple[Array, Array]:
     """(S (B, heads, n, n), z) -> (S', y_BH): read before written, with a bonus for the new key."""
-    r, k, v, w = z
-    bonus = ops.reshape(params["bonus"], k.shape[-2:])
-    o = (r[..., None, :] @ S)[..., 0, :] + ops.sum(r * bonus * k, axis=-1, keepdims=True) * v
-    S = w[..., None] * S + k[..., None] * v[..., None, :]
+    r, k, v, log_w = z
+    o = (r[..., None, :] @ S)[..., 0, :] + _bonus(ops, params, r, k) * v
+    S = ops.exp(log_w)[..., None] * S + k[..., None] * v[..., None, :]
     return S, joined(ops, o)
+
+
+def _bonus(ops: Any, params: Params, r: Array, k: Array) -> Array:
+    """r · (u ∘ k), (..., heads, 1)."""
+    return ops.sum(r * ops.reshape(params["bonus"], k.shape[-2:]) * k, axis=-1, keepdims=True)
+
+
+def chunk_rwkv6(ops: Any, params: Params, S: Array, zs: tuple[Array, ...]) -> tuple[Array, Array]:
+    """C steps at once, by `rnnbench.scans`."""
+    r, k, v, log_w = zs
+    S, os = scans.chunk(ops, "outer", S, (log_w, k, v, r), early=True)
+    return S, joined(ops, os + _bonus(ops, params, r, k) * v)
 
 
 rwkv6 = Cell(
@@ -68,6 +79,8 @@ rwkv6 = Cell(
     init=init_rwkv6,
     step=step_rwkv6,
     project=project_rwkv6,
+    chunk=chunk_rwkv6,
+    chunk_steps=scans.ROWS,
     lookback=1,
     source="Peng et al. 2024, arXiv:2404.05892, equations 14-19 (Finch), without group norm and gate",
     options={"heads": 4, "rank": 8},
@@ -129,8 +142,7 @@ def elements_rwkv7(ops: Any, params: Params, zs: tuple[Array, ...]) -> tuple[Arr
 def output_rwkv7(ops: Any, params: Params, os: Array, zs: tuple[Array, ...]) -> Array:
     """y = S'ᵀ r + (r · (ρ ∘ k̃)) v."""
     r, k, v, *_ = zs
-    bonus = ops.reshape(params["bonus"], k.shape[-2:])
-    return joined(ops, os + ops.sum(r * bonus * k, axis=-1, keepdims=True) * v)
+    return joined(ops, os + _bonus(ops, params, r, k) * v)
 
 
 rwkv7 = Cell(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rnnbench import Array, Cell, Params
+from rnnbench import Array, Cell, Params, scans
 from rnnbench_cells.affine import matrix, pieces
 from rnnbench_cells.heads import attention, joined, read, sizes, split
 from rnnbench_cells.initial import Rng
@@ -49,11 +49,34 @@ def step_mlstm(ops: Any, params: Params, state: Memory, z: tuple[Array, ...]) ->
     return (C, n, new_m), o * joined(ops, h)
 
 
+def chunk_mlstm(ops: Any, params: Params, state: Memory, zs: tuple[Array, ...]) -> tuple[Memory, Array]:
+    """C steps at once: weights e^{F_t − F_s + ĩ_s − m_t} of step s in step t, F_t = Σ_{r<=t} log f_r."""
+    del params
+    C, n, m = state
+    q, k, v = (ops.permute_dims(one, (1, 2, 0, 3)) for one in zs[:3])
+    i, log_f = (ops.permute_dims(one, (1, 2, 0)) for one in zs[3:5])
+    F = ops.cumulative_sum(log_f, axis=-1)
+    gap = F[..., :, None] - F[..., None, :] + i[..., None, :]
+    seen = ops.tril(ops.ones_like(gap))
+    gap = ops.where(seen > 0, gap, scans.NEVER + 0 * gap)
+    ms = ops.maximum(F + m[..., None], ops.max(gap, axis=-1))
+    weights, keep = ops.exp(gap - ms[..., None]), ops.exp(F + m[..., None] - ms)
+    scores = (q @ ops.matrix_transpose(k)) * weights
+    norm = ops.sum(scores, axis=-1) + keep * (q @ n[..., None])[..., 0]
+    h = (scores @ v + keep[..., None] * (q @ C)) / ops.maximum(ops.abs(norm), ops.exp(-ms))[..., None]
+    written, left = k * weights[..., -1, :, None], keep[..., -1:]
+    C = left[..., None] * C + ops.matrix_transpose(written) @ v
+    n = left * n + ops.sum(written, axis=-2)
+    return (C, n, ms[..., -1]), zs[5] * joined(ops, ops.permute_dims(h, (2, 0, 1, 3)))
+
+
 mlstm = Cell(
     name="mlstm",
     init=init_mlstm,
     step=step_mlstm,
     project=project_mlstm,
+    chunk=chunk_mlstm,
+    chunk_steps=scans.SCALAR,
     source="Beck et al. 2024, arXiv:2405.04517, equations 19-27, stabilised as in appendix A.2",
     options={"heads": 4, "keys": 0},
 )

@@ -4,15 +4,56 @@ from __future__ import annotations
 
 from functools import partial
 
-from rnnbench import Array, Cell, Implementation, Params, State, Unroll, prefix_unroll, scans, supports_scan
+from rnnbench import (
+    Array,
+    Cell,
+    Implementation,
+    Params,
+    State,
+    Unroll,
+    prefix_unroll,
+    scans,
+    supports_chunks,
+    supports_scan,
+    tree_map,
+)
 from rnnbench_jax.ops import jax_ops
 
 
 def build(cell: Cell, device: str, dtype: str) -> Unroll:
     """A scan over chunks; what a chunk computes inside is computed again on the way back."""
+    del device, dtype
+    return _of_scan(cell) if cell.chunk is None else _of_chunk(cell)
+
+
+def _of_chunk(cell: Cell) -> Unroll:
+    """The cell's own function, over pieces of the sequence, and over what is left of it."""
     import jax
 
-    del device, dtype
+    assert cell.chunk is not None
+    assert not callable(cell.chunk_steps)
+    ops, most = jax_ops(), cell.chunk_steps
+    chunk = jax.checkpoint(partial(cell.chunk, ops))
+
+    def unroll(params: Params, state: State, xs: Array) -> tuple[State, Array]:
+        opened, T = cell.open(ops, params, state, xs), len(xs)
+        size = min(most, T)
+        whole = T - T % size
+        cut = tree_map(lambda z: z[:whole].reshape(-1, size, *z.shape[1:]), opened.zs)
+        S, ys = jax.lax.scan(partial(chunk, opened.params), opened.state, cut)
+        ys = ys.reshape(whole, *ys.shape[2:])
+        if whole < T:
+            S, rest = chunk(opened.params, S, tree_map(lambda z: z[whole:], opened.zs))
+            ys = ops.concat([ys, rest], axis=0)
+        return opened.close(S), ys
+
+    return unroll
+
+
+def _of_scan(cell: Cell) -> Unroll:
+    """Elements of the whole sequence, then the chunks of `rnnbench.scans`."""
+    import jax
+
     ops, kind, elements_of = jax_ops(), cell.scan, cell.elements
     assert kind is not None
     assert elements_of is not None
@@ -41,9 +82,9 @@ def build_prefix(cell: Cell, device: str, dtype: str) -> Unroll:
 CHUNKWISE = Implementation(
     name="chunkwise",
     backend="jax",
-    supports=supports_scan("outer", "delta"),
+    supports=supports_chunks,
     build=build,
-    doc=f"up to {scans.SCALAR} steps at once as matrix products, for cells with a matrix state that decays",
+    doc=f"up to {scans.SCALAR} steps at once as matrix products, for cells with a matrix state",
 )
 PREFIX_SCAN = Implementation(
     name="prefix_scan",

@@ -5,7 +5,18 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from rnnbench import Cell, Implementation, Params, State, Unroll, prefix_unroll, scans, supports_scan
+from rnnbench import (
+    Cell,
+    Implementation,
+    Params,
+    State,
+    Unroll,
+    prefix_unroll,
+    scans,
+    supports_chunks,
+    supports_scan,
+    tree_map,
+)
 from rnnbench_torch.ops import torch_ops
 
 if TYPE_CHECKING:
@@ -14,10 +25,36 @@ if TYPE_CHECKING:
 
 def build(cell: Cell, device: str, dtype: str) -> Unroll:
     """One chunk after the other; what a chunk computes inside is computed again on the way back."""
+    del device, dtype
+    return _of_scan(cell) if cell.chunk is None else _of_chunk(cell)
+
+
+def _of_chunk(cell: Cell) -> Unroll:
+    """The cell's own function, over pieces of the sequence, the last of them shorter."""
     import torch
     from torch.utils.checkpoint import checkpoint
 
-    del device, dtype
+    ops, chunk, size = torch_ops(), cell.chunk, cell.chunk_steps
+    assert chunk is not None
+    assert not callable(size)
+
+    def unroll(params: Params, state: State, xs: torch.Tensor) -> tuple[State, torch.Tensor]:
+        opened = cell.open(ops, params, state, xs)
+        S, parts = opened.state, []
+        for t in range(0, len(xs), size):
+            piece = tree_map(lambda z, t=t: z[t : t + size], opened.zs)
+            S, ys = checkpoint(chunk, ops, opened.params, S, piece, use_reentrant=False, preserve_rng_state=False)  # type: ignore[misc]
+            parts.append(ys)
+        return opened.close(S), torch.cat(parts)
+
+    return unroll
+
+
+def _of_scan(cell: Cell) -> Unroll:
+    """Elements of the whole sequence, then the chunks of `rnnbench.scans`."""
+    import torch
+    from torch.utils.checkpoint import checkpoint
+
     ops, kind, elements_of = torch_ops(), cell.scan, cell.elements
     assert kind is not None
     assert elements_of is not None
@@ -50,9 +87,9 @@ def build_prefix(cell: Cell, device: str, dtype: str) -> Unroll:
 chunkwise = Implementation(
     name="chunkwise",
     backend="torch",
-    supports=supports_scan("outer", "delta"),
+    supports=supports_chunks,
     build=build,
-    doc=f"Up to {scans.SCALAR} steps at once as matrix products, for cells with a matrix state that decays.",
+    doc=f"Up to {scans.SCALAR} steps at once as matrix products, for cells with a matrix state.",
 )
 prefix_scan = Implementation(
     name="prefix_scan",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from cell_runs import CELLS
-from rnnbench import Cell, Model, initialise, scans
+from rnnbench import Cell, Model, initialise, leaves, scans, tree_map
 from rnnbench.errors import PluginError
 from rnnbench.model import adjoint, oracle
 from rnnbench.ops import numpy_ops
@@ -89,14 +90,73 @@ def log_space(combine=None):
     )
 
 
+CHUNKED = {
+    "rwkv6": {"heads": 2},
+    "mlstm": {"heads": 2},
+    "gated_deltaproduct": {"heads": 2, "householders": 3},
+    "ttt_minibatch": {"heads": 2, "mini_batch": 5},
+}
+"""Cells with a `chunk` of their own."""
+
+
+def started(cell, length):
+    """(cell, what it is given, a state that is no longer the first one), NumPy."""
+    rng = np.random.default_rng(3)
+    params, first = cell.init(rng, 3, 8)
+    start = tree_map(lambda leaf: np.stack([leaf, leaf]), cell.initial(first, 3))
+    xs = rng.standard_normal((length + 3, B, 3))
+    opened = cell.open(OPS, params, start, xs[:3])
+    return opened.params, opened.close(stepped(cell, opened)[0]), xs[3:]
+
+
+def stepped(cell, opened):
+    state, ys = opened.state, []
+    for t in range(len(leaves(opened.zs)[0])):
+        state, y = cell.advance(OPS, opened.params, state, tree_map(lambda z, t=t: z[t], opened.zs))
+        ys.append(y)
+    return state, np.stack(ys)
+
+
+@pytest.mark.parametrize("name", CHUNKED)
+@pytest.mark.parametrize("length", [1, 4, 5])
+def test_a_chunk_of_a_cell_is_its_steps(name, length):
+    """Wherever it begins: three steps lie behind it, so that a mini-batch of ttt begins inside."""
+    options = CHUNKED[name]
+    cell = replace(CELLS[name].bound(options), init=partial(CELLS[name].init, **options))
+    params, start, xs = started(cell, length)
+    opened = cell.open(OPS, params, start, xs)
+    assert cell.chunk is not None
+    found = cell.chunk(OPS, opened.params, opened.state, opened.zs)
+    for one, true in zip(leaves(found), leaves(stepped(cell, opened)), strict=True):
+        np.testing.assert_allclose(one, true, rtol=1e-9, atol=1e-12)
+
+
+def test_a_chunk_that_is_not_its_steps_is_told():
+    def forgetful(ops, p, state, zs):
+        assert CELLS["mlstm"].chunk is not None
+        return state, CELLS["mlstm"].chunk(ops, p, state, zs)[1]
+
+    check_cell(CELLS["mlstm"])
+    with pytest.raises(PluginError, match=r"`chunk` \(test_scans.py:\d+\) does not come to what 6 steps come to"):
+        check_cell(replace(CELLS["mlstm"], chunk=forgetful))
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(
     ("cell", "implementation", "length"),
-    [(CELLS["gated_deltanet"], "chunkwise", 70), (CELLS["gla"], "chunkwise", 40), (log_space(), "prefix_scan", 7)],
-    ids=["delta", "outer", "semigroup"],
+    [
+        (CELLS["gated_deltanet"], "chunkwise", 70),
+        (CELLS["gla"], "chunkwise", 40),
+        (replace(CELLS["mlstm"], chunk_steps=4), "chunkwise", 10),
+        (replace(CELLS["rwkv6"], chunk_steps=4), "chunkwise", 10),
+        (CELLS["gated_deltaproduct"], "chunkwise", 40),
+        (CELLS["ttt_minibatch"], "chunkwise", 20),
+        (log_space(), "prefix_scan", 7),
+    ],
+    ids=["delta", "outer", "mlstm", "rwkv6", "deltaproduct", "ttt", "semigroup"],
 )
 def test_implementations_agree_with_the_oracle(backend, cell, implementation, length):
-    """Over more than one chunk, the last of them padded."""
+    """Over more than one chunk, the last of them padded or shorter."""
     sizes = {"input_size": 3, "hidden_size": 8, "output_size": None}
     program = build(backend, cell, implementation=implementation, sizes=sizes)
     model = Model(cell, **sizes)
@@ -110,16 +170,16 @@ def test_implementations_agree_with_the_oracle(backend, cell, implementation, le
         np.testing.assert_allclose(program.get(gradient), back.gradients[name], rtol=1e-7, atol=1e-10)
 
 
-def kept(implementation, length):
+def kept(name, implementation, length):
     """Numbers that torch keeps for the way back."""
     torch = pytest.importorskip("torch")
     import rnnbench_torch
 
     sizes: dict[str, Any] = {"input_size": 4, "hidden_size": 128}
-    cell = Model(CELLS["retnet"], **sizes).cell
+    cell = Model(CELLS[name], **sizes).cell
     weights = initialise(Model(cell, **sizes), 0)
     params = {name[9:]: torch.tensor(array, requires_grad=True) for name, array in weights.params.items()}
-    state = torch.tensor(weights.states[0])[None]
+    state = tree_map(lambda leaf: torch.tensor(leaf)[None], weights.states[0])
     made = {one.name: one for one in rnnbench_torch.rnnbench_implementations()}
     unroll = made[implementation].build(cell, "cpu", "float64")
     seen: dict[int, Any] = {}
@@ -134,9 +194,10 @@ def kept(implementation, length):
     return sum(one.untyped_storage().nbytes() // 8 for one in seen.values())
 
 
-def test_a_chunk_keeps_keys_and_values_instead_of_states():
+@pytest.mark.parametrize("name", ["retnet", "mlstm"])
+def test_a_chunk_keeps_keys_and_values_instead_of_states(name):
     """heads·dk·dv = 4,096 numbers a step and state; q, k, v and what they are made of come to 128 each."""
-    by_chunks, by_steps = ((kept(name, 512) - kept(name, 256)) / 256 for name in ("chunkwise", "eager"))
+    by_chunks, by_steps = ((kept(name, one, 512) - kept(name, one, 256)) / 256 for one in ("chunkwise", "eager"))
     assert by_steps > 4096
     assert by_chunks < 4096 / 4
 
@@ -154,18 +215,16 @@ def test_a_combination_that_is_not_associative_is_told():
         ({"scan": None}, "has one of `scan` and `elements`"),
         ({"combine": None}, "`combine` goes with"),
         ({"step": lambda ops, p, h, z: (h, h)}, "'step' and 'elements'; keep one"),
+        ({"chunk": lambda ops, params, state, zs: (state, zs)}, "`chunk` goes beside `step`"),
+        ({"chunk_steps": 0}, "`chunk_steps` is 0; give the most steps"),
     ],
 )
 def test_a_scan_that_is_declared_wrongly_is_told(changes, told):
-    from dataclasses import replace
-
     with pytest.raises(PluginError, match=told):
         checked("rnnbench_cells", [replace(log_space(), **changes)])
 
 
 def test_elements_of_the_wrong_shape_are_told():
-    from dataclasses import replace
-
     def short(ops, p, zs):
         log_a, k, v, q = zs
         return log_a, k, v[..., :1], q

@@ -11,7 +11,7 @@ from typing import Any
 from rnnbench import scans
 from rnnbench.adapter import Adapter
 from rnnbench.backend import Backend
-from rnnbench.cell import BOUND, Cell, keywords
+from rnnbench.cell import BOUND, COUNTED, Cell, keywords
 from rnnbench.errors import PluginError
 from rnnbench.executor import Executor
 from rnnbench.implementation import Implementation
@@ -41,6 +41,7 @@ _ARGUMENTS: dict[type, dict[str, tuple[str, ...]]] = {
         "output_size": ("D", "H"),
         "elements": ("ops", "params", "zs"),
         "combine": ("ops", "earlier", "later"),
+        "chunk": ("ops", "params", "state", "zs"),
     },
     Implementation: {
         "supports": ("cell", "device", "dtype"),
@@ -132,6 +133,8 @@ def _check_mathematics(what: str, cell: Cell) -> None:
         raise PluginError(f"{what} has one of `scan` and `elements`; give both, or neither")
     if (cell.scan == "semigroup") != (cell.combine is not None):
         raise PluginError(f'{what}: `combine` goes with scan="semigroup", and with nothing else')
+    if cell.chunk is not None and cell.step is None:
+        raise PluginError(f"{what}: `chunk` goes beside `step`, with which it is compared; give both")
 
 
 def _check_declarations(what: str, cell: Cell) -> None:
@@ -142,7 +145,9 @@ def _check_declarations(what: str, cell: Cell) -> None:
         raise PluginError(f'{what}: `recurrence` is {cell.recurrence!r}; it is "elementwise", or left out')
     if not callable(cell.lookback) and (type(cell.lookback) is not int or cell.lookback < 0):
         raise PluginError(f"{what}: `lookback` is {cell.lookback!r}; give the number of earlier inputs, 3 say")
-    for name in (*BOUND, *(("lookback",) if callable(cell.lookback) else ())):
+    if not callable(cell.chunk_steps) and (type(cell.chunk_steps) is not int or cell.chunk_steps < 1):
+        raise PluginError(f"{what}: `chunk_steps` is {cell.chunk_steps!r}; give the most steps of a chunk, 64 say")
+    for name in (*BOUND, *(name for name in COUNTED if callable(getattr(cell, name)))):
         function = getattr(cell, name)
         given = ("past", "steps") if name == "project" else ()
         for asked in keywords(function):

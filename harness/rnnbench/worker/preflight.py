@@ -112,6 +112,8 @@ class _Check:
         self._check_projection(zs)
         if self.cell.scan is not None:
             self._check_elements(zs)
+        if self.cell.chunk is not None:
+            self._check_chunk(zs)
         ys = self._outputs(self.params)
         if not _same(ys, self._outputs(self.params)):
             self._refuse(
@@ -429,6 +431,21 @@ class _Check:
                     f"is not associative: (x·y)·z and x·(y·z) differ by {np.abs(one - other).max():.2g} for three of "
                     "the cell's own elements",
                 )
+
+    def _check_chunk(self, zs: Any) -> None:
+        """Over the first steps, as many as a chunk takes, it comes to what the steps come to."""
+        params, count = self._derived(self.params), min(T, self.cell.chunk_steps)
+        start = state = tree_map(_in_batch, self.state)
+        ys = []
+        for t in range(count):
+            state, y = self.cell.advance(self.ops, params, state, tree_map(lambda part, t=t: part[t], zs))
+            ys.append(y)
+        found = self._call("chunk", self.ops, params, start, tree_map(lambda part: part[:count], zs))
+        if not isinstance(found, tuple) or len(found) != 2:
+            self._refuse("chunk", f"returned {_shape_of(found)}; return (state, ys)")
+        for one, other in zip(leaves(found), leaves((state, np.stack(ys))), strict=True):
+            if np.shape(one) != np.shape(other) or not np.allclose(one, other, 1e-9, 1e-12, True):
+                self._refuse("chunk", f"does not come to what {count} steps come to, in outputs or state")
 
     def _check_elementwise(self) -> None:
         """Unit j of the state moved before a step moves nothing but unit j after it."""

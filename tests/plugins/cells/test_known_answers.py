@@ -608,6 +608,22 @@ def a_step_descends_its_loss():
     close(run()[0][0, 0], W[0, 0] - rate[0] * slope, rtol=1e-6, atol=1e-7)
 
 
+@known("ttt_minibatch")
+def a_mini_batch_descends_its_whole_loss():
+    """W after b steps is W_0 less the gradient of the sum of their losses, and the next b steps start from there."""
+    run = Run("ttt_minibatch", T=6, heads=1, norm=False, mini_batch=3, D=3, H=3)
+    W = normal(B, 1, 3, 3)
+    run.state = ((W, W), run.state[1])
+    k, v = (run.xs @ run.params[f"weight_{one}"].T for one in "kv")
+    rate = sigmoid(run.xs @ run.params["weight_beta"].T)
+    W = W[:, 0]
+    for start in (0, 3):
+        rows = slice(start, start + 3)
+        errors = np.einsum("tbi,bij->tbj", k[rows], W) - v[rows]
+        W = W - np.einsum("tbi,tbj->bij", rate[rows] * k[rows], errors)
+    close(run()[0][0][1][:, 0], W, atol=1e-12)
+
+
 # --- all of them --------------------------------------------------------------------------------------------------
 
 
@@ -684,6 +700,7 @@ COUNTS: dict[str, Callable[[int, int], int]] = {
     "gated_deltanet": lambda D, H: D * (3 * H + 8) + 8,
     "gated_deltaproduct": lambda D, H: D * (3 * H + 2 * H + 3 * 4) + 8,
     "ttt_linear": lambda D, H: D * (3 * H + 1) + 2 * H,
+    "ttt_minibatch": lambda D, H: D * (3 * H + 1) + 2 * H,
 }
 """Parameters that are trained, as the cells' documentation says, at their default options."""
 
