@@ -154,6 +154,13 @@ class Cell:
         return self.lookback
 
     @property
+    def longest_chunk(self) -> int:
+        """Steps that `chunk` takes at most; of a cell that is `bound`, others may not know it yet."""
+        if callable(self.chunk_steps):
+            raise TypeError(f"the chunks of cell {self.name!r} depend on its options: use `cell.bound(options)`")
+        return self.chunk_steps
+
+    @property
     def carries(self) -> bool:
         """Whether the harness carries something beside the state: the last inputs, or the number of steps."""
         return bool(self.lookback) or self.counts_steps

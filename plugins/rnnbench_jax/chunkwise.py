@@ -31,8 +31,7 @@ def _of_chunk(cell: Cell) -> Unroll:
     import jax
 
     assert cell.chunk is not None
-    assert not callable(cell.chunk_steps)
-    ops, most = jax_ops(), cell.chunk_steps
+    ops, most = jax_ops(), cell.longest_chunk
     chunk = jax.checkpoint(partial(cell.chunk, ops))
 
     def unroll(params: Params, state: State, xs: Array) -> tuple[State, Array]:

@@ -7,6 +7,7 @@ arXiv:2508.16817).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from rnnbench import (
@@ -56,6 +57,9 @@ def measure(context: Context) -> Measurement:
     own, exponent = _at(context, 1.0)
     for gain in sorted({1.0, *gains}):
         found, at = (own, exponent) if gain == 1.0 else _at(context, gain)
+        if not math.isfinite(at):  # of a net whose units are all shut, say
+            notes.append(f"recurrent matrices times {gain:g}: no exponent, since a perturbation vanishes altogether")
+            continue
         lost = found.value("newton.fallback_share").value > 0
         points.append((at, ITERATIONS if lost else found.value("newton.iterations").value))
         notes += [f"recurrent matrices times {gain:g}, exponent {at:.3g} per step: {note}" for note in found.notes]
@@ -66,7 +70,8 @@ def measure(context: Context) -> Measurement:
         [x for x, _ in points],
         [y for _, y in points],
     )
-    return Measurement({**own.values, EXPONENT: Value(exponent)}, {"iterations": curve}, notes)
+    values = {**own.values, EXPONENT: Value(exponent)} if math.isfinite(exponent) else own.values
+    return Measurement(values, {"iterations": curve} if points else {}, notes)
 
 
 def _at(context: Context, gain: float) -> tuple[Measurement, float]:

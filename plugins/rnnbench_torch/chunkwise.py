@@ -34,9 +34,8 @@ def _of_chunk(cell: Cell) -> Unroll:
     import torch
     from torch.utils.checkpoint import checkpoint
 
-    ops, chunk, size = torch_ops(), cell.chunk, cell.chunk_steps
+    ops, chunk, size = torch_ops(), cell.chunk, cell.longest_chunk
     assert chunk is not None
-    assert not callable(size)
 
     def unroll(params: Params, state: State, xs: torch.Tensor) -> tuple[State, torch.Tensor]:
         opened = cell.open(ops, params, state, xs)

@@ -434,7 +434,7 @@ class _Check:
 
     def _check_chunk(self, zs: Any) -> None:
         """Over the first steps, as many as a chunk takes, it comes to what the steps come to."""
-        params, count = self._derived(self.params), min(T, self.cell.chunk_steps)
+        params, count = self._derived(self.params), min(T, self.cell.longest_chunk)
         start = state = tree_map(_in_batch, self.state)
         ys = []
         for t in range(count):

@@ -193,3 +193,13 @@ def test_predictability_sets_iterations_beside_the_exponent():
     refused = measured("predictability", "rnn", "torch", "eager", 16, settings)
     assert refused["status"] == "skipped"
     assert "does not iterate" in refused["reason"]
+
+
+def test_a_net_that_forgets_at_once_has_no_exponent():
+    """Of relu units that are all shut nothing is left of a perturbation: its logarithm is in no record."""
+    found = measured("predictability", "indrnn", "torch", "newton_diag", 32, {"gains": [0.5]}, H=8)
+    assert found["status"] == "ok", found["reason"]
+    assert "lyapunov.max" not in found["values"]
+    assert found["values"]["newton.iterations"]["value"] <= 10
+    assert "curves" not in found
+    assert any("since a perturbation vanishes altogether" in note for note in found["notes"])
