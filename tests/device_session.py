@@ -158,9 +158,9 @@ def _stopped(process: subprocess.Popen[bytes], limit: float, grace: float) -> bo
 
 
 def _keep(folder: Path, plan: Sequence[Step], done: Sequence[Done]) -> None:
-    told = [{**asdict(one), "why": step.why, "command": _command(step)} for one, step in zip(done, plan, strict=True)]
+    steps = [{**asdict(one), "why": step.why, "command": _command(step)} for one, step in zip(done, plan, strict=True)]
     part = folder / "session.json.part"
-    part.write_text(json.dumps(told, indent=2) + "\n")
+    part.write_text(json.dumps(steps, indent=2) + "\n")
     part.replace(folder / "session.json")
 
 

@@ -24,7 +24,7 @@ from rnnbench.case import Case
 from rnnbench.quantity import Quantity
 from rnnbench.record import Record
 from rnnbench.registry import load
-from rnnbench.report.asv.scheme import PARAM_NAMES, Combination, Point, Scheme, drawn, params, point
+from rnnbench.report.asv.scheme import PARAM_NAMES, AsvResult, Combination, Scheme, drawn, params, point
 from rnnbench.store import RunFolder, find_run
 from rnnbench.suite import plan, read
 
@@ -57,11 +57,11 @@ def _key(case: Case) -> Key:
     return case.probe, case.settings.get("task")
 
 
-def _point(results: Results, key: Key, combination: Combination, quantity: str) -> Point:
+def _point(results: Results, key: Key, combination: Combination, quantity: str) -> AsvResult:
     """What the suite found; NaN where it has no such case, which asv asks for all the same."""
     records = results.get((key, combination))
     if not records:
-        return Point(math.nan)
+        return AsvResult(math.nan)
     return point(records, quantity)
 
 

@@ -9,13 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 Array = Any
-State = Any
 BASE, DIGITS = 64, 5
 """A number of steps is carried as digits, which every dtype holds exactly: bfloat16 ends at 256, 64⁵ is 10⁹. Taking
 them apart cuts the gradient, so the clock adds no direction to Jacobians that would neither grow nor shrink."""
 
 
-def initial(lookback: int, counts_steps: bool, state: State, D: int) -> State:
+def initial(lookback: int, counts_steps: bool, state: Any, D: int) -> Any:
     """(the cell's own state, zeros (lookback, D), digits zero), the latter two only where the cell asks for them."""
     import numpy as np
 
@@ -28,8 +27,8 @@ def initial(lookback: int, counts_steps: bool, state: State, D: int) -> State:
 
 
 def opened(
-    lookback: int, counts_steps: bool, ops: Any, state: State, xs: Array
-) -> tuple[State, dict[str, Any], tuple[Array, ...]]:
+    lookback: int, counts_steps: bool, ops: Any, state: Any, xs: Array
+) -> tuple[Any, dict[str, Any], tuple[Array, ...]]:
     """(the cell's own state, what `project` takes by keyword, what is carried on after xs_TBD)."""
     own, *rest = state
     asked: dict[str, Any] = {}

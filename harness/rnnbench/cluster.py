@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Protocol
 
 import annotated_types
 
-State = Literal["pending", "running", "done", "lost", "cancelled"]
+LotState = Literal["pending", "running", "done", "lost", "cancelled"]
 """What a cluster says of a lot. `lost`: it ended, or is gone, without an answer."""
 
 
@@ -132,7 +132,7 @@ class Standing:
     """How a lot stands. id: the engine's. why: of `lost` and `cancelled`, what the engine says of it."""
 
     id: str
-    state: State
+    state: LotState
     why: str = ""
 
 

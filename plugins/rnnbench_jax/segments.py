@@ -9,7 +9,7 @@ from typing import Any
 
 from rnnbench import Array, Batch, Params, States, bptt
 
-Run = Callable[[Params, States, Array, Array], tuple[States, Array]]
+RunSegment = Callable[[Params, States, Array, Array], tuple[States, Array]]
 """run(params, states, xs, segment) -> (final states, outputs): the model over the segment of that number."""
 Body = Callable[[Any, tuple[Array, Batch]], tuple[Any, Any]]
 """body(carry, (number of the segment, its part of every array)) -> (carry, what it found)"""
@@ -37,7 +37,7 @@ def over_segments(body: Body, carry: Any, batch: Batch, segment: int) -> tuple[A
     return carry, jax.tree.map(lambda *parts: jnp.concatenate(parts), *found)
 
 
-def checkpointed(run: Run, params: Params, states: States, xs: Array, segment: int) -> tuple[States, Array]:
+def checkpointed(run: RunSegment, params: Params, states: States, xs: Array, segment: int) -> tuple[States, Array]:
     """`run` over all of xs_TBD; its gradient keeps no more than the states between segments and the outputs."""
     import jax
 
@@ -56,7 +56,7 @@ class Truncated:
     run: the model over a segment. loss(outputs, batch) -> scalar.
     """
 
-    run: Run
+    run: RunSegment
     loss: Callable[[Array, Batch], Array]
     segment: int
     of_xs: bool

@@ -131,11 +131,13 @@ def _counts(data: UserData, parts: Mapping[str, Arrays]) -> str:
     by_split = {split: np.bincount(data.answers(part), minlength=K) for split, part in parts.items()}
     counts = sum(by_split.values(), np.zeros(K, np.int64))
     if K <= NAMED:
-        told = ", ".join(f"{label!r} {count}" for label, count in zip(data.labels, counts, strict=True))
+        counted = ", ".join(f"{label!r} {count}" for label, count in zip(data.labels, counts, strict=True))
     else:
-        told = f"{counts.min()} to {counts.max()} of a class" if counts.min() < counts.max() else f"{counts[0]} of each"
+        counted = (
+            f"{counts.min()} to {counts.max()} of a class" if counts.min() < counts.max() else f"{counts[0]} of each"
+        )
     lacking = [f"{np.count_nonzero(own == 0)} are not in {split}" for split, own in by_split.items() if not own.all()]
-    return ", ".join([f"{'steps' if data.per_step else 'sequences'}: {told}", *lacking])
+    return ", ".join([f"{'steps' if data.per_step else 'sequences'}: {counted}", *lacking])
 
 
 def loss(ops: Any, outputs: Array, batch: Batch) -> Array:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import torch
 
 Mask = Callable[["torch.Tensor"], "torch.Tensor"]
-Run = Callable[["torch.Tensor", States, "Mask | None"], tuple[States, "torch.Tensor"]]
+RunSegment = Callable[["torch.Tensor", States, "Mask | None"], tuple[States, "torch.Tensor"]]
 """run(xs, states, dropout) -> (final states, outputs): the model over a segment."""
 Loss = Callable[["torch.Tensor", Batch], "torch.Tensor"]
 """loss(outputs, batch) -> scalar."""
@@ -20,7 +20,7 @@ Masks = Callable[[], "Mask | None"]
 
 
 def checkpointed(
-    run: Run, xs: torch.Tensor, states: States, segment: int, masks: Sequence[Masks]
+    run: RunSegment, xs: torch.Tensor, states: States, segment: int, masks: Sequence[Masks]
 ) -> tuple[States, torch.Tensor]:
     """`run` over all of xs_TBD, differentiable, keeping no more than the states between segments and the outputs.
 
@@ -46,7 +46,7 @@ class Truncated:
     Gradients add up in place, so that there are never more than two of each.
     """
 
-    def __init__(self, run: Run, loss: Loss, params: Sequence[torch.Tensor], segment: int) -> None:
+    def __init__(self, run: RunSegment, loss: Loss, params: Sequence[torch.Tensor], segment: int) -> None:
         self._run = run
         self._loss = loss
         self._params = params

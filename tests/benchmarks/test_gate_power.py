@@ -26,7 +26,7 @@ import pytest
 from gate_simulation import MACHINES, Machine
 
 from gate_repository import Project  # pyright: ignore[reportMissingImports]: conftest.py puts it on the path
-from rnnbench.gate.decision import Difference, Judgement, Schedule, judge
+from rnnbench.gate.decision import AnalysisSchedule, Difference, Judgement, judge
 
 pytestmark = pytest.mark.long
 
@@ -45,7 +45,7 @@ Alarm = Callable[[np.ndarray, np.ndarray], bool]
 
 def sequential_gate(base: np.ndarray, head: np.ndarray) -> tuple[list[Judgement], list[int]]:
     """What the gate does with the rows of (rows, pairs): analyses at 8, 12, 16, ...; decided rows stop."""
-    schedule = Schedule(len(base), base.shape[1])
+    schedule = AnalysisSchedule(len(base), base.shape[1])
     rows = [[Difference(d, d) for d in row] for row in (head - base).tolist()]
     counts, open_ = [0] * len(rows), set(range(len(rows)))
     judged: list[Judgement] = []
@@ -250,8 +250,10 @@ def real_gates(project: RealProject) -> Iterator[tuple[float, list[dict[str, Any
         assert done.returncode in (0, 1), done.stderr
         rows = [row for row in json.loads(done.stdout)["rows"] if row["quantity"] == "forward.time"]
         longest = max(longest, time.monotonic() - started)
-        told = ", ".join(map(sentence, rows))
-        print(f"gate {number} of {len(PLANTED) * RUNS}, {effect:+.0%}, {longest:.0f} s at most: {told}", flush=True)
+        sentences = ", ".join(map(sentence, rows))
+        print(
+            f"gate {number} of {len(PLANTED) * RUNS}, {effect:+.0%}, {longest:.0f} s at most: {sentences}", flush=True
+        )
         yield effect, rows
 
 

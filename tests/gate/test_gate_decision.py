@@ -13,9 +13,9 @@ from rnnbench.case import Case
 from rnnbench.errors import UsageError
 from rnnbench.executor import Outcome
 from rnnbench.gate.decision import (
+    AnalysisSchedule,
     Difference,
     Judgement,
-    Schedule,
     benjamini_hochberg,
     equivalence_p,
     interval,
@@ -26,9 +26,9 @@ from rnnbench.gate.decision import (
 )
 from rnnbench.gate.pairs import _result_of
 from rnnbench.gate.report import cells
-from rnnbench.gate.rows import Numbers, Row, difference, rows
+from rnnbench.gate.rows import GateRow, Numbers, difference, rows
 from rnnbench.gate.run import Gate
-from rnnbench.gate.subjects import Entry, Matching, Subject
+from rnnbench.gate.subjects import MatchedSubjects, PlannedCase, Subject
 from rnnbench.gate.tolerances import Tolerances
 
 
@@ -85,7 +85,7 @@ def test_one_wild_pair_moves_neither_estimate_nor_verdict():
     calm = noisy(1, 0.0, 24)
     wild = [*calm[:-1], Difference(1.5, 1.5)]
     for row in (calm, wild):
-        [found] = judge([row], [0.03], Schedule(1, 32))
+        [found] = judge([row], [0.03], AnalysisSchedule(1, 32))
         assert found.verdict == "equivalent" and abs(found.estimate) < 0.01
 
 
@@ -94,11 +94,11 @@ def test_the_estimate_is_the_median_of_pairwise_means():
 
 
 def test_looks_are_whole_blocks_that_end_at_the_most():
-    assert Schedule(1, 64).analyses == (8, 12, 16, 24, 32, 48, 64)
-    assert Schedule(1, 20).analyses == (8, 12, 16, 20)
-    assert Schedule(1, 8).analyses == (8,)
+    assert AnalysisSchedule(1, 64).analyses == (8, 12, 16, 24, 32, 48, 64)
+    assert AnalysisSchedule(1, 20).analyses == (8, 12, 16, 20)
+    assert AnalysisSchedule(1, 8).analyses == (8,)
     # 8 pairs cannot find one row among 50: 2/256 · 7 looks · 50 rows > 5 %, so no error is spent on that look
-    assert Schedule(50, 64).alarm_analyses == (16, 24, 32, 48, 64)
+    assert AnalysisSchedule(50, 64).alarm_analyses == (16, 24, 32, 48, 64)
 
 
 def test_p_is_multiplied_by_the_looks_and_only_falls():
@@ -112,7 +112,7 @@ def test_p_is_multiplied_by_the_looks_and_only_falls():
 
 def test_looking_again_and_again_keeps_the_false_alarms():
     """2,000 rows without any difference, looked at up to seven times: at most 5 % ever go below 5 %."""
-    looks, rng = Schedule(1, 64).analyses, np.random.default_rng(4)
+    looks, rng = AnalysisSchedule(1, 64).analyses, np.random.default_rng(4)
     rows = (exact(*rng.standard_t(3, 64)) for _ in range(2000))
     alarms = sum(sequential_p(row, looks) <= 0.05 for row in rows)
     assert alarms / 2000 <= 0.05
@@ -123,7 +123,7 @@ def test_looking_again_and_again_keeps_the_false_alarms():
 
 
 def test_equivalence_is_rarely_claimed_at_the_tolerance_itself():
-    looks, tau = Schedule(1, 32).analyses, math.log1p(0.03)
+    looks, tau = AnalysisSchedule(1, 32).analyses, math.log1p(0.03)
     claims = sum(equivalence_p(noisy(seed, tau, 32), tau, looks) <= 0.05 for seed in range(500))
     assert claims / 500 <= 0.05
     assert all(equivalence_p(noisy(seed, 0.0, 32), tau, looks) <= 0.05 for seed in range(50))
@@ -140,14 +140,14 @@ def test_benjamini_hochberg_on_the_example_of_the_paper():
 )
 def test_verdicts(shift, verdict):
     rows = [noisy(7, shift, 32), *(noisy(seed, 0.0, 32) for seed in range(8, 13))]
-    first, *others = judge(rows, [0.03] * 6, Schedule(6, 32))
+    first, *others = judge(rows, [0.03] * 6, AnalysisSchedule(6, 32))
     assert first.verdict == verdict
     assert first.estimate == pytest.approx(math.expm1(shift), abs=0.01) and first.low < first.estimate < first.high
     assert {one.verdict for one in others} == {"equivalent"}
 
 
 def test_what_is_inconclusive_says_how_many_pairs_it_takes():
-    [found] = judge([noisy(5, 0.0, 16, spread=0.08)], [0.03], Schedule(1, 64))
+    [found] = judge([noisy(5, 0.0, 16, spread=0.08)], [0.03], AnalysisSchedule(1, 64))
     assert found.verdict == "inconclusive"
     assert found.detectable > 0.06
     assert found.pairs_needed is None or found.pairs_needed > 32
@@ -158,29 +158,29 @@ def test_what_is_inconclusive_says_how_many_pairs_it_takes():
 )
 def test_a_row_says_how_many_pairs_it_needs_and_has(needed, told):
     judgement = Judgement("inconclusive", 8, 0.01, -0.1, 0.1, 0.2, 0.03, 0.2, needed)
-    row = Row("", "a case", "native", "forward.time", "paired", "inconclusive", judgement=judgement)
+    row = GateRow("", "a case", "native", "forward.time", "paired", "inconclusive", judgement=judgement)
     assert cells(row)[-1] == told
 
 
 def test_the_pairs_it_asks_for_suffice():
     """For a row of which the true spread is known, 19 of 20 are decided by as many pairs as 48 pairs say it takes."""
-    [first] = judge([noisy(6, 0.0, 48, spread=0.05)], [0.03], Schedule(1, 200))
+    [first] = judge([noisy(6, 0.0, 48, spread=0.05)], [0.03], AnalysisSchedule(1, 200))
     needed = first.pairs_needed
     assert needed is not None
-    schedule = Schedule(1, math.ceil(needed * 1.5))
+    schedule = AnalysisSchedule(1, math.ceil(needed * 1.5))
     found = [judge([noisy(seed, 0.0, schedule.max_pairs, 0.05)], [0.03], schedule, False)[0] for seed in range(60)]
     assert sum(one.verdict == "equivalent" for one in found) >= 54
 
 
 def test_three_identical_pairs_need_no_more():
-    [found] = judge([exact(0.0, 0.0, 0.0)], [0.03], Schedule(1, 32))
+    [found] = judge([exact(0.0, 0.0, 0.0)], [0.03], AnalysisSchedule(1, 32))
     assert found.identical and found.verdict == "equivalent"
-    [found] = judge([exact(0.0, 0.0)], [0.03], Schedule(1, 32))
+    [found] = judge([exact(0.0, 0.0)], [0.03], AnalysisSchedule(1, 32))
     assert found.verdict == "inconclusive"
 
 
 def test_no_pairs_are_inconclusive():
-    [found] = judge([[]], [0.03], Schedule(1, 32))
+    [found] = judge([[]], [0.03], AnalysisSchedule(1, 32))
     assert found.verdict == "inconclusive" and found.low == -math.inf
 
 
@@ -210,7 +210,7 @@ def test_a_censored_run_is_a_bound_on_the_difference():
 
 def test_training_that_no_longer_succeeds_is_a_regression_though_no_ratio_is_known():
     rows = [[difference(side(300 + n), side(1000, "lower")) for n in range(16)]]
-    [found] = judge(rows, [0.03], Schedule(1, 32))
+    [found] = judge(rows, [0.03], AnalysisSchedule(1, 32))
     assert found.verdict == "regressed"
     assert found.high == math.inf and found.low > 2
     assert found.estimate == pytest.approx(1000 / 307 - 1, rel=0.01)  # at least that
@@ -218,7 +218,7 @@ def test_training_that_no_longer_succeeds_is_a_regression_though_no_ratio_is_kno
 
 def test_runs_that_fail_on_both_sides_say_nothing_and_ask_for_no_more():
     row = [difference(side(1000, "lower"), side(1000, "lower"))] * 16
-    [found] = judge([row], [0.03], Schedule(1, 32))
+    [found] = judge([row], [0.03], AnalysisSchedule(1, 32))
     assert found.verdict == "inconclusive" and not found.promising(32)
 
 
@@ -247,7 +247,7 @@ def test_a_tolerance_for_nothing_is_refused_with_the_near_name():
 
 # Numbers that not every process has
 
-ENTRY = Entry(Case("capacity", "gru", "torch", "auto", "cpu", "float32", 64, 4, 8, 8), ("native",), "", {}, "")
+ENTRY = PlannedCase(Case("capacity", "gru", "torch", "auto", "cpu", "float32", 64, 4, 8, 8), ("native",), "", {}, "")
 SUBJECT = Subject("capacity", "capacity gru", ENTRY, ENTRY)
 ALL, NONE = [True] * 32, [False] * 32
 
@@ -257,7 +257,7 @@ def delay(value: float, there: bool = True, **fields: Any) -> Numbers:
     return {"longest_delay": side(value, better="higher") | fields} if there else {}
 
 
-def judged(pairs: list[tuple[Numbers, Numbers]]) -> list[Row]:
+def judged(pairs: list[tuple[Numbers, Numbers]]) -> list[GateRow]:
     return rows([(SUBJECT, "native", pairs)], Tolerances(), 32)
 
 
@@ -343,7 +343,7 @@ class Bought:
 
 def test_pairs_are_bought_until_it_is_clear_that_head_leaves_a_number_out():
     sampler: Any = Bought()
-    gate = Gate(sampler, Matching((SUBJECT,), (), (), ()), Tolerances(), 60.0, 64, clock=lambda: 0.0)
+    gate = Gate(sampler, MatchedSubjects((SUBJECT,), (), (), ()), Tolerances(), 60.0, 64, clock=lambda: 0.0)
     gate.run()
     lacking, row = gate.rows()
     assert (lacking.verdict, row.verdict) == ("regressed", "equivalent")

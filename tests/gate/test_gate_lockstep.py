@@ -11,8 +11,8 @@ import pytest
 
 from gate_repository import Project
 from rnnbench.case import Case
-from rnnbench.gate.pairs import SIDES, Plan, Sampler
-from rnnbench.gate.subjects import Entry, Subject
+from rnnbench.gate.pairs import SIDES, Sampler, SideSettings
+from rnnbench.gate.subjects import PlannedCase, Subject
 from rnnbench.machine import allocator
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="isolation needs fork")
@@ -203,7 +203,7 @@ def test_processes_that_fail_together_and_not_alone_are_measured_one_after_the_o
 def test_both_sides_of_a_pair_allocate_alike_where_memory_is_measured(memory):
     """A side that is older than the fixed arenas would otherwise be compared with one that has them."""
     case = Case("memory", "gru", "torch", "native", "cpu", "float32", 64, 4, 8, 8)
-    base, head = (Entry(case, ("native",), "", {}, "", one) for one in memory)
+    base, head = (PlannedCase(case, ("native",), "", {}, "", one) for one in memory)
     subject = Subject("memory", "memory gru", base, head)
     lines = [
         {"kind": "resolution", "subject": "memory", "side": side, "status": "ok", "reason": "", "verified": "oracle"}
@@ -212,7 +212,7 @@ def test_both_sides_of_a_pair_allocate_alike_where_memory_is_measured(memory):
     ]
     side = SimpleNamespace(question={})
     state = SimpleNamespace(lines=lines)
-    plan = Plan({"torch": ("torch",)}, (), 60.0)
+    plan = SideSettings({"torch": ("torch",)}, (), 60.0)
     sampler = Sampler(dict.fromkeys(SIDES, side), dict.fromkeys(SIDES, plan), state)  # type: ignore[arg-type]
     asked = [sampler._measure(subject, name, 0)[0].get("variables") for name in SIDES]
     assert asked == [allocator.VARIABLES if any(memory) else None] * 2

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from rnnbench.gate.state import State
+from rnnbench.gate.state import GateState
 
 
 def kept(path: Path, resume: bool, line: dict) -> list[dict]:
-    with State.open(path, resume) as state:
+    with GateState.open(path, resume) as state:
         state.add(line)
         return state.lines
 

@@ -23,7 +23,7 @@ from rnnbench.backend import Compiled
 from rnnbench.case import Case
 from rnnbench.cli import cli
 from rnnbench.errors import UsageError
-from rnnbench.gate.rows import Row
+from rnnbench.gate.rows import GateRow
 from rnnbench.gate.stored import compare
 from rnnbench.gate.tolerances import Tolerances
 from rnnbench.part import Part
@@ -60,7 +60,7 @@ def said(case: Case, status: Any, *found: Mapping[str, Reading]) -> Record:
     return replace(merge(replace(case, settings=many), parts), case=case)
 
 
-def row(base: list[Record], head: list[Record]) -> Row:
+def row(base: list[Record], head: list[Record]) -> GateRow:
     [found] = compare(base, head, Tolerances())[1]
     return found
 

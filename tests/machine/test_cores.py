@@ -52,8 +52,8 @@ def test_both_frameworks_are_handed_the_same_number(monkeypatch, backend, implem
     monkeypatch.setattr(cores, "usable", lambda: 5)
     case = Case("throughput", "gru", backend, implementation, "cpu", "float32", 4, 2, 3, 2)
     context = resolve(case, load())
-    told = []
-    monkeypatch.setattr(type(context.backend), "build", lambda _, spec: told.append(spec.threads))
+    handed = []
+    monkeypatch.setattr(type(context.backend), "build", lambda _, spec: handed.append(spec.threads))
     context.program()
     replace(context, case=replace(case, threads=3)).program()
-    assert told == [5, 3]
+    assert handed == [5, 3]

@@ -10,7 +10,7 @@ import math
 import numpy as np
 import pytest
 
-from rnnbench.measure.levels import Placed, Turns, levels
+from rnnbench.measure.levels import CycleTimes, Placed, levels
 from rnnbench.quantity import Level, Ratio
 
 PROGRAMS = 14
@@ -18,19 +18,19 @@ PROGRAMS = 14
 
 def ran(
     truth, rng, groups=("a", "b", "c"), members=None, cycles=15, luck=0.01, noise=0.02, bursts=0.05
-) -> list[list[Turns]]:
+) -> list[list[CycleTimes]]:
     """Processes of programs with these true ln seconds, on a machine that is up to twice as slow for cycles on end.
 
     luck: standard deviation of what goes with a process. noise: of a sample; bursts: share of samples that take half as
     long again on average.
     """
-    programs: list[list[Turns]] = [[] for _ in truth]
+    programs: list[list[CycleTimes]] = [[] for _ in truth]
     for group in groups:
         slow = np.repeat(rng.exponential(0.3, cycles // 5 + 1) * (rng.random(cycles // 5 + 1) < 0.5), 5)[:cycles]
         for index in members(group) if members else range(len(truth)):
             disturbed = np.where(rng.random(cycles) < bursts, rng.exponential(0.4, cycles), 0.0)
             logs = truth[index] + rng.normal(0, luck) + slow + np.abs(rng.normal(0, noise, cycles)) + disturbed
-            programs[index].append(Turns(group, dict(enumerate(np.exp(logs)))))
+            programs[index].append(CycleTimes(group, dict(enumerate(np.exp(logs)))))
     return programs
 
 
@@ -80,7 +80,7 @@ def test_two_copies_of_one_program_are_not_told_apart_and_five_percent_are():
 def test_without_noise_levels_are_exact_and_the_time_is_that_of_the_quiet_machine():
     truth = np.log([0.010, 0.011, 0.020])
     slow = [0.0, 0.0, 0.5, 1.0]
-    programs = [[Turns(group, {c: math.exp(t + s) for c, s in enumerate(slow)}) for group in "abc"] for t in truth]
+    programs = [[CycleTimes(group, {c: math.exp(t + s) for c, s in enumerate(slow)}) for group in "abc"] for t in truth]
     placed = levels(programs)
     found = known(placed)
     assert ratio(found[0], found[1]).value == pytest.approx(1.1)
@@ -91,7 +91,7 @@ def test_without_noise_levels_are_exact_and_the_time_is_that_of_the_quiet_machin
 def test_a_program_that_chooses_between_two_kernels_keeps_its_own_spread():
     rng = np.random.default_rng(3)
     programs = ran(np.zeros(PROGRAMS), rng, luck=0.004)
-    programs[0][1] = Turns("b", {cycle: 1.3 * seconds for cycle, seconds in programs[0][1].seconds.items()})
+    programs[0][1] = CycleTimes("b", {cycle: 1.3 * seconds for cycle, seconds in programs[0][1].seconds.items()})
     found = known(levels(programs))
     errors = [level.error for level in found if level.error is not None]
     assert errors[0] > 4 * max(errors[1:])
@@ -134,7 +134,7 @@ def test_a_program_that_ran_beside_no_other_has_no_level():
 def test_one_that_died_early_is_judged_by_the_cycles_it_was_there_for():
     rng = np.random.default_rng(8)
     programs = ran(np.array([0.0, 0.1, 0.4]), rng, luck=0.0, noise=0.001, bursts=0.0)
-    programs[2] = [Turns(turns.group, {c: turns.seconds[c] for c in range(4)}) for turns in programs[2]]
+    programs[2] = [CycleTimes(turns.group, {c: turns.seconds[c] for c in range(4)}) for turns in programs[2]]
     found = known(levels(programs))
     assert ratio(found[0], found[2]).value == pytest.approx(math.exp(0.4), rel=0.01)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rnnbench.model import Model, Weights, initialise, oracle, reverse
-from rnnbench.model.adjoint import Run, gradients
+from rnnbench.model.adjoint import ForwardPass, gradients
 from rnnbench.registry import load
 
 CELLS = ["rnn", "irnn", "lstm", "gru", "mingru", "minlstm", "lru"]
@@ -19,7 +19,7 @@ def test_gradients_of_two_layers_are_those_of_difference_quotients(cell, sizes):
     model = Model(load().cells[cell], 4, 5, 2, outputs, embedding=embedding)
     weights, rng = initialise(model, 0), np.random.default_rng(0)
     xs, cotangent = rng.standard_normal((9, 3, 4)), rng.standard_normal((9, 3, outputs or 5))
-    run = Run(model, weights, xs)
+    run = ForwardPass(model, weights, xs)
     found = run.back(cotangent)
     np.testing.assert_allclose(run.outputs, oracle.forward(model, weights, xs)[1], atol=1e-14)
     if cell in ("rnn", "irnn", "lstm", "gru"):

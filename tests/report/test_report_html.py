@@ -29,7 +29,7 @@ from rnnbench.record import Record
 from rnnbench.report import compare
 from rnnbench.report import render as render_report
 from rnnbench.report.generalisation import is_limited
-from rnnbench.report.html import Run, leads, render, views
+from rnnbench.report.html import ReportRun, leads, render, views
 from rnnbench.report.html.derived import GAP, with_derived
 from rnnbench.report.html.explanation import explained
 from rnnbench.report.html.marked import marked
@@ -113,7 +113,7 @@ def titles(page: str) -> list[str]:
 
 
 def test_the_page_answers_in_order() -> None:
-    page = render([Run(everything(), meta())])
+    page = render([ReportRun(everything(), meta())])
     assert titles(page) == [
         "Summary",
         "What was compared, on what machine",
@@ -133,14 +133,14 @@ def test_the_page_answers_in_order() -> None:
 
 
 def test_a_challenge_without_data_names_the_suite_that_measures_it() -> None:
-    page = render([Run([timing(1e-6, seq_len=T) for T in (64, 128)], meta())])
+    page = render([ReportRun([timing(1e-6, seq_len=T) for T in (64, 128)], meta())])
     absent = re.findall(r"Not measured in this run. <code>rnnbench run suites/(\w+).yaml</code>", page)
     assert absent == ["gradients", "memory_span", "overfitting", "parallelism", "digits"]
 
 
 def test_text_from_a_record_stays_text() -> None:
     odd = [gradient(-0.1, cell=cell) for cell in ("<i>x</i>", "$\\nothing$", "$")]
-    page = render([Run([*everything(), *odd, record(status="failed", reason="r", cell="<i>x</i>")], meta())])
+    page = render([ReportRun([*everything(), *odd, record(status="failed", reason="r", cell="<i>x</i>")], meta())])
     assert EVIL not in page
     assert "<b>bold</b>" not in page
     assert "<i>x</i>" not in page
@@ -149,7 +149,7 @@ def test_text_from_a_record_stays_text() -> None:
 
 def test_the_raw_data_are_inside_and_whole() -> None:
     records = everything()
-    page = render([Run(records, meta())])
+    page = render([ReportRun(records, meta())])
     lines, table, run = (text for name, text in unpacked(page).items() if name.startswith("file-"))
     assert [json.loads(line) for line in lines.splitlines()] == as_stored(records)
     assert table == render_report(records, "csv")
@@ -157,7 +157,7 @@ def test_the_raw_data_are_inside_and_whole() -> None:
 
 
 def test_a_page_reaches_for_nothing_outside() -> None:
-    page = render([Run(everything(), meta())])
+    page = render([ReportRun(everything(), meta())])
     own = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
     assert not re.search(r"""(src|href)\s*=\s*["'](?!#)""", own)
     assert "default-src 'none'" in html.unescape(own)
@@ -165,7 +165,7 @@ def test_a_page_reaches_for_nothing_outside() -> None:
 
 def test_two_runs_are_two_places_and_never_replicates_of_each_other() -> None:
     here = [timing(10e-6, cell=cell, seq_len=T) for cell in ("rnn", "lstm") for T in (64, 128, 256)]
-    page = render([Run(here, meta()), Run(on_gpu(here, 5), meta("Xeon", ["NVIDIA H100"], "2026-11-22"))])
+    page = render([ReportRun(here, meta()), ReportRun(on_gpu(here, 5), meta("Xeon", ["NVIDIA H100"], "2026-11-22"))])
     data = json.loads(re.findall(r'<script type="application/json" id="data">(.*?)</script>', page)[0])
     cost = json.loads(unpacked(page)["numbers-cost"])
     assert [place["name"] for place in data["places"]] == [
@@ -178,7 +178,8 @@ def test_two_runs_are_two_places_and_never_replicates_of_each_other() -> None:
 
 def test_the_same_cases_run_twice_stay_apart() -> None:
     runs = [
-        Run([timing(cost, seq_len=T) for T in (64, 128)], meta(day=day)) for cost, day in ((1e-6, "a"), (2e-6, "b"))
+        ReportRun([timing(cost, seq_len=T) for T in (64, 128)], meta(day=day))
+        for cost, day in ((1e-6, "a"), (2e-6, "b"))
     ]
     page = render(runs)
     assert "At T=128 the train time per step of lstm (torch/native) is 2.0 times in run B what it is in run A." in page
@@ -287,18 +288,18 @@ def test_quantities_nobody_knows_have_a_section_of_their_own() -> None:
 
 def test_runs_that_agree_are_not_ranked() -> None:
     made = [timing(1e-6, cell=cell, seq_len=T) for cell in ("rnn", "lstm") for T in (64, 128)]
-    page = render([Run(made, meta(day=day)) for day in "ab"])
+    page = render([ReportRun(made, meta(day=day)) for day in "ab"])
     sentence = "At T=128 the train time per step of no program differs by more than 5 % between the runs."
     assert sentence in html.unescape(page)
     made = [gradient(-0.1, cell="rnn"), gradient(-0.7, cell="gru")]
-    page = html.unescape(render([Run(made, meta(day=day)) for day in "ab"]))
+    page = html.unescape(render([ReportRun(made, meta(day=day)) for day in "ab"]))
     assert "Run A, B: At initialisation the gradient of gru (torch/native) halves every 0.99 steps" in page
 
 
 def test_fresh_data_are_never_called_overfitted() -> None:
     """Their gap is luck: the section names no cell, and the suite that measures it."""
     page = render(
-        [Run([overfitted(gap, cell=cell, sequences=None) for cell, gap in (("rnn", 0.1), ("gru", 0.4))], meta())]
+        [ReportRun([overfitted(gap, cell=cell, sequences=None) for cell, gap in (("rnn", 0.1), ("gru", 0.4))], meta())]
     )
     section = re.findall(r'<section id="overfitting".*?</section>', page, re.DOTALL)[0]
     assert "Not measured in this run: the training data were fresh at every step" in section
@@ -321,7 +322,7 @@ def test_no_choice_of_a_plot_is_there_twice() -> None:
         for T in (8, 16)
         for task in (None, "adding")
     ]
-    page = render([Run(made, meta())])
+    page = render([ReportRun(made, meta())])
     for select in re.findall(r"<select.*?</select>", page, re.DOTALL):
         options = re.findall(r"<option[^>]*>(.*?)</option>", select)
         assert len(options) == len(set(options)), options
@@ -368,12 +369,14 @@ def test_a_probe_of_a_plugin_has_its_place_on_the_page() -> None:
     assert next(view.x_title for view in cost.views if view.name == "spectrum") == "wavelength"
     assert found["3. Overfitting"].table is not None, "it has no task, and knows what it compares"
     assert "Everything else that was measured" not in found
-    assert "What it means." in render([Run(made, meta())])
+    assert "What it means." in render([ReportRun(made, meta())])
 
 
 def test_code_in_sentences_is_code() -> None:
     assert marked("add `a < b`, `or` not ` alone") == ("add <code>a &lt; b</code>, <code>or</code> not ` alone")
-    page = render([Run([timing(1e-6), record(status="failed", reason="use `--set x=1` here", cell="lru")], meta())])
+    page = render(
+        [ReportRun([timing(1e-6), record(status="failed", reason="use `--set x=1` here", cell="lru")], meta())]
+    )
     visible = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
     assert visible.count("use <code>--set x=1</code> here") == 2
     assert "`" not in visible
@@ -462,7 +465,7 @@ def test_there_is_no_page_of_a_comparison_nor_of_nothing() -> None:
     with pytest.raises(UsageError, match="--format html"):
         compare(everything(), everything(), format="html")
     with pytest.raises(UsageError, match="no records"):
-        render([Run([])])
+        render([ReportRun([])])
 
 
 # ---- in a browser ----
@@ -494,7 +497,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     there = on_gpu([one for one in here if one.ok and one.case.probe == "throughput"], 5)
     path = tmp_path_factory.mktemp("page") / "report.html"
     path.write_text(
-        render([Run(here, meta()), Run(there, meta("Xeon", ["NVIDIA H100"], "2026-11-22"))]), encoding="utf-8"
+        render([ReportRun(here, meta()), ReportRun(there, meta("Xeon", ["NVIDIA H100"], "2026-11-22"))]),
+        encoding="utf-8",
     )
     return path.as_uri()
 
@@ -799,7 +803,7 @@ def test_two_thousand_records_take_less_than_a_second(browser: Any, tmp_path: Pa
     records = records[:2000]
     assert len(records) == 2000
     path = tmp_path / "many.html"
-    path.write_text(render([Run(records, meta())]), encoding="utf-8")
+    path.write_text(render([ReportRun(records, meta())]), encoding="utf-8")
     seen = {"load": "navigation[0].loadEventEnd", "filters": "window.filtersAt", "plot": "window.plotAt"}
     script = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": WATCH})["identifier"]
     times: dict[str, list[float]] = {name: [] for name in seen}

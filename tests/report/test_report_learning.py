@@ -20,7 +20,7 @@ from rnnbench.report.html.sections import sections
 from rnnbench.report.learned import longest_solved
 from rnnbench.report.plots import write_plots
 from rnnbench.report.profiles import profiles
-from rnnbench.report.runs import Run, lettered
+from rnnbench.report.runs import ReportRun, lettered
 from rnnbench.report.series import panels
 from rnnbench.report.table import Table, build
 from rnnbench.report.text import block_scale, entry_text
@@ -243,7 +243,7 @@ def test_the_profile_is_drawn_in_pictures_and_on_the_page(tmp_path: Path) -> Non
 
 def test_a_page_of_several_runs_has_the_profile_of_the_one_that_trained() -> None:
     """Two that trained on the same problems are two places of each, and no profile is of both."""
-    trained, timed = Run(spans(PROBLEMS)), Run([timing(1e-6)])
+    trained, timed = ReportRun(spans(PROBLEMS)), ReportRun([timing(1e-6)])
     for runs, count in (([trained, timed], 1), ([trained, trained], 0)):
         grouped = panels([record for run in lettered(runs) for record in run.records])
         assert len(list(views.of_profiles(grouped))) == count

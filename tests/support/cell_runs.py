@@ -17,7 +17,7 @@ T, B, D, H = 6, 2, 8, 8
 
 
 @dataclass
-class Run:
+class CellRun:
     """One layer of a cell: its parameters by their own names, the states it starts from, its inputs."""
 
     name: str
@@ -35,7 +35,7 @@ class Run:
         self.state = tree_map(np.copy, self.state)
         self.xs = np.random.default_rng(3).standard_normal((T, B, D))
 
-    def zeroed(self, *names: str) -> Run:
+    def zeroed(self, *names: str) -> CellRun:
         """Zeros in these parameters; in all where none is named."""
         for name in names or self.params:
             self.params[name] = 0 * self.params[name]

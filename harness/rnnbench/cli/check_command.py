@@ -68,16 +68,16 @@ def _lines(one: Evidence) -> Iterator[str]:
         yield from _wrapped("run", f"not there: {one.run.about}")
         return
     needless = "not needed: it has no kernel that is interpreted here"
-    yield from _wrapped("interpreted", needless if one.interpreted is None else _told(one.interpreted))
+    yield from _wrapped("interpreted", needless if one.interpreted is None else _sentence(one.interpreted))
     for look in one.compiled:
-        yield from _wrapped("compiled", _told(look))
+        yield from _wrapped("compiled", _sentence(look))
     if not one.compiled:
         yield from _wrapped("compiled", "nothing: its backend compiles for no such device that is not here")
-    yield from _wrapped("run", _told(one.run))
+    yield from _wrapped("run", _sentence(one.run))
     yield from _wrapped("unknown", "; ".join(one.unknown))
 
 
-def _told(look: Look) -> str:
+def _sentence(look: Look) -> str:
     return f"{look.device}: {'not tried' if look.status == 'skipped' else look.status}: {look.about}"
 
 

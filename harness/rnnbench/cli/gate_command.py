@@ -21,7 +21,7 @@ from rnnbench.errors import RnnbenchError, UsageError
 
 if TYPE_CHECKING:
     from rnnbench.cli.runs import LoadedRuns
-    from rnnbench.gate import Gate, Report, Request, Tolerances
+    from rnnbench.gate import Gate, GateRequest, Report, Tolerances
 
 
 @contextlib.contextmanager
@@ -91,7 +91,7 @@ def command(
     regressed or the measured code changed what it is judged by; 2 where nothing could be compared. With RUN_A RUN_B,
     two stored runs are compared, which is weaker.
     """
-    from rnnbench.gate import Request
+    from rnnbench.gate import GateRequest
     from rnnbench.gate.report import as_json as to_json
     from rnnbench.gate.report import as_markdown
 
@@ -102,7 +102,7 @@ def command(
     elif len(what) == 1:
         if not (base or base_python or head_python or aa):
             raise UsageError("give --base REV, the revision to compare with, or --aa to measure this machine's floor.")
-        request = Request(
+        request = GateRequest(
             Path(what[0]), base, head, aa, base_python, head_python, roots, build, plugins, only, overrides
         )
         report = _measured(request, limits, budget, max_pairs, resume)
@@ -172,8 +172,8 @@ def _unfinished(name: str, run: LoadedRuns) -> Iterator[str]:
     planned = set(run.runs[0].meta["cases"])
     left = planned - {record.case.id for record in run.records if record.complete}
     if left:
-        told = f"{len(left)} of its {len(planned)} cases are not measured, or not to the end"
-        yield f"{name} is not finished: {told}. Go on with it by `rnnbench run SUITE --resume {name}`."
+        unfinished = f"{len(left)} of its {len(planned)} cases are not measured, or not to the end"
+        yield f"{name} is not finished: {unfinished}. Go on with it by `rnnbench run SUITE --resume {name}`."
 
 
 def _environments(base: LoadedRuns, head: LoadedRuns) -> str:
@@ -185,12 +185,22 @@ def _environments(base: LoadedRuns, head: LoadedRuns) -> str:
     return f"The runs were made in different environments ({where}): a difference need not be the code's."
 
 
-def _measured(request: Request, tolerances: Tolerances, budget: float, max_pairs: int, resume: bool) -> Report:
+def _measured(request: GateRequest, tolerances: Tolerances, budget: float, max_pairs: int, resume: bool) -> Report:
     """Measure both sides, and judge what is there even where the user had enough."""
     from dataclasses import replace
 
     from rnnbench.cache import cache_folder
-    from rnnbench.gate import Gate, Report, Sampler, State, Workspace, floor, plan_sides, prepare_sides, repository_of
+    from rnnbench.gate import (
+        Gate,
+        GateState,
+        Report,
+        Sampler,
+        Workspace,
+        floor,
+        plan_sides,
+        prepare_sides,
+        repository_of,
+    )
     from rnnbench.gate.rows import missing
     from rnnbench.gate.seal import Seal
     from rnnbench.machine.environment import environment_id, snapshot
@@ -210,7 +220,7 @@ def _measured(request: Request, tolerances: Tolerances, budget: float, max_pairs
         environment = environment_id(snapshot(planned.raw["head"]["versions"]))
         limits = replace(tolerances, floors={} if request.same else floor.read(environment))
         file = cache_folder() / "gate" / planned.key(prepared) / "samples.jsonl"
-        with State.open(file, resume) as state:
+        with GateState.open(file, resume) as state:
             sampler = Sampler(planned.sides, planned.plans, state, pauses=_pauses())
             silent = planned.matching.removed if prepared.same_suite else ()
             gate = Gate(sampler, planned.matching, limits, budget, max_pairs, request.same, silent)
@@ -265,15 +275,15 @@ class _Progress:
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
         self._live = sys.stderr.isatty()
-        self._told = 0.0
+        self._shown_at = 0.0
 
     def tell(self, what: str) -> None:
         """Say what is being measured now, how much is open, and how long it may take."""
         from rnnbench.cli.progress import duration
 
-        if not self._live and time.monotonic() - self._told < 60 and self._told:
+        if not self._live and time.monotonic() - self._shown_at < 60 and self._shown_at:
             return
-        self._told = time.monotonic()
+        self._shown_at = time.monotonic()
         left = self._gate.seconds_left()
         parts = [f"{self._gate.open} of {len(self._gate.matching.subjects)} cases open"]
         parts += [f"about {duration(left)} left"] if left is not None else []

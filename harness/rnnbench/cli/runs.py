@@ -13,7 +13,7 @@ import click
 from rnnbench.record import Record
 
 if TYPE_CHECKING:
-    from rnnbench.report.html import Run
+    from rnnbench.report.html import ReportRun
 
 results_option = click.option(
     "--results",
@@ -31,16 +31,16 @@ class LoadedRuns:
     records: list[Record]
     title: str
     environment: Mapping[str, Any]
-    runs: list[Run]
+    runs: list[ReportRun]
 
 
 def load_runs(names: Sequence[str], results: Path) -> LoadedRuns:
     """The records of all named runs. Raises UsageError, listing what is there, for a name that is none."""
-    from rnnbench.report.html import Run
+    from rnnbench.report.html import ReportRun
     from rnnbench.store import RunFolder, find_run
 
     folders = [RunFolder.open(find_run(results, name)) for name in names]
-    runs = [Run(folder.load(), folder.meta) for folder in folders]
+    runs = [ReportRun(folder.load(), folder.meta) for folder in folders]
     records = [record for run in runs for record in run.records]
     gc.freeze()  # nothing of what was read becomes garbage before the process ends
     title = ", ".join(dict.fromkeys(folder.meta["suite_name"] for folder in folders))

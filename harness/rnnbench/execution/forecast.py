@@ -44,8 +44,8 @@ class Forecast:
         for path in list_runs(self._results)[-RUNS:]:
             try:
                 folder = RunFolder.open(path)
-                told = self._anywhere or here in folder.meta["environments"]
-                records = folder.load(light=True) if told else []
+                same_machine = self._anywhere or here in folder.meta["environments"]
+                records = folder.load(light=True) if same_machine else []
             except UsageError:  # damaged, or written by a newer rnnbench: the estimate goes without it
                 continue
             records = [record for record in records if self._anywhere or record.environment == here]

@@ -12,20 +12,20 @@ pairs, `decision` judges them, `rows` and `report` say it, `run.Gate` goes throu
 
 from rnnbench.gate.pairs import Sampler
 from rnnbench.gate.report import Report
-from rnnbench.gate.rows import Row
+from rnnbench.gate.rows import GateRow
 from rnnbench.gate.run import Gate
-from rnnbench.gate.setup import Request, plan_sides, prepare_sides, repository_of
-from rnnbench.gate.state import State
+from rnnbench.gate.setup import GateRequest, plan_sides, prepare_sides, repository_of
+from rnnbench.gate.state import GateState
 from rnnbench.gate.tolerances import Tolerances
 from rnnbench.gate.worktrees import Workspace
 
 __all__ = [
     "Gate",
+    "GateRequest",
+    "GateRow",
+    "GateState",
     "Report",
-    "Request",
-    "Row",
     "Sampler",
-    "State",
     "Tolerances",
     "Workspace",
     "plan_sides",

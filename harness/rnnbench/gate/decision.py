@@ -90,7 +90,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Schedule:
+class AnalysisSchedule:
     """When to analyse, and how strictly. rows: judged together. max_pairs: at the last one, at least `FIRST`."""
 
     rows: int
@@ -168,7 +168,10 @@ def benjamini_hochberg(ps: Sequence[float], q: float = ALARM) -> list[bool]:
 
 
 def judge(
-    rows: Sequence[Sequence[Difference]], tolerances: Sequence[float], schedule: Schedule, intervals: bool = True
+    rows: Sequence[Sequence[Difference]],
+    tolerances: Sequence[float],
+    schedule: AnalysisSchedule,
+    intervals: bool = True,
 ) -> list[Judgement]:
     """Judge all rows of a gate together. tolerances: relative. intervals False: leave out the slow bootstrap."""
     ps = [sequential_p(row, schedule.alarm_analyses) for row in rows]
@@ -180,7 +183,7 @@ def judge(
 
 
 def _judge(
-    row: Sequence[Difference], tolerance: float, p: float, rejected: bool, schedule: Schedule, intervals: bool
+    row: Sequence[Difference], tolerance: float, p: float, rejected: bool, schedule: AnalysisSchedule, intervals: bool
 ) -> Judgement:
     tau = math.log1p(tolerance)
     least, most = location(row)
@@ -258,7 +261,7 @@ def _hodges_lehmann(d: np.ndarray) -> np.ndarray:
 
 
 def _planning(
-    row: Sequence[Difference], estimate: float, tau: float, schedule: Schedule
+    row: Sequence[Difference], estimate: float, tau: float, schedule: AnalysisSchedule
 ) -> tuple[float, int | None, bool]:
     """(detectable log-ratio, pairs needed, hopeless), by the normal approximation with the spread seen so far."""
     spread = _spread(row)

@@ -15,7 +15,7 @@ from typing import Any
 
 from rnnbench.cache import cache_folder
 from rnnbench.errors import UsageError
-from rnnbench.gate.rows import Row
+from rnnbench.gate.rows import GateRow
 from rnnbench.store import write_atomically
 from rnnbench.store.files import explained
 
@@ -51,7 +51,7 @@ def read(environment: str) -> dict[str, float]:
     return floors
 
 
-def of(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
+def of(rows: Sequence[GateRow]) -> dict[str, dict[str, Any]]:
     """The floors that an A/A gate found, all views of a number alike."""
     found: dict[str, dict[str, Any]] = {}
     for row in rows:

@@ -34,7 +34,7 @@ from rnnbench.executor import Outcome
 from rnnbench.gate import crosscheck
 from rnnbench.gate.rows import SAME
 from rnnbench.gate.side import REMOTE, Name, Side
-from rnnbench.gate.state import State
+from rnnbench.gate.state import GateState
 from rnnbench.gate.subjects import Subject
 from rnnbench.isolation.forkserver import ForkServer
 from rnnbench.isolation.launched import Running
@@ -63,7 +63,7 @@ Pair = Mapping[Name, Sample]
 
 
 @dataclass(frozen=True)
-class Plan:
+class SideSettings:
     """What a side needs to measure: preload, plugins, timeout and the folder of its suite, as its own plan says."""
 
     preload: Mapping[str, Sequence[str]]
@@ -80,8 +80,8 @@ class Sampler:
     """
 
     sides: Mapping[Name, Side]
-    plans: Mapping[Name, Plan]
-    state: State
+    plans: Mapping[Name, SideSettings]
+    state: GateState
     tell: Callable[[str], object] = str
     clock: Callable[[], float] = time.monotonic
     pauses: Callable[[], int] = int
@@ -125,9 +125,9 @@ class Sampler:
             if stops:
                 yield f"something stopped processes of {side} {stops} times while they were measured"
         for subject in subjects:
-            told = [[pair[side].get("left_over", {}) for side in SIDES] for pair in self.pairs(subject)]
-            for name in dict.fromkeys(name for base, head in told for name in base if name in head):
-                both = [(base[name], head[name]) for base, head in told if name in base and name in head]
+            left_overs = [[pair[side].get("left_over", {}) for side in SIDES] for pair in self.pairs(subject)]
+            for name in dict.fromkeys(name for base, head in left_overs for name in base if name in head):
+                both = [(base[name], head[name]) for base, head in left_overs if name in base and name in head]
                 if said := crosscheck.apart(*zip(*both, strict=True)):
                     yield f"{subject.label}, {name}: {said}, so the two clocks disagree"
 
@@ -184,23 +184,23 @@ class Sampler:
         ]
         found = zip(order, Lockstep(members).run(), strict=True)
         outcomes: dict[Name, Outcome] = {side: outcome for side, outcome in found if outcome}
-        told: dict[Name, dict[str, Any]] = {
+        results: dict[Name, dict[str, Any]] = {
             side: _result_of(self.sides[side].understood(outcome, "measure")) for side, outcome in outcomes.items()
         }
-        if len(told) < len(order):  # no room for the second beside the first
+        if len(results) < len(order):  # no room for the second beside the first
             pass
-        elif all(found["status"] == "ok" for found in told.values()):
+        elif all(found["status"] == "ok" for found in results.values()):
             if all(outcome.result.get("turns") for outcome in outcomes.values()):
-                _compare(told["head"]["quantities"], part_of(outcomes["base"]), part_of(outcomes["head"]))
+                _compare(results["head"]["quantities"], part_of(outcomes["base"]), part_of(outcomes["head"]))
         else:
             self._clashes[subject.id] += 1
         for side, member in zip(order, members, strict=True):
-            if side in told:
+            if side in results:
                 stops = max(0, outcomes[side].stops - (self.pauses() - paused))
                 left_over = crosscheck.left_over(part_of(outcomes[side]), member.turns)
-                told[side] |= {"stops": stops, "left_over": left_over}
+                results[side] |= {"stops": stops, "left_over": left_over}
         seconds = (self.clock() - started) / len(order)
-        return {side: _line(subject, side, number, found, seconds) for side, found in told.items()}
+        return {side: _line(subject, side, number, found, seconds) for side, found in results.items()}
 
     def _start(self, subject: Subject, side: Name, number: int) -> Running:
         """Begin a process that takes turns; its timeout is of its own work, and it waits while the other works."""

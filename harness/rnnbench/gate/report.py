@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rnnbench.gate.rows import Row
+from rnnbench.gate.rows import GateRow
 from rnnbench.report import markdown, text
 from rnnbench.report.units import quantity
 
@@ -37,7 +37,7 @@ class Report:
     suite: str
     base: str
     head: str
-    rows: Sequence[Row]
+    rows: Sequence[GateRow]
     new: Sequence[str] = ()
     removed: Sequence[str] = ()
     notes: Sequence[str] = ()
@@ -65,8 +65,8 @@ class Report:
     def summary(self) -> str:
         """The counts in one sentence."""
         counts = Counter(row.verdict for row in self.rows)
-        told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in ORDER if counts[verdict]) or "nothing compared"
-        return f"{told}{'' if self.complete else ' (interrupted: not all pairs were measured)'}"
+        tally = ", ".join(f"{counts[verdict]} {verdict}" for verdict in ORDER if counts[verdict]) or "nothing compared"
+        return f"{tally}{'' if self.complete else ' (interrupted: not all pairs were measured)'}"
 
     @property
     def remarks(self) -> list[str]:
@@ -99,10 +99,10 @@ class Report:
             else:
                 yield from (f"{name}: {reason}" for name in names)
 
-    def _sorted(self) -> list[Row]:
+    def _sorted(self) -> list[GateRow]:
         return sorted(self.rows, key=lambda row: ORDER.index(row.verdict))
 
-    def table(self) -> list[Row]:
+    def table(self) -> list[GateRow]:
         """All rows, the most urgent first; exact numbers that agree are only counted."""
         return [row for row in self._sorted() if row.kind != "exact" or row.verdict != "equivalent"]
 
@@ -137,7 +137,7 @@ def as_json(report: Report) -> str:
     return json.dumps(_finite(data), ensure_ascii=False, allow_nan=False, indent=1) + "\n"
 
 
-def cells(row: Row) -> list[str]:
+def cells(row: GateRow) -> list[str]:
     """The texts of one line."""
     base, head = (_value(value, row) for value in (row.base, row.head))
     name = f"{row.quantity} (+{len(row.also)} views)" if row.also else row.quantity
@@ -163,11 +163,11 @@ def percent(change: float) -> str:
     return "?" if math.isinf(change) else f"{change * 100:+.1f} %".replace("-", "−")
 
 
-def _value(value: float | None, row: Row) -> str:
+def _value(value: float | None, row: GateRow) -> str:
     return "" if value is None else quantity(value, row.unit, row.quantity)
 
 
-def _grid(rows: Sequence[Row]) -> str:
+def _grid(rows: Sequence[GateRow]) -> str:
     lines = [[MARKS.get(row.verdict, "") + row.verdict, *cells(row)[1:]] for row in rows]
     return markdown.grid(HEAD, [list(map(markdown.escape, line)) for line in lines], LEFT)
 

@@ -8,7 +8,15 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any, Literal
 
-from rnnbench.gate.decision import IDENTICAL, Difference, Judgement, Schedule, benjamini_hochberg, judge, sequential_p
+from rnnbench.gate.decision import (
+    IDENTICAL,
+    AnalysisSchedule,
+    Difference,
+    Judgement,
+    benjamini_hochberg,
+    judge,
+    sequential_p,
+)
 from rnnbench.gate.subjects import Subject
 from rnnbench.gate.tolerances import Tolerances
 
@@ -27,7 +35,7 @@ SAME = 1e-9
 
 
 @dataclass(frozen=True)
-class Row:
+class GateRow:
     """One line of the gate's table. base, head: medians over the pairs, in the quantity's unit; reason: what a number
     does not say; also: other views of the same number; passive: no pairs are bought for its sake; in_turns: pairs whose
     processes took turns, so that `judgement` is about the ratio of neighbouring samples.
@@ -52,7 +60,7 @@ class Row:
 
 
 @dataclass
-class Series:
+class PairedSeries:
     """One quantity of one subject over the pairs in which both sides have it; pairs: which those are."""
 
     subject: Subject
@@ -105,7 +113,7 @@ def rows(
     max_pairs: int,
     intervals: bool = True,
     enough: int = IDENTICAL,
-) -> list[Row]:
+) -> list[GateRow]:
     """Judge everything. evidence: subject, implementation and the numbers of each pair (base, head).
 
     enough: pairs after which a number that head never has is taken to be gone.
@@ -115,22 +123,24 @@ def rows(
     missed = [one for subject, name, pairs in evidence for one in lacks(subject, name, pairs)]
     noisy = [one for one in found if not (one.exact and one.constant)]
     limits = [tolerances.of([one.quantity, *one.also]) for one in noisy]
-    judgements = judge([one.differences for one in noisy], limits, Schedule(max(1, len(noisy)), max_pairs), intervals)
+    judgements = judge(
+        [one.differences for one in noisy], limits, AnalysisSchedule(max(1, len(noisy)), max_pairs), intervals
+    )
     judged = {id(one): judgement for one, judgement in zip(noisy, judgements, strict=True)}
     return [*_lacking(missed, max_pairs, enough), *(_row(one, judged.get(id(one)), tolerances) for one in found)]
 
 
-def series(subject: Subject, implementation: str, pairs: Sequence[tuple[Numbers, Numbers]]) -> list[Series]:
+def series(subject: Subject, implementation: str, pairs: Sequence[tuple[Numbers, Numbers]]) -> list[PairedSeries]:
     """The quantities of a subject, each over the pairs in which both sides have it, and each number once, whatever its
     views.
     """
-    kept: list[Series] = []
+    kept: list[PairedSeries] = []
     for name in _names(pairs):
         common = [number for number, pair in enumerate(pairs) if all(name in side for side in pair)]
         if not common:
             continue
         base, head = ([pairs[number][side][name] for number in common] for side in (0, 1))
-        one = Series(
+        one = PairedSeries(
             subject,
             implementation,
             name,
@@ -181,7 +191,7 @@ def difference(base: Mapping[str, Any], head: Mapping[str, Any]) -> Difference:
     return Difference(-high, -low) if head["better"] == "higher" else Difference(low, high)
 
 
-def decided(rows: Sequence[Row], max_pairs: int) -> bool:
+def decided(rows: Sequence[GateRow], max_pairs: int) -> bool:
     """Whether no further pair would change anything about the rows of one subject."""
     return all(
         row.passive
@@ -191,7 +201,7 @@ def decided(rows: Sequence[Row], max_pairs: int) -> bool:
     )
 
 
-def _same(one: Series, other: Series) -> bool:
+def _same(one: PairedSeries, other: PairedSeries) -> bool:
     if one.exact or other.exact or one.pairs != other.pairs:
         return False
     pairs = zip(one.differences, other.differences, strict=True)
@@ -205,14 +215,14 @@ def _rides_along(subject: Subject, unit: str) -> bool:
     return subject.replicates is not None and unit == "s"
 
 
-def _lacking(found: Sequence[Lack], max_pairs: int, enough: int) -> list[Row]:
+def _lacking(found: Sequence[Lack], max_pairs: int, enough: int) -> list[GateRow]:
     """A row for each quantity that head lacks: probes leave a number out when it is at its worst."""
-    analyses = Schedule(max(1, len(found)), max_pairs).alarm_analyses
+    analyses = AnalysisSchedule(max(1, len(found)), max_pairs).alarm_analyses
     clear = benjamini_hochberg([sequential_p(one.differences, analyses) for one in found])
     return [_lack_row(one, oftener, enough) for one, oftener in zip(found, clear, strict=True)]
 
 
-def _lack_row(one: Lack, clear: bool, enough: int) -> Row:
+def _lack_row(one: Lack, clear: bool, enough: int) -> GateRow:
     """clear: whether one side lacks it more often than chance would have it."""
     count, base, head = len(one.there), sum(base for base, _ in one.there), sum(head for _, head in one.there)
     gone = base == count >= (1 if one.exact else enough) and head == 0
@@ -224,14 +234,14 @@ def _lack_row(one: Lack, clear: bool, enough: int) -> Row:
     return replace(row, passive=_rides_along(one.subject, one.unit))
 
 
-def _row(one: Series, judgement: Judgement | None, tolerances: Tolerances) -> Row:
+def _row(one: PairedSeries, judgement: Judgement | None, tolerances: Tolerances) -> GateRow:
     base, head = median(one.base), median(one.head)
     verdict: Verdict
     if judgement is None:
         kind, verdict, reason = "exact", _exact(base, head, one, tolerances.asked(one.quantity)), ""
     else:
         kind, verdict, reason = "paired", judgement.verdict, "; ".join(_remarks(one, judgement, tolerances))
-    return Row(
+    return GateRow(
         one.subject.id,
         one.subject.label,
         one.implementation,
@@ -251,7 +261,7 @@ def _row(one: Series, judgement: Judgement | None, tolerances: Tolerances) -> Ro
     )
 
 
-def _exact(base: float, head: float, one: Series, tolerance: float | None) -> Verdict:
+def _exact(base: float, head: float, one: PairedSeries, tolerance: float | None) -> Verdict:
     """Exact numbers are the same, or not; a tolerance counts only where it was given for this quantity."""
     if base == head or (tolerance is not None and abs(head - base) <= tolerance * abs(base)):
         return "equivalent"
@@ -260,7 +270,7 @@ def _exact(base: float, head: float, one: Series, tolerance: float | None) -> Ve
     return "regressed" if (head > base) == (one.better == "lower") else "improved"
 
 
-def _remarks(one: Series, judgement: Judgement, tolerances: Tolerances) -> Iterator[str]:
+def _remarks(one: PairedSeries, judgement: Judgement, tolerances: Tolerances) -> Iterator[str]:
     names = [one.quantity, *one.also]
     if tolerances.floor(names) > tolerances.wanted(names):
         asked = f"{tolerances.wanted(names):.1%} was asked for"
@@ -273,13 +283,13 @@ def _remarks(one: Series, judgement: Judgement, tolerances: Tolerances) -> Itera
     if censored:
         unknown = sum(math.isinf(d.low) and math.isinf(d.high) for d in one.differences)
         yield f"{censored} of {len(one.differences)} pairs are bounds ({unknown} on both sides): judged by signs"
-    if judgement.verdict == "inconclusive" and judgement.pairs < Schedule(1, 8).analyses[0]:
+    if judgement.verdict == "inconclusive" and judgement.pairs < AnalysisSchedule(1, 8).analyses[0]:
         yield f"{judgement.pairs} pair{'s are' if judgement.pairs != 1 else ' is'} too few to judge"
 
 
 def status_rows(
     subject: Subject, base: Mapping[str, Any], head: Mapping[str, Any], failed: tuple[Mapping, Mapping] | None
-) -> Iterator[Row]:
+) -> Iterator[GateRow]:
     """What the statuses of a subject say, before any number.
 
     base, head: what was resolved on each side. failed: the samples of the pair in which a process failed twice.
@@ -292,21 +302,23 @@ def status_rows(
     if sides is None:
         return
     a, b = (side["status"] for side in sides)
-    told = [f"{side['status']}: {side['reason']}" if side["status"] != "ok" else "ok" for side in sides]
+    statuses = [f"{side['status']}: {side['reason']}" if side["status"] != "ok" else "ok" for side in sides]
     if a == "ok":
-        yield _status(subject, name, "status", "regressed", f"ok in base, in head {told[1]}")
+        yield _status(subject, name, "status", "regressed", f"ok in base, in head {statuses[1]}")
     elif b == "ok":
-        yield _status(subject, name, "status", "improved", f"ok in head, in base {told[0]}")
+        yield _status(subject, name, "status", "improved", f"ok in head, in base {statuses[0]}")
     else:
-        yield _status(subject, name, "status", "not compared", told[1] if told[0] == told[1] else " / ".join(told))
+        yield _status(
+            subject, name, "status", "not compared", statuses[1] if statuses[0] == statuses[1] else " / ".join(statuses)
+        )
 
 
 SILENT = "in base, and missing in head, though the suite is the same"
 
 
-def missing(labels: Iterable[str], reason: str = SILENT, verdict: Verdict = "regressed") -> list[Row]:
+def missing(labels: Iterable[str], reason: str = SILENT, verdict: Verdict = "regressed") -> list[GateRow]:
     """Rows for cases that only one side has; regressed: head has them no longer, although its suite asks for them."""
-    return [Row("", label, "", "status", "status", verdict, reason=reason) for label in labels]
+    return [GateRow("", label, "", "status", "status", verdict, reason=reason) for label in labels]
 
 
 def implementations(base: Mapping[str, Any], head: Mapping[str, Any]) -> str:
@@ -315,5 +327,5 @@ def implementations(base: Mapping[str, Any], head: Mapping[str, Any]) -> str:
     return a if a == b else " → ".join(filter(None, (a, b)))
 
 
-def _status(subject: Subject, implementation: str, quantity: str, verdict: Verdict, reason: str) -> Row:
-    return Row(subject.id, subject.label, implementation, quantity, "status", verdict, reason=reason)
+def _status(subject: Subject, implementation: str, quantity: str, verdict: Verdict, reason: str) -> GateRow:
+    return GateRow(subject.id, subject.label, implementation, quantity, "status", verdict, reason=reason)

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-from rnnbench.gate.decision import Schedule
+from rnnbench.gate.decision import AnalysisSchedule
 from rnnbench.gate.pairs import SIDES, Sampler
-from rnnbench.gate.rows import Numbers, Row, decided, implementations, missing, rows, status_rows
-from rnnbench.gate.subjects import Matching, Subject
+from rnnbench.gate.rows import GateRow, Numbers, decided, implementations, missing, rows, status_rows
+from rnnbench.gate.subjects import MatchedSubjects, Subject
 from rnnbench.gate.tolerances import Tolerances
 
 
@@ -24,7 +24,7 @@ class Gate:
     """
 
     sampler: Sampler
-    matching: Matching
+    matching: MatchedSubjects
     tolerances: Tolerances
     budget: float
     max_pairs: int
@@ -34,7 +34,7 @@ class Gate:
     _open: list[Subject] = field(default_factory=list)
     _started: float = 0.0
     _ended: float = 0.0
-    _rows: list[Row] = field(default_factory=list)
+    _rows: list[GateRow] = field(default_factory=list)
 
     def run(self) -> None:
         """Until done. What was found so far is in `rows`, also after an interruption."""
@@ -59,7 +59,7 @@ class Gate:
         """How long it took."""
         return self._ended - self._started
 
-    def rows(self, intervals: bool = True) -> list[Row]:
+    def rows(self, intervals: bool = True) -> list[GateRow]:
         """All rows, judged on what is in by now."""
         measured = [subject for subject in self._resolved() if self._running(subject)]
         evidence = [(subject, self._implementation(subject), self._numbers(subject)) for subject in measured]
@@ -84,7 +84,7 @@ class Gate:
         if not pairs:
             return None
         wanted = [row.judgement.pairs_needed or 0 for row in self._rows if row.subject == subject.id and row.judgement]
-        following = next((n for n in Schedule(1, self.max_pairs).analyses if n > len(pairs)), self.max_pairs)
+        following = next((n for n in AnalysisSchedule(1, self.max_pairs).analyses if n > len(pairs)), self.max_pairs)
         count = max(following, min(max(wanted, default=0), self.max_pairs)) - len(pairs)
         return count * median(sum(pair[side]["seconds"] for side in SIDES) for pair in pairs)
 
@@ -101,7 +101,7 @@ class Gate:
         if self.everything or count < 2:  # one pair does not tell whether a number is exact
             return True
         noisy = [row for row in own if row.judgement is not None]
-        at_analysis = count in Schedule(1, self.max_pairs).analyses or not noisy
+        at_analysis = count in AnalysisSchedule(1, self.max_pairs).analyses or not noisy
         identical = all(row.judgement is None or row.judgement.identical or row.passive for row in own)
         return not ((at_analysis or identical) and decided(own, self.max_pairs))
 
@@ -109,10 +109,10 @@ class Gate:
         """Processes that failed and were ok when tried again, a sentence for each subject."""
         for subject in self._resolved():
             pairs = self.sampler.pairs(subject)
-            told = [f"{side}: {pair[side]['once']}" for pair in pairs for side in SIDES if pair[side].get("once")]
-            if told:
-                count = f"{len(told)} of {len(SIDES) * len(pairs)} processes"
-                yield f"{subject.label}: {count} failed and were ok when tried again, the first of them {told[0]}"
+            failures = [f"{side}: {pair[side]['once']}" for pair in pairs for side in SIDES if pair[side].get("once")]
+            if failures:
+                count = f"{len(failures)} of {len(SIDES) * len(pairs)} processes"
+                yield f"{subject.label}: {count} failed and were ok when tried again, the first of them {failures[0]}"
 
     def _resolved(self) -> list[Subject]:
         """Subjects of which both sides are known by now; after an early interruption not all are."""

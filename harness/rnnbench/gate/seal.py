@@ -35,22 +35,22 @@ class Seal:
 
     def broken(self) -> list[str]:
         """A sentence for each thing that was changed. Floors are set back to what they were."""
-        told = []
+        problems = []
         now: dict[Name, dict[str, Facts]] = {side: dict(_facts(folder)) for side, folder in self.folders.items()}
         for side, files in self._files.items():
             changed = sorted(path for path, facts in files.items() if now[side].get(path) != facts)
             if changed:
-                told.append(f"{_shown(changed)} of {side} changed while it was measured")
+                problems.append(f"{_shown(changed)} of {side} changed while it was measured")
         added = self._added("base", now) - self._added("head", now)
         if added:
-            told.append(f"{_shown(sorted(added))} appeared in base while it was measured")
+            problems.append(f"{_shown(sorted(added))} appeared in base while it was measured")
         if _read(self.floor) != self._floors:
             if self._floors is None:
                 self.floor.unlink(missing_ok=True)
             else:
                 write_atomically(self.floor, self._floors.decode())
-            told.append(f"the floors in {self.floor} changed while this gate ran, and were set back")
-        return told
+            problems.append(f"the floors in {self.floor} changed while this gate ran, and were set back")
+        return problems
 
     def _added(self, side: Name, now: Mapping[Name, Mapping[str, Facts]]) -> set[str]:
         new = now.get(side, {}).keys() - self._files.get(side, {}).keys()

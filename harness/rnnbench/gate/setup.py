@@ -11,17 +11,17 @@ from typing import Any
 
 from rnnbench.case import digest
 from rnnbench.errors import UsageError
-from rnnbench.gate.pairs import Plan
+from rnnbench.gate.pairs import SideSettings
 from rnnbench.gate.side import Name, PlanError, Side, prepare, python_of
 from rnnbench.gate.sources import Project
-from rnnbench.gate.subjects import Entry, Matching, match
+from rnnbench.gate.subjects import MatchedSubjects, PlannedCase, match
 from rnnbench.gate.worktrees import Repository, Revision, Workspace, project_of, source_roots
 
 SUBMODULES = "the submodules"
 
 
 @dataclass(frozen=True)
-class Request:
+class GateRequest:
     """What to compare. base, head: revisions, None for the working tree; same: both sides are `head` (A/A). pythons:
     None for this one. roots: source roots relative to the repository. build: command that makes, in each checkout, what
     no commit holds. only, overrides: as in `rnnbench run`.
@@ -73,9 +73,9 @@ class Planned:
     """
 
     suite: str
-    matching: Matching
+    matching: MatchedSubjects
     sides: dict[Name, Side]
-    plans: dict[Name, Plan]
+    plans: dict[Name, SideSettings]
     raw: dict[Name, dict[str, Any]]
     problem: str = ""
 
@@ -83,11 +83,11 @@ class Planned:
         """Equal for the same comparison, so that an interrupted one can be found again: also of the same packages, and
         of the same plugin files, which need not be part of a revision.
         """
-        told = (
+        contents = (
             [answer["python"], answer["packages"], [_contents(Path(file)) for file in answer["plugins"]]]
             for answer in self.raw.values()
         )
-        return digest([prepared.key, *told])
+        return digest([prepared.key, *contents])
 
 
 def repository_of(suite: Path) -> Repository | None:
@@ -96,7 +96,7 @@ def repository_of(suite: Path) -> Repository | None:
     return Repository.around(folder) or Repository.around(Path.cwd())
 
 
-def prepare_sides(request: Request, repository: Repository | None, workspace: Workspace) -> Prepared:
+def prepare_sides(request: GateRequest, repository: Repository | None, workspace: Workspace) -> Prepared:
     """Check both revisions out. Raises UsageError for everything that is not there."""
     if repository is None:
         return _in_place(request, workspace)
@@ -118,7 +118,7 @@ def prepare_sides(request: Request, repository: Repository | None, workspace: Wo
     )
 
 
-def plan_sides(prepared: Prepared, request: Request, repository: Repository | None) -> Planned:
+def plan_sides(prepared: Prepared, request: GateRequest, repository: Repository | None) -> Planned:
     """Have both revisions plan the suite. Raises UsageError where base cannot, where head has no valid suite to plan,
     or where they share no case.
     """
@@ -142,8 +142,8 @@ def plan_sides(prepared: Prepared, request: Request, repository: Repository | No
             f"{len(base)} others, head ({prepared.head.label}) {len(head)}. Compare revisions with a common suite, or "
             f"give a suite file from outside the repository."
         )
-    plans: dict[Name, Plan] = {
-        name: Plan(answer["preload"], answer["plugins"], answer["timeout"], answer["folder"])
+    plans: dict[Name, SideSettings] = {
+        name: SideSettings(answer["preload"], answer["plugins"], answer["timeout"], answer["folder"])
         for name, answer in raw.items()
     }
     notes = [*prepared.notes, *_differences(prepared, raw), *matching.notes]
@@ -170,8 +170,8 @@ def _nothing_left(prepared: Prepared, base: dict[str, Any], problem: str) -> Pla
     return Planned(base["name"], replace(matching, notes=prepared.notes), {}, {}, {"base": base}, problem)
 
 
-def _entries(answer: dict[str, Any]) -> list[Entry]:
-    return [Entry.from_json(entry) for entry in answer["entries"]]
+def _entries(answer: dict[str, Any]) -> list[PlannedCase]:
+    return [PlannedCase.from_json(entry) for entry in answer["entries"]]
 
 
 def _differences(prepared: Prepared, raw: dict[Name, dict[str, Any]]) -> list[str]:
@@ -186,18 +186,18 @@ def _differences(prepared: Prepared, raw: dict[Name, dict[str, Any]]) -> list[st
 
 def _environments(prepared: Prepared, raw: dict[Name, dict[str, Any]]) -> str:
     """`environments: base CPython 3.12.1 (/a/python), head ...; they differ in numpy 2.4.5 → 2.4.6, x 1.0 → none`."""
-    told = (f"{name} {raw[name]['python']} ({side.python})" for name, side in prepared.sides.items())
+    interpreters = (f"{name} {raw[name]['python']} ({side.python})" for name, side in prepared.sides.items())
     base, head = ({"python": raw[name]["python"], **raw[name]["packages"]} for name in ("base", "head"))
     names = sorted(name for name in base.keys() | head.keys() if base.get(name) != head.get(name))
     changes = ", ".join(f"{name} {base.get(name, 'none')} → {head.get(name, 'none')}" for name in names)
-    return f"environments: {', '.join(told)}; they differ in {changes or 'no installed package'}"
+    return f"environments: {', '.join(interpreters)}; they differ in {changes or 'no installed package'}"
 
 
 def _side(
     name: Name,
     revision: Revision,
     python: str | None,
-    request: Request,
+    request: GateRequest,
     repository: Repository,
     workspace: Workspace,
 ) -> Side:
@@ -249,7 +249,7 @@ def built(command: str, folder: Path, python: str, side: str) -> None:
         raise UsageError(f"`--build` in {side}: `{command}` ended with {done.returncode}:\n{last}")
 
 
-def _in_place(request: Request, workspace: Workspace) -> Prepared:
+def _in_place(request: GateRequest, workspace: Workspace) -> Prepared:
     """Two environments, and no repository: both run the files where they are."""
     if request.base or request.head or not (request.same or request.base_python or request.head_python):
         raise UsageError(
@@ -274,7 +274,7 @@ def _in_place(request: Request, workspace: Workspace) -> Prepared:
     return _prepared(sides[0], sides[1], [], request, "")
 
 
-def _prepared(base: Side, head: Side, notes: Sequence[str], request: Request, top: str) -> Prepared:
+def _prepared(base: Side, head: Side, notes: Sequence[str], request: GateRequest, top: str) -> Prepared:
     sides = [[side.identity, side.python] for side in (base, head)]
     options = [
         list(request.roots),

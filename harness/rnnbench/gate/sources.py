@@ -76,7 +76,7 @@ class Project:
             "distributions": list(self.distributions),
         }
 
-    def place(self, foreign: Mapping[str, Any]) -> Place | None:
+    def place(self, foreign: Mapping[str, Any]) -> PathEntry | None:
         """Where this revision has a package that was imported from elsewhere; None where that is not plain."""
         top, file = foreign["module"].partition(".")[0], Path(foreign["file"])
         for other in map(os.path.realpath, self.elsewhere):
@@ -86,21 +86,21 @@ class Project:
         wanted = suffix / "__init__.py" if file.name == "__init__.py" else suffix.with_suffix(".py")
         depth = len(wanted.parts)
         roots = {PurePosixPath(*path.parts[:-depth]) for path in self.files if path.parts[-depth:] == wanted.parts}
-        return Place(self.folder / roots.pop()) if len(roots) == 1 else None
+        return PathEntry(self.folder / roots.pop()) if len(roots) == 1 else None
 
-    def _same(self, top: str, foreign: Mapping[str, Any], relative: Path) -> Place | None:
+    def _same(self, top: str, foreign: Mapping[str, Any], relative: Path) -> PathEntry | None:
         """The place that a file has in both states; a package in a folder of another name gets a link."""
         if not (self.folder / relative).exists():
             return None
         inner = len(foreign["module"].split(".")) - (relative.name != "__init__.py")
         package = relative if inner == 0 else relative.parents[inner - 1]
         if package.stem == top:
-            return Place(self.folder / package.parent)
-        return Place(self.folder / package, link=top + package.suffix)
+            return PathEntry(self.folder / package.parent)
+        return PathEntry(self.folder / package, link=top + package.suffix)
 
 
 @dataclass(frozen=True)
-class Place:
+class PathEntry:
     """A folder to put on the path; with `link`, a package or module to be found under that name."""
 
     path: Path

@@ -12,7 +12,7 @@ from rnnbench.store.files import explained
 from rnnbench.store.writer import Writer
 
 
-class State:
+class GateState:
     """The lines of one gate: resolutions (what runs on a side) and samples. A context manager."""
 
     def __init__(self, path: Path, writer: Writer) -> None:

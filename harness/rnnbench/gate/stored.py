@@ -18,8 +18,8 @@ from typing import Any
 from rnnbench.case import Case
 from rnnbench.errors import UsageError
 from rnnbench.gate.decision import ALARM, FIRST, MISS, Judgement, benjamini_hochberg, relative
-from rnnbench.gate.rows import SILENT, Numbers, Row, Verdict, missing, rows, status_rows
-from rnnbench.gate.subjects import REPLICATE, Entry, Matching, Subject, match, subject_labels
+from rnnbench.gate.rows import SILENT, GateRow, Numbers, Verdict, missing, rows, status_rows
+from rnnbench.gate.subjects import REPLICATE, MatchedSubjects, PlannedCase, Subject, match, subject_labels
 from rnnbench.gate.tolerances import Tolerances
 from rnnbench.measure.statistics import student_t_cdf, student_t_quantile
 from rnnbench.record import Record
@@ -61,7 +61,7 @@ class Requested:
 
 def compare(
     base: Sequence[Record], head: Sequence[Record], tolerances: Tolerances, asked: Requested | None = None
-) -> tuple[Matching, list[Row]]:
+) -> tuple[MatchedSubjects, list[GateRow]]:
     """Judge head against base. What stays in `new` and `removed` is of different suites; of the same, there are rows.
 
     Raises UsageError where they share no case.
@@ -86,12 +86,12 @@ def compare(
     return matching, [*found, *_unpaired(judged, processes)]
 
 
-def _entries(records: Sequence[Record]) -> list[Entry]:
-    return [Entry(record.case, (record.implementation,), record.reason, {}, "") for record in records]
+def _entries(records: Sequence[Record]) -> list[PlannedCase]:
+    return [PlannedCase(record.case, (record.implementation,), record.reason, {}, "") for record in records]
 
 
 def _paired(
-    matching: Matching, base: Sequence[Record], head: Sequence[Record]
+    matching: MatchedSubjects, base: Sequence[Record], head: Sequence[Record]
 ) -> list[tuple[Subject, list[tuple[Record, Record]]]]:
     """The records of each subject, replicate by replicate, where both have one."""
     sides = []
@@ -116,11 +116,11 @@ def _key(case: Case) -> str:
 
 
 def _unmatched(
-    matching: Matching,
+    matching: MatchedSubjects,
     paired: Sequence[tuple[Subject, Sequence[tuple[Record, Record]]]],
     base: Sequence[Record],
     asked: Requested,
-) -> tuple[Matching, list[Row]]:
+) -> tuple[MatchedSubjects, list[GateRow]]:
     """Rows for cases and replicates that only one side has, and the matching without those that have a row."""
     met = {a.case.id for _, pairs in paired for a, _ in pairs}
     shared = {_key(subject.base.case) for subject in matching.subjects}
@@ -143,7 +143,7 @@ def _unmatched(
     return replace(matching, new=new, removed=tuple(removed.values())), found
 
 
-def _absent(cases: Sequence[Case], name: str, verdict: Verdict, reason: str) -> list[Row]:
+def _absent(cases: Sequence[Case], name: str, verdict: Verdict, reason: str) -> list[GateRow]:
     """The row of a case, or of some of its replicates."""
     numbers = [str(case.settings[REPLICATE]) for case in cases if REPLICATE in case.settings]
     which = f" (replicate{'s' * (len(numbers) > 1)} {', '.join(numbers)})" if numbers else ""
@@ -157,8 +157,8 @@ def _urgency(pair: tuple[Record, Record]) -> int:
 
 
 def _resolution(record: Record) -> dict[str, Any]:
-    told = {"status": record.status, "reason": record.reason, "implementation": record.implementation}
-    return told | {"rejected": {}}
+    resolution = {"status": record.status, "reason": record.reason, "implementation": record.implementation}
+    return resolution | {"rejected": {}}
 
 
 def _numbers(record: Record) -> Numbers:
@@ -179,7 +179,9 @@ def _medians(record: Record, name: str) -> list[float]:
     return found or [record.quantities[name].value]
 
 
-def _unpaired(judged: Sequence[Row], processes: Mapping[tuple[str, str], tuple[list[float], list[float]]]) -> list[Row]:
+def _unpaired(
+    judged: Sequence[GateRow], processes: Mapping[tuple[str, str], tuple[list[float], list[float]]]
+) -> list[GateRow]:
     """The rows with Welch's verdict where there are processes to compare."""
     tests = {
         index: _welch(*processes[row.subject, row.quantity], row)
@@ -190,7 +192,7 @@ def _unpaired(judged: Sequence[Row], processes: Mapping[tuple[str, str], tuple[l
     return [_verdict(row, tests[index], rejected[index]) if index in tests else row for index, row in enumerate(judged)]
 
 
-def _welch(base: Sequence[float], head: Sequence[float], row: Row) -> Judgement:
+def _welch(base: Sequence[float], head: Sequence[float], row: GateRow) -> Judgement:
     """Difference of the mean logarithms with its 95 % interval and two-sided p; `verdict` is `equivalent` or not."""
     assert row.judgement is not None
     tolerance, count = row.judgement.tolerance, min(len(base), len(head))
@@ -218,7 +220,7 @@ def _beyond(distance: float, error: float, freedom: int) -> float:
     return 1 - student_t_cdf(distance / error, freedom)
 
 
-def _verdict(row: Row, test: Judgement, rejected: bool) -> Row:
+def _verdict(row: GateRow, test: Judgement, rejected: bool) -> GateRow:
     verdict = test.verdict
     if rejected and test.p <= ALARM and test.estimate >= test.tolerance:
         verdict = "regressed"

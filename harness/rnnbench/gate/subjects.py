@@ -22,7 +22,7 @@ REPLICATE = "replicate"
 
 
 @dataclass(frozen=True)
-class Entry:
+class PlannedCase:
     """A case as one side plans it. names: implementations to try, reason: why there is none. verify, program: how and
     under which key its program is verified. memory: whether bytes of its process are measured.
     """
@@ -35,7 +35,7 @@ class Entry:
     memory: bool = False
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Entry:
+    def from_json(cls, data: Mapping[str, Any]) -> PlannedCase:
         """From an entry of `rnnbench.gate.remote.plan`."""
         case = Case.from_json(data["case"])
         return cls(case, tuple(data["names"]), data["reason"], data["verify"], data["program"], data["memory"])
@@ -49,11 +49,11 @@ class Subject:
 
     id: str
     label: str
-    base: Entry
-    head: Entry
+    base: PlannedCase
+    head: PlannedCase
     replicates: tuple[int, ...] | None = None
 
-    def entry(self, side: Name) -> Entry:
+    def entry(self, side: Name) -> PlannedCase:
         """Of `base` or of `head`."""
         return self.base if side == "base" else self.head
 
@@ -77,7 +77,7 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Matching:
+class MatchedSubjects:
     """subjects: what both have. new, removed: labels of what only head or only base has. notes: sentences."""
 
     subjects: tuple[Subject, ...]
@@ -86,7 +86,7 @@ class Matching:
     notes: tuple[str, ...]
 
 
-def match(base: Sequence[Entry], head: Sequence[Entry]) -> Matching:
+def match(base: Sequence[PlannedCase], head: Sequence[PlannedCase]) -> MatchedSubjects:
     """Pair the cases of two plans, in the order of head's."""
     shared, notes = _shared_settings(base, head)
     groups_base, groups_head = _groups(base, shared), _groups(head, shared)
@@ -96,7 +96,7 @@ def match(base: Sequence[Entry], head: Sequence[Entry]) -> Matching:
     ]
     new = tuple(names[key] for key in groups_head if key not in groups_base)
     removed = tuple(text for key, text in _labels(groups_base).items() if key not in groups_head)
-    return Matching(tuple(subjects), new, removed, tuple(notes))
+    return MatchedSubjects(tuple(subjects), new, removed, tuple(notes))
 
 
 def subject_labels(cases: Sequence[Case]) -> list[str]:
@@ -105,12 +105,14 @@ def subject_labels(cases: Sequence[Case]) -> list[str]:
     return labels([replace(case, settings=settings) for case, settings in zip(cases, alike, strict=True)])
 
 
-def _labels(groups: Mapping[str, Sequence[Entry]]) -> dict[str, str]:
+def _labels(groups: Mapping[str, Sequence[PlannedCase]]) -> dict[str, str]:
     """A text for each subject, no two alike."""
     return dict(zip(groups, subject_labels([entries[0].case for entries in groups.values()]), strict=True))
 
 
-def _shared_settings(base: Sequence[Entry], head: Sequence[Entry]) -> tuple[dict[str, frozenset[str]], list[str]]:
+def _shared_settings(
+    base: Sequence[PlannedCase], head: Sequence[PlannedCase]
+) -> tuple[dict[str, frozenset[str]], list[str]]:
     """By probe, the settings that both know, and a sentence per probe whose settings differ."""
     names = [_setting_names(base), _setting_names(head)]
     shared, notes = {}, []
@@ -125,16 +127,16 @@ def _shared_settings(base: Sequence[Entry], head: Sequence[Entry]) -> tuple[dict
     return shared, notes
 
 
-def _setting_names(entries: Iterable[Entry]) -> dict[str, set[str]]:
+def _setting_names(entries: Iterable[PlannedCase]) -> dict[str, set[str]]:
     names: dict[str, set[str]] = defaultdict(set)
     for entry in entries:
         names[entry.case.probe].update(entry.case.settings)
     return names
 
 
-def _groups(entries: Iterable[Entry], shared: Mapping[str, Iterable[str]]) -> dict[str, list[Entry]]:
+def _groups(entries: Iterable[PlannedCase], shared: Mapping[str, Iterable[str]]) -> dict[str, list[PlannedCase]]:
     """Entries by the hash of what identifies their subject."""
-    groups: dict[str, list[Entry]] = defaultdict(list)
+    groups: dict[str, list[PlannedCase]] = defaultdict(list)
     for entry in entries:
         data = entry.case.to_json()
         known = shared.get(entry.case.probe, entry.case.settings)
@@ -143,7 +145,7 @@ def _groups(entries: Iterable[Entry], shared: Mapping[str, Iterable[str]]) -> di
     return groups
 
 
-def _subject(key: str, label: str, base: Sequence[Entry], head: Sequence[Entry]) -> Subject:
+def _subject(key: str, label: str, base: Sequence[PlannedCase], head: Sequence[PlannedCase]) -> Subject:
     replicates = None
     if REPLICATE in head[0].case.settings:
         replicates = tuple(entry.case.settings[REPLICATE] for entry in head)

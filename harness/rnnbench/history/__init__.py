@@ -7,20 +7,20 @@ changed. A change names the commits it lies between.
 
 from rnnbench.history.change_points import Shift, shifts, steps
 from rnnbench.history.commits import Commit, commits
-from rnnbench.history.finding import Break, Change, History, by_cause, history
+from rnnbench.history.finding import Break, History, LevelChange, by_cause, history
 from rnnbench.history.page import render
 from rnnbench.history.runs import Machine, StoredRun, stored_runs
-from rnnbench.history.series import Point, Series, all_series
+from rnnbench.history.series import Point, QuantityHistory, all_series
 from rnnbench.history.text import to_json, to_text
 
 __all__ = [
     "Break",
-    "Change",
     "Commit",
     "History",
+    "LevelChange",
     "Machine",
     "Point",
-    "Series",
+    "QuantityHistory",
     "Shift",
     "StoredRun",
     "all_series",

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from rnnbench.history.change_points import MIN_SIZE, Shift, shifts, steps
 from rnnbench.history.commits import Commit, commits
 from rnnbench.history.runs import stored_runs
-from rnnbench.history.series import CaseHistory, Point, Series, all_series, case_histories, known
+from rnnbench.history.series import CaseHistory, Point, QuantityHistory, all_series, case_histories, known
 from rnnbench.quantity import Reading
 from rnnbench.record import Record
 from rnnbench.report.units import bounded, words
@@ -23,7 +23,7 @@ SMALLEST = 0.02
 
 
 @dataclass(frozen=True)
-class Change:
+class LevelChange:
     """The level of a series changed after `last_good` and no later than at `first_bad`.
 
     commits: how many could be the one (those between, and `first_bad`). before, after: levels in the quantity's unit,
@@ -78,10 +78,10 @@ class History:
     commits: tuple[Commit, ...]
     series: int
     short: int
-    changes: tuple[Change, ...]
+    changes: tuple[LevelChange, ...]
     breaks: tuple[Break, ...]
     notes: tuple[str, ...]
-    lines: tuple[Series, ...] = ()
+    lines: tuple[QuantityHistory, ...] = ()
 
 
 def history(repository: Path, results: Path, suite: str | None = None, since: str | None = None) -> History:
@@ -111,24 +111,24 @@ def history(repository: Path, results: Path, suite: str | None = None, since: st
     )
 
 
-def _needed(series: Series) -> int:
+def _needed(series: QuantityHistory) -> int:
     return 2 if series.entry.deterministic else 2 * MIN_SIZE
 
 
-def _changes(series: Series, level: float) -> list[Change]:
+def _changes(series: QuantityHistory, level: float) -> list[LevelChange]:
     exact = series.entry.deterministic
     found = steps(series.scaled) if exact else shifts(series.scaled, level)
     changes = [_change(series, shift) for shift in found]
     return [change for change in changes if exact or not change.relative or abs(change.size) >= SMALLEST]
 
 
-def _change(series: Series, shift: Shift) -> Change:
+def _change(series: QuantityHistory, shift: Shift) -> LevelChange:
     relative = series.ratios
     good, bad = series.points[shift.first - 1], series.points[shift.last]
     worse = shift.difference > 0 if series.entry.better == "lower" else shift.difference < 0
     level = math.exp if relative else float
     size = math.expm1 if relative else float
-    return Change(
+    return LevelChange(
         kind="regression" if worse else "improvement",
         suite=series.suite,
         version=series.version,
@@ -186,21 +186,21 @@ def _loss(case: CaseHistory, name: str) -> Break | None:
     if min(len(good), len(lost)) < (1 if before.deterministic else MIN_SIZE):
         return None
     first, after = lost[0]
-    now = f"is only known to be {_told(after, name)}" if after else "has no value any more"
-    reason = f"{words(name)} {now}, after {_told(before, name)} ({len(good)} + {len(lost)} commits)"
+    now = f"is only known to be {_with_unit(after, name)}" if after else "has no value any more"
+    reason = f"{words(name)} {now}, after {_with_unit(before, name)} ({len(good)} + {len(lost)} commits)"
     status = "censored" if after else "missing"
     return Break(case.suite, case.seen[-1][1], last, first, status, reason, name)
 
 
-def _told(entry: Reading, name: str) -> str:
+def _with_unit(entry: Reading, name: str) -> str:
     return bounded(entry.value, entry.bound, entry.unit, name)
 
 
-def by_cause(changes: Iterable[Change]) -> list[list[Change]]:
+def by_cause(changes: Iterable[LevelChange]) -> list[list[LevelChange]]:
     """Changes whose ranges of commits overlap, the surest first: one commit mostly moves many numbers, and the surest
     of them says best where it is. Groups are in the order of the commits.
     """
-    groups: list[list[Change]] = []
+    groups: list[list[LevelChange]] = []
     for change in sorted(changes, key=lambda change: change.p):
         for group in groups:
             if _overlap(group[0], change):
@@ -211,6 +211,6 @@ def by_cause(changes: Iterable[Change]) -> list[list[Change]]:
     return sorted(groups, key=lambda group: group[0].first_bad.position)
 
 
-def _overlap(a: Change, b: Change) -> bool:
+def _overlap(a: LevelChange, b: LevelChange) -> bool:
     last_good = max(a.last_good.position, b.last_good.position)
     return last_good < min(a.first_bad.position, b.first_bad.position)

@@ -10,16 +10,16 @@ from typing import Any
 
 from rnnbench.case import AXES, axis_text
 from rnnbench.history.commits import Commit
-from rnnbench.history.finding import Break, Change, History, by_cause
-from rnnbench.history.series import RATES, TIMES, Series
+from rnnbench.history.finding import Break, History, LevelChange, by_cause
+from rnnbench.history.series import RATES, TIMES, QuantityHistory
 from rnnbench.history.text import SHORT, size_text, summary, to_json
 from rnnbench.record import Record
 from rnnbench.report.html import shell
 from rnnbench.report.html.downloads import Download
 from rnnbench.report.html.packing import packed
-from rnnbench.report.html.tables import Cell, Column
+from rnnbench.report.html.tables import TableCell, TableColumn
 from rnnbench.report.html.theme import Theme
-from rnnbench.report.html.views import Line, Place, View, choices, variants, wide
+from rnnbench.report.html.views import Facet, PlotView, Trace, choices, variants, wide
 from rnnbench.report.series import REPLICATES
 from rnnbench.report.units import quantity, scale_for, words
 
@@ -35,14 +35,14 @@ Key = tuple[str, str, str, str, int]
 
 
 @dataclass(frozen=True)
-class Row:
+class ChangeRow:
     """A change or a break, in a table that the filters of the page look at."""
 
-    place: Place
+    place: Facet
     cell: str
     program: str
     axes: Mapping[str, str]
-    cells: Sequence[Cell]
+    cells: Sequence[TableCell]
 
 
 def render(found: History, title: str = "") -> str:
@@ -81,12 +81,12 @@ def render(found: History, title: str = "") -> str:
     )
 
 
-def _views(found: History, varying: Sequence[str]) -> list[View]:
+def _views(found: History, varying: Sequence[str]) -> list[PlotView]:
     """One for each quantity and length, those in which something changed first."""
-    by_key: dict[Key, list[Series]] = defaultdict(list)
+    by_key: dict[Key, list[QuantityHistory]] = defaultdict(list)
     for series in found.lines:
         by_key[_key(series.suite, series.version, series.record, series.quantity)].append(series)
-    changes: dict[Key, list[Change]] = defaultdict(list)
+    changes: dict[Key, list[LevelChange]] = defaultdict(list)
     for change in found.changes:
         changes[_key(change.suite, change.version, change.record, change.quantity)].append(change)
     several = len({(suite, version) for suite, version, *_ in by_key}) > len({suite for suite, *_ in by_key})
@@ -97,12 +97,12 @@ def _views(found: History, varying: Sequence[str]) -> list[View]:
 
 def _view(
     key: Key,
-    members: Sequence[Series],
-    changes: Sequence[Change],
+    members: Sequence[QuantityHistory],
+    changes: Sequence[LevelChange],
     places: Mapping[Commit, int],
     varying: Sequence[str],
     several: bool,
-) -> View:
+) -> PlotView:
     suite, version, what, name, length = key
     unit = members[0].entry.unit
     values = [point.value for series in members for point in series.points]
@@ -111,7 +111,7 @@ def _view(
     better = {"lower": " (lower is better)", "higher": " (higher is better)"}.get(members[0].entry.better, "")
     drift = ", drift of the machine divided out" if unit in TIMES | RATES else ""
     y_title = f"{words(name)}{f', {scale.unit}' if scale.unit else ''}{better}{drift}"
-    return View(
+    return PlotView(
         group=f"{suite}{f' {version[:6]}' if several else ''}: {what}",
         name=words(name),
         at=f"T={length}",
@@ -124,22 +124,22 @@ def _view(
     )
 
 
-def _line(series: Series, places: Mapping[Commit, int], factor: float, varying: Sequence[str]) -> Line:
+def _line(series: QuantityHistory, places: Mapping[Commit, int], factor: float, varying: Sequence[str]) -> Trace:
     points = sorted(series.points, key=lambda point: places[point.commit])
     y, low, high = (
         [None if (value := getattr(point, name)) is None else value / factor for point in points]
         for name in ("value", "low", "high")
     )
     place, cell, program, axes = _who(series.record, varying)
-    return Line(place, cell, program, [places[point.commit] for point in points], y, low, high, axes=axes)
+    return Trace(place, cell, program, [places[point.commit] for point in points], y, low, high, axes=axes)
 
 
-def _who(record: Record, varying: Sequence[str]) -> tuple[Place, str, str, dict[str, str]]:
+def _who(record: Record, varying: Sequence[str]) -> tuple[Facet, str, str, dict[str, str]]:
     """(place, cell, program, axes) of a record, as filters and lines tell it."""
     case = record.case
     axes = {"implementation": f"{case.backend}/{record.implementation or case.implementation}"}
     axes |= {axis: axis_text(axis, _value(record, axis)) for axis in varying}
-    return Place("", case.device), case.cell, ", ".join(axes.values()), axes
+    return Facet("", case.device), case.cell, ", ".join(axes.values()), axes
 
 
 def _varying(records: Sequence[Record]) -> list[str]:
@@ -170,21 +170,21 @@ def _ticks(places: Mapping[Commit, int]) -> list[tuple[float, str]]:
     return [(index, f"{commit.hash[:7]} {commit.subject}") for commit, index in places.items()]
 
 
-def _marks(changes: Iterable[Change], places: Mapping[Commit, int]) -> list[tuple[float, str]]:
+def _marks(changes: Iterable[LevelChange], places: Mapping[Commit, int]) -> list[tuple[float, str]]:
     """Between the last commit before a change and the first that has it for sure; named, or counted where many."""
-    at: dict[float, list[Change]] = defaultdict(list)
+    at: dict[float, list[LevelChange]] = defaultdict(list)
     for change in changes:
         at[(places[change.last_good] + places[change.first_bad]) / 2].append(change)
     return [(x, _mark(found)) for x, found in sorted(at.items())]
 
 
-def _mark(found: Sequence[Change]) -> str:
+def _mark(found: Sequence[LevelChange]) -> str:
     if len(found) > FEW_MARKS:
         return f"{len(found)} changes"
     return ", ".join(f"{change.record.case.cell} {size_text(change, change.size)}" for change in found)
 
 
-def _cause(changes: Sequence[Change]) -> dict[str, Any]:
+def _cause(changes: Sequence[LevelChange]) -> dict[str, Any]:
     """What one range of commits did: the surest change tells where it is."""
     first = changes[0]
     between = first.first_bad.position - first.last_good.position
@@ -202,37 +202,42 @@ def _cause(changes: Sequence[Change]) -> dict[str, Any]:
     }
 
 
-def _columns(*titles: str) -> list[Column]:
+def _columns(*titles: str) -> list[TableColumn]:
     named = ("cell", "program", "T", "quantity", *titles)
-    return [Column(title, numeric=title in ("T", "size")) for title in named]
+    return [TableColumn(title, numeric=title in ("T", "size")) for title in named]
 
 
-def _head(record: Record, name: str | None, varying: Sequence[str]) -> tuple[dict[str, Any], list[Cell]]:
+def _head(record: Record, name: str | None, varying: Sequence[str]) -> tuple[dict[str, Any], list[TableCell]]:
     place, cell, program, axes = _who(record, varying)
     length = record.case.seq_len
     task = record.case.settings.get("task")
     what = words(name) if name else "the case"
-    cells = [Cell(cell), Cell(program), Cell(str(length), length), Cell(f"{what}, {task}" if task else what)]
+    cells = [
+        TableCell(cell),
+        TableCell(program),
+        TableCell(str(length), length),
+        TableCell(f"{what}, {task}" if task else what),
+    ]
     return {"place": place, "cell": cell, "program": program, "axes": axes}, cells
 
 
-def _change_row(change: Change, varying: Sequence[str]) -> Row:
+def _change_row(change: LevelChange, varying: Sequence[str]) -> ChangeRow:
     known, head = _head(change.record, change.quantity, varying)
     unit = change.record.quantities[change.quantity].unit
     levels = [quantity(value, unit, change.quantity) for value in (change.before, change.after)]
     cells = [
-        Cell(change.kind, kind="status" if change.kind == "regression" else ""),
-        Cell(size_text(change, change.size), change.size),
-        Cell(f"{size_text(change, change.low)} to {size_text(change, change.high)}"),
-        *map(Cell, levels),
-        Cell(change.last_good.hash[:SHORT]),
-        Cell(change.first_bad.hash[:SHORT]),
-        Cell(", ".join(change.software)),
+        TableCell(change.kind, kind="status" if change.kind == "regression" else ""),
+        TableCell(size_text(change, change.size), change.size),
+        TableCell(f"{size_text(change, change.low)} to {size_text(change, change.high)}"),
+        *map(TableCell, levels),
+        TableCell(change.last_good.hash[:SHORT]),
+        TableCell(change.first_bad.hash[:SHORT]),
+        TableCell(", ".join(change.software)),
     ]
-    return Row(**known, cells=[*head, *cells])
+    return ChangeRow(**known, cells=[*head, *cells])
 
 
-def _break_row(one: Break, varying: Sequence[str]) -> Row:
+def _break_row(one: Break, varying: Sequence[str]) -> ChangeRow:
     known, head = _head(one.record, one.quantity, varying)
-    cells = [Cell(one.status, kind="status"), Cell(one.reason), Cell(one.last_good.hash[:SHORT])]
-    return Row(**known, cells=[*head, *cells, Cell(one.first_bad.hash[:SHORT])])
+    cells = [TableCell(one.status, kind="status"), TableCell(one.reason), TableCell(one.last_good.hash[:SHORT])]
+    return ChangeRow(**known, cells=[*head, *cells, TableCell(one.first_bad.hash[:SHORT])])

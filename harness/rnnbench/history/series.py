@@ -33,7 +33,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CommitOutcome:
     """How a case ended on a commit."""
 
     commit: Commit
@@ -42,7 +42,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Series:
+class QuantityHistory:
     """One quantity of one case of one version of a suite, oldest commit first.
 
     record: the latest that has it. outcomes: of the case on every commit, numbers or not. ratios: whether changes are
@@ -54,7 +54,7 @@ class Series:
     record: Record
     quantity: str
     points: tuple[Point, ...]
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[CommitOutcome, ...]
 
     @property
     def entry(self) -> Reading:
@@ -96,12 +96,12 @@ class CaseHistory:
         entries = [item for _, record in self.seen if record.ok for item in record.quantities.items()]
         return list(dict.fromkeys(name for name, entry in entries if entry.better != "none"))
 
-    def outcomes(self) -> tuple[Outcome, ...]:
+    def outcomes(self) -> tuple[CommitOutcome, ...]:
         """One for each commit; a commit with any run that went well is ok."""
-        found: dict[Commit, Outcome] = {}
+        found: dict[Commit, CommitOutcome] = {}
         for run, record in self.seen:
             if run.commit not in found or record.ok:
-                found[run.commit] = Outcome(run.commit, record.status, record.reason)
+                found[run.commit] = CommitOutcome(run.commit, record.status, record.reason)
         return tuple(found.values())
 
     def entries(self, quantity: str) -> dict[Commit, Reading | None]:
@@ -129,7 +129,7 @@ def case_histories(runs: Iterable[StoredRun]) -> list[CaseHistory]:
     return [CaseHistory(suite, tuple(seen)) for (suite, _), seen in found.items()]
 
 
-def all_series(runs: Sequence[StoredRun]) -> list[Series]:
+def all_series(runs: Sequence[StoredRun]) -> list[QuantityHistory]:
     """Every quantity that has a better direction, in the order of the records."""
     references = [run.reference for run in runs if run.reference is not None]
     usual = median(references) if references else None
@@ -141,7 +141,7 @@ def all_series(runs: Sequence[StoredRun]) -> list[Series]:
     return found
 
 
-def _series(case: CaseHistory, version: str, quantity: str, usual: float | None) -> list[Series]:
+def _series(case: CaseHistory, version: str, quantity: str, usual: float | None) -> list[QuantityHistory]:
     """One for each implementation that ran: what `auto` became is part of what was measured."""
     values: dict[str, dict[Commit, list[_Measured]]] = defaultdict(lambda: defaultdict(list))
     latest: dict[str, Record] = {}
@@ -157,7 +157,7 @@ def _series(case: CaseHistory, version: str, quantity: str, usual: float | None)
             software[run.commit] = run.software
     outcomes = case.outcomes()
     return [
-        Series(
+        QuantityHistory(
             case.suite,
             version,
             latest[name],

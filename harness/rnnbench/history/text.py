@@ -9,7 +9,7 @@ from typing import Any
 
 from rnnbench.history.change_points import MIN_SIZE
 from rnnbench.history.commits import Commit
-from rnnbench.history.finding import Break, Change, History, by_cause
+from rnnbench.history.finding import Break, History, LevelChange, by_cause
 from rnnbench.record import Record, record_labels
 from rnnbench.report.units import number, quantity, words
 
@@ -26,8 +26,8 @@ def to_text(found: History) -> str:
     for changes in by_cause(found.changes):
         lines += ["", *_block(changes, names)]
     for (good, bad), breaks in _by_range(found.breaks).items():
-        told = (f"  {one.status:11}  {names[id(one.record)]}: {one.reason}" for one in breaks)
-        lines += ["", _range(good, bad), *told]
+        lines_of_breaks = (f"  {one.status:11}  {names[id(one.record)]}: {one.reason}" for one in breaks)
+        lines += ["", _range(good, bad), *lines_of_breaks]
     if not found.changes and not found.breaks:
         lines.append("nothing changed" if found.series else "too few commits to see a change")
     return "\n".join(lines) + "\n"
@@ -53,7 +53,7 @@ def to_json(found: History) -> dict[str, Any]:
     }
 
 
-def _block(changes: Sequence[Change], names: Mapping[int, str]) -> list[str]:
+def _block(changes: Sequence[LevelChange], names: Mapping[int, str]) -> list[str]:
     """names: the label of a record, by its identity."""
     lines = [_range(changes[0].last_good, changes[0].first_bad)]
     also = dict.fromkeys(text for change in changes for text in change.software)
@@ -76,7 +76,7 @@ def _range(good: Commit, bad: Commit) -> str:
     return f"{head}  {bad.subject}" if between == 1 else f"{head}  {between} commits, the last: {bad.subject}"
 
 
-def _line(change: Change, label: str, who: int, what: int) -> str:
+def _line(change: LevelChange, label: str, who: int, what: int) -> str:
     unit = change.record.quantities[change.quantity].unit
     levels = f"{quantity(change.before, unit, change.quantity)} -> {quantity(change.after, unit, change.quantity)}"
     name = f"{label:{who}}  {words(change.quantity):{what}}"
@@ -84,12 +84,12 @@ def _line(change: Change, label: str, who: int, what: int) -> str:
     return f"  {change.kind:11}  {name}  {size}  {levels}, {change.points[0]} + {change.points[1]} commits"
 
 
-def size_text(change: Change, value: float) -> str:
+def size_text(change: LevelChange, value: float) -> str:
     """`+10.2%`, or the difference where changes are no factors."""
     return f"{value:+.1%}" if change.relative else f"{'+' if value >= 0 else ''}{number(value)}"
 
 
-def _change_json(change: Change) -> dict[str, Any]:
+def _change_json(change: LevelChange) -> dict[str, Any]:
     entry = change.record.quantities[change.quantity]
     return {
         **_common(change.suite, change.record, change.last_good, change.first_bad),

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from rnnbench.errors import UsageError
 from rnnbench.executor import Job, Outcome
-from rnnbench.isolation.launched import Connection, Interpreter, Launcher, LauncherLost, Running, this_python
+from rnnbench.isolation.launched import Connection, Interpreter, LauncherLost, LauncherProcess, Running, this_python
 
 WORKER = ("rnnbench.worker:preload",)
 """Imported, and called, ahead of every job, whatever its backend."""
@@ -43,7 +43,7 @@ class ForkServer:
             )
         self._always = always
         self._interpreter = interpreter
-        self._launchers: dict[Key, Launcher] = {}
+        self._launchers: dict[Key, LauncherProcess] = {}
 
     def run(self, job: Job, preload: tuple[str, ...], timeout: float) -> Outcome:
         """Run one job. See `rnnbench.executor.Session`; `job["limits"]` may set {address_space: bytes, cpus: numbers}.
@@ -93,13 +93,13 @@ class ForkServer:
             self.discard(key)
         raise LauncherLost("the process that starts the cases was killed twice before it could start this one")
 
-    def launcher(self, key: Key) -> Launcher:
+    def launcher(self, key: Key) -> LauncherProcess:
         """The one of this key, started if there is none. Raises LauncherLost."""
         if key not in self._launchers:
             preload, variables, _ = key
             interpreter = self._interpreter or this_python()
             interpreter = replace(interpreter, variables={**interpreter.variables, **dict(variables)})
-            launcher = Launcher((*self._always, *preload), interpreter)
+            launcher = LauncherProcess((*self._always, *preload), interpreter)
             if launcher.lost_threads:
                 launcher.stop()
                 warnings.warn(
@@ -108,7 +108,7 @@ class ForkServer:
                     RuntimeWarning,
                     stacklevel=2,
                 )
-                launcher = Launcher((), interpreter)
+                launcher = LauncherProcess((), interpreter)
             self._launchers[key] = launcher
         return self._launchers[key]
 

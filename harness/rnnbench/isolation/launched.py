@@ -82,10 +82,10 @@ class Connection:
         """
         answer = self.receive(left, f"waiting for a case for {seconds:.3g} s")
         output = None if answer is None else self.receive(GRACE, "ending a case")
-        told = None if output is None else self.receive(GRACE, "ending a case")
-        if answer is None or output is None or told is None:
+        reply = None if output is None else self.receive(GRACE, "ending a case")
+        if answer is None or output is None or reply is None:
             raise LauncherLost(f"the process that started this case was lost: {self.ending()}")
-        return answer, output, json.loads(told)["stops"]
+        return answer, output, json.loads(reply)["stops"]
 
     def send(self, message: bytes) -> bool:
         """Whether there was somebody to read it."""
@@ -116,7 +116,7 @@ class Connection:
         raise NotImplementedError
 
 
-class Launcher(Connection):
+class LauncherProcess(Connection):
     """A launcher process. Raises LauncherLost where it does not come up."""
 
     def __init__(self, modules: tuple[str, ...], interpreter: Interpreter) -> None:

@@ -17,7 +17,7 @@ import rnnbench
 from rnnbench.case import Case
 from rnnbench.cluster import Cluster, Lot
 from rnnbench.errors import UsageError
-from rnnbench.lots.journal import Reading
+from rnnbench.lots.journal import JournalReader
 from rnnbench.lots.keeper import JOURNALS, Keeper
 from rnnbench.part import Conditions, Part
 from rnnbench.record import Record
@@ -36,7 +36,7 @@ class _Waiting:
 
     job: str
     cases: Sequence[Case]
-    reading: Reading
+    reading: JournalReader
 
 
 @dataclass
@@ -89,7 +89,7 @@ class Drive:
         self.cluster.attach([entry["job"] for entry in entries.values()])
         for lot, entry in entries.items():
             members = [by_id[id] for id in entry["cases"] if id in by_id]
-            self._open[lot] = _Waiting(entry["job"], members, Reading(self._journal(lot)))
+            self._open[lot] = _Waiting(entry["job"], members, JournalReader(self._journal(lot)))
 
     def _submit(self, cases: Sequence[Case]) -> None:
         if not cases:
@@ -100,7 +100,7 @@ class Drive:
         entries = self._noted()
         for lot, job in zip(lots, jobs, strict=True):
             members = [Case.from_json(case) for case in lot.cases]
-            self._open[lot.id] = _Waiting(job, members, Reading(self._journal(lot.id)))
+            self._open[lot.id] = _Waiting(job, members, JournalReader(self._journal(lot.id)))
             entries[lot.id] = {
                 "job": job,
                 "executor": self.executor,
@@ -130,7 +130,7 @@ class Drive:
                 self.started(case)
         self._keep(waiting.reading)
 
-    def _keep(self, reading: Reading) -> None:
+    def _keep(self, reading: JournalReader) -> None:
         if reading.environment:
             self._keeper.place(*reading.environment)
         for line in reading.taken():

@@ -74,7 +74,7 @@ class Journal:
 
 
 @dataclass
-class Reading:
+class JournalReader:
     """What was read of a journal so far, line by line, by whoever waits for its records.
 
     path: of the file; it need not exist. records: lines of processes that were not asked for yet. begun: ids of cases

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnbench.case import Case
-from rnnbench.lots.journal import Reading
+from rnnbench.lots.journal import JournalReader
 from rnnbench.part import Part
 from rnnbench.record import Record
 from rnnbench.records import Malformed, merge
@@ -60,7 +60,7 @@ def adopt(folder: RunFolder) -> int:
         return 0
     keeper, count = Keeper(folder), 0
     for path in journals:
-        reading = Reading(Path(path))
+        reading = JournalReader(Path(path))
         reading.look()
         if reading.environment:
             keeper.place(*reading.environment)

@@ -132,14 +132,14 @@ def perform_lot(data: Mapping[str, Any]) -> dict[str, Any]:
 
 def packed(part: Part) -> Part:
     """A process that shared its machine: without its times, and whatever else is not the same everywhere."""
-    told = {"packed": True} | dict(part.details)
+    details = {"packed": True} | dict(part.details)
     seen = part.conditions and replace(part.conditions, reference=None, contaminated=0, kernels={})
     return replace(
         part,
         values={name: value for name, value in part.values.items() if part.declared[name].portable},
         timings={},
         notes=tuple(note for note in part.notes if not note.startswith("contaminated: ")),
-        details=told,
+        details=details,
         conditions=seen,
     )
 

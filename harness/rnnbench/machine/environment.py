@@ -144,13 +144,13 @@ def nvidia() -> list[dict[str, Any]]:
     text = _output(["nvidia-smi", query, "--format=csv,noheader,nounits"])
     rows = csv.reader((text or "").splitlines(), skipinitialspace=True)
     return [
-        {key: _told(cell) for key, cell in zip(GPU_FIELDS, row, strict=True)}
+        {key: _number_or_text(cell) for key, cell in zip(GPU_FIELDS, row, strict=True)}
         for row in rows
         if len(row) == len(GPU_FIELDS)
     ]
 
 
-def _told(text: str) -> str | float | None:
+def _number_or_text(text: str) -> str | float | None:
     """A cell of nvidia-smi: a number, a word, or None for `[N/A]` and its like."""
     number = _number(text)
     return None if text.startswith("[") else text if number is None else number

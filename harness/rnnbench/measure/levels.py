@@ -53,7 +53,7 @@ _MEDIAN_OF_CHI_SQUARE = {1: 0.455, 2: 1.386, 3: 2.366, 4: 3.357, 5: 4.351}
 
 
 @dataclass(frozen=True)
-class Turns:
+class CycleTimes:
     """What one process measured in lockstep. group: which processes were alive together. seconds: by cycle."""
 
     group: str
@@ -67,7 +67,7 @@ class Placed(NamedTuple):
     seconds: float
 
 
-def levels(programs: Sequence[Sequence[Turns]]) -> list[Placed | None]:
+def levels(programs: Sequence[Sequence[CycleTimes]]) -> list[Placed | None]:
     """The level of each program from its processes; None for one that was measured beside no other."""
     import numpy as np
 

@@ -57,9 +57,9 @@ class Turns:
 
     def wait(self) -> bool:
         """Hand over, and return when it is this process's turn again: True to take a sample, False to take no more."""
-        told = self._hand_over(MORE)
-        self.taken += told == GO
-        return told != STOP
+        command = self._hand_over(MORE)
+        self.taken += command == GO
+        return command != STOP
 
     def done(self) -> None:
         """Hand over after the last sample of a measurement, and return when it is this process's turn again."""
@@ -68,15 +68,15 @@ class Turns:
     def _hand_over(self, message: bytes) -> bytes:
         if not self._socket:
             return ALONE
-        told, began = b"", time.perf_counter()
+        command, began = b"", time.perf_counter()
         with contextlib.suppress(ConnectionError):
             self._socket.sendall(message)
-            told = self._socket.recv(1)
+            command = self._socket.recv(1)
         self.waited += time.perf_counter() - began
-        if told not in (GO, STOP):  # also when nobody is there any more
+        if command not in (GO, STOP):  # also when nobody is there any more
             self.leave()
             return ALONE
-        return told
+        return command
 
     def leave(self) -> None:
         """Be on its own from now on."""

@@ -60,7 +60,7 @@ def median_interval(samples: Sequence[float], confidence: float = 0.95) -> Inter
 
 
 @dataclass(frozen=True)
-class Line:
+class LinearFit:
     """y = slope·(x − mean) + height by weighted least squares, with what its intervals need.
 
     spread: Σ w·(x − mean)²; weight: Σ w; variance: of the residuals, of weight 1; freedom:
@@ -91,7 +91,7 @@ class Line:
         return student_t_quantile(0.975, self.freedom) * math.sqrt(self.variance * scatter)
 
 
-def least_squares(x: Sequence[float], y: Sequence[float], weights: Sequence[float] | None = None) -> Line:
+def least_squares(x: Sequence[float], y: Sequence[float], weights: Sequence[float] | None = None) -> LinearFit:
     """The line through points (x, y), at least two of which differ in x; weights: one each where none are given."""
     points = list(zip(x, y, weights or [1.0] * len(x), strict=True))
     total = math.fsum(w for *_, w in points)
@@ -100,7 +100,7 @@ def least_squares(x: Sequence[float], y: Sequence[float], weights: Sequence[floa
     slope = math.fsum(w * (a - x_mean) * (b - y_mean) for a, b, w in points) / spread
     rest = math.fsum(w * (b - y_mean - slope * (a - x_mean)) ** 2 for a, b, w in points)
     freedom = len(points) - 2
-    return Line(slope, y_mean, x_mean, spread, total, rest / freedom if freedom else 0.0, freedom)
+    return LinearFit(slope, y_mean, x_mean, spread, total, rest / freedom if freedom else 0.0, freedom)
 
 
 def log_log_slope(x: Sequence[float], y: Sequence[float], confidence: float = 0.95) -> Slope:

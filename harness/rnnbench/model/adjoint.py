@@ -48,14 +48,14 @@ class Noise:
 
 
 @dataclass(frozen=True)
-class Pass:
+class Gradients:
     """gradients: by name of the parameter, and `xs`. kinked: whether the mathematics has derivatives that jump."""
 
     gradients: Mapping[str, np.ndarray]
     kinked: bool
 
 
-class Run:
+class ForwardPass:
     """The model run forward once over xs_TBD, with what it takes to go back from there.
 
     outputs_TBO; finals: leaves of the final states (B, ...).
@@ -87,7 +87,7 @@ class Run:
         """Outputs of every step."""
         return _value(self._outputs)
 
-    def back(self, cotangent: np.ndarray, segment: int | None = None) -> Pass:
+    def back(self, cotangent: np.ndarray, segment: int | None = None) -> Gradients:
         """Gradients of L = Σ cotangent ∘ outputs with respect to every parameter that is trained and xs.
 
         segment: every so many steps the gradient of the state is cut (`rnnbench.model.bptt`); None for never. Raises
@@ -101,7 +101,7 @@ class Run:
             layer.segment = segment
         found = self._tape.pull([(self._outputs, cotangent)], list(self._wanted.values()))
         trained = {name: one for name, one in zip(self._wanted, found, strict=True) if name not in self._model.frozen}
-        return Pass(trained, self._tape.kinked)
+        return Gradients(trained, self._tape.kinked)
 
     def _followed(self, model: Model, states: States) -> Any:
         def unroll(params: Mapping[str, Traced], state: State, xs: Traced) -> tuple[State, Traced]:
@@ -133,9 +133,9 @@ def gradients(
     segment: int | None = None,
     noise: Noise | None = None,
     states: States | None = None,
-) -> Pass:
+) -> Gradients:
     """`Run.back` of one run."""
-    return Run(model, weights, xs, noise, states).back(cotangent, segment)
+    return ForwardPass(model, weights, xs, noise, states).back(cotangent, segment)
 
 
 def forward(

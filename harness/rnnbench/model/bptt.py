@@ -70,7 +70,7 @@ def shapes_of(batch: Batch) -> Shapes:
     return tuple((name, tuple(array.shape), str(array.dtype)) for name, array in sorted(batch.items()))
 
 
-def random_batch(rng: np.random.Generator, shapes: Shapes, classes: int) -> Batch:
+def random_arrays(rng: np.random.Generator, shapes: Shapes, classes: int) -> Batch:
     """Numbers and masks drawn at random in the shapes of a batch.
 
     Integers name one of `classes` classes, or are -1, which losses that ignore steps take for no class: a loss that
@@ -86,7 +86,7 @@ def _additive(loss: Loss, shapes: Shapes, outputs: int, segment: int) -> bool:
     from rnnbench.ops import numpy_ops
 
     ops, rng = numpy_ops(), np.random.default_rng(0)
-    batch = random_batch(rng, shapes, outputs)
+    batch = random_arrays(rng, shapes, outputs)
     T, B = batch["xs"].shape[:2]
     ys = rng.standard_normal((T, B, outputs))
     with np.errstate(all="ignore"):

@@ -116,7 +116,7 @@ def _state_size(weights: Weights) -> int:
 
 
 @dataclass
-class Tally:
+class OperationCount:
     """Operations so far: forward and backward, of products and elementwise."""
 
     matmul: int = 0
@@ -138,11 +138,11 @@ class Tally:
 class Counted(np.ndarray):
     """An array that tallies what is done to it, and knows whether it needs a gradient. Views inherit both."""
 
-    tally: Tally
+    tally: OperationCount
     gradient: bool
 
     def __array_finalize__(self, obj: Any) -> None:
-        self.tally = getattr(obj, "tally", Tally())
+        self.tally = getattr(obj, "tally", OperationCount())
         self.gradient = getattr(obj, "gradient", False)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
@@ -194,7 +194,7 @@ takes as many again for each argument that needs a gradient."""
 
 def _counted(model: Model, weights: Weights, T: int, B: int, mode: Pass) -> tuple[int, int]:
     """(operations of products, elementwise operations) of one pass, by doing it. Adam's are not in it."""
-    tally = Tally()
+    tally = OperationCount()
 
     def counted(array: Any, gradient: bool = False) -> Counted:
         found = np.array(array).view(Counted)
@@ -293,7 +293,7 @@ def _plain(x: Any) -> Any:
     return x.view(np.ndarray) if isinstance(x, Counted) else x
 
 
-def _wrapped(result: Any, inputs: Any, tally: Tally) -> Any:
+def _wrapped(result: Any, inputs: Any, tally: OperationCount) -> Any:
     """The result as a counting array; tuples and lists of them too."""
     if isinstance(result, list | tuple):
         return type(result)(_wrapped(part, inputs, tally) for part in result)

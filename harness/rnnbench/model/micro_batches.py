@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rnnbench.cell import Array
 from rnnbench.errors import CaseError
-from rnnbench.model.bptt import Shapes, random_batch, shapes_of
+from rnnbench.model.bptt import Shapes, random_arrays, shapes_of
 
 if TYPE_CHECKING:
     from rnnbench.task import Batch, Loss
@@ -70,7 +70,7 @@ def _weighing(loss: Loss, shapes: Shapes, outputs: int) -> Weighing | None:
     from rnnbench.ops import numpy_ops
 
     ops, rng = numpy_ops(), np.random.default_rng(0)
-    whole = random_batch(rng, shapes, outputs)
+    whole = random_arrays(rng, shapes, outputs)
     T, B = whole["xs"].shape[:2]
     if B == 1:
         return "sequences"

@@ -58,7 +58,7 @@ class LongestSettings:
 
 
 @dataclass(frozen=True)
-class Trial:
+class LengthTrial:
     """One training step at one length: peak bytes and seconds, or why there are none (it did not fit)."""
 
     seq_len: int
@@ -75,12 +75,12 @@ class OutOfTime(Exception):
 class Trials:
     """Every length that was tried, each once and in a process of its own, so that none can end the search."""
 
-    run: Callable[[int, float], Trial]
+    run: Callable[[int, float], LengthTrial]
     seconds: float
-    done: dict[int, Trial] = field(default_factory=dict)
+    done: dict[int, LengthTrial] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
 
-    def at(self, seq_len: int) -> Trial:
+    def at(self, seq_len: int) -> LengthTrial:
         """The trial of that length. Raises OutOfTime where none is left for it."""
         if seq_len not in self.done:
             left = self.seconds - (time.monotonic() - self.started)
@@ -175,12 +175,12 @@ def _notes(name: str, found: Frontier, trials: Trials, settings: LongestSettings
         yield f"{name}: T={found.fails} did not fit: {reason}"
 
 
-def _nothing(tried: list[Trial]) -> str:
+def _nothing(tried: list[LengthTrial]) -> str:
     reason = f": {tried[0].reason}" if tried and tried[0].reason else ""
     return f"no length was seen to fit the budget ({', '.join(f'T={trial.seq_len}' for trial in tried)}){reason}"
 
 
-def _curves(tried: list[Trial]) -> dict[str, Curve]:
+def _curves(tried: list[LengthTrial]) -> dict[str, Curve]:
     x = [trial.seq_len for trial in tried]
     return {
         "longest.trials.memory": Curve("T", "peak bytes of a training step", x, [trial.bytes for trial in tried]),
@@ -188,7 +188,7 @@ def _curves(tried: list[Trial]) -> dict[str, Curve]:
     }
 
 
-def isolated(context: Context, seq_len: int, seconds: float) -> Trial:
+def isolated(context: Context, seq_len: int, seconds: float) -> LengthTrial:
     """A trial in a fork of this process, which has built nothing yet; raises OutOfTime if it takes longer.
 
     Whatever kills the fork (the kernel for its memory, a limit on the address space) is a length that does not fit.
@@ -204,7 +204,9 @@ def isolated(context: Context, seq_len: int, seconds: float) -> Trial:
         found: Mapping[str, Any] = receiver.recv()
     except EOFError:
         process.join()
-        return Trial(seq_len, reason=f"its process died with exit code {process.exitcode}, probably for its memory")
+        return LengthTrial(
+            seq_len, reason=f"its process died with exit code {process.exitcode}, probably for its memory"
+        )
     finally:
         process.kill()
         process.join()
@@ -213,7 +215,7 @@ def isolated(context: Context, seq_len: int, seconds: float) -> Trial:
         raise CaseError(f"T={seq_len}: {found['error']}")
     if "wrong" in found:
         raise Wrong(f"T={seq_len}: {found['wrong']}")
-    return Trial(**found)
+    return LengthTrial(**found)
 
 
 def _send(sender: Any, context: Context, seq_len: int) -> None:
@@ -227,7 +229,7 @@ def _send(sender: Any, context: Context, seq_len: int) -> None:
         sender.send({"error": f"{type(error).__name__}: {error}"})
 
 
-def trial(context: Context, seq_len: int) -> Trial:
+def trial(context: Context, seq_len: int) -> LengthTrial:
     """Peak memory and median time of a training step in this process; the first, which compiles, apart."""
     context = replace(context, case=replace(context.case, seq_len=seq_len))
     program = context.program()
@@ -243,7 +245,7 @@ def trial(context: Context, seq_len: int) -> Trial:
         program.train_step(batch)
         times.append(time.perf_counter() - started)
     recheck.check(context, program, "train" if seq_len <= WHOLE else "forward", None)
-    return Trial(seq_len, float(peak), median(times))
+    return LengthTrial(seq_len, float(peak), median(times))
 
 
 def _refuse_threads() -> None:

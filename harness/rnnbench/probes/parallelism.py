@@ -56,7 +56,7 @@ def measure(context: Context) -> Measurement:
     curves: dict[str, Curve] = {}
     notes: list[str] = []
     program = context.program()
-    told = program.settings()
+    settings = program.settings()
     saturating: dict[Pass, int] = {}
     for mode in context.settings.modes:
         rates, note = _over_batches(context, program, mode)
@@ -77,7 +77,7 @@ def measure(context: Context) -> Measurement:
             values[f"{mode}.parallel_speedup"] = speedup(rates[best], rates[min(rates)])
             curves[f"{mode}.tokens_per_second_by_threads"] = _curve("threads", rates)
         notes += [f"{mode}: {note}"] if note else []
-    return Measurement(values, curves, notes, {"settings": told})
+    return Measurement(values, curves, notes, {"settings": settings})
 
 
 def speedup(best: Value, first: Value) -> Value:

@@ -336,9 +336,9 @@ def _decided_by_rounding(
 def _whole_gradients(
     context: Context, weights: Weights, batch: Batch, spike: float, noise: Noise | None = None
 ) -> Batch:
-    from rnnbench.model.adjoint import Run
+    from rnnbench.model.adjoint import ForwardPass
 
-    run = Run(context.model, weights, batch["xs"], noise)
+    run = ForwardPass(context.model, weights, batch["xs"], noise)
     return run.back((run.outputs - batch["targets"]) / spike, _cut(context)).gradients
 
 

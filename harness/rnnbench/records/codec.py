@@ -43,7 +43,7 @@ def encode(part: Part, known: Declared | None = None) -> dict[str, Any]:
         What `decode` takes.
     """
     known = known or {}
-    told = {name: declaration(one) for name, one in part.declared.items() if known.get(name) != one}
+    changed = {name: declaration(one) for name, one in part.declared.items() if known.get(name) != one}
     data = {
         "status": part.status,
         "reason": part.reason,
@@ -54,7 +54,7 @@ def encode(part: Part, known: Declared | None = None) -> dict[str, Any]:
         "curves": {name: _curve(curve) for name, curve in part.curves.items()},
         "notes": list(part.notes),
         "details": dict(part.details),
-        "declared": {name: one for name, one in told.items() if name in part.values},
+        "declared": {name: one for name, one in changed.items() if name in part.values},
         "peak_memory": part.peak_memory,
         "conditions": None if part.conditions is None else asdict(part.conditions),
         "environment": part.environment,

@@ -73,40 +73,40 @@ def parts(line: FormerLine, known: Declared | None = None, version: str = "") ->
     own = {key: value for key, value in line.details.items() if key not in _OUTSIDE}
     if "processes" not in line.details:
         return [_timed(replace(whole, details=own, conditions=_conditions(line)), line.case)]
-    told = checked(FormerProcesses, json.dumps(line.details["processes"])).parts
-    if not told:
+    processes = checked(FormerProcesses, json.dumps(line.details["processes"])).parts
+    if not processes:
         raise Malformed("details.processes.parts: there is none")
-    shares = list(_shares(whole.values, told))
+    shares = list(_shares(whole.values, processes))
     return [
         _timed(_process(replace(whole, details=own), one, values, first=index == 0), line.case)
-        for index, (one, values) in enumerate(zip(told, shares, strict=True))
+        for index, (one, values) in enumerate(zip(processes, shares, strict=True))
     ]
 
 
-def _process(whole: Part, told: FormerProcess, values: Mapping[str, Value], first: bool) -> Part:
-    details = {**whole.details, **told.details}
+def _process(whole: Part, process: FormerProcess, values: Mapping[str, Value], first: bool) -> Part:
+    details = {**whole.details, **process.details}
     peak = details.pop("peak_memory", None)
     return replace(
         whole,
-        status=told.status,
-        reason=told.reason,
+        status=process.status,
+        reason=process.reason,
         values=values,
         curves=whole.curves if first else {},
-        notes=told.notes,
+        notes=process.notes,
         details=details,
         declared={name: whole.declared[name] for name in values},
         peak_memory=float(peak) if isinstance(peak, int | float) else None,
-        conditions=None if told.harness is None else _seen(told.harness),
+        conditions=None if process.harness is None else _seen(process.harness),
     )
 
 
-def _shares(values: Mapping[str, Value | View], told: Sequence[FormerProcess]) -> Iterator[dict[str, Value]]:
+def _shares(values: Mapping[str, Value | View], processes: Sequence[FormerProcess]) -> Iterator[dict[str, Value]]:
     """Each process's own numbers, with its share of the samples."""
-    unknown = {name for one in told for name in one.quantities} - values.keys()
+    unknown = {name for one in processes for name in one.quantities} - values.keys()
     if unknown:
         raise Malformed(f"details.processes: {min(unknown)} is none of the record's quantities")
-    ends = {name: list(pairwise([0, *accumulate(_count(one, name) for one in told)])) for name in values}
-    for index, one in enumerate(told):
+    ends = {name: list(pairwise([0, *accumulate(_count(one, name) for one in processes)])) for name in values}
+    for index, one in enumerate(processes):
         found = {}
         for name, own in one.quantities.items():
             whole, (start, end) = values[name], ends[name][index]
@@ -124,15 +124,15 @@ def _count(one: FormerProcess, name: str) -> int:
 def _timed(part: Part, case: Case) -> Part:
     """The same with the timings that its details tell of, and the views of them."""
     details, values, timings = dict(part.details), dict(part.values), {}
-    for mode, told in part.details.items():
+    for mode, detail in part.details.items():
         base = next((values[name] for name in (f"{mode}.time", f"{mode}.latency_p50") if name in values), None)
-        if not isinstance(told, Mapping) or not isinstance(base, Value) or "clock_share" not in told:
+        if not isinstance(detail, Mapping) or not isinstance(base, Value) or "clock_share" not in detail:
             continue
-        timing = _timing(base, told)
+        timing = _timing(base, detail)
         if timing is None:
             continue
         timings[mode] = timing
-        details[mode] = {key: value for key, value in told.items() if key not in _OF_TIMING}
+        details[mode] = {key: value for key, value in detail.items() if key not in _OF_TIMING}
         views = _views(mode, case)
         for name, value in values.items():
             if name.startswith(f"{mode}.") and isinstance(value, Value):
@@ -146,16 +146,16 @@ _OF_TIMING = (
 )
 
 
-def _timing(base: Value, told: Mapping[str, Any]) -> Timing | None:
+def _timing(base: Value, detail: Mapping[str, Any]) -> Timing | None:
     """None where the details are not those of a timing."""
     if base.low is None or base.high is None or len(base.samples) == 0 or min(*base.samples, base.low) <= 0:
         return None
-    interval = Interval(base.value, base.low, base.high, told.get("relative_width") is not None)
-    plain = {key: told[key] for key in _OF_TIMING if key in told and key not in ("relative_width", "contaminated")}
+    interval = Interval(base.value, base.low, base.high, detail.get("relative_width") is not None)
+    plain = {key: detail[key] for key in _OF_TIMING if key in detail and key not in ("relative_width", "contaminated")}
     kinds: dict[str, tuple[type, ...]] = {"stopped": (str,), "steady": (bool, type(None))}
     if not all(isinstance(value, kinds.get(key, (int, float))) for key, value in plain.items()):
         return None
-    disturbed = told.get("contaminated", [])
+    disturbed = detail.get("contaminated", [])
     if not isinstance(disturbed, list) or not all(isinstance(index, int) for index in disturbed):
         return None
     if plain.get("stopped", "") not in STOPPED:
@@ -178,15 +178,17 @@ def _same(a: Value, b: Value) -> bool:
 
 
 def _conditions(line: FormerLine) -> Conditions:
-    told = {key: line.details[key] for key in ("seconds", "reference", "steal", "contaminated") if key in line.details}
-    if "contaminated" in told:
-        told["contaminated"] = int(bool(told["contaminated"]))
-    seen = checked(FormerSeen, json.dumps(told))
+    kept = {key: line.details[key] for key in ("seconds", "reference", "steal", "contaminated") if key in line.details}
+    if "contaminated" in kept:
+        kept["contaminated"] = int(bool(kept["contaminated"]))
+    seen = checked(FormerSeen, json.dumps(kept))
     return Conditions(line.started, line.seconds, seen.seconds, seen.reference, seen.steal, seen.contaminated)
 
 
-def _seen(told: FormerHarness) -> Conditions:
-    return Conditions(told.started, told.elapsed, told.seconds, told.reference, told.steal, int(told.contaminated))
+def _seen(harness: FormerHarness) -> Conditions:
+    return Conditions(
+        harness.started, harness.elapsed, harness.seconds, harness.reference, harness.steal, int(harness.contaminated)
+    )
 
 
 def _value(one: FormerQuantity) -> Value:

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
-from rnnbench.measure.levels import Placed, Turns, levels
+from rnnbench.measure.levels import CycleTimes, Placed, levels
 from rnnbench.part import Part
 from rnnbench.quantity import Reading
 from rnnbench.record import Record
@@ -43,10 +43,10 @@ def _in_lockstep(record: Record) -> list[Part]:
     return [part for part in record.parts if part.ok and part.lockstep]
 
 
-def _turns(record: Record, name: str) -> list[Turns]:
+def _turns(record: Record, name: str) -> list[CycleTimes]:
     """What each process measured of one timing."""
     parts = [part for part in _in_lockstep(record) if name in part.timings]
-    return [Turns(part.lockstep, by_cycle(part.timings[name])) for part in parts]
+    return [CycleTimes(part.lockstep, by_cycle(part.timings[name])) for part in parts]
 
 
 def by_cycle(timing: Timing) -> dict[int, float]:

@@ -254,7 +254,7 @@ def _standing(done: int, asked: int, good: int) -> Iterator[str]:
 
 def _apart(quantities: Mapping[str, Reading], parts: Sequence[Part]) -> Iterator[str]:
     """A sentence per kind of call whose processes differ by more than their own intervals explain."""
-    told = set()
+    reported = set()
     alone = not any(part.lockstep for part in parts)  # else the machine may have changed in between, for all alike
     for name, merged in quantities.items():
         found = _readings(name, parts)
@@ -262,11 +262,11 @@ def _apart(quantities: Mapping[str, Reading], parts: Sequence[Part]) -> Iterator
         if merged.deterministic and len({one.value for one in found}) > 1:
             yield f"{name} is declared deterministic, and differs between processes"
         ends = [(one.low, one.high) for one in found if one.low is not None and one.high is not None]
-        if not alone or kind in told or len(found) < 2 or len(ends) < len(found):
+        if not alone or kind in reported or len(found) < 2 or len(ends) < len(found):
             continue
         least, most = min(one.value for one in found), max(one.value for one in found)
         if least > 0 and most / least - 1 > APART and max(low for low, _ in ends) > min(high for _, high in ends):
-            told.add(kind)
+            reported.add(kind)
             yield f"{kind}: the {len(found)} processes differ by {most / least - 1:.0%}, more than their samples do"
 
 

@@ -202,5 +202,5 @@ def _sentence(error: ValidationError) -> str:
     location = list(first["loc"])
     if location[:1] == ["values"]:
         del location[2:3]  # which of the two kinds of entry it was taken for
-    told = first["msg"][:1].lower() + first["msg"][1:]
-    return f"{'.'.join(map(str, location))}: {told}" if location else told
+    message = first["msg"][:1].lower() + first["msg"][1:]
+    return f"{'.'.join(map(str, location))}: {message}" if location else message

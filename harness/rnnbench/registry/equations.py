@@ -19,8 +19,8 @@ def equations(cell: Cell) -> str:
     for module in dict.fromkeys(map(_module, functions)):
         if module is not None and cell.name in (written := _written(module)):
             return written[cell.name]
-    told = (f"{name}: {' '.join(text.split())}" for name in BOUND if (text := _doc(getattr(cell, name))))
-    return "\n".join(told)
+    texts = (f"{name}: {' '.join(text.split())}" for name in BOUND if (text := _doc(getattr(cell, name))))
+    return "\n".join(texts)
 
 
 def _module(function: Any) -> ModuleType | None:

@@ -55,7 +55,7 @@ def render(
     if format == "html":
         from rnnbench.report import html
 
-        return html.render([html.Run(chosen.narrowed(records), {"environments": environment or {}})], title)
+        return html.render([html.ReportRun(chosen.narrowed(records), {"environments": environment or {}})], title)
     from rnnbench.report import json_, latex, markdown, text
     from rnnbench.report.table import build
 

@@ -10,7 +10,7 @@ from rnnbench.report.units import words
 
 
 @dataclass(frozen=True)
-class Row:
+class BlockRow:
     """labels: one text per axis of the block. entries: one per column."""
 
     labels: tuple[str, ...]
@@ -31,7 +31,7 @@ class Block:
     caption: str
     axes: tuple[str, ...]
     columns: tuple[int, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[BlockRow, ...]
     names: tuple[str, ...] = ()
     of: tuple[tuple[str, str], ...] = ()
     heading: str = ""

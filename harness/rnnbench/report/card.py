@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from rnnbench.report.best import competes, winners
-from rnnbench.report.blocks import Block, Row
+from rnnbench.report.blocks import Block, BlockRow
 from rnnbench.report.findings.ranking import CARD, contests
 from rnnbench.report.series import Entry, Panel, Series
 from rnnbench.report.units import words
@@ -34,7 +34,9 @@ def card(panels: Sequence[Panel]) -> Block | None:
     columns += [one for _, panel, name in ranked if (one := _speedup(panel, name, cells))][:1]
     if len(cells) < 2 or len(columns) < 2:
         return None
-    rows = tuple(Row((cell,), tuple(column.entries[index] for column in columns)) for index, cell in enumerate(cells))
+    rows = tuple(
+        BlockRow((cell,), tuple(column.entries[index] for column in columns)) for index, cell in enumerate(cells)
+    )
     rows = tuple(row for row in rows if any(entry.status for entry in row.entries))
     caption = "the best program of each cell at the longest T of each column"
     titles = [f"{column.name}: {column.title}" for column in columns if column.title]
@@ -49,7 +51,7 @@ def card(panels: Sequence[Panel]) -> Block | None:
     )
 
 
-class Column:
+class CardColumn:
     """The numbers of one quantity by cell, the best marked."""
 
     def __init__(
@@ -61,7 +63,7 @@ class Column:
         self.entries = [replace(entry, best=index in best) for index, entry in enumerate(entries)]
 
 
-def _column(panel: Panel, name: str, cells: Sequence[str]) -> Column | None:
+def _column(panel: Panel, name: str, cells: Sequence[str]) -> CardColumn | None:
     found = list(contests(panel, name))
     if len(found) != 1 or len({series.contest for series in panel.series}) != 1:
         return None
@@ -71,7 +73,7 @@ def _column(panel: Panel, name: str, cells: Sequence[str]) -> Column | None:
         best.setdefault(str(one.series.axes["cell"]), one.entry)
     entries = [best.get(cell) or _why_not(panel, name, length, cell) for cell in cells]
     declared = panel.quantities[name]
-    return Column(words(name), name, declared.unit, declared.better, entries, declared.title)
+    return CardColumn(words(name), name, declared.unit, declared.better, entries, declared.title)
 
 
 def _why_not(panel: Panel, name: str, length: int, cell: str) -> Entry:
@@ -80,7 +82,7 @@ def _why_not(panel: Panel, name: str, length: int, cell: str) -> Entry:
     return groups[0].entry(name) if groups else Entry("")
 
 
-def _speedup(panel: Panel, name: str, cells: Sequence[str]) -> Column | None:
+def _speedup(panel: Panel, name: str, cells: Sequence[str]) -> CardColumn | None:
     """Time of the best stepwise program over that of the best parallel scan of the same framework, at the longest T."""
     sequential = any(one.grows for one in panel.quantities.values())
     if not sequential or panel.quantities[name].unit != "s" or len({series.contest for series in panel.series}) != 1:
@@ -89,7 +91,7 @@ def _speedup(panel: Panel, name: str, cells: Sequence[str]) -> Column | None:
     entries = [_ratio([one for one in panel.series if one.axes["cell"] == cell], name, length) for cell in cells]
     if not any(entry.counts for entry in entries):
         return None
-    return Column("speed-up by scan", "speed_up_by_scan", "1", "none", entries)
+    return CardColumn("speed-up by scan", "speed_up_by_scan", "1", "none", entries)
 
 
 def _ratio(rows: Sequence[Series], name: str, length: int) -> Entry:

@@ -93,8 +93,8 @@ class Comparison:
     def summary(self) -> list[str]:
         """Counts of verdicts and of what was left out."""
         counts = Counter(change.verdict if change.verdict in VERDICTS else "not comparable" for change in self.changes)
-        told = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
-        lines = [f"{self.shared} shared cases, {len(self.changes)} quantities: {told}."]
+        tally = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
+        lines = [f"{self.shared} shared cases, {len(self.changes)} quantities: {tally}."]
         if self.only_a or self.only_b:
             lines.append(f"{self.only_a} cases only in A, {self.only_b} only in B.")
         if self.common is not None:
@@ -106,11 +106,11 @@ class Comparison:
     @property
     def _machine(self) -> str:
         """What all rows have in common, and what the reference kernels say of it."""
-        told = f"All rows together took {number(self.common or math.nan)} times as long in B, which is taken out"
+        sentence = f"All rows together took {number(self.common or math.nan)} times as long in B, which is taken out"
         if not self.kernels:
-            return f"{told}."
+            return f"{sentence}."
         each = listed([f"{name} {number(factor)}" for name, factor in self.kernels.items()])
-        return f"{told}; reference kernels in the same cycles: {each} times."
+        return f"{sentence}; reference kernels in the same cycles: {each} times."
 
 
 def compare(
@@ -187,14 +187,14 @@ def _differences(
 ) -> list[str]:
     """`Differ in kernel 6.1 → 6.2, torch 2.12 → 2.13.`; only that they do where the snapshots are not known."""
     used = {(a.environment, b.environment) for a, b in pairs if a.environment != b.environment}
-    told: dict[str, None] = {}
+    changes: dict[str, None] = {}
     for one, other in sorted(used):
         before, after = _flat(environments_a.get(one, {})), _flat(environments_b.get(other, {}))
         for name in dict.fromkeys([*before, *after]):
             if before.get(name) != after.get(name):
-                told[f"{name} {_shown(before.get(name))} → {_shown(after.get(name))}"] = None
-    if told:
-        return [f"The environments differ in {listed(told)}."]
+                changes[f"{name} {_shown(before.get(name))} → {_shown(after.get(name))}"] = None
+    if changes:
+        return [f"The environments differ in {listed(changes)}."]
     return ["The two were measured in different environments."] if used else []
 
 
@@ -252,8 +252,8 @@ def render(
             parts.append(f"{latex.comment(title)}\n{latex.grid(list(map(latex.escape, _HEAD)), rows, 1)}")
         return "\n".join(parts) + "\n"
     look = style or text.plain
-    told = [text.wrapped(line, width) for line in comparison.summary]
-    parts = ["\n".join([look("B against A", "title"), *letters, *told])]
+    summary = [text.wrapped(line, width) for line in comparison.summary]
+    parts = ["\n".join([look("B against A", "title"), *letters, *summary])]
     for title, changes, more in groups:
         cells = [_styled(change) for change in changes]
         block = text.grid(_HEAD, cells, 1, width, look)

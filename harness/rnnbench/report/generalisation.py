@@ -22,9 +22,9 @@ def is_limited(panel: Panel) -> bool:
     what it compares.
     """
     known = [record.details.get("available") for record in panel.ran]
-    told = [one.get("train") for one in known if isinstance(one, Mapping)]
-    if told:
-        return any(count is not None for count in told)
+    sizes = [one.get("train") for one in known if isinstance(one, Mapping)]
+    if sizes:
+        return any(count is not None for count in sizes)
     return panel.task is None or "train_size=" in panel.task or any(map(_has_gap, panel.ran))
 
 

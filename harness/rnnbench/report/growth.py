@@ -19,7 +19,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
-from rnnbench.measure.statistics import Line, Slope, least_squares, log_log_slope
+from rnnbench.measure.statistics import LinearFit, Slope, least_squares, log_log_slope
 from rnnbench.quantity import Value
 
 MIN_LENGTHS, MIN_SPAN = 3, 4
@@ -44,7 +44,7 @@ class Growth:
     misfit: float
     shortest: float
     longest: float
-    line: Line
+    line: LinearFit
 
     def __call__(self, seq_len: float) -> float:
         """y(T)."""

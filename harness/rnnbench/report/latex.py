@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from rnnbench.report.blocks import Block, Row
+from rnnbench.report.blocks import Block, BlockRow
 from rnnbench.report.series import Entry, is_wide
 from rnnbench.report.table import Table, legend
 from rnnbench.report.text import axis_heads, block_scale, column_heads, column_scales, entry_text, heading, stripes
@@ -75,7 +75,7 @@ def _joined(blocks: Sequence[Block]) -> tuple[Block, ...]:
     labels = [row.labels for row in first.rows]
     alike = [block for block in alike if [row.labels for row in block.rows] == labels and block.quantity != "growth"]
     rows = [
-        Row(row.labels, tuple(entry for block in alike for entry in block.rows[index].entries))
+        BlockRow(row.labels, tuple(entry for block in alike for entry in block.rows[index].entries))
         for index, row in enumerate(first.rows)
     ]
     names = [
@@ -99,8 +99,8 @@ def _with_siunitx(text: str) -> str:
     r"""Value and half-width as `\num{10.0 +- 0.1}`; bold stays a switch around it."""
 
     def number_of(found: re.Match[str]) -> str:
-        told = rf"\num{{{found[1].strip()}{found[2]} +- {found[3]}}}"
-        return rf"{{\bfseries {told}}}" if "mathbf" in found[0] else told
+        macro = rf"\num{{{found[1].strip()}{found[2]} +- {found[3]}}}"
+        return rf"{{\bfseries {macro}}}" if "mathbf" in found[0] else macro
 
     return _MATH_NUMBER.sub(number_of, text)
 

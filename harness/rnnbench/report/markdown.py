@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rnnbench.report.blocks import Block
 from rnnbench.report.findings import heading as topic_heading
 from rnnbench.report.findings import topics
-from rnnbench.report.samples import CAPTION, TITLE, Sample
+from rnnbench.report.samples import CAPTION, TITLE, GeneratedText
 from rnnbench.report.series import Entry
 from rnnbench.report.table import Table
 from rnnbench.report.text import axis_heads, block_scale, column_heads, column_scales, entry_text, heading
@@ -45,7 +45,7 @@ def code(text: str) -> str:
     return f"{fence} {text} {fence}"
 
 
-def _samples(samples: Sequence[Sample]) -> str:
+def _samples(samples: Sequence[GeneratedText]) -> str:
     lines = [f"- {escape(sample.by)}:\n  {code(sample.whole)}" for sample in samples]
     return "\n".join([f"### {TITLE}\n\n{CAPTION}\n", *lines])
 
@@ -69,8 +69,8 @@ def _findings(table: Table) -> list[str]:
         return []
     lines = ["### Findings"]
     for topic in topics(table.findings):
-        told = [f"- {escape(one.text)}" for one in table.findings if one.topic == topic]
-        lines.append("\n".join([f"**{escape(topic_heading(topic))}**\n", *told]))
+        items = [f"- {escape(one.text)}" for one in table.findings if one.topic == topic]
+        lines.append("\n".join([f"**{escape(topic_heading(topic))}**\n", *items]))
     if table.more:
         lines.append(f"{table.more} more: `rnnbench report RUN --all`")
     return lines

@@ -17,7 +17,7 @@ from rnnbench.report.series import COMPETING, Entry, Panel, Series
 
 
 @dataclass(frozen=True)
-class Profile:
+class PerformanceProfile:
     """One solver. series: one of its rows, named by what is the same in all. ratios: its steps over those of the best,
     ascending, of the problems it solved. problems: how many there were.
     """
@@ -36,7 +36,7 @@ class Profile:
         return len(self.ratios) / self.problems
 
 
-def profiles(panels: Sequence[Panel]) -> list[Profile]:
+def profiles(panels: Sequence[Panel]) -> list[PerformanceProfile]:
     """One per program that has an outcome on every problem; none with fewer than two problems or cells.
 
     A problem is a task at one length with one set of sizes and settings; a run whose median replicate did not reach the
@@ -53,16 +53,16 @@ def profiles(panels: Sequence[Panel]) -> list[Profile]:
     found = []
     for solver, outcomes in complete.items():
         ratios = (taken / best[problem] for problem, taken in outcomes.items() if math.isfinite(taken))
-        found.append(Profile(rows[solver], tuple(sorted(ratios)), len(problems)))
+        found.append(PerformanceProfile(rows[solver], tuple(sorted(ratios)), len(problems)))
     return found
 
 
-def farthest(found: Sequence[Profile]) -> float:
+def farthest(found: Sequence[PerformanceProfile]) -> float:
     """The τ up to which profiles are drawn: a little beyond the largest ratio of any."""
     return 1.25 * max(ratio for profile in found for ratio in profile.ratios)
 
 
-def stairs(profile: Profile, last: float) -> tuple[list[float], list[float]]:
+def stairs(profile: PerformanceProfile, last: float) -> tuple[list[float], list[float]]:
     """(τ, ρ(τ)) where ρ rises, from 1 to `last`; ρ stays as it is up to the next τ."""
     factors = sorted({1.0, *profile.ratios, last})
     return factors, [profile.share(factor) for factor in factors]

@@ -37,13 +37,13 @@ def relative(panel: Panel, block: Block, shown: Sequence[Series], reference: str
             for index, entry in zip(members, entries, strict=True):
                 rows[index][column] = _ratio(entry, base)
     named = "the fastest row of a column" if reference == FASTEST else reference
-    told = [replace(row, entries=tuple(entries)) for row, entries in zip(block.rows, rows, strict=True)]
+    rewritten = [replace(row, entries=tuple(entries)) for row, entries in zip(block.rows, rows, strict=True)]
     return replace(
         block,
         unit="1",
         quantity=f"{block.quantity}.relative",
         caption=", ".join(filter(None, [block.caption, f"{named} = 1; 95 % intervals of the ratios"])),
-        rows=tuple(row for row in told if any(entry.status for entry in row.entries)),
+        rows=tuple(row for row in rewritten if any(entry.status for entry in row.entries)),
         heading=f"{panel.words(block.quantity)}, relative",
     )
 
@@ -66,7 +66,7 @@ def _ratio(entry: Entry, base: Entry | None) -> Entry:
     found = ratio(entry, base) if base else None
     if found is None:
         return Entry("missing")
-    told = Entry("ok", found.value, found.low, found.high, count=1, best=entry.best)
-    if found.low is None or found.low == found.high or is_wide(told):
-        return told
-    return replace(told, note=f"±{100 * (found.value / found.low - 1):.1f} %")
+    shown = Entry("ok", found.value, found.low, found.high, count=1, best=entry.best)
+    if found.low is None or found.low == found.high or is_wide(shown):
+        return shown
+    return replace(shown, note=f"±{100 * (found.value / found.low - 1):.1f} %")

@@ -11,7 +11,7 @@ from rnnbench.report.series import RUN
 
 
 @dataclass(frozen=True)
-class Run:
+class ReportRun:
     """One stored run. meta: its `run.json`, as far as it is known; letter: its name in the report."""
 
     records: Sequence[Record]
@@ -38,8 +38,8 @@ class Run:
     def places(self) -> Mapping[str, Mapping[str, Any]]:
         """`A (2026-11-21)` -> environment; with its id where there are several."""
         several = len(self.environments) > 1
-        told = {key: ", ".join(filter(None, [self.date, key * several])) for key in self.environments}
-        return {f"{self.letter} ({told[key]})": entry for key, entry in self.environments.items()}
+        names = {key: ", ".join(filter(None, [self.date, key * several])) for key in self.environments}
+        return {f"{self.letter} ({names[key]})": entry for key, entry in self.environments.items()}
 
     def hardware(self, device: str) -> str:
         """What a device of this run is made of: `NVIDIA H100`, `AMD EPYC, 2 cores`; the device where it is unknown."""
@@ -47,7 +47,7 @@ class Run:
         return " or ".join(dict.fromkeys(filter(None, names))) or device
 
 
-def lettered(runs: Sequence[Run]) -> list[Run]:
+def lettered(runs: Sequence[ReportRun]) -> list[ReportRun]:
     """The runs as A, B, …, and each record with its run as a setting where there are several."""
     if len(runs) == 1:
         return [replace(runs[0], letter="A")]

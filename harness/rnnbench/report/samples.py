@@ -17,7 +17,7 @@ CAPTION = "The prompt, a bar, and what the model wrote; of several repetitions t
 
 
 @dataclass(frozen=True)
-class Sample:
+class GeneratedText:
     """One text. by: who wrote it and how well it predicts, in words. prompt, text: every character is visible."""
 
     by: str
@@ -30,7 +30,7 @@ class Sample:
         return f"{self.prompt}|{self.text}"
 
 
-def samples(panels: Iterable[Panel]) -> tuple[Sample, ...]:
+def samples(panels: Iterable[Panel]) -> tuple[GeneratedText, ...]:
     """A text for every program and length that has written one, in the order of the table."""
     return tuple(
         _sample(panel, series, length, writer)
@@ -62,7 +62,7 @@ def _loss(record: Record) -> float:
     return math.inf if loss is None else loss
 
 
-def _sample(panel: Panel, series: Series, length: int, writer: Record) -> Sample:
+def _sample(panel: Panel, series: Series, length: int, writer: Record) -> GeneratedText:
     written, bits = writer.details["sample"], writer.value("bits_per_character")
     facts = (
         f"{series.axes['cell']}, {series.program}, T={length}",
@@ -71,4 +71,4 @@ def _sample(panel: Panel, series: Series, length: int, writer: Record) -> Sample
         f"{number(bits)} bits per character" if bits is not None else None,
         axis_text("temperature", written["temperature"]),
     )
-    return Sample(", ".join(filter(None, facts)), visible(written["prompt"]), visible(written["text"]))
+    return GeneratedText(", ".join(filter(None, facts)), visible(written["prompt"]), visible(written["text"]))

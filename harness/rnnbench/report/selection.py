@@ -9,7 +9,7 @@ from typing import Any
 
 from rnnbench.errors import UsageError, nearest
 from rnnbench.record import Record
-from rnnbench.report.blocks import Block, Row
+from rnnbench.report.blocks import Block, BlockRow
 from rnnbench.report.series import Entry, Panel
 from rnnbench.suite.overrides import selected
 from rnnbench.suite.schema import FASTEST
@@ -119,7 +119,7 @@ def across(block: Block, axis: str) -> Block:
             key = (*labels, str(length)) if several else labels
             found.setdefault(key, {})[row.labels[place]] = entry
     axes = tuple(name for name in block.axes if name != axis) + (("T",) if several else ())
-    rows = tuple(Row(key, tuple(own.get(value, Entry("")) for value in values)) for key, own in found.items())
+    rows = tuple(BlockRow(key, tuple(own.get(value, Entry("")) for value in values)) for key, own in found.items())
     caption = ", ".join(filter(None, [block.caption, "" if several else f"T={block.columns[0]}"]))
     names = tuple(f"{axis.removesuffix('_size')} {value}" for value in values)
     return replace(block, axes=axes, columns=tuple(range(len(values))), rows=rows, names=names, caption=caption)
@@ -137,6 +137,6 @@ def _ordered(block: Block, rows: Sequence[str]) -> Block:
     axes = [axis for axis in rows if axis in block.axes] + [axis for axis in block.axes if axis not in rows]
     places = [block.axes.index(axis) for axis in axes]
     ranks = [{label: rank for rank, label in enumerate(dict.fromkeys(r.labels[p] for r in block.rows))} for p in places]
-    moved = [Row(tuple(row.labels[p] for p in places), row.entries) for row in block.rows]
+    moved = [BlockRow(tuple(row.labels[p] for p in places), row.entries) for row in block.rows]
     moved.sort(key=lambda row: [rank[label] for rank, label in zip(ranks, row.labels, strict=True)])
     return replace(block, axes=tuple(axes), rows=tuple(moved))

@@ -344,8 +344,8 @@ def _criterion(quantities: Mapping[str, Quantity]) -> tuple[str, str]:
 
 def _ignored(records: Sequence[Record]) -> set[str]:
     """Axes that play no part in any of the records, whose value says nothing about them."""
-    told = [record.details.get("ignored", ()) for record in records if record.ok]
-    return set(told[0]).intersection(*told) if told else set()
+    ignored = [record.details.get("ignored", ()) for record in records if record.ok]
+    return set(ignored[0]).intersection(*ignored) if ignored else set()
 
 
 def _columns(records: list[Record], resolved: Mapping[tuple[str, ...], str]) -> dict[str, list[Hashable]]:

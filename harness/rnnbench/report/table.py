@@ -10,7 +10,7 @@ from typing import Any
 from rnnbench.case import axis_text
 from rnnbench.record import Record
 from rnnbench.report.best import BEST, mark_best
-from rnnbench.report.blocks import Block, Row, label
+from rnnbench.report.blocks import Block, BlockRow, label
 from rnnbench.report.card import card
 from rnnbench.report.environment import environment_lines
 from rnnbench.report.findings import Finding, findings, most_telling
@@ -20,7 +20,7 @@ from rnnbench.report.growth import Growth, beyond
 from rnnbench.report.learned import MEDIAN_OVER, Derived, derived
 from rnnbench.report.problems import problems
 from rnnbench.report.relative import relative
-from rnnbench.report.samples import Sample, samples
+from rnnbench.report.samples import GeneratedText, samples
 from rnnbench.report.selection import EVERYTHING, Selection
 from rnnbench.report.series import (
     MIN_SAMPLES,
@@ -56,7 +56,7 @@ class Table:
     legend: Mapping[str, str]
     problems: tuple[str, ...]
     findings: tuple[Finding, ...]
-    samples: tuple[Sample, ...] = ()
+    samples: tuple[GeneratedText, ...] = ()
     more: int = 0
     facts: str = ""
 
@@ -83,7 +83,7 @@ def build(
         blocks = [*filter(None, [card(grouped)]), *blocks]
     blocks = [selection.arranged(block) for block in blocks]
     found = findings(grouped)
-    told = found if everything else most_telling(found)
+    chosen = found if everything else most_telling(found)
     header = (
         busy(grouped),
         *environment_lines(environment),
@@ -99,9 +99,9 @@ def build(
         blocks=tuple(blocks),
         legend=legend(blocks),
         problems=tuple(problems(present)),
-        findings=tuple(told),
+        findings=tuple(chosen),
         samples=samples(grouped),
-        more=len(found) - len(told),
+        more=len(found) - len(chosen),
         facts=", ".join(facts(common)),
     )
 
@@ -115,8 +115,8 @@ def absences(records: Sequence[Record], grouped: Sequence[Panel]) -> list[str]:
         if pair in gone:
             reasons[pair[1]].setdefault(pair[0], record.reason)
     return [
-        f"{device}: not here ({'; '.join(f'{backend}: {why}' for backend, why in told.items())})"
-        for device, told in reasons.items()
+        f"{device}: not here ({'; '.join(f'{backend}: {why}' for backend, why in counts.items())})"
+        for device, counts in reasons.items()
     ]
 
 
@@ -124,12 +124,12 @@ def caveats(records: Sequence[Record]) -> list[str]:
     """`tpu:v5e: compiled for, not run: what the compiler keeps ...`, a line for each device of which a compiler told
     sizes that a reader must know something about.
     """
-    told: dict[str, dict[str, None]] = defaultdict(dict)
+    sentences: dict[str, dict[str, None]] = defaultdict(dict)
     for record in records:
         plans = record.details.get("compiled")
         for plan in plans.values() if record.ok and isinstance(plans, Mapping) else ():
-            told[record.case.device] |= dict.fromkeys(plan.get("caveats") or ())
-    return [f"{device}: sizes as its compiler plans them: {'; '.join(one)}" for device, one in told.items() if one]
+            sentences[record.case.device] |= dict.fromkeys(plan.get("caveats") or ())
+    return [f"{device}: sizes as its compiler plans them: {'; '.join(one)}" for device, one in sentences.items() if one]
 
 
 def _blocks(panel: Panel, common: Mapping[str, Any], everything: bool, reference: str) -> list[Block]:
@@ -153,7 +153,7 @@ def _derived(panel: Panel, found: Derived) -> Block:
     entries = [entries for _, entries in found.rows]
     if not found.over_grid:
         entries = mark_best([series for series, _ in found.rows], entries, found.better)
-    rows = (Row(_labels(panel, series), tuple(row)) for (series, _), row in zip(found.rows, entries, strict=True))
+    rows = (BlockRow(_labels(panel, series), tuple(row)) for (series, _), row in zip(found.rows, entries, strict=True))
     head = (panel.probe, panel.task, found.quantity, found.unit, found.better, found.caption)
     return Block(*head, panel.axes, found.columns, tuple(rows), (found.head,) if found.head else ())
 
@@ -164,12 +164,12 @@ def _growth(panel: Panel) -> list[Block]:
     fits = {name: [fitted(series, name) for series in panel.series] for name in names}
     names = [name for name in names if any(model is not None for model in fits[name])]
     rows = tuple(
-        Row(_labels(panel, series), entries)
+        BlockRow(_labels(panel, series), entries)
         for index, series in enumerate(panel.series)
         if any(entries := tuple(_exponent(fits[name][index], panel.quantities[name].unit) for name in names))
     )
-    told = [row for row in rows if any(entry.status for entry in row.entries)]
-    if not told:
+    measured = [row for row in rows if any(entry.status for entry in row.entries)]
+    if not measured:
         return []
     caption = "α of y = c·T^α with its 95 % interval; where a fixed cost hides the slope, y = a + b·T instead"
     return [
@@ -177,7 +177,7 @@ def _growth(panel: Panel) -> list[Block]:
             *(panel.probe, panel.task, "growth", "", "none", caption),
             panel.axes,
             tuple(range(len(names))),
-            tuple(told),
+            tuple(measured),
             names=tuple(words(name) for name in names),
             heading="growth with the sequence length",
         )
@@ -206,11 +206,11 @@ def _modelled(panel: Panel, everything: bool) -> list[Block]:
     for name in names if everything else ():
         models = [(series, model) for series in panel.series if (model := fitted(series, name)) is not None]
         columns = tuple(beyond(panel.lengths[-1]))
-        told = (
-            Row(_labels(panel, series), tuple(_expected(model, length) for length in columns))
+        modelled = (
+            BlockRow(_labels(panel, series), tuple(_expected(model, length) for length in columns))
             for series, model in models
         )
-        if rows := tuple(row for row in told if any(entry.status == "ok" for entry in row.entries)):
+        if rows := tuple(row for row in modelled if any(entry.status == "ok" for entry in row.entries)):
             shortest, longest = min(model.shortest for _, model in models), {model.longest for _, model in models}
             reach = " or ".join(f"{length:g}" for length in sorted(longest))
             caption = f"modelled, not run: fitted to T={shortest:g} to {reach}, with 95 % intervals"
@@ -238,9 +238,9 @@ def _block(panel: Panel, quantity: str, common: Mapping[str, Any]) -> tuple[Bloc
     shown = [(series, entries_of(panel, series, quantity)) for series in panel.series]
     shown = _without_other_kinds(shown)
     entries = mark_best([series for series, _ in shown], [entries for _, entries in shown], better)
-    rows = [Row(_labels(panel, series), tuple(row)) for (series, _), row in zip(shown, entries, strict=True)]
-    told = facts({axis: value for axis, value in panel.constants.items() if axis not in common})
-    head = (panel.probe, panel.task, quantity, unit, better, ", ".join(told))
+    rows = [BlockRow(_labels(panel, series), tuple(row)) for (series, _), row in zip(shown, entries, strict=True)]
+    constants = facts({axis: value for axis, value in panel.constants.items() if axis not in common})
+    head = (panel.probe, panel.task, quantity, unit, better, ", ".join(constants))
     heading = panel.words(quantity) if quantity else ""
     return Block(*head, panel.axes, panel.lengths, tuple(rows), heading=heading), [series for series, _ in shown]
 
@@ -269,12 +269,12 @@ def _note(panel: Panel, quantity: str, group: Group) -> str:
 
 def _remark(path: str, group: Group) -> str:
     """The word at this place of the details, where all processes of the group agree on it; else empty."""
-    told = {
+    values = {
         _at(details, path)
         for record in group.records
         for details in (record.details, *(part.details for part in record.parts))
     } - {None}
-    return str(told.pop()) if len(told) == 1 else ""
+    return str(values.pop()) if len(values) == 1 else ""
 
 
 def _at(details: Any, path: str) -> Any:

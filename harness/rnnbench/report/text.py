@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from rnnbench.report.blocks import Block
 from rnnbench.report.findings import heading as topic_heading
 from rnnbench.report.findings import topics
-from rnnbench.report.samples import CAPTION, TITLE, Sample
+from rnnbench.report.samples import CAPTION, TITLE, GeneratedText
 from rnnbench.report.series import Entry, is_wide
 from rnnbench.report.table import Table
 from rnnbench.report.units import Scale, scale_for
@@ -158,8 +158,8 @@ def _findings(table: Table, width: int | None, style: Style) -> list[str]:
     """One part a topic, and how many more there are."""
     parts = []
     for topic in topics(table.findings):
-        told = [one.text for one in table.findings if one.topic == topic]
-        parts.append(style(topic_heading(topic), "title") + "\n" + _items(told, width))
+        texts = [one.text for one in table.findings if one.topic == topic]
+        parts.append(style(topic_heading(topic), "title") + "\n" + _items(texts, width))
     if table.more:
         parts.append(_lines([f"{table.more} more findings: `rnnbench report RUN --all`"], width, style))
     return parts
@@ -179,7 +179,7 @@ def _items(lines: Sequence[str], width: int | None) -> str:
     return "\n".join(wrapped(f"- {line}", width, "  ") for line in lines)
 
 
-def _samples(samples: Sequence[Sample], width: int | None, style: Style) -> str:
+def _samples(samples: Sequence[GeneratedText], width: int | None, style: Style) -> str:
     lines = [f"- {style(sample.by, 'dim')}\n{wrapped(f'  {sample.whole}', width, '  ')}" for sample in samples]
     return "\n".join([wrapped(CAPTION, width), *lines])
 

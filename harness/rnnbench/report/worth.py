@@ -27,8 +27,8 @@ def _is_negligible(panel: Panel, name: str) -> bool:
         return False
     share, detail = declared.negligible
     for group in (group for series in panel.series for group in series.groups.values()):
-        told = [record.details.get(detail) for record in group.records]
-        found = [one for one in told if isinstance(one, int | float)]
+        shares = [record.details.get(detail) for record in group.records]
+        found = [one for one in shares if isinstance(one, int | float)]
         if found and group.entry(name).number > share * max(found):
             return False
     return True

@@ -261,11 +261,11 @@ class Runner:
         _add(attempt.seconds, answers.division(outcome, part))
         part = replace(part, implementation=attempt.program.implementation, verified=attempt.verified)
         if part.ok:
-            told = [f"verified: {sentence}" for sentence in attempt.looked_at.get("notes", ())]
+            notes = [f"verified: {sentence}" for sentence in attempt.looked_at.get("notes", ())]
             details = {key: value for key, value in part.details.items() if key != "seconds"}
             details |= {"verified": dict(attempt.looked_at)} if attempt.looked_at else {}
             details |= attempt.details
-            part = replace(part, notes=(*told, *part.notes), details=details)
+            part = replace(part, notes=(*notes, *part.notes), details=details)
         attempt.part = part
 
     def _given(self, case: Case, seconds: dict[str, float]) -> dict[str, Any]:

@@ -93,8 +93,8 @@ def division(outcome: Outcome, part: Part) -> dict[str, float]:
     the framework ahead of the first one, the reference kernel.)
     """
     inside: float = outcome.result.get("seconds", 0.0)
-    told: Any = part.details.get("seconds")
-    if not isinstance(told, Mapping) or not all(isinstance(one, int | float) for one in told.values()):
-        told = {}
-    parts: dict[str, float] = dict(told)
+    seconds: Any = part.details.get("seconds")
+    if not isinstance(seconds, Mapping) or not all(isinstance(one, int | float) for one in seconds.values()):
+        seconds = {}
+    parts: dict[str, float] = dict(seconds)
     return {"process": outcome.seconds - inside, "probe": inside - sum(parts.values())} | parts

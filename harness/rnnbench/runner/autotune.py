@@ -15,7 +15,7 @@ from typing import Any
 
 from rnnbench.case import Case, digest
 from rnnbench.executor import Outcome, Pace
-from rnnbench.measure.levels import LEAST, Turns, levels
+from rnnbench.measure.levels import LEAST, CycleTimes, levels
 from rnnbench.model import Pass
 from rnnbench.model.bptt import bptt_of
 from rnnbench.part import Part
@@ -35,7 +35,7 @@ DETAIL = "tried"
 """The detail of a record that holds a trial."""
 
 
-Run = Callable[[Sequence[Case], Pace], tuple[Sequence[Outcome | None], bool]]
+RunCases = Callable[[Sequence[Case], Pace], tuple[Sequence[Outcome | None], bool]]
 
 
 @dataclass(frozen=True)
@@ -66,11 +66,11 @@ def kept(record: Record | None, names: Sequence[str]) -> Trial | None:
     """
     from pydantic import TypeAdapter, ValidationError  # late: it takes its time
 
-    told = record.details.get(DETAIL) if record is not None and record.ok else None
-    if not isinstance(told, Mapping):
+    detail = record.details.get(DETAIL) if record is not None and record.ok else None
+    if not isinstance(detail, Mapping):
         return None
     try:
-        found = TypeAdapter(Trial).validate_python(told)
+        found = TypeAdapter(Trial).validate_python(detail)
     except ValidationError:
         return None
     return found if found.ratios and {*found.ratios, *found.failed} <= set(names) else None
@@ -132,13 +132,13 @@ def _seconds(samples: Sequence[Mapping[int, float]], turns: bool) -> list[float]
     that, their median.
     """
     if turns and len(samples) > 1 and all(len(one) >= LEAST for one in samples):
-        placed = [one.seconds for one in levels([[Turns("trial", one)] for one in samples]) if one is not None]
+        placed = [one.seconds for one in levels([[CycleTimes("trial", one)] for one in samples]) if one is not None]
         if len(placed) == len(samples):
             return placed
     return [median(one.values()) for one in samples]
 
 
-def trial(case: Case, names: Sequence[str], untried: Mapping[str, str], run: Run) -> Trial:
+def trial(case: Case, names: Sequence[str], untried: Mapping[str, str], run: RunCases) -> Trial:
     """Try the implementations of a case. run: measures cases at a pace, and says whether they took turns."""
     tried = case_of(case)
     [mode] = tried.settings["modes"]

@@ -20,7 +20,7 @@ from rnnbench.record import Record
 from rnnbench.records import Malformed, levelled, merge
 from rnnbench.store import declarations
 from rnnbench.store.files import explained, sync_folder
-from rnnbench.store.lines import InvalidRecord, Line, Quantities, decode, encode, without_measurements
+from rnnbench.store.lines import DecodedLine, InvalidRecord, Quantities, decode, encode, without_measurements
 from rnnbench.store.meta import FORMAT, read_meta, write_meta
 from rnnbench.store.names import META, RECORDS, new_folder
 from rnnbench.store.writer import Writer
@@ -181,7 +181,7 @@ class RunFolder:
 
     def _record(self, file: BinaryIO, places: Sequence[tuple[int, int]], light: bool) -> Record | None:
         """What the lines at these places say, those before one that holds the whole case left out."""
-        found: list[Line] = []
+        found: list[DecodedLine] = []
         for number, offset in reversed(places):
             file.seek(offset)
             line = self._decoded(number, file.readline(), light)
@@ -208,7 +208,7 @@ class RunFolder:
         found = self._decoded(number, line, light=True)
         return None if found is None else found.case.id
 
-    def _decoded(self, number: int, line: bytes, light: bool) -> Line | None:
+    def _decoded(self, number: int, line: bytes, light: bool) -> DecodedLine | None:
         try:
             return decode(line, light, self.quantities, str(self.meta["versions"].get("rnnbench", "")))
         except Malformed as error:

@@ -33,7 +33,7 @@ class InvalidRecord(RnnbenchError):
 
 
 @dataclass(frozen=True)
-class Line:
+class DecodedLine:
     """What a line says. parts: its process; of a line of before, all of the case so far.
 
     whole: whether it holds all processes, so that the lines before it say nothing more.
@@ -67,7 +67,7 @@ def without_measurements(part: Part, problem: str) -> Part:
     return replace(bare, notes=(problem,))
 
 
-def decode(line: bytes, light: bool = False, declared: Quantities | None = None, version: str = "") -> Line:
+def decode(line: bytes, light: bool = False, declared: Quantities | None = None, version: str = "") -> DecodedLine:
     """The inverse of `encode`.
 
     Args:
@@ -87,16 +87,16 @@ def decode(line: bytes, light: bool = False, declared: Quantities | None = None,
     _check_settings(known.case)
     if known.format > FORMAT:
         raise Malformed(f"it has format {known.format}, written by a newer rnnbench; this one reads up to {FORMAT}")
-    return Line(known.case, (codec.part_of(known, declared.get(known.case.probe), light),))
+    return DecodedLine(known.case, (codec.part_of(known, declared.get(known.case.probe), light),))
 
 
-def _former(line: bytes, light: bool, declared: Quantities, version: str) -> Line:
+def _former(line: bytes, light: bool, declared: Quantities, version: str) -> DecodedLine:
     from rnnbench.records import former, wire
 
     found = wire.checked(wire.FormerLine, line)
     _check_settings(found.case)
     parts = former.parts(found, declared.get(found.case.probe), version)
-    return Line(found.case, tuple(codec.light(part) if light else part for part in parts), whole=True)
+    return DecodedLine(found.case, tuple(codec.light(part) if light else part for part in parts), whole=True)
 
 
 @cache

@@ -21,7 +21,7 @@ from yaml.reader import Reader, ReaderError
 
 from rnnbench.errors import SuiteError, nearest
 from rnnbench.registry.suites import SUFFIXES, located, shipped
-from rnnbench.suite.problems import KeyPath, Place, Places, Problems, shown
+from rnnbench.suite.problems import KeyPath, Location, Locations, Problems, shown
 from rnnbench.suite.schema import validated
 
 MAX_BYTES = 2**20
@@ -36,14 +36,14 @@ class Document:
     """A suite that is well formed; names in it are not looked up yet.
 
     path: as given. plugins: files to load before planning, resolved relative to the suite. data: plain YAML values.
-    places: the line of every key and item.
+    locations: the line of every key and item.
     """
 
     path: Path
     name: str
     plugins: list[Path]
     data: dict[str, Any]
-    places: Places
+    locations: Locations
 
 
 def read(path: Path) -> Document:
@@ -67,20 +67,20 @@ def read_mapping(data: Mapping[str, Any]) -> Document:
 
 
 def _document(text: str, path: Path) -> Document:
-    data, places = parse(text, str(path))
+    data, locations = parse(text, str(path))
     if data is None:
         raise SuiteError(f"{path}:1: the suite is empty; write at least `name`, `grid` and `probes`.")
     if not isinstance(data, dict):
-        raise SuiteError(f"{places[()].text}: a suite is a mapping `key: value`, found {shown(data)}.")
-    problems = Problems(places)
+        raise SuiteError(f"{locations[()].text}: a suite is a mapping `key: value`, found {shown(data)}.")
+    problems = Problems(locations)
     suite = validated(data, problems)
     plugins = [_plugin(path, name, ("plugins", index), problems) for index, name in enumerate(suite.plugins)]
     problems.stop()
-    return Document(path, suite.name, plugins, data, places)
+    return Document(path, suite.name, plugins, data, locations)
 
 
-def parse(text: str, source: str, *, lines: bool = True) -> tuple[Any, Places]:
-    """YAML text as plain values with their places: `source:line`, or `source` alone where there are no lines."""
+def parse(text: str, source: str, *, lines: bool = True) -> tuple[Any, Locations]:
+    """YAML text as plain values with their locations: `source:line`, or `source` alone where there are no lines."""
     try:
         loader = _Loader(text)
         try:
@@ -93,17 +93,17 @@ def parse(text: str, source: str, *, lines: bool = True) -> tuple[Any, Places]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
-        place = _at(source, line, lines)
+        location = _at(source, line, lines)
         odd = _odd_space(text, line)
-        raise SuiteError(f"{place.text}: this is not valid YAML: {_message(error)}.{odd}") from None
+        raise SuiteError(f"{location.text}: this is not valid YAML: {_message(error)}.{odd}") from None
     builder = _Builder(source, lines)
     value = None if node is None else builder.build(node, (), ())
     builder.problems.stop()
-    return value, builder.places
+    return value, builder.locations
 
 
-def _at(source: str, line: int, lines: bool) -> Place:
-    return Place(line, f"{source}:{line}") if lines else Place(0, source)
+def _at(source: str, line: int, lines: bool) -> Location:
+    return Location(line, f"{source}:{line}") if lines else Location(0, source)
 
 
 def _odd_space(text: str, line: int) -> str:
@@ -238,14 +238,14 @@ class _Builder:
     """Nodes to plain values. Aliases are expanded under a limit, so that no bomb goes off."""
 
     def __init__(self, source: str, lines: bool) -> None:
-        self.places: Places = {}
-        self.problems = Problems(self.places)
+        self.locations: Locations = {}
+        self.problems = Problems(self.locations)
         self._source, self._lines = source, lines
         self._nodes = 0
 
     def build(self, node: yaml.Node, path: KeyPath, parents: tuple[int, ...]) -> Any:
-        """The value of `node`, with the place of everything in it noted."""
-        self.places.setdefault(path, self._place(node))
+        """The value of `node`, with the location of everything in it noted."""
+        self.locations.setdefault(path, self._location(node))
         self._nodes += 1
         if id(node) in parents:
             self._refuse(path, "the alias contains itself; write the values out")
@@ -267,20 +267,20 @@ class _Builder:
             if _merges(key_node):
                 continue
             if key_node.tag != f"{_TAG}str":
-                self.places[(*path, "?")] = self._place(key_node)
+                self.locations[(*path, "?")] = self._location(key_node)
                 self._refuse(
                     (*path, "?"),
                     "a key must be text, not a list, a mapping, null, true, false or a number: put it in quotes",
                 )
             here = (*path, key_node.value)
-            self.places.setdefault(here, self._place(key_node))
+            self.locations.setdefault(here, self._location(key_node))
             key = self._scalar(key_node, here)
             if key in result:
-                first = self.places[here].text
-                self.places[here] = self._place(key_node)
+                first = self.locations[here].text
+                self.locations[here] = self._location(key_node)
                 self.problems.add(here, f"the key stands twice in this mapping, first at {first}; keep one")
                 continue
-            self.places[here] = self._place(key_node)
+            self.locations[here] = self._location(key_node)
             result[key] = self.build(value_node, here, parents)
         return merged | result
 
@@ -289,7 +289,7 @@ class _Builder:
         found: dict[str, Any] = {}
         keys = [(key, value) for key, value in node.value if _merges(key)]
         for key, value in keys:
-            self.places[(*path, _MERGE)] = self._place(key)
+            self.locations[(*path, _MERGE)] = self._location(key)
             if len(keys) > 1:
                 self._refuse((*path, _MERGE), "the key stands twice in this mapping; give it a list of mappings")
             others = value.value if isinstance(value, yaml.SequenceNode) else [value]
@@ -320,7 +320,7 @@ class _Builder:
             self._refuse(path, "the text contains a control character or half a surrogate pair; remove it")
         return text
 
-    def _place(self, node: yaml.Node) -> Place:
+    def _location(self, node: yaml.Node) -> Location:
         return _at(self._source, node.start_mark.line + 1, self._lines)
 
     def _refuse(self, path: KeyPath, message: str) -> None:

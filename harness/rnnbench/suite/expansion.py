@@ -19,7 +19,7 @@ from rnnbench.registry import Registry, spelling
 from rnnbench.suite.document import Document
 from rnnbench.suite.executor import options
 from rnnbench.suite.matching import Matching, Point
-from rnnbench.suite.names import Names, Params
+from rnnbench.suite.names import Names, ParameterCount
 from rnnbench.suite.overrides import matches, overridden, selected
 from rnnbench.suite.problems import KeyPath, Problems
 from rnnbench.suite.schema import FASTEST, ExecutorEntry, Grid, ProbeEntry, validated
@@ -78,8 +78,8 @@ class Plan:
 
         The executor stands in it under the name of the one that there always was, so that hashes of before stay true.
         """
-        told = ("description", "reference")
-        decisive = {key: value for key, value in self.resolved.items() if key not in told}
+        ignored = ("description", "reference")
+        decisive = {key: value for key, value in self.resolved.items() if key not in ignored}
         return digest(decisive | {"executor": "forkserver"})
 
 
@@ -112,7 +112,7 @@ def _distinct(values: Iterable[Any]) -> list[Any]:
 def _written(block: Block) -> Block:
     """The axes as a suite writes them: `params` where parameters are matched."""
     sizes = block.get("hidden_size", ())
-    if not any(isinstance(size, Params) for size in sizes):
+    if not any(isinstance(size, ParameterCount) for size in sizes):
         return block
     others = {axis: values for axis, values in block.items() if axis != "hidden_size"}
     return others | {"params": tuple(size.count for size in sizes)}
@@ -134,8 +134,8 @@ def plan(document: Document, registry: Registry, only: Sequence[str] = (), overr
     The shortest sequences come first, over all cells; then the probes in the order written, then their settings, then
     the grid with the cells outermost.
     """
-    data, places = overridden(document, overrides, _settings(document, registry))
-    problems = Problems(places)
+    data, locations = overridden(document, overrides, _settings(document, registry))
+    problems = Problems(locations)
     suite = validated(data, problems)
     names = Names(registry, problems)
     executor = _executor(suite.executor, names, problems)

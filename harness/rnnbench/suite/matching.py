@@ -15,7 +15,7 @@ from typing import Any
 from rnnbench.case import AXES
 from rnnbench.model import Model, initialise
 from rnnbench.registry import Registry, spelling
-from rnnbench.suite.names import Params
+from rnnbench.suite.names import ParameterCount
 from rnnbench.suite.problems import Problems
 from rnnbench.suite.schema import LARGEST
 
@@ -79,7 +79,8 @@ class Matching:
         key = json.dumps(shaping, sort_keys=True)
         found: dict[Point, int | None] = {}
         for point in points:
-            if not isinstance(asked := point[_HIDDEN], Params) or point[_INPUTS] is None:  # its problem is noted
+            asked = point[_HIDDEN]
+            if not isinstance(asked, ParameterCount) or point[_INPUTS] is None:  # its problem is noted
                 found.setdefault(point, None)
                 continue
             model = (point[_CELL], point[_INPUTS], point[_LAYERS], asked, outputs, key)
@@ -90,7 +91,13 @@ class Matching:
         return found
 
     def _size(
-        self, cell: str, inputs: int, layers: int, asked: Params, outputs: int | None, shaping: Mapping[str, Any]
+        self,
+        cell: str,
+        inputs: int,
+        layers: int,
+        asked: ParameterCount,
+        outputs: int | None,
+        shaping: Mapping[str, Any],
     ) -> int | None:
         name, _ = spelling.parse(cell)
         known = self.registry.cells[name]

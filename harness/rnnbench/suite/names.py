@@ -17,7 +17,7 @@ from rnnbench.task import Task
 
 
 @dataclass(frozen=True)
-class Params:
+class ParameterCount:
     """A parameter count that stands for a hidden size until the model is known. path: where the suite says it."""
 
     count: int
@@ -64,7 +64,7 @@ class Names:
         if axes.params:
             if "hidden_size" in axes.model_fields_set:
                 self._problems.add((*path, "params"), "`params` and `hidden_size` both say how large; keep one of them")
-            counts = [Params(count, (*path, "params", index)) for index, count in enumerate(axes.params)]
+            counts = [ParameterCount(count, (*path, "params", index)) for index, count in enumerate(axes.params)]
             found["hidden_size"] = tuple(dict.fromkeys(counts))
         return found
 

@@ -12,7 +12,7 @@ from rnnbench.case import AXES, Case
 from rnnbench.errors import SuiteError, UsageError, nearest
 from rnnbench.registry import spelling
 from rnnbench.suite.document import Document, parse
-from rnnbench.suite.problems import KeyPath, Place, Places, unknown
+from rnnbench.suite.problems import KeyPath, Location, Locations, unknown
 from rnnbench.suite.schema import Suite
 
 _ABSENT = object()
@@ -29,14 +29,14 @@ _RIVALS = {"params": "hidden_size", "hidden_size": "params"}
 
 def overridden(
     document: Document, overrides: Sequence[str], settings: Mapping[str, Sequence[str]] | None = None
-) -> tuple[dict[str, Any], Places]:
-    """The document's data and places, with the chosen profiles and then the other overrides merged over them.
+) -> tuple[dict[str, Any], Locations]:
+    """The document's data and locations, with the chosen profiles and then the other overrides merged over them.
 
     Each override is `key=value`: a dotted path (`probes.convergence.max_steps=100`), an axis for short (`seq_len=64`
     is `grid.seq_len=64`), or `profile=NAME`. Values are YAML. Mappings merge, everything else is replaced. settings:
     name of a setting -> the probes that have it, for a hint where it stands alone.
     """
-    data, places = copy.deepcopy(document.data), dict(document.places)
+    data, locations = copy.deepcopy(document.data), dict(document.locations)
     _spell_executor(data)
     patches = [_patch(text, settings) for text in overrides]
     profiles = data.pop("profiles", {})
@@ -45,11 +45,11 @@ def overridden(
             name = patch["profile"]
             if not isinstance(name, str) or name not in profiles:
                 raise SuiteError(f"{own[()].text}: {unknown('profile', name, profiles)}")
-            _overlay(data, places, _spell_executor({**profiles[name]}), document.places, (), ("profiles", name))
+            _overlay(data, locations, _spell_executor({**profiles[name]}), document.locations, (), ("profiles", name))
     for patch, own in patches:
         if "profile" not in patch:
-            _overlay(data, places, patch, own, (), ())
-    return data, places
+            _overlay(data, locations, patch, own, (), ())
+    return data, locations
 
 
 def _spell_executor(data: dict[str, Any]) -> dict[str, Any]:
@@ -59,28 +59,28 @@ def _spell_executor(data: dict[str, Any]) -> dict[str, Any]:
     return data
 
 
-def _patch(text: str, settings: Mapping[str, Sequence[str]] | None = None) -> tuple[dict[str, Any], Places]:
-    """`a.b=1` -> ({"a": {"b": 1}}, the place of each level)."""
+def _patch(text: str, settings: Mapping[str, Sequence[str]] | None = None) -> tuple[dict[str, Any], Locations]:
+    """`a.b=1` -> ({"a": {"b": 1}}, the location of each level)."""
     key, equals, value_text = text.partition("=")
-    place = Place(0, f"--set {text if len(text) <= 80 else text[:77] + '...'}")
+    location = Location(0, f"--set {text if len(text) <= 80 else text[:77] + '...'}")
     _refuse_long("--set", text)
     parts = key.strip().split(".")
     if len(parts) > MAX_LEVELS:
-        raise SuiteError(f"{place.text}: the key has {len(parts)} levels; a suite has at most {MAX_LEVELS}.")
+        raise SuiteError(f"{location.text}: the key has {len(parts)} levels; a suite has at most {MAX_LEVELS}.")
     if not equals or not all(parts):
-        raise SuiteError(f"{place.text}: write `key=value`, for instance `seq_len=64` or `grid.cell=[lstm, gru]`.")
+        raise SuiteError(f"{location.text}: write `key=value`, for instance `seq_len=64` or `grid.cell=[lstm, gru]`.")
     if parts[0] not in (*_SETTABLE, *_GRID, "profile") or (parts[0] == "profile" and len(parts) > 1):
         if probes := (settings or {}).get(key.strip()):
             full = " or ".join(f"--set probes.{probe}.{text.strip()}" for probe in probes)
-            raise SuiteError(f"{place.text}: {key.strip()!r} is a setting of a probe: write {full}")
-        raise SuiteError(f"{place.text}: {unknown('key', key, [*_SETTABLE, *_GRID, 'profile'])}")
+            raise SuiteError(f"{location.text}: {key.strip()!r} is a setting of a probe: write {full}")
+        raise SuiteError(f"{location.text}: {unknown('key', key, [*_SETTABLE, *_GRID, 'profile'])}")
     parts += ["name"] if parts == ["executor"] else []
     path: KeyPath = ("grid", *parts) if parts[0] in _GRID else tuple(parts)
-    value, places = parse(value_text, place.text, lines=False)
+    value, locations = parse(value_text, location.text, lines=False)
     for part in reversed(path):
         value = {part: value}
-    levels = [path[:length] for length in range(len(path) + 1)] + [path + inner for inner in places]
-    return value, dict.fromkeys(levels, place)
+    levels = [path[:length] for length in range(len(path) + 1)] + [path + inner for inner in locations]
+    return value, dict.fromkeys(levels, location)
 
 
 def _refuse_long(option: str, text: str) -> None:
@@ -90,13 +90,13 @@ def _refuse_long(option: str, text: str) -> None:
 
 def _overlay(
     data: dict[str, Any],
-    places: Places,
+    locations: Locations,
     patch: Mapping[str, Any],
-    patch_places: Places,
+    patch_locations: Locations,
     here: KeyPath,
     there: KeyPath,
 ) -> None:
-    """Merge `patch` over `data` in place; `here` and `there` are their paths in the two sets of places."""
+    """Merge `patch` over `data` in place; `here` and `there` are their paths in the two sets of locations."""
     for key, value in patch.items():
         if here[-1:] == ("grid",) and key in _RIVALS and _RIVALS[key] not in patch:
             data.pop(_RIVALS[key], None)
@@ -104,13 +104,13 @@ def _overlay(
         if path == ("executor",) and _is_another(old, value):
             old = None  # whose options mean nothing to this one
         if isinstance(old, dict) and isinstance(value, dict):
-            _overlay(old, places, value, patch_places, path, source)
+            _overlay(old, locations, value, patch_locations, path, source)
         elif not (isinstance(old, dict) and value is None):  # a probe written as null has no settings to merge
             if isinstance(old, dict | list):
-                for stale in [p for p in places if p[: len(path)] == path]:
-                    del places[stale]
+                for stale in [p for p in locations if p[: len(path)] == path]:
+                    del locations[stale]
             data[key] = value
-            _copy_places(value, path, source, places, patch_places)
+            _copy_locations(value, path, source, locations, patch_locations)
 
 
 def _is_another(old: Any, new: Any) -> bool:
@@ -118,13 +118,15 @@ def _is_another(old: Any, new: Any) -> bool:
     return isinstance(old, dict) and isinstance(new, dict) and "name" in new and new["name"] != old.get("name")
 
 
-def _copy_places(value: Any, path: KeyPath, source: KeyPath, places: Places, patch_places: Places) -> None:
-    """The places of a value that was taken over; what an override writes inside its value has the override's place."""
-    if source in patch_places:
-        places[path] = patch_places[source]
+def _copy_locations(
+    value: Any, path: KeyPath, source: KeyPath, locations: Locations, patch_locations: Locations
+) -> None:
+    """The locations of a value that was taken over; what an override writes inside it has the override's location."""
+    if source in patch_locations:
+        locations[path] = patch_locations[source]
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, item in items:
-        _copy_places(item, (*path, key), (*source, key), places, patch_places)
+        _copy_locations(item, (*path, key), (*source, key), locations, patch_locations)
 
 
 def selected(cases: Sequence[Case], filters: Sequence[str]) -> tuple[Case, ...]:

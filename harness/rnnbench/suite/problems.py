@@ -16,32 +16,32 @@ SHOWN = 20
 
 
 @dataclass(frozen=True, order=True)
-class Place:
+class Location:
     """A line of the suite, or the override that took its place (line 0, so that overrides are reported first)."""
 
     line: int
     text: str
 
 
-Places = dict[KeyPath, Place]
+Locations = dict[KeyPath, Location]
 
 
 class Problems:
     """Collects errors; `stop()` raises them all as one SuiteError, in the order of lines."""
 
-    def __init__(self, places: Places) -> None:
-        self._places = places
-        self._found: dict[tuple[Place, str], None] = {}
+    def __init__(self, locations: Locations) -> None:
+        self._locations = locations
+        self._found: dict[tuple[Location, str], None] = {}
 
     def add(self, path: KeyPath, message: str) -> None:
         """Note one problem of the value at `path`, or of the nearest enclosing one that has a line of its own."""
         known = path
-        while known not in self._places:
+        while known not in self._locations:
             known = known[:-1]
         inside = path[len(known) :]  # a missing key is named, an item of what is no list is not
         name = spelled(path if len(inside) == 1 and isinstance(inside[0], str) else known)
-        place = self._places[known]
-        entry = (place, f"{place.text}: {name}: {message}" if name else f"{place.text}: {message}")
+        location = self._locations[known]
+        entry = (location, f"{location.text}: {name}: {message}" if name else f"{location.text}: {message}")
         self._found[entry] = None
 
     def __len__(self) -> int:

@@ -76,12 +76,12 @@ def _measure(context: Context, registry: Registry, job: Job) -> dict[str, Any]:
     measurement = _accounted(measurement, context.implementation)
     declared = (*context.implementation.quantities, *probe.quantities)
     part = answers.part(measurement, {quantity.name: quantity for quantity in declared})
-    told: dict[str, Any] = {"ignored": list(probe.ignores)}
+    details: dict[str, Any] = {"ignored": list(probe.ignores)}
     if context.case.params is not None:
-        told["parameters"] = context.weights().count
+        details["parameters"] = context.weights().count
     if "turns" in job:
-        told["threads_waiting"] = waiting.settings()
-    answer = {"values": {}} | encode(replace(part, details={**part.details, **told}))
+        details["threads_waiting"] = waiting.settings()
+    answer = {"values": {}} | encode(replace(part, details={**part.details, **details}))
     return answer | ({"turns": place.taken, "waited": place.waited} if "turns" in job else {})
 
 

@@ -15,5 +15,5 @@ def perform(job: Mapping[str, Any]) -> dict[str, Any]:
         module, _, name = job["layout"].partition(":")
         return getattr(import_module(module), name)(job["target"], load().cells[job["cell"]])
     except Exception as error:  # the class may raise anything
-        told = str(error) if type(error).__name__ == "Unusable" else place.described(error)
-        return {"problem": told}
+        message = str(error) if type(error).__name__ == "Unusable" else place.described(error)
+        return {"problem": message}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import rnnbench_cells
-from cell_runs import CELLS, B, H, Run
+from cell_runs import CELLS, B, CellRun, H
 from rnnbench.ops import numpy_ops
 from rnnbench_cells.matrices import expm
 from rnnbench_cells.memory import delay_system, legs
@@ -40,7 +40,7 @@ def normal(*shape, seed=7):
     return np.random.default_rng(seed).standard_normal(shape)
 
 
-def jacobian(run: Run) -> np.ndarray:
+def jacobian(run: CellRun) -> np.ndarray:
     """∂(all of the state after the first step)/∂(all of it before), of the first sequence."""
     flat = np.concatenate([leaf.ravel() for leaf in _first(run.state)])
 
@@ -69,7 +69,7 @@ def _first(state):
 
 @known("lstm_cifg")
 def coupled_gates_mix():
-    run = Run("lstm_cifg").zeroed("weight_hh")
+    run = CellRun("lstm_cifg").zeroed("weight_hh")
     run.params["bias"][:] = np.repeat([np.log(3.0), 0.5, OPEN], H)  # f = 3/4, o = 1
     run.zeroed("weight_ih")
     run.state = (run.state[0], np.full((B, H), 0.2))
@@ -79,7 +79,7 @@ def coupled_gates_mix():
 
 @known("lstm_ln")
 def layer_norm_forgets_the_scale():
-    run = Run("lstm_ln")
+    run = CellRun("lstm_ln")
     run.state = (normal(B, H), normal(B, H))
     _, ys = run()
     run.params["weight_hh"] *= 1e3
@@ -93,11 +93,11 @@ def layer_norm_forgets_the_scale():
 @known("multiplicative_lstm")
 def intermediate_state_is_a_product():
     """With W_mx x = 1 it is an LSTM whose recurrent matrix is U W_mh."""
-    run = Run("multiplicative_lstm", D=H)
+    run = CellRun("multiplicative_lstm", D=H)
     run.xs = np.ones_like(run.xs)
     run.params["weight_mx"] = np.full((H, H), 1 / H)
     _, ys = run()
-    plain = Run("lstm", D=H)
+    plain = CellRun("lstm", D=H)
     plain.xs = run.xs
     plain.params |= {
         "weight_ih": run.params["weight_ih"],
@@ -110,7 +110,7 @@ def intermediate_state_is_a_product():
 
 @known("nas")
 def nas_without_weights():
-    run = Run("nas", T=1).zeroed()
+    run = CellRun("nas", T=1).zeroed()
     run.state = (run.state[0], np.full((B, H), 0.3))
     (_, c), ys = run()
     close(c, np.tanh(0.3) * np.tanh(0.5))
@@ -122,7 +122,7 @@ def nas_without_weights():
 
 @known("janet")
 def janet_without_writing():
-    run = Run("janet", beta=-1e3).zeroed("weight_hh", "weight_ih")
+    run = CellRun("janet", beta=-1e3).zeroed("weight_hh", "weight_ih")
     run.state = normal(B, H)
     _, ys = run()
     close(ys[-1], run.state * sigmoid(run.params["bias"][:H]) ** 6)
@@ -130,7 +130,7 @@ def janet_without_writing():
 
 @known("cfn")
 def no_chaos_without_inputs():
-    run = Run("cfn", T=40)
+    run = CellRun("cfn", T=40)
     run.xs *= 0
     run.state = normal(B, H)
     run.params["weight_hh"] *= 30
@@ -142,7 +142,7 @@ def no_chaos_without_inputs():
 @known("minimalrnn", "ugrnn", "ligru", "mut1", "mut2", "mut3", "rhn")
 def a_shut_gate_copies(name):
     """Whatever the weights: y_T = h_0, where the gate is shut by its bias."""
-    run = Run(name)
+    run = CellRun(name)
     run.state = normal(B, H)
     match name:
         case "minimalrnn":
@@ -156,7 +156,7 @@ def a_shut_gate_copies(name):
 
 @known("ran")
 def additive_contents():
-    run = Run("ran").zeroed("weight_hh")
+    run = CellRun("ran").zeroed("weight_hh")
     (_, c), ys = run()
     i, f = np.split(sigmoid(run.xs @ run.params["weight_ih"].T + run.params["bias"]), 2, axis=-1)
     content = run.xs @ run.params["weight_c"].T
@@ -167,7 +167,7 @@ def additive_contents():
 
 @known("atr")
 def atr_without_recurrence():
-    run = Run("atr").zeroed("weight_hh")
+    run = CellRun("atr").zeroed("weight_hh")
     p = run.xs @ run.params["weight_ih"].T
     true = sum(sigmoid(p[j]) * p[j] * np.prod(sigmoid(p[j + 1 :]), axis=0) for j in range(len(p)))
     close(run()[1][-1], true)
@@ -175,21 +175,21 @@ def atr_without_recurrence():
 
 @known("star")
 def star_without_weights():
-    run = Run("star", T=2).zeroed()
+    run = CellRun("star", T=2).zeroed()
     run.state = normal(B, H)
     close(run()[1][-1], np.tanh(np.tanh(run.state / 2) / 2))
 
 
 @known("fastrnn")
 def fastrnn_averages():
-    run = Run("fastrnn").zeroed("weight_hh", "weight_ih")
+    run = CellRun("fastrnn").zeroed("weight_hh", "weight_ih")
     true = sigmoid(-3) * np.tanh(run.params["bias"]) * (1 - sigmoid(3) ** 6) / (1 - sigmoid(3))
     close(run()[1][-1], np.broadcast_to(true, (B, H)))
 
 
 @known("scrn")
 def context_decays_exactly():
-    run = Run("scrn", context=5, alpha=0.8)
+    run = CellRun("scrn", context=5, alpha=0.8)
     run.xs *= 0
     run.state = (run.state[0], normal(B, 5))
     (_, s), ys = run()
@@ -203,7 +203,7 @@ def context_decays_exactly():
 
 @known("indrnn")
 def active_units_multiply():
-    run = Run("indrnn").zeroed("weight_ih")
+    run = CellRun("indrnn").zeroed("weight_ih")
     run.params["bias"] += 1
     run.state = np.abs(normal(B, H))
     u = run.params["u"]
@@ -212,7 +212,7 @@ def active_units_multiply():
 
 @known("sru")
 def sru_carries_on_its_highway():
-    run = Run("sru")
+    run = CellRun("sru")
     run.params["bias"][H:] = SHUT
     close(run()[1], run.xs @ run.params["weight_ih"][3 * H :].T)
 
@@ -221,7 +221,7 @@ def sru_carries_on_its_highway():
 def bistable_above_one():
     """h = tanh(a h) has one fixed point for a <= 1 and three for a > 1: a = 1 ± tanh 1 here."""
     for sign, stays in ((1, True), (-1, False)):
-        run = Run("brc", T=300).zeroed()
+        run = CellRun("brc", T=300).zeroed()
         run.params["bias"][:H] = sign
         run.state = np.full((B, H), 0.1)
         h = run()[1][-1]
@@ -231,7 +231,7 @@ def bistable_above_one():
 
 @known("qrnn")
 def a_convolution_by_hand():
-    run = Run("qrnn", width=3)
+    run = CellRun("qrnn", width=3)
     xs, kernel = run.xs, run.params["kernel"]
     c, true = np.zeros((B, H)), []
     for t in range(len(xs)):
@@ -244,7 +244,7 @@ def a_convolution_by_hand():
 
 @known("gilr")
 def an_average_of_impulses():
-    run = Run("gilr").zeroed("weight_ih")
+    run = CellRun("gilr").zeroed("weight_ih")
     run.params["bias"] = np.repeat([np.log(3.0), 0.4], H)
     close(run()[1][-1], np.full((B, H), np.tanh(0.4) * (1 - 0.75**6)))
 
@@ -254,7 +254,7 @@ def an_average_of_impulses():
 
 @known("clockwork")
 def silent_modules_copy():
-    run = Run("clockwork", T=9, modules=4)
+    run = CellRun("clockwork", T=9, modules=4)
     _, ys = run()
     for module in range(4):
         units = slice(2 * module, 2 * module + 2)
@@ -264,7 +264,7 @@ def silent_modules_copy():
 
 @known("phased_lstm")
 def shut_units_copy():
-    run = Run("phased_lstm", leak=0.0, ratio=0.05)
+    run = CellRun("phased_lstm", leak=0.0, ratio=0.05)
     run.params["log_tau"][:] = np.log(1e6)
     run.params["shift"][:] = -5e5  # half a period from now they open
     before = (normal(B, H), normal(B, H, seed=8))
@@ -276,9 +276,9 @@ def shut_units_copy():
 
 @known("dilated_lstm", "dilated_gru")
 def copies_take_turns(name):
-    run = Run(name, T=9, dilation=3)
+    run = CellRun(name, T=9, dilation=3)
     _, ys = run()
-    base = Run(name.removeprefix("dilated_"), T=3)
+    base = CellRun(name.removeprefix("dilated_"), T=3)
     base.params = run.params
     for turn in range(3):
         base.xs = run.xs[turn::3]
@@ -290,7 +290,7 @@ def copies_take_turns(name):
 
 @known("exprnn", "scornn", "ornn")
 def recurrent_matrices_are_orthogonal(name):
-    run = Run(name, T=500, D=1)
+    run = CellRun(name, T=500, D=1)
     U = run.model.cell.derived(OPS, run.params)["rotation"]
     close(U @ U.T, np.eye(H), atol=1e-12)
     close(np.linalg.det(U), 1.0 if name != "scornn" else np.prod(run.params["signs"]), rtol=1e-10)
@@ -308,7 +308,7 @@ def test_the_matrix_exponential():
 
 @known("esn")
 def the_spectral_radius_is_what_was_asked_for():
-    run = Run("esn", radius=0.7, leak=0.5)
+    run = CellRun("esn", radius=0.7, leak=0.5)
     close(np.abs(np.linalg.eigvals(run.params["weight_hh"])).max(), 0.7)
     run.zeroed("weight_ih", "weight_hh")
     run.state = normal(B, H)
@@ -321,7 +321,7 @@ def the_spectral_radius_is_what_was_asked_for():
 
 @known("antisymmetric")
 def singular_values_at_rest():
-    run = Run("antisymmetric", epsilon=0.1, gamma=0.0)
+    run = CellRun("antisymmetric", epsilon=0.1, gamma=0.0)
     run.xs *= 0
     W = run.params["weight_hh"]
     rates = np.linalg.eigvals(W - W.T).imag
@@ -331,7 +331,7 @@ def singular_values_at_rest():
 
 @known("cornn")
 def damped_volume():
-    run = Run("cornn", dt=0.1, epsilon=2.0)
+    run = CellRun("cornn", dt=0.1, epsilon=2.0)
     run.params["weight_hh"][:, H:] = 0
     run.state = (normal(B, H), normal(B, H, seed=8))
     close(np.linalg.det(jacobian(run)), (1 - 0.1 * 2.0) ** H, rtol=1e-8)
@@ -339,17 +339,17 @@ def damped_volume():
 
 @known("unicornn")
 def kept_volume():
-    run = Run("unicornn")
+    run = CellRun("unicornn")
     run.state = (normal(B, H), normal(B, H, seed=8))
     close(np.linalg.det(jacobian(run)), 1.0, rtol=1e-8)
 
 
 @known("lem")
 def lem_without_time():
-    run = Run("lem", dt=0.0)
+    run = CellRun("lem", dt=0.0)
     run.state = (normal(B, H), normal(B, H, seed=8))
     np.testing.assert_array_equal(run()[1][-1], run.state[0])
-    step = Run("lem", T=1)
+    step = CellRun("lem", T=1)
     y, z = step.state = (normal(B, H), normal(B, H, seed=8))
     drives = np.split(step.xs[0] @ step.params["weight_ih"].T + step.params["bias"], 4, axis=-1)
     first, second, of_z = np.split(y @ step.params["weight_y"].T, 3, axis=-1)
@@ -360,7 +360,7 @@ def lem_without_time():
 
 @known("lipschitz")
 def lipschitz_is_linear_without_w():
-    run = Run("lipschitz", gamma=0.0, beta=0.75).zeroed("M_W", "weight_ih")
+    run = CellRun("lipschitz", gamma=0.0, beta=0.75).zeroed("M_W", "weight_ih")
     run.params["M_W"] *= 0
     run.state = normal(B, H)
     M = run.params["M_A"]
@@ -372,7 +372,7 @@ def lipschitz_is_linear_without_w():
 @known("cfc")
 def cfc_without_weights_of_time():
     """Without a way of the state back, and s = 1/2: y = (g + f)/2 of the inputs."""
-    run = Run("cfc", T=1).zeroed("weight_hh")
+    run = CellRun("cfc", T=1).zeroed("weight_hh")
     run.params["weight_heads"][2 * H :] = 0
     u = 1.7159 * np.tanh(0.666 * run.xs @ run.params["weight_ih"].T)
     g, f = np.split(np.tanh(u @ run.params["weight_heads"][: 2 * H].T), 2, axis=-1)
@@ -381,18 +381,18 @@ def cfc_without_weights_of_time():
 
 @known("ltc")
 def ltc_stays_between_its_potentials():
-    run = Run("ltc", T=50)
+    run = CellRun("ltc", T=50)
     run.xs *= 10
     _, ys = run()
     assert np.abs(ys).max() <= 1
-    leaking = Run("ltc", T=200)
+    leaking = CellRun("ltc", T=200)
     leaking.params |= {name: leaking.params[name] - 1e3 for name in ("w_x", "w_h")}  # no synapse conducts
     close(leaking()[1][-1], np.broadcast_to(leaking.params["rest"], (B, H)), rtol=1e-6)
 
 
 @known("lmu")
 def a_constant_is_the_first_polynomial():
-    run = Run("lmu", T=200, order=4, theta=16.0).zeroed("encode_h")
+    run = CellRun("lmu", T=200, order=4, theta=16.0).zeroed("encode_h")
     run.xs = np.ones_like(run.xs)
     (_, m), _ = run()
     u = run.params["encode_x"].sum()
@@ -404,7 +404,7 @@ def a_constant_is_the_first_polynomial():
 @known("hippo_legs")
 def eigenvalues_and_a_constant():
     close(np.sort(np.linalg.eigvals(legs(6)[0]).real), np.arange(1, 7))
-    run = Run("hippo_legs", order=4).zeroed("encode_h")
+    run = CellRun("hippo_legs", order=4).zeroed("encode_h")
     run.xs = np.ones_like(run.xs)
     u = run.params["encode_x"].sum()
     (h, c), *clock = run.state
@@ -424,7 +424,7 @@ def convolved(us: np.ndarray, kernel: np.ndarray) -> np.ndarray:
 
 @known("s4d")
 def a_convolution_by_fft():
-    run = Run("s4d", T=30, states=4)
+    run = CellRun("s4d", T=30, states=4)
     made = run.model.cell.derived(OPS, run.params)
     C = run.params["C_re"] + 1j * run.params["C_im"]
     kernel = np.stack([2 * (C * made["B_bar"] * made["A_bar"] ** k).sum(-1).real for k in range(30)])
@@ -434,7 +434,7 @@ def a_convolution_by_fft():
 
 @known("s5")
 def a_convolution_of_matrices():
-    run = Run("s5", T=12, states=4)
+    run = CellRun("s5", T=12, states=4)
     made = run.model.cell.derived(OPS, run.params)
     C = run.params["C_re"] + 1j * run.params["C_im"]
     kernel = [2 * ((C * made["A_bar"] ** k) @ made["B_bar"]).real for k in range(12)]
@@ -444,7 +444,7 @@ def a_convolution_of_matrices():
 
 @known("rglru")
 def variance_is_kept():
-    run = Run("rglru").zeroed("weight_gates")
+    run = CellRun("rglru").zeroed("weight_gates")
     run.params["bias_gates"][H:] = OPEN
     run.xs = np.ones_like(run.xs)
     run.params["weight_ih"] = np.full((H, H), 1 / H)
@@ -455,7 +455,7 @@ def variance_is_kept():
 
 @known("mamba")
 def a_geometric_series():
-    run = Run("mamba", states=3).zeroed("dt_up", "D")
+    run = CellRun("mamba", states=3).zeroed("dt_up", "D")
     run.xs = np.broadcast_to(run.xs[:1], run.xs.shape)
     u = run.xs[0] @ run.params["weight_ih"].T
     B_, C = u @ run.params["weight_B"].T, u @ run.params["weight_C"].T
@@ -467,14 +467,14 @@ def a_geometric_series():
 
 @known("hgrn", "hgrn2")
 def at_the_upper_bound_all_is_kept(name):
-    run = Run(name, lower_bound=1.0)
+    run = CellRun(name, lower_bound=1.0)
     run.state = normal(*run.state.shape)
     np.testing.assert_array_equal(run()[0], run.state)
 
 
 @known("gateloop")
 def a_spiral():
-    run = Run("gateloop").zeroed("weight_ih")
+    run = CellRun("gateloop").zeroed("weight_ih")
     run.params["bias"] = np.repeat([1.0, 1.0, 0.5, np.log(3.0), 0.7], H)
     a = 0.75 * np.exp(0.7j)
     close(run()[1][-1], np.full((B, H), (0.5 * (1 - a**6) / (1 - a)).real))
@@ -496,7 +496,7 @@ def attended(log_a: np.ndarray, k: np.ndarray, v: np.ndarray, q: np.ndarray) -> 
 
 @known("retnet", "gla")
 def recurrent_is_parallel(name):
-    run = Run(name, heads=2)
+    run = CellRun(name, heads=2)
     q, k, v = (heads_of(run.xs @ run.params[f"weight_{one}"].T, 2) for one in "qkv")
     if name == "retnet":
         log_a = np.log(1 - 2.0 ** np.array([-5.0, -6.0]))[:, None]
@@ -508,7 +508,7 @@ def recurrent_is_parallel(name):
 
 @known("mamba2")
 def structured_duality():
-    run = Run("mamba2", heads=2, states=3)
+    run = CellRun("mamba2", heads=2, states=3)
     x = heads_of(run.xs @ run.params["weight_x"].T, 2)
     k, q = ((run.xs @ run.params[f"weight_{one}"].T)[..., None, :] for one in "BC")
     dt = np.log1p(np.exp(run.xs @ run.params["weight_dt"].T + run.params["bias_dt"]))[..., None]
@@ -519,7 +519,7 @@ def structured_duality():
 
 @known("mlstm")
 def the_stabiliser_cancels():
-    run = Run("mlstm", heads=2)
+    run = CellRun("mlstm", heads=2)
     run.params["bias_gates"][:2] = 1.0
     C, n, m = (normal(*leaf.shape, seed=seed) for seed, leaf in enumerate(run.state))
     run.state = (C, n, m)
@@ -530,14 +530,14 @@ def the_stabiliser_cancels():
 
 @known("slstm")
 def a_weighted_mean():
-    run = Run("slstm", heads=2).zeroed("weight_ih", "weight_hh")
+    run = CellRun("slstm", heads=2).zeroed("weight_ih", "weight_hh")
     run.params["bias"][2 * H :] = np.repeat([0.6, 0.4], H)
     close(run()[1][-1], np.full((B, H), np.tanh(0.6) * sigmoid(0.4)))
 
 
 @known("rwkv6")
 def read_before_written():
-    run = Run("rwkv6", T=1, heads=2)
+    run = CellRun("rwkv6", T=1, heads=2)
     before = 0 * run.xs
     mixed = {}
     for role in "rkv":
@@ -552,7 +552,7 @@ def read_before_written():
 
 @known("rwkv7")
 def without_removal_it_is_attention():
-    run = Run("rwkv7", heads=2).zeroed("rate_up", "replacement")
+    run = CellRun("rwkv7", heads=2).zeroed("rate_up", "replacement")
     run.params["rate"] += SHUT
     opened = run.model.cell.open(OPS, run.params, run.state, run.xs)
     r, k, v, log_w, _, a = opened.zs
@@ -567,7 +567,7 @@ def without_removal_it_is_attention():
 @known("deltanet", "gated_deltanet")
 def a_step_removes_beta(name):
     """The map of S has the determinant α^dk (1 − β) in each column."""
-    run = Run(name, heads=2)
+    run = CellRun(name, heads=2)
     opened = run.model.cell.open(OPS, run.params, run.state, run.xs)
     assert run.model.cell.elements is not None
     log_a, b, c, *_ = run.model.cell.elements(OPS, opened.params, opened.zs)
@@ -579,7 +579,7 @@ def a_step_removes_beta(name):
 @known("gated_deltaproduct")
 def keys_are_replaced_one_after_the_other():
     """With β = 1 and unit keys, what the last key reads is the last value."""
-    run = Run("gated_deltaproduct", heads=2, householders=3)
+    run = CellRun("gated_deltaproduct", heads=2, householders=3)
     run.xs = np.abs(run.xs)
     run.params["weight_beta"] = np.full_like(run.params["weight_beta"], 1e3)
     S, _ = run()
@@ -592,7 +592,7 @@ def keys_are_replaced_one_after_the_other():
 
 @known("ttt_linear")
 def a_step_descends_its_loss():
-    run = Run("ttt_linear", T=1, heads=1, D=3, H=3)
+    run = CellRun("ttt_linear", T=1, heads=1, D=3, H=3)
     W = normal(B, 1, 3, 3)
     run.state = W
     k, v = (run.xs[0] @ run.params[f"weight_{one}"].T for one in "kv")

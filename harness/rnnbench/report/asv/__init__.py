@@ -14,8 +14,8 @@ from typing import Any
 
 from rnnbench.errors import UsageError
 from rnnbench.record import Record
+from rnnbench.report.asv.environment import asv_environment, commit_date, commit_of
 from rnnbench.report.asv.files import Results, write_results
-from rnnbench.report.asv.place import commit_date, commit_of, place
 from rnnbench.report.asv.scheme import Benchmark, Combination, Scheme, point
 
 __all__ = ["Exported", "export"]
@@ -50,7 +50,7 @@ def export(records: Sequence[Record], run_json: Mapping[str, Any], results_dir: 
     for (environment, backend, device), members in _by_environment(records).items():
         results = _results(scheme, members)
         if results:
-            where = place(run_json["environments"].get(environment, {}), backend, device, dirty)
+            where = asv_environment(run_json["environments"].get(environment, {}), backend, device, dirty)
             files.append(write_results(results_dir, where, commit, date, results))
     if not files:
         raise UsageError("the run has no number for which lower is better, so asv has nothing to draw.")

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from rnnbench.errors import UsageError
-from rnnbench.report.asv.place import Place
-from rnnbench.report.asv.scheme import PARAM_NAMES, Benchmark, Combination, Point, params
+from rnnbench.report.asv.environment import AsvEnvironment
+from rnnbench.report.asv.scheme import PARAM_NAMES, AsvResult, Benchmark, Combination, params
 from rnnbench.store import write_atomically
 
 RESULT_FORMAT, MACHINE_FORMAT, BENCHMARKS_FORMAT = 2, 1, 2
@@ -34,32 +34,34 @@ class Results:
     """A benchmark with its points. started: ms since the epoch; duration: seconds."""
 
     benchmark: Benchmark
-    points: Mapping[Combination, Point]
+    points: Mapping[Combination, AsvResult]
     started: int
     duration: float
 
 
-def write_results(results_dir: Path, place: Place, commit: str, date: int, results: Sequence[Results]) -> Path:
+def write_results(
+    results_dir: Path, environment: AsvEnvironment, commit: str, date: int, results: Sequence[Results]
+) -> Path:
     """Merge into the file of this commit and environment; what other runs put there stays."""
-    folder = results_dir / place.machine["machine"]
+    folder = results_dir / environment.machine["machine"]
     folder.mkdir(exist_ok=True)
-    path = folder / f"{commit[:8]}-{place.env_name}.json"
+    path = folder / f"{commit[:8]}-{environment.env_name}.json"
     merged = _rows(path)
     for one in results:
         merged[one.benchmark.name] = _merged(path, merged.get(one.benchmark.name, {}), one)
     data = {
         "commit_hash": commit,
-        "env_name": place.env_name,
+        "env_name": environment.env_name,
         "date": date,
-        "params": place.params,
-        "python": place.python,
+        "params": environment.params,
+        "python": environment.python,
         "requirements": {},
         "env_vars": {},
         "result_columns": COLUMNS,
         "results": {name: [row.get(column) for column in COLUMNS] for name, row in sorted(merged.items())},
         "durations": {},
     }
-    _write_json(folder / "machine.json", dict(place.machine), MACHINE_FORMAT)
+    _write_json(folder / "machine.json", dict(environment.machine), MACHINE_FORMAT)
     _write_json(path, data, RESULT_FORMAT)
     _list_benchmarks(results_dir / "benchmarks.json", results)
     return path
@@ -84,7 +86,7 @@ def _merged(path: Path, old: Mapping[str, Any], new: Results) -> dict[str, Any]:
         if point.measured or known is None or not known.measured:
             points[key] = point
     axes = _united(points)
-    ordered = [points.get(combination, Point(math.nan)) for combination in itertools.product(*axes)]
+    ordered = [points.get(combination, AsvResult(math.nan)) for combination in itertools.product(*axes)]
     return {
         "result": [point.result for point in ordered],
         "params": axes,
@@ -96,14 +98,14 @@ def _merged(path: Path, old: Mapping[str, Any], new: Results) -> dict[str, Any]:
     }
 
 
-def _old_points(path: Path, row: Mapping[str, Any]) -> dict[Reprs, Point]:
+def _old_points(path: Path, row: Mapping[str, Any]) -> dict[Reprs, AsvResult]:
     """What asv's row holds. `asv rm` may have taken columns away. Raises UsageError for one that asv did not write."""
     try:
         combinations = list(itertools.product(*row["params"]))
         results = row.get("result") or [None] * len(combinations)
         samples = row.get("samples") or [None] * len(combinations)
         return {
-            combination: Point(result, None if sample is None else tuple(sample))
+            combination: AsvResult(result, None if sample is None else tuple(sample))
             for combination, result, sample in zip(combinations, results, samples, strict=True)
         }
     except (KeyError, TypeError, ValueError):
@@ -114,7 +116,7 @@ def _foreign(path: Path) -> UsageError:
     return UsageError(f"{path} is not as asv writes it: restore it from git, or delete it and export its runs again.")
 
 
-def _statistics(points: Sequence[Point]) -> dict[str, list[float | None]]:
+def _statistics(points: Sequence[AsvResult]) -> dict[str, list[float | None]]:
     """asv's own statistics of the samples; what a single sample leaves infinite is unknown."""
     try:
         from asv_runner.statistics import compute_stats

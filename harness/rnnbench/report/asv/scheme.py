@@ -43,7 +43,7 @@ class Benchmark:
 
 
 @dataclass(frozen=True)
-class Point:
+class AsvResult:
     """What asv keeps of one combination: a number, NaN for skipped, None for failed or never reached.
 
     reason: why there is no number.
@@ -120,19 +120,19 @@ def params(combinations: Iterable[Combination]) -> list[list[Any]]:
     return [sorted(axis) if name == "seq_len" else axis for name, axis in zip(PARAM_NAMES, axes, strict=True)]
 
 
-def point(records: Sequence[Record], quantity: str) -> Point:
+def point(records: Sequence[Record], quantity: str) -> AsvResult:
     """The number of one combination: of replicates the median, with their values as samples."""
     group = Group(tuple(records))
     entry = group.entry(quantity)
     if entry.value is None:
         reasons = "; ".join(dict.fromkeys(record.reason for record in records if record.reason))
         skipped = entry.status in ("skipped", "interpreted", "missing")
-        return Point(math.nan if skipped else None, reason=f"{entry.status}: {reasons}")
+        return AsvResult(math.nan if skipped else None, reason=f"{entry.status}: {reasons}")
     if entry.bound is not None:
-        return Point(None, reason=f"{quantity} is only known to be beyond {entry.value:g}")
+        return AsvResult(None, reason=f"{quantity} is only known to be beyond {entry.value:g}")
     found = [record.quantities[quantity] for record in group.good if quantity in record.quantities]
     samples = (found[0].samples if len(found) == 1 else ()) or [one.value for one in found]
-    return Point(entry.value, tuple(samples))
+    return AsvResult(entry.value, tuple(samples))
 
 
 def _name(places: Sequence[str], last: str) -> str:

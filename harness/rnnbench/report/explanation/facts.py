@@ -159,8 +159,8 @@ def _binds(record: Record, quantity: str) -> str:
 
 def _limit(details: Any) -> tuple[str, float] | None:
     """(what binds, share of the limit), where the details of a pass tell it."""
-    told = details.get("limit") if isinstance(details, Mapping) else None
-    if not isinstance(told, Mapping):
+    limit = details.get("limit") if isinstance(details, Mapping) else None
+    if not isinstance(limit, Mapping):
         return None
-    kind, share = told.get("binds"), told.get("share")
+    kind, share = limit.get("binds"), limit.get("share")
     return (str(kind), share) if str(kind) in _CAUSES and isinstance(share, int | float) else None

@@ -48,9 +48,9 @@ def most_telling(found: Sequence[Finding], most: int = MOST) -> list[Finding]:
 
 def topics(found: Iterable[Finding]) -> list[str]:
     """The topics of some findings: what to take, the challenges, those of plugins, how the run went."""
-    told = dict.fromkeys(one.topic for one in found)
-    own = [topic for topic in told if topic not in (CHOICE, PROCESS, *TOPICS)]
-    return [topic for topic in (CHOICE, *TOPICS, *own, PROCESS) if topic in told]
+    present = dict.fromkeys(one.topic for one in found)
+    own = [topic for topic in present if topic not in (CHOICE, PROCESS, *TOPICS)]
+    return [topic for topic in (CHOICE, *TOPICS, *own, PROCESS) if topic in present]
 
 
 def heading(topic: str) -> str:

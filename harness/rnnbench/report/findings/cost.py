@@ -31,15 +31,15 @@ def crossings(panels: Sequence[Panel]) -> Iterator[Finding]:
         if panel.quantities[quantity].unit != "s":
             continue
         pairs = list(_pairs(panel, quantity))
-        told = [
+        clauses = [
             f"{first.name} is lower up to T≈{units.number(crossing.seq_len, 2)} "
             f"({crossing.low:g}–{crossing.high:g}), {second.name} beyond"
             for a, b, found in pairs
             for crossing in found
             for first, second in [(a, b) if crossing.a_first else (b, a)]
         ]
-        if told:
-            yield Finding(f"{_words(quantity)}, crossovers: {listed(told, '; ')}.", _topic(panel, quantity))
+        if clauses:
+            yield Finding(f"{_words(quantity)}, crossovers: {listed(clauses, '; ')}.", _topic(panel, quantity))
         elif pairs:
             text = f"{_words(quantity)}: no crossover of any two programs within the measured lengths."
             yield Finding(text, _topic(panel, quantity))
@@ -58,9 +58,9 @@ def per_step(panels: Sequence[Panel]) -> Iterator[Finding]:
                 if found.slope > 0 and found.error <= 0.1 * found.slope:
                     slopes.append((found.slope, series.name))
         if slopes:
-            told = [f"{units.quantity(slope, 'B')} ({name})" for slope, name in sorted(slopes)]
-            ends = told if len(told) <= 2 else [told[0], told[-1]]
-            count = f" in {len(told)} programs" if len(told) > 2 else ""
+            clauses = [f"{units.quantity(slope, 'B')} ({name})" for slope, name in sorted(slopes)]
+            ends = clauses if len(clauses) <= 2 else [clauses[0], clauses[-1]]
+            count = f" in {len(clauses)} programs" if len(clauses) > 2 else ""
             text = f"{_words(quantity)} grows per time step by {' to '.join(ends)}{count}."
             yield Finding(text, _topic(panel, quantity))
 
@@ -70,16 +70,16 @@ def modelled(panels: Sequence[Panel]) -> Iterator[Finding]:
     for panel, quantity in growing(panels):
         declared = panel.quantities[quantity]
         *_, length = beyond(panel.lengths[-1])
-        told = []
+        clauses = []
         for series in panel.series:
             if (model := fitted(series, quantity)) is None:
                 continue
             value = model.predict(length)
             if value.low is not None and value.high is not None and 0 < value.high <= MAX_RATIO_SPREAD * value.low:
                 ends = "–".join(units.quantity(end, declared.unit) for end in (value.low, value.high))
-                told.append(f"{series.name} {units.quantity(value.value, declared.unit)} ({ends})")
-        if told:
-            text = f"Modelled, not run: {units.words(quantity)} at T={length}: {listed(told, '; ')}."
+                clauses.append(f"{series.name} {units.quantity(value.value, declared.unit)} ({ends})")
+        if clauses:
+            text = f"Modelled, not run: {units.words(quantity)} at T={length}: {listed(clauses, '; ')}."
             yield Finding(text, _topic(panel, quantity))
 
 

@@ -40,13 +40,13 @@ def recall(panels: Sequence[Panel]) -> Iterator[Finding]:
             entry = longest_solved(series, panel.goal)
             if entry.value is not None and len(series.groups) > 1:
                 programs[str(series.axes["cell"]), entry.value, entry.bound].append(series.program)
-        told = [
+        clauses = [
             f"{_longest(value, bound)} for {cell} ({_few(names, ', ')})"
             for (cell, value, bound), names in sorted(programs.items(), key=lambda item: _recall_rank(item[0]))
         ]
-        if told:
+        if clauses:
             tried = ", ".join(map(str, panel.lengths))
-            text = f"{panel.task}, longest of T={tried} whose target the median seed reached: {listed(told)}."
+            text = f"{panel.task}, longest of T={tried} whose target the median seed reached: {listed(clauses)}."
             yield Finding(text, "short memory")
 
 
@@ -88,10 +88,10 @@ def soonest(panels: Sequence[Panel]) -> Iterator[Finding]:
             named = {type(series.axes[axis]) for series in panel.series} == {str}
             for length in panel.lengths if named and axis not in _NOT_SETTINGS else ():
                 rows = _alike_but(axis, panel, length)
-                told = [text for members in rows if (text := _first(panel.goal, axis, members, length))]
-                if told:
+                clauses = [text for members in rows if (text := _first(panel.goal, axis, members, length))]
+                if clauses:
                     what = f"{panel.task}, T={length}, first {axis.replace('_', ' ')} to reach the target"
-                    yield Finding(f"{what}: {listed(told, '; ')}.", _topic(panel))
+                    yield Finding(f"{what}: {listed(clauses, '; ')}.", _topic(panel))
 
 
 def lengths(panels: Sequence[Panel]) -> Iterator[Finding]:
@@ -136,11 +136,11 @@ def _solved(panel: Panel, length: int) -> Iterator[str]:
         yield f"{what}{SOLVED}{listed(_by_cost(panel, reached_in))}; in brackets the seeds that did."
     if unsolved:
         few = max(map(len, unsolved.values())) <= MOST_NAMED
-        told = [
+        clauses = [
             f"{cell} ({'; '.join(programs) if few else f'{len(programs)} programs'})"
             for cell, programs in unsolved.items()
         ]
-        yield f"{what}: not solved within the budget by the median seed of {listed(told)}."
+        yield f"{what}: not solved within the budget by the median seed of {listed(clauses)}."
 
 
 def _few(names: Sequence[str], separator: str) -> str:
@@ -156,11 +156,11 @@ def _by_cost(panel: Panel, found: Sequence[tuple[float, str, str]]) -> list[str]
     alike: dict[tuple[float, str], list[str]] = defaultdict(list)
     for value, name, seeds in sorted(found):
         alike[value, seeds].append(name)
-    told = []
+    clauses = []
     for (value, seeds), names in alike.items():
         cost = steps_text(units.number(value)) if declared.unit == "step" else units.quantity(value, declared.unit)
-        told.append(f"{_few(names, ' and ')} in {cost} ({seeds})")
-    return told
+        clauses.append(f"{_few(names, ' and ')} in {cost} ({seeds})")
+    return clauses
 
 
 def _topic(panel: Panel) -> str:
@@ -234,9 +234,9 @@ def _lengths_sentence(
     sign = 1 if "loss" in curve else -1
     metrics = [record.details.get("metric") for series, *_ in found for record in series.groups[length].records]
     what = "loss" if "loss" in curve else metrics[0] or "metric"
-    told = [
+    clauses = [
         f"{series.name} {units.number(own)} to {units.number(far)}"
         for series, own, far in sorted(found, key=lambda item: sign * item[2])
     ]
     where = f"trained at T={length} and tested at T={longest}"
-    return f"{panel.task}, {where}, {what} from the one to the other: {listed(told)}."
+    return f"{panel.task}, {where}, {what} from the one to the other: {listed(clauses)}."

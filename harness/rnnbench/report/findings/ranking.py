@@ -34,8 +34,8 @@ class Ranked(NamedTuple):
 
 def rankings(panels: Sequence[Panel]) -> Iterator[Finding]:
     """The best program of each cell at the longest length, best first, of every headline by rank."""
-    told = [(panel.quantities[name].headline or 0, panel, name) for panel in panels for name in headlines(panel)]
-    for _, panel, name in sorted(told, key=lambda item: item[0]):
+    candidates = [(panel.quantities[name].headline or 0, panel, name) for panel in panels for name in headlines(panel)]
+    for _, panel, name in sorted(candidates, key=lambda item: item[0]):
         declared = panel.quantities[name]
         if not declared.goal:
             for contest, length, ranked, lacking in contests(panel, name):
@@ -75,7 +75,7 @@ def leaders(ranked: Sequence[Ranked]) -> list[Ranked]:
 
 def choice(panels: Sequence[Panel]) -> Iterator[Finding]:
     """Who reaches the goal in the fewest steps, and among those that reach it, what the best costs."""
-    told, solvers = _goal(panels)
+    clauses, solvers = _goal(panels)
     card = [(panel.quantities[name].headline or 0, panel, name) for panel in panels for name in headlines(panel)]
     for rank, panel, name in sorted(card, key=lambda item: item[0]):
         declared = panel.quantities[name]
@@ -83,10 +83,10 @@ def choice(panels: Sequence[Panel]) -> Iterator[Finding]:
             continue
         for _, length, ranked, _ in list(contests(panel, name))[:1]:
             if entrants := [one for one in ranked if not solvers or one.series.axes["cell"] in solvers]:
-                told.append(_best_at(panel, declared, length, leaders(entrants), len(entrants)))
-    told = list(filter(None, told))
-    if len(told) > 1:
-        yield Finding("; ".join(told) + ".", CHOICE)
+                clauses.append(_best_at(panel, declared, length, leaders(entrants), len(entrants)))
+    clauses = list(filter(None, clauses))
+    if len(clauses) > 1:
+        yield Finding("; ".join(clauses) + ".", CHOICE)
 
 
 def _goal(panels: Sequence[Panel]) -> tuple[list[str], set[str]]:
@@ -132,9 +132,9 @@ def _sentence(
     by_text: dict[str, list[str]] = defaultdict(list)
     for one in ranked:
         by_text[_value(one, declared.name, panel)].append(one.name)
-    told = listed([f"{', '.join(names)} {value}" for value, names in by_text.items()], "; ")
+    clauses = listed([f"{', '.join(names)} {value}" for value, names in by_text.items()], "; ")
     tail = f"; no such number: {listed(dict.fromkeys(str(one.axes['cell']) for one in lacking))}" if lacking else ""
-    return f"{what} ({', '.join(filter(None, where))}): {told}{tail}{_verdict(declared, ranked)}."
+    return f"{what} ({', '.join(filter(None, where))}): {clauses}{tail}{_verdict(declared, ranked)}."
 
 
 def _verdict(declared: Quantity, ranked: Sequence[Ranked]) -> str:

@@ -25,8 +25,8 @@ def ratio_text(a: Entry, b: Entry) -> str:
     if high > MAX_RATIO_SPREAD * low:
         return f"at least {units.factor(low)}" if units.factor(low) != units.factor(1) else ""
     text = units.factor(a.number / b.number)
-    told = units.factor(low), units.factor(high)
-    return text if told == (text, text) else f"{text} ({told[0]}–{told[1]})"
+    bounds = units.factor(low), units.factor(high)
+    return text if bounds == (text, text) else f"{text} ({bounds[0]}–{bounds[1]})"
 
 
 def _ends(a: Entry, b: Entry) -> tuple[float, float] | None:

@@ -15,8 +15,8 @@ from rnnbench.report.wording import listed
 
 def ratios(record: Record) -> dict[str, float]:
     """Times of the fastest, by implementation, as the trial of a record found them; empty where there was none."""
-    told = record.details.get("tried")
-    found: Any = told.get("ratios") if isinstance(told, Mapping) else None
+    tried = record.details.get("tried")
+    found: Any = tried.get("ratios") if isinstance(tried, Mapping) else None
     if not isinstance(found, Mapping):
         return {}
     return {str(name): float(one) for name, one in found.items() if isinstance(one, int | float) and one > 0}
@@ -33,9 +33,9 @@ def trials(panels: Sequence[Panel]) -> Iterator[Finding]:
                 cells[program][record.case.cell] = None
                 leads[program] += _lead(record.implementation, found)
         if cells:
-            told = [f"{program} for {listed(own)}{_range(leads[program])}" for program, own in cells.items()]
+            clauses = [f"{program} for {listed(own)}{_range(leads[program])}" for program, own in cells.items()]
             where = f"{panel.probe} on {panel.task}" if panel.task else panel.probe
-            yield Finding(f"By a trial of all implementations ({where}): {'; '.join(told)}.", PROCESS)
+            yield Finding(f"By a trial of all implementations ({where}): {'; '.join(clauses)}.", PROCESS)
 
 
 def _lead(taken: str, found: Mapping[str, float]) -> list[float]:

@@ -39,12 +39,12 @@ def axes(panels: Sequence[Panel]) -> Iterator[Finding]:
         for axis in (axis for axis in panel.axes if axis not in NOT_COMPARED):
             for name in headlines(panel):
                 declared = panel.quantities[name]
-                told = [text for step in _steps(panel, axis, name) if (text := _told(step, axis, declared))]
-                if told:
+                clauses = [text for step in _steps(panel, axis, name) if (text := _clause(step, axis, declared))]
+                if clauses:
                     what = panel.words(name)
                     what = f"{panel.task}, {what}" if panel.task else what[0].upper() + what[1:]
                     head = f"{what} by {axis_text_name(axis)}"
-                    yield Finding(f"{head}: {listed(told, '; ')}.", declared.group or panel.probe)
+                    yield Finding(f"{head}: {listed(clauses, '; ')}.", declared.group or panel.probe)
 
 
 def frameworks(panels: Sequence[Panel]) -> Iterator[Finding]:
@@ -65,9 +65,9 @@ def _best_against(
         for name in headlines(panel):
             declared = panel.quantities[name]
             if declared.better != "none" and not declared.goal:
-                told = list(compared(panel, name, declared))
-                if any("no clear difference" not in text for text in told):
-                    text = f"{panel.words(name)}, {what}: {listed(told, '; ')}."
+                comparisons = list(compared(panel, name, declared))
+                if any("no clear difference" not in text for text in comparisons):
+                    text = f"{panel.words(name)}, {what}: {listed(comparisons, '; ')}."
                     yield Finding(text[0].upper() + text[1:], declared.group or panel.probe)
 
 
@@ -96,7 +96,7 @@ def _steps(panel: Panel, axis: str, quantity: str) -> Iterator[Step]:
                         break
 
 
-def _told(step: Step, axis: str, declared: Quantity) -> str:
+def _clause(step: Step, axis: str, declared: Quantity) -> str:
     """`bfloat16 is 1.9 (1.6–2.2) times as fast as float32 for lstm (torch/native), T=64`; empty without grounds."""
     before, after = step.before, step.after
     values = value_text(step.row.axes[axis]), value_text(step.base.axes[axis])

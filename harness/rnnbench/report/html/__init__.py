@@ -6,6 +6,6 @@ Importing this package is cheap; jinja2 and plotly (the extra `html`) are import
 from __future__ import annotations
 
 from rnnbench.report.html.page import render
-from rnnbench.report.runs import Run
+from rnnbench.report.runs import ReportRun
 
-__all__ = ["Run", "render"]
+__all__ = ["ReportRun", "render"]

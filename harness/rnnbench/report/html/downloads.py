@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from rnnbench.report import delimited
 from rnnbench.report.html.packing import packed
-from rnnbench.report.runs import Run
+from rnnbench.report.runs import ReportRun
 
 
 class Download(NamedTuple):
@@ -20,12 +20,12 @@ class Download(NamedTuple):
     packed: str
 
 
-def downloads(runs: Sequence[Run]) -> list[Download]:
+def downloads(runs: Sequence[ReportRun]) -> list[Download]:
     """Per run its records, merged, its `run.json`, and one row per case and quantity as CSV."""
     return [download for run in runs for download in _of(run, f"-{run.letter}" if len(runs) > 1 else "")]
 
 
-def _of(run: Run, mark: str) -> Iterable[Download]:
+def _of(run: ReportRun, mark: str) -> Iterable[Download]:
     lines = "".join(json.dumps(record.to_json(), ensure_ascii=False, allow_nan=False) + "\n" for record in run.records)
     yield _packed(f"records{mark}.jsonl", "every case with raw samples and curves", lines)
     yield _packed(f"table{mark}.csv", "one row per case and quantity", delimited.render(run.records))

@@ -19,25 +19,25 @@ Fact = tuple[str, str]
 def explained(name: str, unit: str, entry: Entry, group: Group) -> list[Fact]:
     """(what, text) of one number or of the reason why there is none; empty where nothing is known."""
     own = [record for record in group.records if name in record.quantities]
-    told = [("Quantity", f"{words(name)} (`{name}`)")]
-    told += [("Meaning", doc) for doc in dict.fromkeys(one.quantities[name].quantity.doc for one in own) if doc]
+    facts = [("Quantity", f"{words(name)} (`{name}`)")]
+    facts += [("Meaning", doc) for doc in dict.fromkeys(one.quantities[name].quantity.doc for one in own) if doc]
     if entry.value is None:
-        return [*told, *_absence(entry, group)]
-    told.append(("Value", _value(name, unit, entry)))
+        return [*facts, *_absence(entry, group)]
+    facts.append(("Value", _value(name, unit, entry)))
     if entry.low is not None and entry.high is not None:
         what = "Range of the repetitions" if entry.count > 1 else "95 % interval"
-        told.append((what, f"{quantity(entry.low, unit, name)} to {quantity(entry.high, unit, name)}"))
-    told += _samples(name, own)
-    told += _processes(own)
-    told += [("Note", note) for note in dict.fromkeys(note for record in own for note in record.notes)][:MOST_NOTES]
-    return told
+        facts.append((what, f"{quantity(entry.low, unit, name)} to {quantity(entry.high, unit, name)}"))
+    facts += _samples(name, own)
+    facts += _processes(own)
+    facts += [("Note", note) for note in dict.fromkeys(note for record in own for note in record.notes)][:MOST_NOTES]
+    return facts
 
 
 def _value(name: str, unit: str, entry: Entry) -> str:
     text = f"{number(entry.number, 6)} {unit}".removesuffix(" 1")
-    told = quantity(entry.number, unit, name)
+    rounded = quantity(entry.number, unit, name)
     bound = _BOUNDS.get(entry.bound or "", "")
-    return f"{bound} {told} ({text})".strip()
+    return f"{bound} {rounded} ({text})".strip()
 
 
 def _absence(entry: Entry, group: Group) -> list[Fact]:
@@ -70,7 +70,7 @@ def _processes(own: Sequence[Record]) -> list[Fact]:
     if seen:
         of = sum(done) or len(own)
         found.append(("Disturbed by other work", f"{disturbed} of {of} {'processes' if done else 'measurements'}"))
-    verified = dict.fromkeys(told for one in own if (told := verdict(one.verified)))
+    verified = dict.fromkeys(outcome for one in own if (outcome := verdict(one.verified)))
     programs = dict.fromkeys(f"{one.case.backend}/{one.implementation}" for one in own if one.implementation)
     found += [("Program", ", ".join(programs))] if programs else []
     found += [("Checked", ", ".join(verified))] if verified else []

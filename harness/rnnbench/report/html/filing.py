@@ -86,8 +86,8 @@ def _home(panels: Sequence[Panel]) -> dict[str, str]:
     for record in _records(panels):
         for name, reading in record.quantities.items():
             if reading.quantity.group and reading.origin != "derived":
-                told = _rank(record, name), reading.quantity.group
-                found[record.case.probe] = min(found.get(record.case.probe, told), told, key=lambda one: one[0])
+                home = _rank(record, name), reading.quantity.group
+                found[record.case.probe] = min(found.get(record.case.probe, home), home, key=lambda one: one[0])
     return {probe: topic for probe, (_, topic) in found.items()}
 
 

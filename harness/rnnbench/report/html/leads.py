@@ -58,8 +58,8 @@ def memory_span(panels: Sequence[Panel]) -> str:
         found = ranked(panels, name) if _better(panels, name) == "higher" else []
         if found:
             what = units.words(found[0].quantity)
-            told = _ends(found[::-1], f"the longest {what}", "the shortest")
-            return told if found[0].panel.goal else f"Of untrained cells, {told[0].lower()}{told[1:]}"
+            sentence = _ends(found[::-1], f"the longest {what}", "the shortest")
+            return sentence if found[0].panel.goal else f"Of untrained cells, {sentence[0].lower()}{sentence[1:]}"
     return ""
 
 
@@ -99,10 +99,10 @@ def across_runs(panels: Sequence[Panel]) -> str:
             return f"At T={found[0].length} the {what} of no program differs by more than 5 % between the runs."
         if ratios:
             slowest, fastest = ratios[-1], ratios[0]
-            told = [slowest.text] if slowest.ratio >= 1 else []
-            told += [fastest.text] if fastest.ratio < 1 else []
+            clauses = [slowest.text] if slowest.ratio >= 1 else []
+            clauses += [fastest.text] if fastest.ratio < 1 else []
             what = units.words(found[0].quantity)
-            return f"At T={found[0].length} the {what} {'; '.join(told)}."
+            return f"At T={found[0].length} the {what} {'; '.join(clauses)}."
     return ""
 
 
@@ -153,11 +153,11 @@ def _told_apart(high: Entry, low: Entry) -> bool:
 
 def parallelism(panels: Sequence[Panel]) -> str:
     """The largest gain of a parallel scan, and of a larger batch."""
-    told = []
+    clauses = []
     scans = ranked(panels, f"train{SPEEDUP}") or ranked(panels, f"*{SPEEDUP}")
     if scans:
         best, worst = scans[-1], scans[0]
-        told.append(
+        clauses.append(
             f"a parallel scan over time makes {best.series.name} {units.factor(best.value)} times as fast at "
             f"T={best.length}"
             + (f", and {worst.series.name} {units.factor(worst.value)} times" if best != worst else "")
@@ -167,8 +167,8 @@ def parallelism(panels: Sequence[Panel]) -> str:
         best = batches[-1]
         mode = best.quantity.rpartition(".")[0]
         gain = f"{units.factor(best.value)} times the tokens/s of {mode}"
-        told.append(f"a larger batch gains most for {best.series.name}: {gain}")
-    sentence = "; ".join(told)
+        clauses.append(f"a larger batch gains most for {best.series.name}: {gain}")
+    sentence = "; ".join(clauses)
     return f"{sentence[0].upper()}{sentence[1:]}." if sentence else ""
 
 
@@ -177,9 +177,9 @@ def learning(panels: Sequence[Panel]) -> str:
     loss.
     """
     for panel in panels:
-        told = [finding.text for finding in learned.solved([panel])]
-        if told:
-            return ([sentence for sentence in told if learned.SOLVED in sentence] or told)[-1]
+        sentences = [finding.text for finding in learned.solved([panel])]
+        if sentences:
+            return ([sentence for sentence in sentences if learned.SOLVED in sentence] or sentences)[-1]
     for name in _named(panels, "learning"):
         found = ranked(panels, name) if _better(panels, name) == "lower" and not _is_goal(panels, name) else []
         if found:

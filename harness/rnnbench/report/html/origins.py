@@ -64,8 +64,8 @@ def facts(records: Sequence[Record]) -> list[str]:
         )
     processes = Counter(one.done for one in ok if one.asked > 1)
     if processes:
-        told = ", ".join(f"{count} from {many}" for many, count in sorted(processes.items()))
-        lines.append(f"Fresh processes behind a number: {told}, in interleaved rounds.")
+        counts = ", ".join(f"{count} from {many}" for many, count in sorted(processes.items()))
+        lines.append(f"Fresh processes behind a number: {counts}, in interleaved rounds.")
     disturbed = sum(bool(record.conditions and record.conditions.contaminated) for record in ok)
     if disturbed:
         lines.append(f"{disturbed} were measured while other work disturbed the machine: flagged, not dropped.")
@@ -74,8 +74,8 @@ def facts(records: Sequence[Record]) -> list[str]:
 
 def notes(records: Sequence[Record]) -> list[tuple[str, str]]:
     """(case, note) of every note of every record."""
-    told = zip(records, record_labels(records), strict=True)
-    return [(label, note) for record, label in told for note in record.notes]
+    labelled = zip(records, record_labels(records), strict=True)
+    return [(label, note) for record, label in labelled for note in record.notes]
 
 
 def _derived(name: str) -> str:

@@ -17,10 +17,10 @@ from rnnbench.report.html.downloads import downloads
 from rnnbench.report.html.packing import packed
 from rnnbench.report.html.sections import further_findings, sections
 from rnnbench.report.html.shell import fill, script_json, to_json, view_json
-from rnnbench.report.html.tables import Column
+from rnnbench.report.html.tables import TableColumn
 from rnnbench.report.html.theme import Theme
 from rnnbench.report.problems import problems
-from rnnbench.report.runs import Run, lettered
+from rnnbench.report.runs import ReportRun, lettered
 from rnnbench.report.samples import CAPTION, TITLE, samples
 from rnnbench.report.series import RUN, panels
 from rnnbench.report.table import BEST
@@ -29,7 +29,7 @@ from rnnbench.report.units import quantity
 FACTS = ("cell", "backend", "device", "dtype", *AXES[5:10])
 
 
-def render(runs: Sequence[Run], title: str = "") -> str:
+def render(runs: Sequence[ReportRun], title: str = "") -> str:
     """The page of one or more runs, complete and without need of a network.
 
     Raises UsageError where the extra `html` is not installed or there are no records.
@@ -66,7 +66,7 @@ def render(runs: Sequence[Run], title: str = "") -> str:
         meanings=origins.meanings(records),
         how=origins.facts(records),
         notes=origins.notes(records),
-        downloads=downloads([Run(a.records, a.meta, b.letter) for a, b in zip(stored, runs, strict=True)]),
+        downloads=downloads([ReportRun(a.records, a.meta, b.letter) for a, b in zip(stored, runs, strict=True)]),
         bad_columns=_columns(
             "status", "probe", "cell", "program", "device", "T", *(["run"] if len(runs) > 1 else []), "reason"
         ),
@@ -76,7 +76,7 @@ def render(runs: Sequence[Run], title: str = "") -> str:
     )
 
 
-def _run_card(run: Run) -> Mapping[str, Any]:
+def _run_card(run: ReportRun) -> Mapping[str, Any]:
     """What stands above everything: machine, software, suite, command, commit, outcome."""
     statuses = Counter(record.status for record in run.records)
     outcome = ", ".join(f"{statuses[status]} {status}" for status in STATUSES if statuses[status])
@@ -102,8 +102,8 @@ def _facts(records: Sequence[Record]) -> dict[str, str]:
     )
     columns["task"] = list(dict.fromkeys(filter(None, (record.case.settings.get("task") for record in records))))
     named = {"seq_len": "sequence length T", "dtype": "number format"}
-    told = {named.get(name, name.replace("_", " ")): _values(values) for name, values in columns.items()}
-    return {name: text for name, text in told.items() if text}
+    shown = {named.get(name, name.replace("_", " ")): _values(values) for name, values in columns.items()}
+    return {name: text for name, text in shown.items() if text}
 
 
 def _values(values: Sequence[Any]) -> str:
@@ -111,8 +111,8 @@ def _values(values: Sequence[Any]) -> str:
     return ", ".join(value_text(value) for value in ordered)
 
 
-def _columns(*titles: str) -> list[Column]:
-    return [Column(title, numeric=title == "T") for title in titles]
+def _columns(*titles: str) -> list[TableColumn]:
+    return [TableColumn(title, numeric=title == "T") for title in titles]
 
 
 def _worst_first(records: Sequence[Record]) -> list[Record]:

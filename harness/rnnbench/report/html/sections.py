@@ -11,8 +11,8 @@ from rnnbench.report.findings import findings
 from rnnbench.report.generalisation import is_limited
 from rnnbench.report.html import filing, leads, tables, views
 from rnnbench.report.html.filing import Filed
-from rnnbench.report.html.tables import Table
-from rnnbench.report.html.views import View
+from rnnbench.report.html.tables import HtmlTable
+from rnnbench.report.html.views import PlotView
 from rnnbench.report.series import Panel
 
 MOST_RUNS = 3
@@ -52,8 +52,8 @@ class Section:
 
     topic: Topic
     finding: str
-    views: Sequence[View]
-    table: Table | None
+    views: Sequence[PlotView]
+    table: HtmlTable | None
     why: str = ""
 
     @property
@@ -187,17 +187,17 @@ def _section(topic: Topic, found: Filed, panels: Sequence[Panel], runs: Mapping[
 def _lead(topic: Topic, panels: Sequence[Panel], runs: Mapping[str, Sequence[Panel]]) -> str:
     """The finding of the only run; of several, each for itself, but costs as ratios of a program to itself."""
     if len(runs) < 2:
-        return _told(topic, panels)
+        return _sentence(topic, panels)
     if topic.across_runs is not None:
         return topic.across_runs(panels)
-    told: dict[str, list[str]] = {}
+    sentences: dict[str, list[str]] = {}
     for letter, own in runs.items():
-        told.setdefault(_told(topic, own), []).append(letter)
-    shown = [(letters, sentence) for sentence, letters in told.items() if sentence][:MOST_RUNS]
+        sentences.setdefault(_sentence(topic, own), []).append(letter)
+    shown = [(letters, sentence) for sentence, letters in sentences.items() if sentence][:MOST_RUNS]
     return " ".join(f"Run {', '.join(letters)}: {sentence}" for letters, sentence in shown)
 
 
-def _told(topic: Topic, panels: Sequence[Panel]) -> str:
+def _sentence(topic: Topic, panels: Sequence[Panel]) -> str:
     own = topic.lead(panels) if topic.lead else ""
     return own or next((one.text for one in findings(panels) if one.topic == topic.group), "")
 

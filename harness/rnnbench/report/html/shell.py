@@ -13,7 +13,7 @@ from rnnbench.errors import UsageError
 from rnnbench.report.html.marked import marked
 from rnnbench.report.html.packing import packed
 from rnnbench.report.html.theme import Theme, key
-from rnnbench.report.html.views import Line, View
+from rnnbench.report.html.views import PlotView, Trace
 
 DIGITS = 6
 """Significant digits of numbers that are only drawn; the raw data keep all."""
@@ -84,7 +84,7 @@ def to_json(data: Any) -> str:
     return json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
-def view_json(view: View, theme: Theme) -> dict[str, Any]:
+def view_json(view: PlotView, theme: Theme) -> dict[str, Any]:
     """A view as the script draws it."""
     names = (
         "group",
@@ -110,7 +110,7 @@ def view_json(view: View, theme: Theme) -> dict[str, Any]:
     return {name: getattr(view, name) for name in names} | {"lines": lines}
 
 
-def _line(line: Line) -> dict[str, Any]:
+def _line(line: Trace) -> dict[str, Any]:
     columns = {name: [_drawn(value) for value in getattr(line, name)] for name in ("x", "y", "low", "high")}
     bound = {"bound": line.bounds} if line.bounds else {}
     return {"place": key(line.place), "cell": line.cell, "program": line.program, **columns, **bound}

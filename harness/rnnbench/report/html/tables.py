@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from rnnbench.report.html.explanation import Fact, explained
-from rnnbench.report.html.views import Place, axes_of, matching, place_of, program_of
+from rnnbench.report.html.views import Facet, axes_of, matching, place_of, program_of
 from rnnbench.report.series import RUN, Entry, Group, Panel, Series
 from rnnbench.report.table import entries_of, facts, mark_best
 from rnnbench.report.text import BETTER, entry_text
@@ -18,7 +18,7 @@ UNUSUAL = ("compiled", "modelled", "derived")
 
 
 @dataclass(frozen=True)
-class Cell:
+class TableCell:
     """One place of a table. sort: what its column is ordered by, None at the end; kind: `best`, `status` or empty. why:
     what explains it.
     """
@@ -30,7 +30,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Column:
+class TableColumn:
     """title, and the unit and direction below it."""
 
     title: str
@@ -39,24 +39,24 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """place, cell, axes: what the page's filters look at; program: its name beside the cell."""
 
-    place: Place
+    place: Facet
     cell: str
     program: str
-    cells: Sequence[Cell]
+    cells: Sequence[TableCell]
     axes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Table:
+class HtmlTable:
     """Columns and rows; skipped: cases left out because they were skipped, whose reasons are told elsewhere; captions:
     what the numbers were made with, as far as it is the same for all of a kind; labels: how many columns name the row.
     """
 
-    columns: Sequence[Column]
-    rows: Sequence[Row]
+    columns: Sequence[TableColumn]
+    rows: Sequence[TableRow]
     skipped: int = 0
     captions: Sequence[str] = ()
     labels: int = 0
@@ -77,11 +77,11 @@ class Table:
         return any(cell.kind == "best" for row in self.rows for cell in row.cells)
 
 
-Key = tuple[Place, str, str, str, int]
+Key = tuple[Facet, str, str, str, int]
 Found = tuple[Entry, Group]
 
 
-def of_quantities(panels: Sequence[Panel], patterns: Sequence[str]) -> Table | None:
+def of_quantities(panels: Sequence[Panel], patterns: Sequence[str]) -> HtmlTable | None:
     """All numbers of the quantities that the patterns name; None where there are none.
 
     Rows of several probes are one where cell, program, place, task and length agree. The best of a column is marked per
@@ -115,32 +115,34 @@ def _table(
     units: Mapping[str, tuple[str, str]],
     skipped: int,
     several: bool,
-) -> Table:
+) -> HtmlTable:
     scales = {name: _scale(rows, name, unit) for name, (unit, _) in units.items()}
     devices, tasks = {key[0].device for key in rows}, {key[3] for key in rows}
     optional = {"run": several, "device": len(devices) > 1, "task": len(tasks) > 1}
     shown = ("cell", "program", *(name for name, wanted in optional.items() if wanted), "T")
-    columns = [Column(name, numeric=name == "T") for name in shown]
-    columns += [Column(words(name), _detail(scales[name], units[name][1]), True) for name in units]
+    columns = [TableColumn(name, numeric=name == "T") for name in shown]
+    columns += [TableColumn(words(name), _detail(scales[name], units[name][1]), True) for name in units]
     made = []
     for key, found in rows.items():
         place, cell, program, task, length = key
         facts = {"cell": cell, "program": program, "run": place.run, "device": place.device, "task": task}
-        head = [Cell(str(length), length) if name == "T" else Cell(facts[name], facts[name]) for name in shown]
+        head = [
+            TableCell(str(length), length) if name == "T" else TableCell(facts[name], facts[name]) for name in shown
+        ]
         body = [_cell(name, units[name][0], found.get(name), scales[name]) for name in units]
-        made.append(Row(place, cell, program, [*head, *body], axes[key]))
-    return Table(columns, made, skipped, labels=len(shown))
+        made.append(TableRow(place, cell, program, [*head, *body], axes[key]))
+    return HtmlTable(columns, made, skipped, labels=len(shown))
 
 
-def _cell(name: str, unit: str, found: Found | None, scale: Scale) -> Cell:
+def _cell(name: str, unit: str, found: Found | None, scale: Scale) -> TableCell:
     if found is None:
-        return Cell("")
+        return TableCell("")
     entry, group = found
     text, origin = entry_text(entry, scale), _origin(group, name)
     if entry.value is not None and origin in UNUSUAL:
         text += f" {origin}"
     kind = "best" if entry.best else "status" if entry.value is None and entry.status not in ("", "missing") else ""
-    return Cell(text, entry.value, kind, explained(name, unit, entry, group))
+    return TableCell(text, entry.value, kind, explained(name, unit, entry, group))
 
 
 def _marked(panel: Panel, quantity: str) -> list[list[Entry]]:

@@ -9,8 +9,8 @@ from typing import Any, Self
 
 from rnnbench.report.colours import COLOURS, Mark, marks, marks_in_order
 from rnnbench.report.html.sections import Section
-from rnnbench.report.html.views import Place, View
-from rnnbench.report.runs import Run
+from rnnbench.report.html.views import Facet, PlotView
+from rnnbench.report.runs import ReportRun
 
 MARKERS = (
     *("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x", "triangle-left", "triangle-right"),
@@ -29,19 +29,19 @@ class Theme:
 
     cells: Mapping[str, Mark]
     programs: Sequence[str]
-    places: Mapping[Place, str]
+    places: Mapping[Facet, str]
     axes: Mapping[str, Sequence[str]]
     settings: Sequence[str]
 
     @classmethod
-    def of(cls, shown: Sequence[Section], runs: Sequence[Run]) -> Self:
+    def of(cls, shown: Sequence[Section], runs: Sequence[ReportRun]) -> Self:
         """Of all that sections show."""
         views = [view for section in shown for view in section.views]
         rows = [row for section in shown if section.table for row in section.table.rows]
         return cls.of_views(views, rows, lambda place: _place_name(place, runs))
 
     @classmethod
-    def of_views(cls, views: Sequence[View], rows: Sequence[Any], name: Callable[[Place], str]) -> Self:
+    def of_views(cls, views: Sequence[PlotView], rows: Sequence[Any], name: Callable[[Facet], str]) -> Self:
         """Of views and of rows of tables, which have a cell, program, place and axes as lines do. name: of a place."""
         items = [*(line for view in views for line in view.lines), *rows]
         studied = [line for view in views if view.studied for line in view.lines]
@@ -82,12 +82,12 @@ def _axis(axis: str, values: Sequence[str]) -> dict[str, Any]:
     return {"name": axis.replace("_", " "), "values": [value.removeprefix(f"{name} ") for value in values]}
 
 
-def key(place: Place) -> str:
+def key(place: Facet) -> str:
     """A place in one word."""
     return f"{place.run}/{place.device}"
 
 
-def _place_name(place: Place, runs: Sequence[Run]) -> str:
+def _place_name(place: Facet, runs: Sequence[ReportRun]) -> str:
     """`A: AMD EPYC, 2 cores (cpu), 2026-11-21`; letter and date only where there are several runs."""
     run = next(run for run in runs if run.letter == place.run)
     hardware = run.hardware(place.device)

@@ -42,7 +42,7 @@ _TITLES = {
 }
 
 
-class Place(NamedTuple):
+class Facet(NamedTuple):
     """Where something ran; each place is one panel of a plot."""
 
     run: str
@@ -50,14 +50,14 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Line:
+class Trace:
     """x, y of one program at one place; None where a case failed, which breaks the line. low, high: its interval.
 
     bounds: `lower` or `upper` where a number is only that; empty where there are none. axes: its place on what varies
     beside cell, run and device, as text, which is what filters look at. kind: what else it is, `training data` say.
     """
 
-    place: Place
+    place: Facet
     cell: str
     program: str
     x: Sequence[float]
@@ -80,7 +80,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class View:
+class PlotView:
     """One choice of a plot. group, name: how it is called in the list of choices. at: which of the plots of that name,
     by its x axis and length: `against batch size, T=64`. levels: horizontal lines (name, y). floor: y below which the
     picture does not begin by itself. ticks: the name of each x, where it is no number; what
@@ -95,7 +95,7 @@ class View:
     at: str
     x_title: str
     y_title: str
-    lines: Sequence[Line]
+    lines: Sequence[Trace]
     x_log: bool = False
     y_log: bool = False
     levels: Mapping[str, float] = field(default_factory=dict)
@@ -124,10 +124,12 @@ class View:
         """(cell, program) -> how a row of dots is called: without what all have in common, for room is scarce."""
         programs = {(line.cell, line.program): line.program.split(", ") for line in self.lines}
         common = set.intersection(*map(set, programs.values()))
-        return {key: ", ".join([key[0], *(one for one in told if one not in common)]) for key, told in programs.items()}
+        return {
+            key: ", ".join([key[0], *(one for one in parts if one not in common)]) for key, parts in programs.items()
+        }
 
 
-def choices(views: Sequence[View]) -> dict[str, list[tuple[int, str]]]:
+def choices(views: Sequence[PlotView]) -> dict[str, list[tuple[int, str]]]:
     """group -> (index of its first view, name) of each quantity. No two names are alike, even in other groups."""
     names = Counter(name for _, name in {(view.group, view.name) for view in views})
     found: dict[str, list[tuple[int, str]]] = {}
@@ -137,7 +139,7 @@ def choices(views: Sequence[View]) -> dict[str, list[tuple[int, str]]]:
     return found
 
 
-def variants(views: Sequence[View]) -> dict[int, list[tuple[int, str]]]:
+def variants(views: Sequence[PlotView]) -> dict[int, list[tuple[int, str]]]:
     """index of a quantity's first view -> (index, what it is against) of all of its views."""
     found: dict[tuple[str, str], list[tuple[int, str]]] = {}
     for index, view in enumerate(views):
@@ -145,10 +147,10 @@ def variants(views: Sequence[View]) -> dict[int, list[tuple[int, str]]]:
     return {members[0][0]: members for members in found.values()}
 
 
-def place_of(panel: Panel, series: Series) -> Place:
+def place_of(panel: Panel, series: Series) -> Facet:
     """The run and device of a series; a single run is A."""
     known = {**panel.constants, **series.axes}
-    return Place(str(known.get(RUN, "A")), str(known.get("device", "")))
+    return Facet(str(known.get(RUN, "A")), str(known.get("device", "")))
 
 
 def axes_of(series: Series, without: str = "") -> dict[str, str]:
@@ -159,11 +161,11 @@ def axes_of(series: Series, without: str = "") -> dict[str, str]:
 
 def program_of(series: Series, without: str = "") -> str:
     """What tells a series apart beside its cell and place: `torch/native`, `torch/native, batch 32`."""
-    told = [text for axis, text in axes_of(series, without).items() if series.axes[axis] is not None]
-    return ", ".join(told) + (f" ({series.doubt})" if series.doubt else "")
+    texts = [text for axis, text in axes_of(series, without).items() if series.axes[axis] is not None]
+    return ", ".join(texts) + (f" ({series.doubt})" if series.doubt else "")
 
 
-def of_quantities(panels: Sequence[Panel], patterns: Sequence[str]) -> Iterator[View]:
+def of_quantities(panels: Sequence[Panel], patterns: Sequence[str]) -> Iterator[PlotView]:
     """One view per quantity that a pattern names, in the order of the patterns; against T and each axis that varies."""
     for panel, name in matching(panels, patterns):
         yield from filter(None, [_against_length(panel, name)])
@@ -183,7 +185,7 @@ def matching(panels: Sequence[Panel], patterns: Sequence[str]) -> Iterator[tuple
                     yield panel, name
 
 
-def of_curves(panels: Sequence[Panel], patterns: Sequence[str]) -> Iterator[View]:
+def of_curves(panels: Sequence[Panel], patterns: Sequence[str]) -> Iterator[PlotView]:
     """One view per curve and length, the longest first; curves `<name>.q10` and `.q90` are its range."""
     for panel in panels:
         names = dict.fromkeys(name for record in records_of(panel) for name in record.curves)
@@ -195,7 +197,7 @@ def of_curves(panels: Sequence[Panel], patterns: Sequence[str]) -> Iterator[View
                     yield view
 
 
-def of_losses(panels: Sequence[Panel], names: Sequence[str]) -> Iterator[View]:
+def of_losses(panels: Sequence[Panel], names: Sequence[str]) -> Iterator[PlotView]:
     """Loss against training step, per task and length: median and range over the seeds, with chance and target."""
     for panel in panels:
         for length in reversed(panel.lengths):
@@ -204,7 +206,7 @@ def of_losses(panels: Sequence[Panel], names: Sequence[str]) -> Iterator[View]:
                     yield view
 
 
-def of_both_losses(panels: Sequence[Panel]) -> Iterator[View]:
+def of_both_losses(panels: Sequence[Panel]) -> Iterator[PlotView]:
     """Training and validation loss in one picture, per task and length: what lies between them is the gap."""
     for panel in panels:
         for length in reversed(panel.lengths):
@@ -218,7 +220,7 @@ def of_both_losses(panels: Sequence[Panel]) -> Iterator[View]:
                 yield replace(validation, name="training and validation loss", y_title="loss", lines=lines)
 
 
-def of_profiles(panels: Sequence[Panel]) -> Iterator[View]:
+def of_profiles(panels: Sequence[Panel]) -> Iterator[PlotView]:
     """The performance profile of the only run that trained: share of the problems solved within τ times the steps of
     the best.
     """
@@ -232,11 +234,11 @@ def of_profiles(panels: Sequence[Panel]) -> Iterator[View]:
         y = [share for share in shares[:-1] for _ in range(2)]  # flat up to the next factor, then straight up
         place = place_of(panels[0], profile.series)
         series = profile.series
-        lines.append(Line(place, str(series.axes["cell"]), series.program, x, y, axes=_implementation(series)))
+        lines.append(Trace(place, str(series.axes["cell"]), series.program, x, y, axes=_implementation(series)))
     if lines:
         x_title = "τ: steps to target over those of the best"
         y_title = f"share of {found[0].problems} problems solved within τ"
-        yield View("all tasks", "performance profile", "", x_title, y_title, lines, x_log=True)
+        yield PlotView("all tasks", "performance profile", "", x_title, y_title, lines, x_log=True)
 
 
 def records_of(panel: Panel) -> Iterator[Record]:
@@ -244,7 +246,7 @@ def records_of(panel: Panel) -> Iterator[Record]:
     return (record for series in panel.series for group in series.groups.values() for record in group.records)
 
 
-def _against_length(panel: Panel, quantity: str) -> View | None:
+def _against_length(panel: Panel, quantity: str) -> PlotView | None:
     lines = []
     for series in panel.series:
         points = [(length, series.groups[length].entry(quantity)) for length in sorted(series.groups)]
@@ -252,7 +254,7 @@ def _against_length(panel: Panel, quantity: str) -> View | None:
     return _quantity_view(panel, quantity, LENGTH, lines, "")
 
 
-def _against_axis(panel: Panel, quantity: str, axis: str) -> Iterator[View]:
+def _against_axis(panel: Panel, quantity: str, axis: str) -> Iterator[PlotView]:
     """One view per length: the other axes make the lines."""
     for length in reversed(panel.lengths):
         found: dict[Any, list[tuple[Series, float, Entry]]] = defaultdict(list)
@@ -271,7 +273,7 @@ def _against_axis(panel: Panel, quantity: str, axis: str) -> Iterator[View]:
             yield from filter(None, [_quantity_view(panel, quantity, axis, lines, f"T={length}")])
 
 
-def _line(panel: Panel, series: Series, points: Sequence[tuple[float, Entry]], axis: str = "") -> list[Line]:
+def _line(panel: Panel, series: Series, points: Sequence[tuple[float, Entry]], axis: str = "") -> list[Trace]:
     """The line through some entries, or nothing where none has a number. A case that is not ok makes a gap, one that
     ran and has no such number makes none.
     """
@@ -283,10 +285,10 @@ def _line(panel: Panel, series: Series, points: Sequence[tuple[float, Entry]], a
     x = [x for x, _ in points]
     bounds = [entry.bound for entry in entries] if any(entry.bound for entry in entries) else ()
     place, cell = place_of(panel, series), str(series.axes["cell"])
-    return [Line(place, cell, program_of(series, axis), x, y, low, high, bounds, axes_of(series, axis))]
+    return [Trace(place, cell, program_of(series, axis), x, y, low, high, bounds, axes_of(series, axis))]
 
 
-def _quantity_view(panel: Panel, quantity: str, axis: str, lines: list[Line], at: str) -> View | None:
+def _quantity_view(panel: Panel, quantity: str, axis: str, lines: list[Trace], at: str) -> PlotView | None:
     if not lines:
         return None
     unit, better = panel.quantities[quantity].unit, panel.quantities[quantity].better
@@ -299,10 +301,10 @@ def _quantity_view(panel: Panel, quantity: str, axis: str, lines: list[Line], at
     logarithmic = wide(xs) or (axis in DOUBLED and min(xs) > 0)
     at = ", ".join(filter(None, [f"against {'T' if axis == LENGTH else _title(axis)}", at]))
     y_title = (f"{name}, {scale.unit}" if scale.unit else name) + direction
-    return View(panel.task or panel.probe, name, at, _title(axis), y_title, scaled, logarithmic, wide(values))
+    return PlotView(panel.task or panel.probe, name, at, _title(axis), y_title, scaled, logarithmic, wide(values))
 
 
-def _along(panel: Panel, name: str, length: int) -> View | None:
+def _along(panel: Panel, name: str, length: int) -> PlotView | None:
     lines, titles = [], ("", "")
     for series in panel.series:
         for record in _measured(series.groups.get(length), name):
@@ -311,7 +313,7 @@ def _along(panel: Panel, name: str, length: int) -> View | None:
             ends = (record.curves.get(f"{name}.{end}") for end in ("q10", "q90"))
             low, high = (() if end is None else end.y for end in ends)
             who = place_of(panel, series), str(series.axes["cell"]), program_of(series)
-            lines.append(Line(*who, curve.x, curve.y, low, high, axes=axes_of(series)))
+            lines.append(Trace(*who, curve.x, curve.y, low, high, axes=axes_of(series)))
             break
     if not lines:
         return None
@@ -321,10 +323,10 @@ def _along(panel: Panel, name: str, length: int) -> View | None:
     logs = (x_title == "lag", False) if x_title in ("lag", "step", "rank") else _logs(lines)
     floor = FLOAT32_ZERO if y_title.startswith("log₁₀") else None
     titles = panel.task or panel.probe, words(name), f"T={length}", _title(x_title), y_title
-    return View(*titles, lines, *logs, floor=floor)
+    return PlotView(*titles, lines, *logs, floor=floor)
 
 
-def _losses(panel: Panel, name: str, length: int) -> View | None:
+def _losses(panel: Panel, name: str, length: int) -> PlotView | None:
     lines = []
     for series in panel.series:
         found = list(_measured(series.groups.get(length), name))
@@ -332,13 +334,13 @@ def _losses(panel: Panel, name: str, length: int) -> View | None:
         if steps:
             y, low, high = ([function(column) for column in losses] for function in (statistics.median, min, max))
             place, cell = place_of(panel, series), str(series.axes["cell"])
-            lines.append(Line(place, cell, program_of(series), steps, y, low, high, axes=axes_of(series)))
+            lines.append(Trace(place, cell, program_of(series), steps, y, low, high, axes=axes_of(series)))
     if not lines:
         return None
     details = [record.details for record in records_of(panel) if record.case.seq_len == length]
     levels = {key: one[key] for one in details for key in ("target", "chance") if isinstance(one.get(key), int | float)}
     titles = panel.task or panel.probe, words(name), f"T={length}", _title("step"), words(name)
-    return View(*titles, lines, False, _logs(lines)[1], levels)
+    return PlotView(*titles, lines, False, _logs(lines)[1], levels)
 
 
 def _implementation(series: Series) -> dict[str, str]:
@@ -349,7 +351,7 @@ def _measured(group: Group | None, curve: str) -> Iterator[Record]:
     return (record for record in (group.records if group else ()) if record.ok and curve in record.curves)
 
 
-def _logs(lines: Iterable[Line]) -> tuple[bool, bool]:
+def _logs(lines: Iterable[Trace]) -> tuple[bool, bool]:
     lines = list(lines)
     return wide([x for line in lines for x in line.x]), wide([y for line in lines for y in line.y if y is not None])
 
@@ -363,6 +365,6 @@ def _title(axis: str) -> str:
     return _TITLES.get(axis, axis.replace("_", " "))
 
 
-def _scaled(line: Line, factor: float) -> Line:
+def _scaled(line: Trace, factor: float) -> Trace:
     y, low, high = ([None if y is None else y / factor for y in column] for column in (line.y, line.low, line.high))
     return replace(line, y=y, low=low, high=high)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from rnnbench.report.colours import COLOURS, MARKERS
-from rnnbench.report.plots.encoding import Encoding, Told
+from rnnbench.report.plots.encoding import Channels, Encoding
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,7 +57,7 @@ class End(NamedTuple):
 
     x: float
     y: float
-    told: Told
+    channels: Channels
 
 
 @dataclass
@@ -69,7 +69,7 @@ class Canvas:
     encoding: Encoding
     style: Style
     ends: dict[Axes, list[End]] = field(default_factory=lambda: defaultdict(list))
-    drawn: dict[Told, None] = field(default_factory=dict)
+    drawn: dict[Channels, None] = field(default_factory=dict)
 
     @classmethod
     def of(cls, rows: int, encoding: Encoding, style: Style, title: str = "", small_print: str = "") -> Canvas:
@@ -105,7 +105,7 @@ class Canvas:
     def line(
         self,
         ax: Axes,
-        told: Told,
+        channels: Channels,
         x: Sequence[float],
         y: Sequence[float],
         reach: tuple[Sequence[float], Sequence[float]] | None = None,
@@ -120,14 +120,14 @@ class Canvas:
         places = _markers(x, y, log)
         if not places:
             return False
-        look = {**LINE, **self.encoding.look(told), "markevery": places, **changes}
+        look = {**LINE, **self.encoding.look(channels), "markevery": places, **changes}
         if reach is not None:
             ax.errorbar(x, y, reach, elinewidth=0.7, capsize=1.5, **look)
         else:
             ax.plot(x, y, **look)
-        self.drawn[told] = None
+        self.drawn[channels] = None
         last = max(index for index, value in enumerate(y) if math.isfinite(value))
-        self.ends[ax].append(End(x[last], y[last], told))
+        self.ends[ax].append(End(x[last], y[last], channels))
         return True
 
     def finish(self, *, label_ends: bool = True, extra: Sequence[tuple[str, Any]] = ()) -> Figure:
@@ -144,7 +144,7 @@ class Canvas:
         """One list of colours, one of line styles: of what was drawn, in the order of the encoding."""
         from matplotlib.lines import Line2D
 
-        seen = {told.colour for told in self.drawn}, {told.dash for told in self.drawn}
+        seen = {one.colour for one in self.drawn}, {one.dash for one in self.drawn}
         handles = []
         for name, mark in self.encoding.marks.items() if colours else ():
             if name in seen[0]:
@@ -267,14 +267,16 @@ def _figure(lines: int, per_row: int, style: Style) -> tuple[Figure, list[Axes]]
 
 
 def _annotation(ax: Axes, end: End, encoding: Encoding) -> Annotation:
-    colour = COLOURS[encoding.marks[end.told.colour].colour]
+    colour = COLOURS[encoding.marks[end.channels.colour].colour]
     place: dict[str, Any] = {"xycoords": "axes fraction", "ha": "left", "va": "center", "annotation_clip": False}
-    return ax.annotate(_legible(end.told.colour), (1.02, 0.5), xytext=(1.02, 0.5), fontsize=8, color=colour, **place)
+    return ax.annotate(
+        _legible(end.channels.colour), (1.02, 0.5), xytext=(1.02, 0.5), fontsize=8, color=colour, **place
+    )
 
 
 def _can_be_labelled(ends: Sequence[End]) -> bool:
     """Whether every line has a name of its own, and there are few."""
-    names = [end.told.colour for end in ends]
+    names = [end.channels.colour for end in ends]
     return len(names) == len(set(names)) <= 10 and all(len(name) <= 40 for name in names)
 
 

@@ -17,7 +17,7 @@ FLOAT32_ZERO = math.log10(2.0**-149)
 """log₁₀ of the smallest number above 0 in float32: what is below it trains nothing."""
 
 
-class Curve(NamedTuple):
+class PlotCurve(NamedTuple):
     """A measured curve. y: NaN where there is no number."""
 
     x_name: str
@@ -48,7 +48,7 @@ def curve_names(panel: Panel) -> list[str]:
     return [name for name in names if name.rpartition(".")[2] not in PARTS]
 
 
-def longest_curve(series: Series, name: str) -> Curve | None:
+def longest_curve(series: Series, name: str) -> PlotCurve | None:
     """A curve at the longest length that has it, the median over its seeds; None where no length has it."""
     for length in sorted(series.groups, reverse=True):
         found = [record.curves[name] for record in series.groups[length].records if name in record.curves]
@@ -56,7 +56,7 @@ def longest_curve(series: Series, name: str) -> Curve | None:
             first = found[0]
             alike = [one.y for one in found if list(one.x) == list(first.x)]
             y = [_median(column) for column in zip(*alike, strict=True)]
-            return Curve(first.x_name, first.y_name, list(first.x), y)
+            return PlotCurve(first.x_name, first.y_name, list(first.x), y)
     return None
 
 

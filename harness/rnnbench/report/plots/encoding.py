@@ -24,7 +24,7 @@ MOST_FACETS = 4
 
 
 @dataclass(frozen=True)
-class Told:
+class Channels:
     """What a line is, in three texts: by its colour and marker, by its dashes, and by its picture."""
 
     colour: str
@@ -36,19 +36,19 @@ class Told:
 class Encoding:
     """How the lines of one figure look. marks, dashes: text -> look. facets: pictures, in order."""
 
-    lines: Sequence[tuple[Series, Told]]
+    lines: Sequence[tuple[Series, Channels]]
     marks: Mapping[str, Mark]
     dashes: Mapping[str, Any] = field(default_factory=dict)
     facets: Sequence[str] = ("",)
 
-    def of(self, facet: str) -> list[tuple[Series, Told]]:
+    def of(self, facet: str) -> list[tuple[Series, Channels]]:
         """The lines of one picture."""
-        return [(series, told) for series, told in self.lines if told.facet == facet]
+        return [(series, channels) for series, channels in self.lines if channels.facet == facet]
 
-    def look(self, told: Told) -> dict[str, Any]:
+    def look(self, channels: Channels) -> dict[str, Any]:
         """Keyword arguments for a line."""
-        mark = self.marks[told.colour]
-        dash = self.dashes.get(told.dash, "-")
+        mark = self.marks[channels.colour]
+        dash = self.dashes.get(channels.dash, "-")
         return {"color": COLOURS[mark.colour], "marker": MARKERS[mark.marker], "linestyle": dash}
 
 
@@ -60,18 +60,21 @@ def encode(
     cells: marks of all cells of the report. by_cell: nothing but cells and programs is compared. dash_free: leave line
     styles to the caller, so that programs have pictures of their own too.
     """
-    told = [_told(series, shown, () if by_cell else tuple(series.axes)) for series in shown]
+    encoded = [_channels(series, shown, () if by_cell else tuple(series.axes)) for series in shown]
     if dash_free:
-        told = [Told(one.colour, "", ", ".join(filter(None, [one.facet, _if_varies(one.dash, told)]))) for one in told]
-    facets = list(dict.fromkeys(one.facet for one in told))
+        encoded = [
+            Channels(one.colour, "", ", ".join(filter(None, [one.facet, _if_varies(one.dash, encoded)])))
+            for one in encoded
+        ]
+    facets = list(dict.fromkeys(one.facet for one in encoded))
     if len(facets) > MOST_FACETS and not dash_free:
-        told = [Told(one.colour, ", ".join(filter(None, [one.dash, one.facet])), "") for one in told]
+        encoded = [Channels(one.colour, ", ".join(filter(None, [one.dash, one.facet])), "") for one in encoded]
         facets = [""]
-    colours = dict.fromkeys(one.colour for one in told)
+    colours = dict.fromkeys(one.colour for one in encoded)
     known = all(colour in cells for colour in colours)
-    dashes = dict(zip(dict.fromkeys(one.dash for one in told), cycle(DASHES), strict=False))
+    dashes = dict(zip(dict.fromkeys(one.dash for one in encoded), cycle(DASHES), strict=False))
     looks = {colour: cells[colour] for colour in colours} if known else marks_in_order(colours)
-    return Encoding(list(zip(shown, told, strict=True)), looks, dashes, facets)
+    return Encoding(list(zip(shown, encoded, strict=True)), looks, dashes, facets)
 
 
 def cell_marks(shown: Sequence[Series]) -> dict[str, Mark]:
@@ -79,17 +82,17 @@ def cell_marks(shown: Sequence[Series]) -> dict[str, Mark]:
     return marks(str(series.axes["cell"]) for series in shown)
 
 
-def _told(series: Series, shown: Sequence[Series], axes: Sequence[str]) -> Told:
+def _channels(series: Series, shown: Sequence[Series], axes: Sequence[str]) -> Channels:
     cells = dict.fromkeys(str(one.axes["cell"]) for one in shown)
     studied = _varying(shown, [axis for axis in axes if axis not in ("cell", *PROGRAM)])
     settings = dict.fromkeys(_text(one, studied) for one in shown)
     cell, setting = str(series.axes["cell"]), _text(series, studied)
     program = _text(series, ["implementation", *_varying(shown, PROGRAM[1:])])
     if len(settings) > 1 and len(settings) >= len(cells):
-        return Told(setting, program, cell if len(cells) > 1 else "")
+        return Channels(setting, program, cell if len(cells) > 1 else "")
     if len(settings) > 1:
-        return Told(cell, program, setting)
-    return Told(cell, program, _framework(series, shown))
+        return Channels(cell, program, setting)
+    return Channels(cell, program, _framework(series, shown))
 
 
 def _framework(series: Series, shown: Sequence[Series]) -> str:
@@ -112,5 +115,5 @@ def _text(series: Series, axes: Sequence[str]) -> str:
     return ", ".join(axis_text(axis, series.axes[axis]) for axis in axes if axis in series.axes)
 
 
-def _if_varies(dash: str, told: Sequence[Told]) -> str:
-    return dash if len({one.dash for one in told}) > 1 else ""
+def _if_varies(dash: str, encoded: Sequence[Channels]) -> str:
+    return dash if len({one.dash for one in encoded}) > 1 else ""

@@ -15,7 +15,7 @@ from rnnbench.report.plots import learning
 from rnnbench.report.plots.canvas import Canvas, Style, doubled_axis, log_axis, log_if_wide
 from rnnbench.report.plots.data import FLOAT32_ZERO, curve, curve_names, longest_curve
 from rnnbench.report.plots.encoding import encode
-from rnnbench.report.profiles import Profile, farthest, profiles, stairs
+from rnnbench.report.profiles import PerformanceProfile, farthest, profiles, stairs
 from rnnbench.report.series import Panel
 from rnnbench.report.units import scale_for, words
 
@@ -47,14 +47,14 @@ class Nothing(Exception):
     """A figure has nothing to show; the message says why."""
 
 
-class Plan(NamedTuple):
+class FigureSpec(NamedTuple):
     """A figure to be drawn. stem: of its file's name; draw: raises Nothing where there is no number."""
 
     stem: str
     draw: Callable[[], Figure]
 
 
-def plans(grouped: Sequence[Panel], page: Page) -> Iterator[Plan]:
+def plans(grouped: Sequence[Panel], page: Page) -> Iterator[FigureSpec]:
     """The figures of some panels, each under a name of its own."""
     used: Counter[str] = Counter()
     for plan, panel in _plans(grouped, page):
@@ -62,7 +62,7 @@ def plans(grouped: Sequence[Panel], page: Page) -> Iterator[Plan]:
         if used[stem] and panel is not None:
             stem = _slug(f"{stem}_{panel.task or panel.probe}")
         used[stem] += 1
-        yield Plan(stem if used[stem] == 1 else f"{stem}_{used[stem]}", plan.draw)
+        yield FigureSpec(stem if used[stem] == 1 else f"{stem}_{used[stem]}", plan.draw)
 
 
 def figure_of(panel: Panel, name: str, page: Page) -> Figure:
@@ -70,22 +70,22 @@ def figure_of(panel: Panel, name: str, page: Page) -> Figure:
     return _against_length(panel, [name], page) if name in panel.quantities else _along(panel, name, page)
 
 
-def _plans(grouped: Sequence[Panel], page: Page) -> Iterator[tuple[Plan, Panel | None]]:
+def _plans(grouped: Sequence[Panel], page: Page) -> Iterator[tuple[FigureSpec, Panel | None]]:
     for panel in grouped:
         for stem, names in _against_length_names(panel).items():
-            yield Plan(stem, lambda p=panel, n=names: _against_length(p, n, page)), panel
+            yield FigureSpec(stem, lambda p=panel, n=names: _against_length(p, n, page)), panel
         for name in _own_curves(panel):
             # the logarithm is on the axis
             stem = name.replace("log_", "").replace(".", "_")
-            yield Plan(stem, lambda p=panel, n=name: _along(p, n, page)), panel
+            yield FigureSpec(stem, lambda p=panel, n=name: _along(p, n, page)), panel
     learned = [panel for panel in grouped if learning.VALIDATION in curve_names(panel)]
     if learned:
-        yield Plan("validation_loss", lambda: _losses(learned, page)), None
+        yield FigureSpec("validation_loss", lambda: _losses(learned, page)), None
     for panel in learned:
         if is_limited(panel):
-            yield Plan("generalisation", lambda p=panel: _generalisation(p, page)), panel
+            yield FigureSpec("generalisation", lambda p=panel: _generalisation(p, page)), panel
     if found := profiles(grouped):
-        yield Plan("performance_profile", lambda: _performance_profile(found, page)), None
+        yield FigureSpec("performance_profile", lambda: _performance_profile(found, page)), None
 
 
 def _against_length_names(panel: Panel) -> dict[str, list[str]]:
@@ -123,10 +123,10 @@ def _against_length(panel: Panel, quantities: Sequence[str], page: Page) -> Figu
         scale = scale_for(unit, values, quantity)
         _share_y(canvas.grid[row])
         for facet, ax in zip(encoding.facets, canvas.grid[row], strict=True):
-            for series, told in encoding.of(facet):
+            for series, channels in encoding.of(facet):
                 x, *columns = curve(series, quantity)
                 y, below, above = ([value / scale.factor for value in column] for column in columns)
-                canvas.line(ax, told, x, y, (below, above), log=True)
+                canvas.line(ax, channels, x, y, (below, above), log=True)
             doubled_axis(ax, panel.lengths)
             ax.set_xlabel("sequence length T (steps)")
             if values and min(values) > 0:
@@ -150,9 +150,9 @@ def _along(panel: Panel, name: str, page: Page) -> Figure:
     natural = y_title.startswith("ln ")
     _share_y(canvas.grid[0])
     for _, facet, ax in canvas.pictures():
-        for series, told in encoding.of(facet):
+        for series, channels in encoding.of(facet):
             if (one := curves[id(series)]) is not None:
-                canvas.line(ax, told, one.x, _in_float32(one.y) if natural else one.y, log=wide)
+                canvas.line(ax, channels, one.x, _in_float32(one.y) if natural else one.y, log=wide)
         _along_axes(ax, x_title, xs, wide)
         if natural:
             _say_where_float32_ends(ax)
@@ -195,16 +195,16 @@ def _say_where_float32_ends(ax: Axes) -> None:
         )
 
 
-def _performance_profile(found: Sequence[Profile], page: Page) -> Figure:
+def _performance_profile(found: Sequence[PerformanceProfile], page: Page) -> Figure:
     """ρ(τ) as steps, each up to the largest ratio of all."""
     from matplotlib.ticker import FuncFormatter
 
     encoding = encode([profile.series for profile in found], page.cells, by_cell=True)
     canvas = Canvas.of(1, encoding, page.style, page.title, page.small_print)
     last = farthest(found)
-    for profile, (_, told) in zip(found, encoding.lines, strict=True):
-        ax = canvas.grid[0][encoding.facets.index(told.facet)]
-        canvas.line(ax, told, *stairs(profile, last), log=True, drawstyle="steps-post")
+    for profile, (_, channels) in zip(found, encoding.lines, strict=True):
+        ax = canvas.grid[0][encoding.facets.index(channels.facet)]
+        canvas.line(ax, channels, *stairs(profile, last), log=True, drawstyle="steps-post")
     for _, _, ax in canvas.pictures():
         ax.set_xscale("log", base=2)
         ax.xaxis.set_major_formatter(FuncFormatter(lambda factor, _: f"{factor:g}"))

@@ -98,19 +98,21 @@ def stepped(program: Program, batch: Any, lr: float) -> tuple[Gradients, Gradien
 def step_checks(found: Gradients, blur: Gradients, expected: Gradients, checks: list[Check], dtype: str) -> list[Check]:
     """`train_step` went along the gradients that were asked for by themselves. checks: what those were held to."""
     held = {check.name.rpartition("gradients of ")[2]: check for check in checks}
-    told = []
+    checked = []
     for name, gradient in found.items():
         if name not in expected:
-            told.append(Check(f"the step of train_step in {name}, which is frozen", float(np.abs(gradient).max()), 0.0))
+            checked.append(
+                Check(f"the step of train_step in {name}, which is frozen", float(np.abs(gradient).max()), 0.0)
+            )
             continue
         true = expected[name]
         rounding = 4 * EPS[dtype] * float(np.linalg.norm(blur[name]))
-        told.append(_step_check(name, float(np.linalg.norm(gradient - true)), rounding, held[name]))
+        checked.append(_step_check(name, float(np.linalg.norm(gradient - true)), rounding, held[name]))
         along = held.get(f"{name} along their direction")
         if along is not None:
             deviation = abs(float(np.vdot(true, gradient - true))) / along.size
-            told.append(_step_check(along.name[len("gradients of ") :], deviation, rounding / true.size**0.5, along))
-    return told
+            checked.append(_step_check(along.name[len("gradients of ") :], deviation, rounding / true.size**0.5, along))
+    return checked
 
 
 def _step_check(name: str, deviation: float, rounding: float, held: Check) -> Check:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from rnnbench.model import Model, States, Weights, adjoint, batched, oracle
-from rnnbench.model.adjoint import Noise, Pass, Run
+from rnnbench.model.adjoint import ForwardPass, Gradients, Noise
 from rnnbench.model.bptt import spans
 from rnnbench.ops import EPS
 
@@ -27,7 +27,7 @@ LINEAR = 1e-3
 """Deviations below this share grow in proportion to the noise, so that one run serves every smaller rounding."""
 
 
-Told = tuple[np.ndarray, tuple[np.ndarray, ...]]
+Outputs = tuple[np.ndarray, tuple[np.ndarray, ...]]
 """Outputs, and the leaves of the final states."""
 
 
@@ -47,13 +47,13 @@ class Truth:
     xs: np.ndarray
     cotangent: np.ndarray
     segment: int | None = None
-    _runs: dict[str | None, Run] = field(default_factory=dict)
-    _told: dict[str | None, Told] = field(default_factory=dict)
-    _differences: dict[str, Told] = field(default_factory=dict)
-    _passes: dict[str | None, Pass] = field(default_factory=dict)
+    _runs: dict[str | None, ForwardPass] = field(default_factory=dict)
+    _run_at: dict[str | None, Outputs] = field(default_factory=dict)
+    _differences: dict[str, Outputs] = field(default_factory=dict)
+    _passes: dict[str | None, Gradients] = field(default_factory=dict)
 
     @cached_property
-    def run(self) -> Told:
+    def run(self) -> Outputs:
         """(outputs, leaves of the final states)."""
         return self._forward(None)
 
@@ -66,7 +66,7 @@ class Truth:
         return found
 
     @property
-    def back(self) -> Pass:
+    def back(self) -> Gradients:
         """Gradients of Σ cotangent ∘ outputs."""
         return self._back(None)
 
@@ -101,7 +101,7 @@ class Truth:
         scale = EPS[dtype] / EPS[wide]
         return {name: moved * scale for name, moved in found.items()} if small else self._moved(dtype)
 
-    def _disturbed(self, dtype: str) -> Told:
+    def _disturbed(self, dtype: str) -> Outputs:
         if dtype not in self._differences:
             outputs, finals = self._forward(dtype)
             leaves = tuple(one - true for one, true in zip(finals, self.run[1], strict=True))
@@ -112,19 +112,19 @@ class Truth:
         noisy = self._back(dtype).gradients
         return {name: noisy[name] - true for name, true in self.back.gradients.items()}
 
-    def _forward(self, dtype: str | None) -> Told:
+    def _forward(self, dtype: str | None) -> Outputs:
         """With the roundings of a dtype, or without any. A run is kept where a way back may be asked for."""
-        if dtype not in self._told:
+        if dtype not in self._run_at:
             noise = Noise() if dtype is None else Noise(EPS[dtype], 1)
             if self.cotangent.size:
-                run = self._runs[dtype] = Run(self.model, self.weights, self.xs, noise)
-                self._told[dtype] = run.outputs, run.finals
+                run = self._runs[dtype] = ForwardPass(self.model, self.weights, self.xs, noise)
+                self._run_at[dtype] = run.outputs, run.finals
             else:
                 states, outputs = adjoint.forward(self.model, self.weights, self.xs, noise)
-                self._told[dtype] = outputs, adjoint.leaves_of(states)
-        return self._told[dtype]
+                self._run_at[dtype] = outputs, adjoint.leaves_of(states)
+        return self._run_at[dtype]
 
-    def _back(self, dtype: str | None) -> Pass:
+    def _back(self, dtype: str | None) -> Gradients:
         if dtype not in self._passes:
             self._forward(dtype)
             self._passes[dtype] = self._runs[dtype].back(self.cotangent, self.segment)

@@ -11,8 +11,8 @@ import numpy as np
 from rnnbench.cell import leaves
 from rnnbench.equal import Equal
 from rnnbench.model import Model, Weights, initialise, layer_params
-from rnnbench.model.adjoint import Pass
-from rnnbench.worker.verification.truth import Told, Truth
+from rnnbench.model.adjoint import Gradients
+from rnnbench.worker.verification.truth import Outputs, Truth
 
 if TYPE_CHECKING:
     from rnnbench.context import Context
@@ -105,15 +105,15 @@ class TwinTruth(Truth):
         assert self.twin is not None
         return TwinTruth.of_class(self.twin, self.given, self.xs[:steps], self.cotangent[:steps], self.segment)
 
-    def _forward(self, dtype: str | None) -> Told:
+    def _forward(self, dtype: str | None) -> Outputs:
         assert self.twin is not None
         outputs, finals = super()._forward(dtype)
         return outputs, self.twin.leaves(finals, self.given)
 
-    def _back(self, dtype: str | None) -> Pass:
+    def _back(self, dtype: str | None) -> Gradients:
         assert self.twin is not None
         found = super()._back(dtype)
-        return Pass(self.twin.gradients(found.gradients, self.given), found.kinked)
+        return Gradients(self.twin.gradients(found.gradients, self.given), found.kinked)
 
 
 def _named(layer: int, arrays: Mapping[str, Any]) -> dict[str, Any]:

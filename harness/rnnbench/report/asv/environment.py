@@ -18,7 +18,7 @@ MAX_SLUG = 80
 
 
 @dataclass(frozen=True)
-class Place:
+class AsvEnvironment:
     """Where a file goes and what it says of its environment: asv's machine, env_name, python and params."""
 
     machine: Mapping[str, str]
@@ -27,8 +27,8 @@ class Place:
     params: Mapping[str, str]
 
 
-def place(environment: Mapping[str, Any], backend: str, device: str, dirty: bool) -> Place:
-    """The place of what one framework measured on one device in one environment of `run.json`."""
+def asv_environment(environment: Mapping[str, Any], backend: str, device: str, dirty: bool) -> AsvEnvironment:
+    """The environment of what one framework measured on one device in one environment of `run.json`."""
     machine, software = environment.get("machine", {}), environment.get("software", {})
     cpu, cores = machine.get("cpu") or "unknown processor", machine.get("cores_allowed")
     memory = machine.get("memory")
@@ -47,7 +47,7 @@ def place(environment: Mapping[str, Any], backend: str, device: str, dirty: bool
     tree = "dirty" if dirty else "clean"
     own = {"python": python, "framework": f"{backend} {version}".strip(), "device": accelerator, "tree": tree}
     name = _slug("-".join(filter(None, [own["framework"], f"py{python}", accelerator, "dirty" if dirty else ""])))
-    return Place(about, name, python, about | own)
+    return AsvEnvironment(about, name, python, about | own)
 
 
 def commit_of(run_json: Mapping[str, Any]) -> tuple[str, bool]:
