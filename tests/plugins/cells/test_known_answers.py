@@ -611,7 +611,7 @@ def a_step_descends_its_loss():
 @known("ttt_minibatch")
 def a_mini_batch_descends_its_whole_loss():
     """W after b steps is W_0 less the gradient of the sum of their losses, and the next b steps start from there."""
-    run = Run("ttt_minibatch", T=6, heads=1, norm=False, mini_batch=3, D=3, H=3)
+    run = CellRun("ttt_minibatch", T=6, heads=1, norm=False, mini_batch=3, D=3, H=3)
     W = normal(B, 1, 3, 3)
     run.state = ((W, W), run.state[1])
     k, v = (run.xs @ run.params[f"weight_{one}"].T for one in "kv")
