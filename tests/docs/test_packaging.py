@@ -52,6 +52,7 @@ def test_the_wheel_holds_core_plugins_types_and_templates(wheel):
         "rnnbench_fused",
         "rnnbench_jax",
         "rnnbench_newton",
+        "rnnbench_slurm",
         "rnnbench_start.py",
         "rnnbench_tasks",
         "rnnbench_torch",

@@ -153,6 +153,8 @@ class Drive:
         left = [case for case in waiting.cases if self._is_left(case)]
         if reading.ending == "refused":
             self._give_up(left, f"its worker refused the lot: {reading.why}")
+        elif state == "cancelled":  # by somebody, who would not want it back
+            self._give_up(left, f"{self.executor} job {waiting.job} was cancelled{why and f': {why}'}")
         elif state == "done" and reading.ending == "stopped" and len(left) < len(waiting.cases):
             self._submit(left)
         elif left:

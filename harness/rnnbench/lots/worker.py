@@ -74,17 +74,17 @@ class Worker:
 
     def _run(self, lot: Lot, journal: Journal) -> None:
         _refuse_other_code(lot)
-        runner, environment = self._runner(lot)
-        _refuse_other_versions(lot, environment["software"]["versions"])
-        journal.note(
-            lot=lot.id,
-            environment_id=runner.environment,
-            environment=None if lot.environment else environment,
-            node=node(),
-            started=time.time(),
-        )
-        earlier = _earlier(lot)
-        with _warned() as warned:
+        with _warned() as warned:  # the time may be over before the first process
+            runner, environment = self._runner(lot)
+            _refuse_other_versions(lot, environment["software"]["versions"])
+            journal.note(
+                lot=lot.id,
+                environment_id=runner.environment,
+                environment=None if lot.environment else environment,
+                node=node(),
+                started=time.time(),
+            )
+            earlier = _earlier(lot)
 
             def tell(case: Case) -> None:
                 if warned:
