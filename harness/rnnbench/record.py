@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -125,5 +126,8 @@ def problems(value: Any, place: str) -> Iterator[str]:
     elif isinstance(value, float):
         if not math.isfinite(value):
             yield f"{place} is {value}, a record holds finite numbers only; leave it out and say so in a note"
+    elif isinstance(value, int):
+        if abs(value) > sys.float_info.max:
+            yield f"{place} is an integer beyond what a float holds; leave it out and say so in a note"
     elif not isinstance(value, str | int | None):
         yield f"{place} is a {type(value).__name__}, not a JSON value"

@@ -114,3 +114,49 @@ def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path):
     os.mkfifo(run / "run.json")
     with pytest.raises(UsageError, match=r"it has no run\.json"):
         RunFolder.open(run)
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        {"ignored": [[]]},
+        {"ignored": [3]},
+        {"compiled": {"train": 5}},
+        {"compiled": {"train": {"caveats": [[]]}}},
+        {"compiled": {"train": {"caveats": 5}}},
+        {"chance": 10**400},
+        {"target": float("nan"), "metric": ["a"]},
+        {"forward": {"limit": {"binds": [], "share": -(10**400)}}, "train": {"limit": {"binds": {}}}},
+    ],
+)
+def test_details_of_any_form_are_shown_or_left_out(found, tmp_path, details):
+    meta, (*lines, last) = found[0], found[1][1]
+    lines = [*(line | {"details": details} for line in lines), last]
+    records = RunFolder.open(write(tmp_path, meta, lines)).load()
+    for style in ("table", "html"):
+        render(records, style)
+
+
+def test_of_many_lines_that_are_no_records_the_first_are_named(found, tmp_path):
+    run = write(tmp_path, found[0], found[1][1])
+    with (run / "records.jsonl").open("ab") as file:
+        file.write(b"\n" * 3000)
+    folder = RunFolder.open(run)
+    folder.load()
+    folder.load()
+    assert len(folder.notices) == 21
+    assert "more lines are no records" in folder.notices[-1]
+
+
+@pytest.mark.skipif(not Path("/proc/self/mounts").exists(), reason="Linux tells of itself there")
+def test_a_file_of_the_kernel_is_not_read_to_an_end_it_may_not_have(tmp_path):
+    run = Path(shutil.copytree(KEPT, tmp_path / "run"))
+    (run / "records.jsonl").unlink()
+    (run / "records.jsonl").symlink_to("/proc/self/mounts")
+    folder = RunFolder.open(run)
+    assert folder.load() == []
+    assert folder.notices == []
+    (run / "run.json").unlink()
+    (run / "run.json").symlink_to("/proc/self/mounts")
+    with pytest.raises(UsageError, match=r"run\.json is damaged: it is empty"):
+        RunFolder.open(run)

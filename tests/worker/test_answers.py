@@ -64,6 +64,7 @@ FAULTS: list[tuple[Any, str]] = [
     (sound(values={"t": Value([1.0])}), "t.value is a list, not a number"),  # type: ignore[arg-type]
     (sound(values={"t": Value(10**400)}), "t.value is too large for a float"),
     (sound(values={"t": Value(math.nan)}), "t.value is nan, a record holds finite numbers only"),
+    (sound(details={"a": [10**400]}), "details.a[0] is an integer beyond what a float holds"),
     (sound(values={"t": Value(1.0, "low")}), "t.low is a str, not a number"),  # type: ignore[arg-type]
     (sound(values={"t": Value(1.0, high=math.inf)}), "t.high is inf"),
     (sound(values={"t": Value(1.0, samples="123")}), "t.samples is a str, not a list"),  # type: ignore[arg-type]

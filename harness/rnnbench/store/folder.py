@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import platform
 import re
 import shutil
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 MIN_FREE = 16 << 20
 """Bytes of free disk below which a run is not started."""
+_TOLD = 20
+"""Most lines that are left out with a sentence each."""
 _ID = re.compile(rb'\{"id": ?"([0-9a-f]{12})"')
 
 
@@ -48,6 +51,7 @@ class RunFolder:
         self.environment = environment
         self.notices: list[str] = writer.notices if writer else []
         self._writer = writer
+        self._left_out: set[int] = set()
 
     @classmethod
     def create(
@@ -173,7 +177,8 @@ class RunFolder:
         if path.exists() and not path.is_file():
             raise UsageError(f"{path} is no file, so there are no records to read. Restore it, or run the suite anew.")
         with explained("read", path), path.open("rb") as file:
-            places = self._places(file)
+            whole = os.fstat(file.fileno()).st_size > 0  # a file of the kernel has no size, and may have no end
+            places = self._places(file) if whole else {}
             for identity in dict.fromkeys([*self.meta["cases"], *places]):
                 record = self._record(file, places.get(identity, ()), light)
                 if record is not None:
@@ -263,9 +268,13 @@ class RunFolder:
         """problem: what is wrong with the line; empty where its end is missing."""
         torn = "is incomplete (the run was cut off there, or is being written)"
         what = f"is not a record ({problem})" if problem else torn
-        notice = f"{self.path / RECORDS}: line {number} {what} and was left out"
-        if notice not in self.notices:
-            self.notices.append(notice)
+        if number in self._left_out:
+            return
+        self._left_out.add(number)
+        if len(self._left_out) <= _TOLD:
+            self.notices.append(f"{self.path / RECORDS}: line {number} {what} and was left out")
+        elif len(self._left_out) == _TOLD + 1:
+            self.notices.append(f"{self.path / RECORDS}: more lines are no records, and were left out")
 
 
 def _check_space(folder: Path) -> None:

@@ -86,6 +86,8 @@ def read_meta(folder: Path) -> dict[str, Any]:
     with explained("read", path):
         if not path.is_file():
             raise UsageError(f"{folder} is not the folder of a run: it has no {META}. `rnnbench run SUITE` makes one.")
+        if not path.stat().st_size:  # also those of the kernel, which may have no end
+            raise UsageError(f"{path} is damaged: it is empty. Restore it, or run the suite anew.")
         text = path.read_text(encoding="utf-8", errors="replace")
     _refuse_newer(path, text)
     from rnnbench.records.wire import checked
