@@ -7,7 +7,8 @@ from functools import lru_cache
 from importlib import import_module
 
 from rnnbench import UsageError
-from rnnbench_tasks.corpus import BOUNDS, MOST_CHARACTERS, Corpus, read_text
+from rnnbench_tasks.corpus import BOUNDS, MOST_CHARACTERS, Corpus, existing, read_text
+from rnnbench_tasks.kept_text import LARGE, kept_text
 from rnnbench_tasks.lazy_numpy import np
 from rnnbench_tasks.losses import cross_entropy
 from rnnbench_tasks.sequences import Arrays, one_hot, synthetic
@@ -34,6 +35,11 @@ def english() -> Corpus:
 @lru_cache(maxsize=2)
 def own(file: str) -> Corpus:
     """The corpus of a user's file. Raises UsageError (see `rnnbench_tasks.corpus.read_text`)."""
+    path = existing(file, "text")
+    return kept_text(path, lambda: _encoded(file)) if path.stat().st_size >= LARGE else _encoded(file)
+
+
+def _encoded(file: str) -> Corpus:
     corpus = Corpus.of(read_text(file))
     found = len(corpus.vocabulary)
     if not 2 <= found <= MOST_CHARACTERS:
