@@ -137,6 +137,16 @@ def test_details_of_any_form_are_shown_or_left_out(found, tmp_path, details):
         render(records, style)
 
 
+def test_settings_beyond_all_numbers_are_named(found, tmp_path):
+    meta, (first, *lines) = found[0], found[1][1]
+    first = copy.deepcopy(first)
+    first["case"]["settings"]["budget"] = 10**400
+    folder = RunFolder.open(write(tmp_path, meta, [first, *lines]))
+    folder.load()
+    [notice] = folder.notices
+    assert "line 1 is not a record (case.settings.budget is an integer beyond what a float holds" in notice
+
+
 def test_of_many_lines_that_are_no_records_the_first_are_named(found, tmp_path):
     run = write(tmp_path, found[0], found[1][1])
     with (run / "records.jsonl").open("ab") as file:

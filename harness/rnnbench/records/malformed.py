@@ -30,14 +30,19 @@ _HARNESS: Mapping[str, type | tuple[type, ...]] = {
 
 def check_details(details: Mapping[str, Any]) -> None:
     """Raises Malformed where a number is none, or one that the harness writes has another form."""
-    if not _all_finite(details):
-        raise Malformed(next(problems(details, "details")))
+    check_numbers(details, "details")
     for name, kind in _HARNESS.items():
         if name in details and not isinstance(details[name], kind):
             kind_of = type(details[name]).__name__
             raise Malformed(f"details.{name}: it is a {kind_of}, which rnnbench never writes there")
     if not all(isinstance(axis, str) for axis in details.get("ignored", ())):
         raise Malformed("details.ignored: it is no list of axes")
+
+
+def check_numbers(values: Mapping[str, Any], place: str) -> None:
+    """Raises Malformed where one of these JSON values, or of those in them, is no finite number that a float holds."""
+    if not _all_finite(values):
+        raise Malformed(next(problems(values, place)))
 
 
 def _all_finite(details: object) -> bool:

@@ -19,7 +19,7 @@ from rnnbench.part import Part
 from rnnbench.quantity import Quantity
 from rnnbench.record import problems
 from rnnbench.records import codec
-from rnnbench.records.malformed import Malformed
+from rnnbench.records.malformed import Malformed, check_numbers
 
 FORMAT = 2
 """Version of a line; raised when an older rnnbench could no longer read it."""
@@ -108,7 +108,8 @@ def _wire() -> ModuleType:
 
 
 def _check_settings(case: Case) -> None:
-    """Raises Malformed for a setting that every reader relies on, whatever the probe."""
+    """Raises Malformed for a setting that every reader relies on, whatever the probe, and for numbers that are none."""
+    check_numbers(vars(case), "case")
     task = case.settings.get("task")
     if not isinstance(task, str | None):
         raise Malformed(f"case.settings.task: it is a {type(task).__name__}, not the name of a task")
