@@ -274,14 +274,14 @@ def _remark(path: str, group: Group) -> str:
         _at(details, path)
         for record in group.records
         for details in (record.details, *(part.details for part in record.parts))
-    } - {None}
+    } - {""}
     return values.pop() if len(values) == 1 else ""
 
 
-def _at(details: Any, path: str) -> str | None:
+def _at(details: Any, path: str) -> str:
     for key in path.split("."):
         details = details.get(key) if isinstance(details, Mapping) else None
-    return None if details is None else str(details)
+    return "" if details is None else str(details)
 
 
 def _without_other_kinds(shown: list[tuple[Series, list[Entry]]]) -> list[tuple[Series, list[Entry]]]:
