@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from rnnbench import scans
-from rnnbench.adapter import Adapter
+from rnnbench.adapter import Adapter, Library
 from rnnbench.backend import (
     DTYPES,
     OPTIMIZERS,
@@ -138,6 +138,7 @@ __all__ = [
     "Interval",
     "Job",
     "Level",
+    "Library",
     "LockstepSession",
     "Loss",
     "Lot",

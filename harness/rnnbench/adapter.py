@@ -6,6 +6,18 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class Library:
+    """A library whose classes an adapter brings.
+
+    distribution: as pip names it. module: as Python imports it. example: one of its classes, by which it is tried.
+    """
+
+    distribution: str
+    module: str
+    example: str
+
+
+@dataclass(frozen=True)
 class Adapter:
     """Makes cells of classes that nobody wrote a plugin for.
 
@@ -15,15 +27,17 @@ class Adapter:
     sentence}}`.
     layout: `module:function`, called with a target and a portable cell in a process of its own. It searches how the
     class's weights are laid out and returns `{"equal": bool, "sentence": text}`; empty where it cannot.
+    libraries: what it knows, for `rnnbench list implementations --installed`.
     doc: one sentence for `rnnbench list`.
 
     Example:
         >>> from rnnbench import Adapter
-        >>> Adapter("theirs", "my_package.study:study", "classes of my library").name
+        >>> Adapter("theirs", "my_package.study:study", doc="classes of my library").name
         'theirs'
     """
 
     name: str
     study: str
     layout: str = ""
+    libraries: tuple[Library, ...] = ()
     doc: str = ""

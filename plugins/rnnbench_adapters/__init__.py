@@ -6,8 +6,19 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rnnbench import Adapter, Cell, hookimpl
+from rnnbench import Adapter, Cell, Library, hookimpl
 from rnnbench_adapters.loading import load_class, name_of
+
+LIBRARIES = (
+    Library("torch", "torch", "torch.nn:GRUCell"),
+    Library("torchrecurrent", "torchrecurrent", "torchrecurrent:MGUCell"),
+    Library("flax", "flax", "flax.nnx:GRUCell"),
+    Library("equinox", "equinox", "equinox.nn:GRUCell"),
+    Library("dm-haiku", "haiku", "haiku:GRU"),
+    Library("keras", "keras", "keras.layers:GRU"),
+    Library("memax", "memax", "memax.equinox.semigroups.lru:LRU"),
+)
+"""Whose classes are known, with one of each to try."""
 
 
 @hookimpl
@@ -18,6 +29,7 @@ def rnnbench_adapters() -> Sequence[Adapter]:
             "classes",
             study="rnnbench_adapters.study:perform",
             layout="rnnbench_adapters.layout:perform",
+            libraries=LIBRARIES,
             doc="classes of torch, keras, flax (linen, nnx), haiku, equinox and memax",
         ),
     )

@@ -6,7 +6,7 @@ import json
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +16,9 @@ from rnnbench.cli.runs import results_option
 from rnnbench.errors import UsageError, nearest
 from rnnbench.registry import Registry
 from rnnbench.registry.suites import shipped
+
+if TYPE_CHECKING:
+    from rnnbench.execution.installation import Installation
 
 KINDS = ("suites", "cells", "implementations", "backends", "devices", "tasks", "probes", "executors", "plugins")
 WIDTH = 100
@@ -28,8 +31,11 @@ OWN = "rnnbench "
 @plugin_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--equations", is_flag=True, help="Of cells: equations, shapes, and where frameworks differ.")
+@click.option("--installed", is_flag=True, help="Of implementations: import, run and verify each; licence, version.")
 @results_option
-def command(kinds: Sequence[str], plugins: Sequence[Path], as_json: bool, equations: bool, results: Path) -> None:
+def command(
+    kinds: Sequence[str], plugins: Sequence[Path], as_json: bool, equations: bool, installed: bool, results: Path
+) -> None:
     r"""Show what is there, which plugin brought it, and why something is not available.
 
     KIND is suites, cells, implementations, backends, devices, tasks, probes, executors or plugins; without any, all
@@ -42,10 +48,16 @@ def command(kinds: Sequence[str], plugins: Sequence[Path], as_json: bool, equati
       rnnbench list suites
       rnnbench list cells tasks --plugin my_cell.py
       rnnbench list cells --equations
+      rnnbench list implementations --installed
     """
-    registry = load_plugins(plugins)
     if equations:
-        _refuse_equations(kinds)
+        _refuse_beside("equations", "cells", kinds)
+    if installed:
+        _refuse_beside("installed", "implementations", kinds)
+    registry = load_plugins(plugins)
+    if installed:
+        _tell_installed(registry, as_json)
+        return
     if kinds and not set(kinds) <= set(KINDS):
         click.echo(_described(kinds, registry), nl=False)
         return
@@ -60,9 +72,35 @@ def command(kinds: Sequence[str], plugins: Sequence[Path], as_json: bool, equati
         click.echo(_equations_text(found["cells"]) if equations else _text(found))
 
 
-def _refuse_equations(kinds: Sequence[str]) -> None:
-    if tuple(kinds) != ("cells",):
-        raise UsageError("`--equations` goes with cells alone: write `rnnbench list cells --equations`.")
+def _refuse_beside(option: str, kind: str, kinds: Sequence[str]) -> None:
+    if tuple(kinds) != (kind,):
+        raise UsageError(f"`--{option}` goes with {kind} alone: write `rnnbench list {kind} --{option}`.")
+
+
+def _tell_installed(registry: Registry, as_json: bool) -> None:
+    """A paragraph for each as soon as it was tried, which takes seconds; JSON at the end."""
+    from rnnbench.execution.installation import InstallationCheck
+
+    session = registry.executors["forkserver"].open()
+    found = []
+    try:
+        check = InstallationCheck(registry, session)
+        indent = 4 + max(map(len, check.names()), default=0)
+        for row in check.rows():
+            found.append(row)
+            if not as_json:
+                click.echo("\n".join(_beside(row.name, _installation(row), indent)))
+    finally:
+        session.close()
+    if as_json:
+        click.echo(json.dumps([row.to_json() for row in found], indent=2, ensure_ascii=False))
+
+
+def _installation(row: Installation) -> str:
+    asked = {"installed": row.installed, "imports": row.imports, "runs here": row.runs, "verified": row.verified}
+    told = ", ".join(f"{name}: {answer}" for name, answer in asked.items())
+    licence = textwrap.shorten(row.licence, 32, placeholder=" ...")
+    return "; ".join(filter(None, (told, row.about, row.version, licence)))
 
 
 def _add_equations(rows: list[dict[str, Any]], registry: Registry) -> None:
@@ -181,13 +219,15 @@ def _text(found: dict[str, list[dict[str, Any]]]) -> str:
         indent = 4 + max((len(row["name"]) for row in rows), default=0)
         lines = [kind.upper()]
         for row in rows:
-            texts = textwrap.wrap(_about_row(row), WIDTH - indent, break_long_words=False, break_on_hyphens=False) or [
-                ""
-            ]
-            lines.append(f"  {row['name']}".ljust(indent) + texts[0])
-            lines += [" " * indent + line for line in texts[1:]]
+            lines += _beside(row["name"], _about_row(row), indent)
         blocks.append("\n".join(line.rstrip() for line in (lines if rows else [*lines, "  none"])))
     return "\n\n".join(blocks)
+
+
+def _beside(name: str, text: str, indent: int) -> list[str]:
+    """A name, and beside it a text in lines of at most WIDTH characters."""
+    texts = textwrap.wrap(text, WIDTH - indent, break_long_words=False, break_on_hyphens=False) or [""]
+    return [f"  {name}".ljust(indent) + texts[0], *(" " * indent + line for line in texts[1:])]
 
 
 def _about_row(row: dict[str, Any]) -> str:
