@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -129,7 +129,7 @@ def test_what_is_not_there_is_not_tried():
         ({"supports": lambda *_: "not this one"}, "none of the cells that are loaded is one for it: not this one"),
     ],
 )
-def test_what_is_not_tried_says_why(changes: Mapping[str, Callable[..., Any]], about):
+def test_what_is_not_tried_says_why(changes: dict[str, Any], about):
     session = Session(GOOD)
     row = next(InstallationCheck(registry(There(), **changes), session).rows())
     assert answers_of(row) == ("yes", "yes", "not tried", "not tried")

@@ -164,7 +164,8 @@ def licence(distribution: str) -> str:
     if found is None:
         return ""
     classifiers = [text for text in found.get_all("Classifier", []) if text.startswith("License ::")]
-    name = (found.get("License-Expression") or found.get("License") or "").strip()
+    named = (text for field in ("License-Expression", "License") for text in found.get_all(field, []))
+    name = next(filter(None, named), "").strip()
     if (not name or "\n" in name) and classifiers:
         name = classifiers[0].rpartition(" :: ")[2]
     name = name.partition("\n")[0]
