@@ -200,7 +200,7 @@ def test_processes_that_fail_together_and_not_alone_are_measured_one_after_the_o
 
 
 @pytest.mark.parametrize("memory", [(False, False), (False, True)], ids=["times", "memory that base does not know of"])
-def test_both_sides_of_a_pair_allocate_alike_where_memory_is_measured(memory):
+def test_both_sides_of_a_pair_allocate_alike(memory):
     """A side that is older than the fixed arenas would otherwise be compared with one that has them."""
     case = Case("memory", "gru", "torch", "native", "cpu", "float32", 64, 4, 8, 8)
     base, head = (PlannedCase(case, ("native",), "", {}, "", one) for one in memory)
@@ -215,4 +215,4 @@ def test_both_sides_of_a_pair_allocate_alike_where_memory_is_measured(memory):
     plan = SideSettings({"torch": ("torch",)}, (), 60.0)
     sampler = Sampler(dict.fromkeys(SIDES, side), dict.fromkeys(SIDES, plan), state)  # type: ignore[arg-type]
     asked = [sampler._measure(subject, name, 0)[0].get("variables") for name in SIDES]
-    assert asked == [allocator.VARIABLES if any(memory) else None] * 2
+    assert asked == [allocator.RETURNING if any(memory) else allocator.KEEPING] * 2

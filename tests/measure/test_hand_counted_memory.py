@@ -26,7 +26,7 @@ def peak():
         pytest.importorskip(backend)
         settings = {"modes": [mode]}
         case = Case("memory", cell, backend, implementation, "cpu", "float32", T, B, H, D, threads=1, settings=settings)
-        job = {"kind": "measure", "case": case.to_json(), "plugins": [], "variables": allocator.VARIABLES}
+        job = {"kind": "measure", "case": case.to_json(), "plugins": [], "variables": allocator.RETURNING}
         outcome = session.run(job, backends[backend].preload, 600.0)
         assert outcome.result.get("status") == "ok", outcome
         values = outcome.result["values"]

@@ -11,6 +11,7 @@ import pytest
 
 import rnnbench
 from gate_repository import PLUGIN
+from rnnbench.machine.allocator import KEEPING
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="lockstep needs Linux")
 
@@ -105,6 +106,12 @@ def test_one_that_dies_keeps_its_row_and_the_others_have_all_their_processes(ran
     assert all(len(found[cell].parts) == 3 for cell in ("one", "twin", "slower"))
     groups = {tuple(part.lockstep for part in found[cell].parts) for cell in ("one", "twin", "slower")}
     assert len(groups) == 1 and all(next(iter(groups)))
+
+
+def test_processes_that_are_timed_keep_their_memory_and_the_record_says_so(ran):
+    run, _ = ran
+    kept = [part.details["allocator"] for one in run.records for part in one.parts if part.ok]
+    assert kept == [KEEPING] * 9
 
 
 def test_the_speed_of_the_machine_was_measured_in_the_same_cycles(ran):

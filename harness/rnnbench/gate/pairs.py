@@ -231,8 +231,8 @@ class Sampler:
         job, preload, timeout = self._request(side, "measure", case)
         cpu = _cpu(case, number)
         job |= {} if cpu is None else {"limits": {"cpus": [cpu]}}
-        if any(subject.entry(one).memory for one in SIDES):  # an older side may not know that it needs them
-            job |= {"variables": allocator.VARIABLES}
+        memory = any(subject.entry(one).memory for one in SIDES)  # an older side may not know that it measures any
+        job |= {"variables": allocator.variables(memory)}
         return job, preload, timeout
 
     def _resolution(self, subject: Subject, side: Name) -> dict[str, Any]:

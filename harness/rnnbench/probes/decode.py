@@ -175,7 +175,7 @@ def _elapsed(step: Callable[[], object], clock: Clock) -> float:
 
 DECODE = Probe(
     name="decode",
-    version=1,
+    version=2,
     settings=DecodeSettings,
     quantities=(
         Quantity(

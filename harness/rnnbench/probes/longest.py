@@ -261,7 +261,7 @@ def _refuse_threads() -> None:
 
 LONGEST = Probe(
     name="longest",
-    version=1,
+    version=2,
     settings=LongestSettings,
     quantities=tuple(
         Quantity(

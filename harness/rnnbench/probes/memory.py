@@ -9,7 +9,6 @@ from typing import Any
 
 from rnnbench.backend import Program
 from rnnbench.context import Context
-from rnnbench.machine import allocator
 from rnnbench.measure import process_memory
 from rnnbench.measurement import Measurement
 from rnnbench.model.bptt import Bptt, segment_of
@@ -67,7 +66,7 @@ def measure(context: Context) -> Measurement:
             notes += _below(mode, found["kind"], found["peak"], plan["peak"])
     if not apart:
         notes.append("this process ran threads already: the modes were measured one after the other in it, not apart")
-    details = {"settings": settings, "allocator": allocator.settings()} | ({"compiled": sizes} if sizes else {})
+    details = {"settings": settings} | ({"compiled": sizes} if sizes else {})
     return Measurement(values, notes=notes, details=details)
 
 

@@ -210,7 +210,7 @@ def _quantities(mode: str, what: str) -> tuple[Quantity, ...]:
 
 PARALLELISM = Probe(
     name="parallelism",
-    version=2,
+    version=3,
     settings=ParallelismSettings,
     quantities=tuple(quantity for mode, what in PASSES.items() for quantity in _quantities(mode, what)),
     measure=measure,

@@ -227,7 +227,7 @@ class Runner:
 
     def _tried(self, cases: Sequence[Case], pace: Pace) -> tuple[Sequence[Outcome | None], bool]:
         """What came of the programs of a trial, and whether they took turns."""
-        outcomes, group, _ = self._outcomes([self._request("measure", case) for case in cases], 0, pace)
+        outcomes, group, _ = self._outcomes([self._measurement(case) for case in cases], 0, pace)
         return outcomes, bool(group)
 
     def _get_ready(self, attempt: Attempt, names: Sequence[str], reason: str) -> None:
@@ -248,7 +248,7 @@ class Runner:
                 given = self._given(attempt.program, attempt.seconds)
                 if "weights" in attempt.looked_at and not self._verified_in(attempt.program):
                     given |= {"weights": attempt.looked_at["weights"]}
-                attempt.request = self._request("measure", attempt.program, given)
+                attempt.request = self._measurement(attempt.program, given)
                 return
             attempt.part = replace(_failure(verdict, "while it was verified: "), implementation=name)
             if attempt.part.status != "wrong" or not attempt.left:
@@ -269,11 +269,8 @@ class Runner:
         attempt.part = part
 
     def _given(self, case: Case, seconds: dict[str, float]) -> dict[str, Any]:
-        """What a measurement is told besides its case: the machine's ceilings, or how to allocate."""
-        probe = self.registry.probes[case.probe]
-        if probe.measures_memory:
-            return {"variables": allocator.VARIABLES}
-        if not probe.uses_ceilings:
+        """What a measurement is told besides its case: the machine's ceilings."""
+        if not self.registry.probes[case.probe].uses_ceilings:
             return {}
         started = time.perf_counter()
         found = ceilings.for_case(case, self.registry, self._job, self.environment, self.ceilings)
@@ -311,6 +308,12 @@ class Runner:
     def _job(self, kind: str, case: Case, options: Mapping[str, Any] | None = None) -> Outcome:
         request = self._request(kind, case, options)
         return answers.understood(self.session.run(request.job, request.preload, request.timeout), kind)
+
+    def _measurement(self, case: Case, options: Mapping[str, Any] | None = None) -> Request:
+        """A measurement, in a process that allocates as its numbers need it."""
+        probe = self.registry.probes[case.probe]
+        fixed = {"variables": allocator.variables(probe.measures_memory)} if probe.measures_memory or probe.quiet else {}
+        return self._request("measure", case, {**(options or {}), **fixed})
 
     def _request(self, kind: str, case: Case, options: Mapping[str, Any] | None = None) -> Request:
         job = {"kind": kind, "case": case.to_json(), "plugins": list(self.plugins), "folder": self.folder}

@@ -17,7 +17,7 @@ from rnnbench.case import Case
 from rnnbench.context import Context
 from rnnbench.errors import CaseError, Wrong
 from rnnbench.implementation import Implementation
-from rnnbench.machine import waiting
+from rnnbench.machine import allocator, waiting
 from rnnbench.measure import lockstep, process_memory
 from rnnbench.measurement import Measurement
 from rnnbench.records import encode
@@ -79,6 +79,8 @@ def _measure(context: Context, registry: Registry, job: Job) -> dict[str, Any]:
     details: dict[str, Any] = {"ignored": list(probe.ignores)}
     if context.case.params is not None:
         details["parameters"] = context.weights().count
+    if allocated := allocator.settings():
+        details["allocator"] = allocated
     if "turns" in job:
         details["threads_waiting"] = waiting.settings()
     answer = {"values": {}} | encode(replace(part, details={**part.details, **details}))
