@@ -207,6 +207,29 @@ def test_in_a_paced_measurement_the_median_is_that_of_calls_though_a_turn_holds_
     assert set(timing.cycles) == set(range(30))
 
 
+class Cooled(Work):
+    """Calls that take a millisecond more each time another process has had a turn."""
+
+    turn = 0
+
+    def __call__(self) -> None:
+        super().__call__()
+        if lockstep.current().taken != self.turn:
+            self.turn = lockstep.current().taken
+            self.clock.pass_(1e-3)
+
+
+@pytest.mark.parametrize(("seconds", "more"), [(2e-3, 0.0), (40e-3, 1e-3)])
+def test_a_short_call_is_not_timed_with_what_others_left_in_the_caches(seconds: float, more: float) -> None:
+    """Of a long one it is little, and a call more would be dear."""
+    clock = FakeClock()
+    work = Cooled(clock, itertools.repeat(seconds))
+    with another([lockstep.GO] * 5 + [lockstep.STOP]) as descriptor, lockstep.joined(descriptor, paced=True) as place:
+        timing = measure(work, TimingSettings(budget=0.05), clock, quiet)
+        assert place.taken == 5
+    assert timing.samples == pytest.approx([seconds + more] * len(timing.samples), rel=0.01)
+
+
 def test_sampling_goes_on_where_there_is_nobody_to_take_turns_with() -> None:
     with another([lockstep.GO] * 7 + [lockstep.ALONE]) as descriptor, lockstep.joined(descriptor) as place:
         timing, _ = planned(itertools.repeat(0.05), budget=10.0)

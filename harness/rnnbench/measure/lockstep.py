@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 
 LENGTH = 0.01
-"""Seconds of a turn at the least: what another process left in the caches is then below 1 % of it."""
+"""Seconds of samples in a turn at the least."""
 
 MORE, DONE = b"m", b"d"
 """What a process says as it hands over: it wants to take another sample, or has taken the last of a measurement."""

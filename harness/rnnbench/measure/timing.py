@@ -13,8 +13,8 @@ A number comes about in four steps.
    (`rnnbench.measure.disturbance`) are flagged.
 4. The samples themselves are looked at once more for drift; that is the verdict in `steady`.
 
-Where other processes take turns with this one (`rnnbench.measure.lockstep`), as many samples as fit make a turn, and
-all stop together. In an unpaced pair a sample is a turn, so that the i-th samples of both stand next to each other.
+Where other processes take turns with this one (`rnnbench.measure.lockstep`), as many samples as fit make a turn, after
+a call that fills the caches again where calls are short, and all stop together. In an unpaced pair a sample is a turn, so that the i-th samples of both stand next to each other.
 
 The cyclic garbage collector is off while the clock runs, as in `timeit`; it collects its youngest generation
 between samples instead, so that garbage of the timed calls cannot pile up. It is left as it was found.
@@ -85,6 +85,11 @@ LOOKS = 9
 CHECKED = 2e-3
 """Seconds of calls that are followed by one wait, when it is checked that nothing is outstanding: after work a wait
 takes some µs longer than an idle one, for what it looks at is no longer in the caches, 6 % of a call of 24 µs."""
+
+
+COLD = 0.03
+"""Seconds below which a call would show, at the start of a turn, what other processes left in the caches: to fill them
+again takes about a millisecond, which is a third of the time of a call of 3 ms."""
 
 
 @dataclass(frozen=True)
@@ -237,6 +242,7 @@ class _Stopwatch:
         self._call = call
         self._now = clock.now
         self.calls = 0
+        self.latest = 0.0  # seconds per call of the latest lot
         self.good = 0
         self.voids = 0
 
@@ -247,6 +253,7 @@ class _Stopwatch:
             self.calls += number
             if elapsed > 0:
                 self.good += 1
+                self.latest = elapsed / number
                 return elapsed
             self.voids += 1
             if self.voids > self.good + VOIDS:
@@ -315,6 +322,8 @@ def _sample(
         if handing_over:
             if not place.wait():
                 return samples, turns, contaminated, "turns"
+            if place.paced and stopwatch.latest < COLD:
+                stopwatch.lot(1)
             before, seen, turn, unseen = counters(), spent, spent, len(samples)
         elapsed = stopwatch.lot(number)
         samples.append(elapsed / number)
