@@ -312,8 +312,10 @@ class Runner:
     def _measurement(self, case: Case, options: Mapping[str, Any] | None = None) -> Request:
         """A measurement, in a process that allocates as its numbers need it."""
         probe = self.registry.probes[case.probe]
-        fixed = {"variables": allocator.variables(probe.measures_memory)} if probe.measures_memory or probe.quiet else {}
-        return self._request("measure", case, {**(options or {}), **fixed})
+        given = dict(options or {})
+        if probe.measures_memory or probe.quiet:
+            given["variables"] = allocator.variables(probe.measures_memory)
+        return self._request("measure", case, given)
 
     def _request(self, kind: str, case: Case, options: Mapping[str, Any] | None = None) -> Request:
         job = {"kind": kind, "case": case.to_json(), "plugins": list(self.plugins), "folder": self.folder}
