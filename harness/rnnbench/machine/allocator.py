@@ -39,7 +39,7 @@ KEEPING = {
 
 
 def variables(memory: bool, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """What has to be set for a measurement of memory, or of times: nothing there where the user has set an allocator."""
+    """What has to be set where memory is measured, or times: for these nothing where the user has set an allocator."""
     if memory:
         return dict(RETURNING)
     return {} if any(name.startswith("MALLOC_") for name in environment) else dict(KEEPING)

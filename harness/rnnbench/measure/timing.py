@@ -14,7 +14,8 @@ A number comes about in four steps.
 4. The samples themselves are looked at once more for drift; that is the verdict in `steady`.
 
 Where other processes take turns with this one (`rnnbench.measure.lockstep`), as many samples as fit make a turn, after
-a call that fills the caches again where calls are short, and all stop together. In an unpaced pair a sample is a turn, so that the i-th samples of both stand next to each other.
+a call that fills the caches again where calls are short, and all stop together. In an unpaced pair a sample is a turn,
+so that the i-th samples of both stand next to each other.
 
 The cyclic garbage collector is off while the clock runs, as in `timeit`; it collects its youngest generation
 between samples instead, so that garbage of the timed calls cannot pile up. It is left as it was found.
