@@ -11,6 +11,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """XLA spends a third of the time of small programs on making them fast, which only benchmarks (`long`) want."""
+    """What only benchmarks (`long`) want is off: XLA spends a third of the time of small programs on making them fast,
+    and threads of OpenMP that wait for one which has no core take four times the CPU time of the work itself.
+    """
     if config.option.markexpr == "not long":
         os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")

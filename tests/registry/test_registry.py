@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from rnnbench.case import Case
 from rnnbench.errors import PluginError
 from rnnbench.registry import load
+from rnnbench.registry.availability import candidates
 
 CELL = """
 import numpy as np
@@ -35,6 +38,18 @@ def test_a_plugin_file_brings_its_cell(tmp_path):
     registry = load([file])
     assert registry.cells["mine"].portable
     assert registry.origins["cell", "mine"].origin == str(file)
+
+
+def test_each_device_is_asked_for_once_however_many_cases_a_suite_has(monkeypatch):
+    registry, asked = load(), []
+    jax = registry.backends["jax"]
+    monkeypatch.setattr(jax, "missing", lambda: None)
+    monkeypatch.setattr(jax, "devices", lambda: asked.append(1) or {"cpu": None, "cuda": "no CUDA here"})
+    sizes = {"seq_len": 4, "batch_size": 2, "hidden_size": 3, "input_size": 3}
+    for device, reason in (("cpu", ""), ("cuda", "no CUDA here")):
+        case = Case("throughput", "gru", "jax", "auto", device, "float32", **sizes)
+        assert [candidates(replace(case, seed=seed), registry)[1] for seed in range(9)] == [reason] * 9
+    assert len(asked) == 2
 
 
 def test_the_shipped_plugins_come_in_by_entry_points():

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,11 @@ class Plugin:
 
 @dataclass
 class Registry:
-    """What is available, by name. `implementations` is keyed by (backend, name); `origins` by (kind, name)."""
+    """What is available, by name. `implementations` is keyed by (backend, name); `origins` by (kind, name).
+
+    device_problems: why a device cannot be used here, by (backend, device), None where it can. Each is asked for once:
+    a backend looks through installed packages and device files for its answer.
+    """
 
     cells: dict[str, Cell] = field(default_factory=dict)
     implementations: dict[tuple[str, str], Implementation] = field(default_factory=dict)
@@ -55,6 +60,7 @@ class Registry:
     adapters: dict[str, Adapter] = field(default_factory=dict)
     plugins: list[Plugin] = field(default_factory=list)
     origins: dict[tuple[str, str], Plugin] = field(default_factory=dict)
+    device_problems: dict[tuple[str, str], str | None] = field(default_factory=dict)
 
     @property
     def broken(self) -> list[Plugin]:
@@ -125,7 +131,14 @@ def load(files: Iterable[Path] = (), broken: Mapping[str, str] | None = None) ->
 
 
 def _origin(point: importlib.metadata.EntryPoint) -> str:
-    return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+    return _named(point.dist) if point.dist else point.value
+
+
+@lru_cache(maxsize=64)
+def _named(distribution: importlib.metadata.Distribution) -> str:
+    """`rnnbench 0.1.0`; read once for all entry points of a distribution, since its metadata holds a page of prose."""
+    metadata = distribution.metadata
+    return f"{metadata['Name']} {metadata['Version']}"
 
 
 def _taken(registry: Registry, manager: pluggy.PluginManager, plugin: Plugin, module: Callable[[], Any]) -> Plugin:

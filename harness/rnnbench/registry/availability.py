@@ -19,6 +19,14 @@ def device_problem(backend: Backend, device: str) -> str | None:
     return devices[device]
 
 
+def _known_problem(backend: Backend, device: str, registry: Registry) -> str | None:
+    """As `device_problem`, asked once per registry: a suite has thousands of cases on one device."""
+    key = backend.name, device
+    if key not in registry.device_problems:
+        registry.device_problems[key] = device_problem(backend, device)
+    return registry.device_problems[key]
+
+
 def candidates(case: Case, registry: Registry) -> tuple[list[str], str]:
     """Implementations to try for a case, best first, and the reason where there is none.
 
@@ -32,7 +40,7 @@ def candidates(case: Case, registry: Registry) -> tuple[list[str], str]:
 def considered(case: Case, registry: Registry) -> tuple[list[str], dict[str, str]]:
     """As `candidates`, with the reason of each that is none; what concerns them all has the empty name."""
     backend = registry.backends[case.backend]
-    problem = device_problem(backend, case.device)
+    problem = _known_problem(backend, case.device, registry)
     if problem is not None:
         return [], {"": problem}
     cell = registry.cells[spelling.parse(case.cell)[0]]
