@@ -45,9 +45,8 @@ def test_each_device_is_asked_for_once_however_many_cases_a_suite_has(monkeypatc
     jax = registry.backends["jax"]
     monkeypatch.setattr(jax, "missing", lambda: None)
     monkeypatch.setattr(jax, "devices", lambda: asked.append(1) or {"cpu": None, "cuda": "no CUDA here"})
-    sizes = {"seq_len": 4, "batch_size": 2, "hidden_size": 3, "input_size": 3}
     for device, reason in (("cpu", ""), ("cuda", "no CUDA here")):
-        case = Case("throughput", "gru", "jax", "auto", device, "float32", **sizes)
+        case = Case("throughput", "gru", "jax", "auto", device, "float32", 4, 2, 3, 3)
         assert [candidates(replace(case, seed=seed), registry)[1] for seed in range(9)] == [reason] * 9
     assert len(asked) == 2
 
