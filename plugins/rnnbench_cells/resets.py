@@ -8,14 +8,17 @@
 
 The flag is the last feature of y too, so that layers can be stacked: y has H + 1 features. Between 1/2 and −1/2 a flag
 counts as 0. Final states are those at the ends of the sequences.
+
+`resettable` gives any implementation `resets` and `lengths` as arguments of its unroll.
 """
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
-from rnnbench import Array, Cell, Option, Params, UsageError, leaves, tree_map
+from rnnbench import Array, Cell, Option, Params, Unroll, UsageError, leaves, tree_map
 from rnnbench_cells.initial import Rng
 from rnnbench_cells.signatures import signed
 
@@ -60,6 +63,48 @@ def resetting(cell: Cell) -> Cell:
         options=cell.options,
         source=cell.source,
     )
+
+
+def resettable(
+    ops: Any, build: Callable[[Cell, str, str], Unroll], cell: Cell, device: str, dtype: str
+) -> Callable[..., tuple[Any, Array]]:
+    """An unroll that takes where sequences begin, and how long they are.
+
+    Args:
+        ops: Array namespace of the framework (`torch_ops()`, `jax_ops()`).
+        build: Of an implementation: `Implementation.build`.
+        cell: A portable cell that `resetting` takes; its implementation must support the cell that it makes.
+        device: As for `build`.
+        dtype: As for `build`.
+
+    Returns:
+        unroll(params, state, xs_TBD, resets=None, lengths=None) -> (state, ys_TBH). params: those of the cell. state:
+        as `resetting(cell).initial(state, D + 1)` makes it, with a batch axis. resets (T, B): not zero where a
+        sequence begins, and the state starts over. lengths (B,), in steps: what follows is padding, which leaves the
+        state alone and gives zeros. Without either it is the cell's own unroll.
+
+    Raises:
+        UsageError: The cell cannot start over.
+
+    Example:
+        unroll = resettable(torch_ops(), eager.build, lstm, "cpu", "float32")
+        state, ys = unroll(params, state, xs, resets=begins, lengths=lengths)
+    """
+    inner = build(resetting(cell).bound(), device, dtype)
+
+    def unroll(
+        params: Params, state: Any, xs: Array, resets: Array | None = None, lengths: Array | None = None
+    ) -> tuple[Any, Array]:
+        flags = ops.zeros_like(xs[..., :1])
+        if resets is not None:
+            flags = ops.where(resets[..., None] != 0, 1 + flags, flags)
+        if lengths is not None:
+            steps = ops.cumulative_sum(ops.astype(ops.ones_like(xs[..., 0]), ops.int32), axis=0)
+            flags = ops.where((steps > lengths)[..., None], 0 * flags - 1, flags)
+        state, ys = inner(params, state, ops.concat([xs, flags], axis=-1))
+        return state, ys[..., :-1]
+
+    return unroll
 
 
 def _asked(cell: Cell) -> tuple[str, ...]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rnnbench import Model, UsageError, Weights, batched, initialise, leaves
+from rnnbench import Model, UsageError, Weights, batched, initialise, leaves, tree_map
 from rnnbench.model import oracle
 from rnnbench.registry.declared import checked
 from rnnbench.worker.preflight import check_cell
 from rnnbench_cells import CELLS
 from rnnbench_cells.blocks import study
-from rnnbench_cells.resets import resetting
+from rnnbench_cells.resets import resettable, resetting
 from training_programs import assert_as_the_oracle, build
 
 D, H = 3, 8
@@ -68,6 +68,65 @@ def test_programs_agree_with_the_oracle(implementation):
     weights = initialise(model, 0)
     xs = flagged(np.random.default_rng(0).standard_normal((7, 2, D)), [1, 0, -1, 1, 0, 0, -1])
     assert_as_the_oracle(program, model, weights, xs, outputs=1e-12, gradients=1e-11)
+
+
+LENGTHS = np.array([6, 3])
+BEGINS = np.array([[1, 1], [0, 0], [0, 1], [0, 0], [1, 0], [0, 0]])
+PIECES = {0: [(0, 4), (4, 6)], 1: [(0, 2), (2, 3)]}
+"""Of each row of the batch, from which step to which its sequences go."""
+
+
+def unrolled(backend, name, implementation, xs, **given):
+    """(final states, ys) with `resets` and `lengths` as arguments."""
+    cell = CELLS[name]
+    if backend == "torch":
+        torch = pytest.importorskip("torch")
+        import rnnbench_torch as plugin
+        from rnnbench_torch.ops import torch_ops as ops
+
+        array = torch.tensor
+    else:
+        jax = pytest.importorskip("jax")
+        import rnnbench_jax as plugin
+        from rnnbench_jax.ops import jax_ops as ops
+
+        array = jax.numpy.asarray
+    made = {one.name: one for one in plugin.rnnbench_implementations()}[implementation]
+    wrapped = resetting(cell)
+    params, first = cell.init(np.random.default_rng(5), D, H)
+    state = tree_map(lambda leaf: array(np.stack([leaf] * 2)), wrapped.bound().initial(first, D + 1))
+    unroll = resettable(ops(), made.build, cell, "cpu", "float64")
+    given = {key: array(value) for key, value in given.items()}
+    found = unroll({key: array(value) for key, value in params.items()}, state, array(xs), **given)
+    return tree_map(np.asarray, found)
+
+
+@pytest.fixture
+def wide():
+    jax = pytest.importorskip("jax")
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.mark.usefixtures("wide")
+@pytest.mark.parametrize(
+    ("backend", "name", "implementation"),
+    [("torch", "lstm", "eager"), ("torch", "mingru", "associative_scan"), ("jax", "lstm", "scan")],
+)
+def test_resets_and_lengths_are_arguments_of_unroll(backend, name, implementation):
+    """Each sequence as if it were alone; zeros after the end, and the state is that at the end."""
+    xs = np.random.default_rng(0).standard_normal((6, 2, D))
+    state, ys = unrolled(backend, name, implementation, xs, resets=BEGINS, lengths=LENGTHS)
+    assert ys.shape == (6, 2, H)
+    for row, pieces in PIECES.items():
+        for start, stop in pieces:
+            alone, short = unrolled(backend, name, implementation, xs[start:stop])
+            np.testing.assert_allclose(ys[start:stop, row], short[:, row], rtol=1e-10, atol=1e-13)
+            if stop == LENGTHS[row]:
+                for one, other in zip(leaves(state), leaves(alone), strict=True):
+                    np.testing.assert_allclose(one[row], other[row], rtol=1e-10, atol=1e-13)
+    assert not ys[3:, 1].any()
+    assert np.abs(unrolled(backend, name, implementation, xs)[1] - ys).max() > 1e-3
 
 
 def test_states_are_batched_as_ever():
