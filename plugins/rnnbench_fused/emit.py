@@ -239,10 +239,13 @@ class _Emitter:
                 width = w(self.states[i])
                 initial = f"c->in[{1 + i}] + team->first * {width}"
                 index = self._kept_index(("after", i))
-                if index is None:
+                if i == plan.shown:
+                    before = f"c->in[{at_y}]"
+                elif index is not None:
+                    before = f"c->in[{at_kept}] + {self._kept_at(index)}"
+                else:
                     return initial
-                kept = f"c->in[{at_kept}] + {self._kept_at(index)} + ((first + t - 1) * c->B + team->first) * {width}"
-                return f"(first + t ? {kept} : {initial})"
+                return f"(first + t ? {before} + ((first + t - 1) * c->B + team->first) * {width} : {initial})"
             index = self._kept_index(name)
             if index is not None:
                 width = w(self.kept[index])

@@ -61,7 +61,9 @@ class Plan:
     kept: Sequence[Node]
     """What the step writes down for the backward pass."""
     trajectory: Sequence[int]
-    """States whose value after every step is written down too."""
+    """States whose value after every step is written down too, but for the one that the output is."""
+    shown: int | None
+    """The state that is the output itself: its trajectory is `ys`."""
     again: Sequence[Target]
     """What of the inputs stage the backward pass needs."""
     step_back: Backward
@@ -74,10 +76,12 @@ def plan(traced: Trace) -> Plan:
     cuts = _cuts(outputs)
     by_cut = {node: graph.leaf(node.width, "cut", j) for j, node in enumerate(cuts)}
     *after, y = graph.substitute(outputs, by_cut)
+    shown = after.index(y) if y in after else None
     kept, trajectory, step_back = _step_back(after, y, list(by_cut.values()))
+    trajectory = [i for i in trajectory if i != shown]
     again, inputs_back = _inputs_back(cuts, by_cut, step_back)
     step = [*(Target(node, ("after", i)) for i, node in enumerate(after)), Target(y, ("y",))]
-    return Plan(traced, cuts, step, kept, trajectory, again, step_back, inputs_back)
+    return Plan(traced, cuts, step, kept, trajectory, shown, again, step_back, inputs_back)
 
 
 def _depends_on(targets: Iterable[Node], name: str) -> set[Node]:
