@@ -65,21 +65,25 @@ class KernelCache:
 
     def at(self, params: Params, states: Sequence[Array], single: bool, features: int) -> Kernel:
         """The kernel for such arrays; states have a batch axis. Raises CaseError where there can be none."""
-        shapes = tuple((name, tuple(array.shape)) for name, array in params.items())
-        key = shapes, tuple(tuple(leaf.shape[1:]) for leaf in states), single, features
-        if key not in self._kernels:
-            traced, source = generated(self._cell, Sizes(dict(shapes), *key[1:]), self._dtype)
-            self._kernels[key] = Kernel(traced, source, self._load(source.text))
-        return self._kernels[key]
+        sizes = sizes_at(params, states, single, features)
+        if sizes.key not in self._kernels:
+            traced, source = generated(self._cell, sizes, self._dtype)
+            self._kernels[sizes.key] = Kernel(traced, source, self._load(source.text))
+        return self._kernels[sizes.key]
 
 
 def generated(cell: Cell, sizes: Sizes, dtype: str) -> tuple[Trace, Source]:
     """What is compiled for a cell."""
+    traced = traced_at(cell, sizes)
+    return traced, emit(plan(traced), dtype == "float64")
+
+
+def traced_at(cell: Cell, sizes: Sizes) -> Trace:
+    """The time step of a cell. Raises CaseError where it is no expression."""
     try:
-        traced = trace(cell, sizes)
+        return trace(cell, sizes)
     except UntraceableError as error:
         raise CaseError(f"fused: {sentence(cell, error)}") from None
-    return traced, emit(plan(traced), dtype == "float64")
 
 
 def sentence(cell: Cell, error: UntraceableError) -> str:
@@ -95,14 +99,14 @@ def supports(cell: Cell, device: str, dtype: str) -> str | None:
         return f"its kernels are generated for the CPU, not for {device}"
     if dtype not in BYTES:
         return f"its kernels compute in {' or '.join(BYTES)}, not in {dtype}"
-    return _untraceable(cell) or compiling.missing_compiler()
+    return untraceable(cell) or compiling.missing_compiler()
 
 
 _ANSWERS: dict[int, tuple[Cell, str | None]] = {}
 """By identity, since cells hold dicts and have no hash; the cell is kept so that its identity stays its own."""
 
 
-def _untraceable(cell: Cell) -> str | None:
+def untraceable(cell: Cell) -> str | None:
     """Why the step of a cell cannot be traced, asked at a small size once."""
     if id(cell) not in _ANSWERS:
         try:
@@ -115,6 +119,12 @@ def _untraceable(cell: Cell) -> str | None:
 
 def _probe_sizes(cell: Cell) -> Sizes:
     return sizes_of(*cell.example())
+
+
+def sizes_at(params: Params, states: Sequence[Array], single: bool, features: int) -> Sizes:
+    """The sizes of a call; states have a batch axis. single: whether the state is one array."""
+    shapes = {name: tuple(array.shape) for name, array in params.items()}
+    return Sizes(shapes, tuple(tuple(leaf.shape[1:]) for leaf in states), single, features)
 
 
 def sizes_of(params: Params, state: State, inputs: int) -> Sizes:

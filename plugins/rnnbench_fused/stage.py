@@ -126,10 +126,7 @@ class StageWriter:
 
     def written(self) -> Stage:
         """The stage."""
-        self._number_phases()
-        self._place_targets()
-        for phase in range(max([0, *self._phase_of.values()]), -1, -1):
-            self._gather(phase)
+        self._find_phases()
         body = self._body()
         head = [f"  real *a{number} = arrays[{number}];" for number in range(len(self._arrays))]
         at = "0"
@@ -151,6 +148,12 @@ class StageWriter:
         return Stage(self._name, text, list(self._arrays), at, list(self._matrices))
 
     # What happens in which phase.
+
+    def _find_phases(self) -> None:
+        self._number_phases()
+        self._place_targets()
+        for phase in range(max([0, *self._phase_of.values()]), -1, -1):
+            self._gather(phase)
 
     def _number_phases(self) -> None:
         for node in graph.ordered(target.node for target in self._targets):

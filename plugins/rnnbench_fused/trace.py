@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -25,6 +25,11 @@ class Sizes:
     single: bool
     """Whether the state is one array rather than a tuple."""
     inputs: int
+
+    @property
+    def key(self) -> Hashable:
+        """Equal for equal sizes."""
+        return tuple(self.params.items()), self.state, self.single, self.inputs
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,20 @@ def kit(cell: str, backend: str, dtype: str) -> dict:
     return perform({"kind": "kit", "case": case.to_json(), "plugins": PLUGINS})
 
 
-def verified(cell: str, backend: str, dtype: str, T: int, B: int, D: int, H: int, threads: int, **settings) -> dict:
+def verified(
+    cell: str,
+    backend: str,
+    dtype: str,
+    T: int,
+    B: int,
+    D: int,
+    H: int,
+    threads: int,
+    implementation: str = "fused",
+    **settings,
+) -> dict:
     """The check that comes before any timing, on these sizes."""
-    case = kit_case(cell, backend, "fused", "cpu", dtype)
+    case = kit_case(cell, backend, implementation, "cpu", dtype)
     sizes = {"seq_len": T, "batch_size": B, "input_size": D, "hidden_size": H, "threads": threads, "layers": 1}
     case = replace(case, **sizes, settings=settings)
     return perform({"kind": "verify", "case": case.to_json(), "plugins": PLUGINS})
