@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 import rnnbench
 from command_line import ask
-from napping import SUITE, lines, meta, notes, ran, run_folder, suite
+from napping import SUITE, begun, kept, lines, meta, meta_or_empty, notes, ran, run_folder, suite, until, whole
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc and affinities")
 
@@ -25,36 +22,6 @@ grid: {cell: [gru, mingru], backend: [BACKEND], seq_len: 12, hidden_size: 16, ba
 probes:
   convergence: {task: adding, lr: 0.01, max_steps: 40, eval_every: 20, eval_size: 64, seeds: 2, stop_when_solved: false}
 """
-
-
-def begun(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    """`rnnbench run naps.yaml` in a process group of its own, as a shell starts it."""
-    command = [sys.executable, "-m", "rnnbench", "run", "naps.yaml", *arguments]
-    with (folder / "said.txt").open("w") as said:
-        return subprocess.Popen(command, cwd=folder, stdout=said, stderr=said, text=True, start_new_session=True)
-
-
-def kept(folder: Path) -> int:
-    """How many processes are in the run's records."""
-    try:
-        return len(lines(folder))
-    except (OSError, ValueError):  # there is no run yet, or no record
-        return 0
-
-
-def until(true: Callable[[], object], seconds: float = 120.0) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it did not come to that"
-        time.sleep(0.05)
-
-
-def whole(folder: Path) -> None:
-    """Each case has exactly one complete record, and none ran twice."""
-    records = rnnbench.load(run_folder(folder)).records
-    assert [(record.status, record.complete, len(record.parts)) for record in records] == [("ok", True, 1)] * 8
-    assert set(ran(folder).values()) == {1}
-    assert len(ran(folder)) == 8
 
 
 def losses(records: list[rnnbench.Record]) -> dict[tuple[str, str], float]:
@@ -126,13 +93,6 @@ def test_a_worker_that_is_killed_loses_nothing_and_its_case_is_tried_again(tmp_p
         assert {line["status"] for line in lines(tmp_path)} <= {"ok", "lost"}
         assert ask("run", "naps.yaml", "--jobs", "2", "--resume", "latest", cwd=tmp_path).code == 0
     whole(tmp_path)
-
-
-def meta_or_empty(folder: Path) -> dict:
-    try:
-        return meta(folder)
-    except (OSError, ValueError):
-        return {}
 
 
 def test_what_kills_every_worker_is_lost_with_the_job_s_name_and_resume_tries_it_again(tmp_path):

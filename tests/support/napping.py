@@ -6,10 +6,15 @@ beside, so that what ran twice shows.
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import rnnbench
 from gate_repository import PLUGIN
 
 NAPS = """
@@ -105,3 +110,42 @@ def lines(folder: Path) -> list[dict[str, Any]]:
 def meta(folder: Path) -> dict[str, Any]:
     """The run's `run.json`."""
     return json.loads((run_folder(folder) / "run.json").read_text())
+
+
+def meta_or_empty(folder: Path) -> dict[str, Any]:
+    """Likewise; empty while there is no run."""
+    try:
+        return meta(folder)
+    except (OSError, ValueError):
+        return {}
+
+
+def begun(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    """`rnnbench run naps.yaml` in a process group of its own, as a shell starts it."""
+    command = [sys.executable, "-m", "rnnbench", "run", "naps.yaml", *arguments]
+    with (folder / "said.txt").open("w") as said:
+        return subprocess.Popen(command, cwd=folder, stdout=said, stderr=said, text=True, start_new_session=True)
+
+
+def kept(folder: Path) -> int:
+    """How many processes are in the run's records."""
+    try:
+        return len(lines(folder))
+    except (OSError, ValueError):  # there is no run yet, or no record
+        return 0
+
+
+def until(true: Callable[[], object], seconds: float = 120.0) -> None:
+    """Wait until that is so."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not come to that"
+        time.sleep(0.05)
+
+
+def whole(folder: Path) -> None:
+    """Each case has exactly one complete record, and none ran twice."""
+    records = rnnbench.load(run_folder(folder)).records
+    assert [(record.status, record.complete, len(record.parts)) for record in records] == [("ok", True, 1)] * 8
+    assert set(ran(folder).values()) == {1}
+    assert len(ran(folder)) == 8

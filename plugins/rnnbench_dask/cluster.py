@@ -1,0 +1,234 @@
+"""Lots as tasks of Dask, each sent to a worker that was chosen here.
+
+Dask itself would start a lot anew wherever its worker dies, up to three times, and knows nothing of nodes. So each lot
+may run on one worker alone: where that is gone, the lot is lost, and tried again from here, where it is counted. The
+scheduler keeps the answer under the lot's id, so that a later command can fetch it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import shutil
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rnnbench import Lot, Standing, UsageError, perform_lot
+from rnnbench_dask.options import DaskOptions
+from rnnbench_dask.seats import seat
+
+ANSWERS = 10.0
+"""Seconds in which a scheduler has to answer."""
+COMES = 60.0
+"""Seconds in which one of the workers of an address has to come back, where all are gone."""
+ENDS = 20.0
+"""Seconds in which a worker has to end, and its nanny to start it again."""
+JOBS = 2
+"""Jobs of a batch system, where `at_most` does not say."""
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A lot that a worker has. worker: its address; empty where it is not known any more."""
+
+    future: Any
+    worker: str
+    quiet: bool
+
+
+class DaskCluster:
+    """A `rnnbench.Cluster`: tasks at work, by the id of their lot, and lots that wait for a worker."""
+
+    def __init__(self, options: DaskOptions) -> None:
+        self._options = options
+        self._jobs, self._client = _connected(options)
+        self._waiting: deque[Lot] = deque()
+        self._tasks: dict[str, _Task] = {}
+        self._answers: dict[str, Mapping[str, Any]] = {}
+        self._over: list[Standing] = []
+        self._seen = time.monotonic() if self._nodes() else -math.inf
+        self._refuse_without_workers()
+
+    def submit(self, lots: Sequence[Lot]) -> Sequence[str]:
+        """Put them in the queue."""
+        self._waiting.extend(lots)
+        self._feed()
+        return [lot.id for lot in lots]
+
+    def poll(self, seconds: float) -> Iterable[Standing]:
+        """Lots that wait for a worker are `pending`."""
+        self._look(seconds)
+        self._feed()
+        over, self._over = self._over, []
+        running = [Standing(id, "running") for id in self._tasks]
+        return [*over, *running, *(Standing(lot.id, "pending") for lot in self._waiting)]
+
+    def result(self, id: str) -> Mapping[str, Any]:
+        """What the worker returned."""
+        return self._answers.pop(id)
+
+    def cancel(self, ids: Sequence[str]) -> None:
+        """Forget those that wait, and start the workers of the others anew: nothing else ends what one is doing."""
+        self._waiting = deque(lot for lot in self._waiting if lot.id not in ids)
+        tasks = {id: self._tasks.pop(id) for id in ids if id in self._tasks}
+        there = self._nodes()
+        workers = [task.worker for task in tasks.values() if task.worker in there and not task.future.done()]
+        for id, task in tasks.items():
+            self._forget(id, task)
+        if workers:
+            self._client.restart_workers(workers, timeout=ENDS, raise_for_error=False)
+
+    def attach(self, ids: Sequence[str]) -> None:
+        """Go on with those that the scheduler has; that of a batch system ended with the command that made it."""
+        at_work = {key: worker for worker, keys in self._client.processing().items() for key in keys}
+        for id in ids:
+            try:
+                future = self._client.get_dataset(id)
+            except KeyError:
+                self._over.append(Standing(id, "lost", "the Dask scheduler does not know it"))
+            else:
+                self._tasks[id] = _Task(future, at_work.get(id, ""), quiet=True)  # it may be: nothing goes beside it
+
+    def close(self) -> None:
+        """Disconnect, and end the jobs of a batch system."""
+        self._client.close()
+        if self._jobs is not None:
+            _end(self._jobs)
+
+    def _nodes(self) -> dict[str, str]:
+        """Worker -> its node, of all that there are."""
+        if self._client.status != "running":
+            raise UsageError(
+                f"the Dask scheduler at {self._client.scheduler.address} answers no more. What was measured is kept; "
+                f"`--resume latest` goes on once it is there again."
+            )
+        workers = self._client.scheduler_info(n_workers=-1)["workers"]
+        return {address: info["host"] for address, info in workers.items()}
+
+    def _refuse_without_workers(self) -> None:
+        """Raises UsageError where there are none, and none is to come."""
+        now = time.monotonic()
+        if self._nodes():
+            self._seen = now
+        elif self._jobs is None and now - self._seen > COMES:
+            raise UsageError(
+                f"the Dask scheduler at {self._options.address} has no workers: start one per core, "
+                f"`dask worker {self._options.address} --nworkers 8 --nthreads 1`"
+            )
+
+    def _look(self, seconds: float) -> None:
+        from distributed import wait  # pyright: ignore[reportMissingImports]
+
+        futures = [task.future for task in self._tasks.values()]
+        try:
+            if futures:
+                with self._client.as_current():
+                    wait(futures, timeout=seconds, return_when="FIRST_COMPLETED")
+            elif not self._over:
+                time.sleep(seconds)  # until a worker comes
+        except TimeoutError:
+            pass
+        self._refuse_without_workers()
+        nodes = self._nodes()
+        for id, task in list(self._tasks.items()):
+            if task.future.status == "finished":
+                self._answers[id] = task.future.result()
+                self._end(id, "done", "")
+            elif task.future.done():
+                said = task.future.exception() if task.future.status == "error" else task.future.status
+                self._end(id, "lost", " ".join(str(said).split())[:300])
+            elif task.worker and task.worker not in nodes:
+                self._end(id, "lost", f"its worker at {task.worker} is gone")
+
+    def _end(self, id: str, state: Any, why: str) -> None:
+        self._over.append(Standing(id, state, why))
+        self._forget(id, self._tasks.pop(id))
+
+    def _forget(self, id: str, task: _Task) -> None:
+        task.future.cancel()
+        self._client.unpublish_dataset(id)
+
+    def _feed(self) -> None:
+        """Hand over what has a worker."""
+        nodes, left = self._nodes(), deque[Lot]()
+        most = self._options.at_most or len(nodes)
+        for lot in self._waiting:
+            taken = {task.worker: task.quiet for task in self._tasks.values()}
+            worker = seat(lot, nodes, taken) if len(taken) < most else None
+            if worker is None:
+                left.append(lot)
+                continue
+            future = self._client.submit(perform_lot, lot.to_json(), key=lot.id, workers=[worker], pure=False)
+            self._client.publish_dataset(future, name=lot.id)
+            self._tasks[lot.id] = _Task(future, worker, lot.quiet)
+        self._waiting = left
+
+
+def _connected(options: DaskOptions) -> tuple[Any, Any]:
+    """(the cluster of jobs, a client); None in place of the former where an address was given.
+
+    Raises UsageError where it is not installed, and where nobody answers.
+    """
+    try:
+        from distributed import Client  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        raise UsageError(
+            "the executor 'dask' needs Dask, which is not installed: pip install 'rnnbench[dask]'"
+        ) from None
+    for name in (
+        "distributed",
+        "tornado.application",
+        "asyncio",
+    ):  # what matters of what they say is told in the records
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    if options.jobqueue:
+        jobs = _jobs(options)
+        return jobs, Client(jobs, set_as_default=False)
+    try:
+        return None, Client(options.address, timeout=ANSWERS, set_as_default=False)
+    except (OSError, ValueError, TimeoutError) as error:
+        raise UsageError(
+            f"no Dask scheduler answers at {options.address}: start one (`dask scheduler`), or correct the address "
+            f"({' '.join(str(error).split())[:200]})"
+        ) from None
+
+
+def _jobs(options: DaskOptions) -> Any:
+    """Jobs of a batch system, a worker in each. Raises UsageError where they cannot be had."""
+    try:
+        import dask_jobqueue  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        raise UsageError(
+            "`jobqueue` needs dask-jobqueue, which is not installed: pip install 'rnnbench[dask]'"
+        ) from None
+    assert options.jobqueue
+    makers = {name.removesuffix("Cluster").lower(): name for name in dir(dask_jobqueue) if name.endswith("Cluster")}
+    maker = getattr(dask_jobqueue, makers[options.jobqueue])
+    command = maker.job_cls.submit_command.split()[0]
+    if shutil.which(command) is None:
+        raise UsageError(f"jobs of {options.jobqueue!r} are submitted by `{command}`, which is not on the PATH here")
+    asked = {"queue": options.queue, "account": options.account, "walltime": options.walltime}
+    jobs = maker(
+        cores=options.cpus,
+        processes=1,
+        memory=options.memory,
+        job_extra_directives=list(options.directives),
+        job_script_prologue=list(options.setup),
+        **{name: value for name, value in asked.items() if value},
+    )
+    jobs.scale(jobs=options.at_most or JOBS)
+    jobs.sync(jobs._correct_state)  # until they are submitted, or refused, of which Dask tells its log alone
+    if all(job.status.name == "created" for job in jobs.workers.values()):
+        _end(jobs)
+        script = " ".join(line for line in jobs.job_script().splitlines() if line.startswith("#"))
+        raise UsageError(f"`{command}` took no job that asks for this: {script}")
+    return jobs
+
+
+def _end(jobs: Any) -> None:
+    with contextlib.suppress(AssertionError, TimeoutError):  # of a job that was never submitted, or will not end
+        jobs.close(timeout=ENDS)

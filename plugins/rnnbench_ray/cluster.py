@@ -1,0 +1,146 @@
+"""Lots as tasks of Ray. Each has a worker process of its own, which ends with it, and with the command that sent it.
+
+A timed lot asks for all CPUs of a node, so that Ray puts nothing else beside it; others ask for theirs and are packed.
+Ray is told never to run one a second time by itself: what was lost is tried again from here, where it is counted.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rnnbench import Lot, Standing, UsageError, perform_lot
+from rnnbench_ray.options import RayOptions
+
+ANSWERS = 5.0
+"""Seconds in which something has to accept a connection."""
+CONNECTS = 20.0
+"""Seconds in which that has to turn out to be a Ray."""
+
+
+class RayCluster:
+    """A `rnnbench.Cluster`: tasks at work, by the id of their lot, and lots that wait because of `at_most`."""
+
+    def __init__(self, options: RayOptions) -> None:
+        self._options = options
+        self._ray = _connected(options)
+        # A process that has run a lot is not used again: it keeps the devices that it was given, and Ray's limits.
+        self._perform = self._ray.remote(max_calls=1, max_retries=0)(perform_lot)
+        self._waiting: deque[Lot] = deque()
+        self._tasks: dict[str, Any] = {}
+        self._answers: dict[str, Mapping[str, Any]] = {}
+        self._over: list[Standing] = []
+
+    def submit(self, lots: Sequence[Lot]) -> Sequence[str]:
+        """Put them in the queue; raises UsageError where no node could ever take one."""
+        for lot in lots:
+            self._request(lot)
+        self._waiting.extend(lots)
+        self._feed()
+        return [lot.id for lot in lots]
+
+    def poll(self, seconds: float) -> Iterable[Standing]:
+        """Ray does not say which tasks have begun: those that it has are `running`."""
+        if self._tasks:
+            self._look(seconds)
+        self._feed()
+        over, self._over = self._over, []
+        running = [Standing(id, "running") for id in self._tasks]
+        return [*over, *running, *(Standing(lot.id, "pending") for lot in self._waiting)]
+
+    def result(self, id: str) -> Mapping[str, Any]:
+        """What the worker returned."""
+        return self._answers.pop(id)
+
+    def cancel(self, ids: Sequence[str]) -> None:
+        """End the workers of these, and forget those that wait."""
+        self._waiting = deque(lot for lot in self._waiting if lot.id not in ids)
+        for id in ids:
+            if task := self._tasks.pop(id, None):
+                self._ray.cancel(task, force=True)
+
+    def attach(self, ids: Sequence[str]) -> None:
+        """Ray ends tasks with the command that submitted them, so all of these are lost."""
+        self._over += [Standing(id, "lost", "Ray ended it with the command that had submitted it") for id in ids]
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._ray.shutdown()
+
+    def _look(self, seconds: float) -> None:
+        ids = {task: id for id, task in self._tasks.items()}
+        ready, _ = self._ray.wait(list(ids), num_returns=1, timeout=seconds)
+        for task in ready:
+            id = ids[task]
+            del self._tasks[id]
+            try:
+                self._answers[id] = self._ray.get(task)
+                self._over.append(Standing(id, "done"))
+            except self._ray.exceptions.RayError as error:
+                self._over.append(Standing(id, "lost", _sentence(error)))
+
+    def _feed(self) -> None:
+        """Hand over what waits, as far as `at_most` allows."""
+        while self._waiting and len(self._tasks) < (self._options.at_most or len(self._waiting) + len(self._tasks)):
+            lot = self._waiting.popleft()
+            task = self._perform.options(name=f"rnnbench-{lot.id}", **self._request(lot))
+            self._tasks[lot.id] = task.remote(lot.to_json())
+
+    def _request(self, lot: Lot) -> dict[str, Any]:
+        """What a lot asks Ray for. Raises UsageError where no node has so much."""
+        other = {"GPU": float(lot.gpus), **self._options.resources}
+        alive = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        fit = [node for node in alive if all(node.get(name, 0.0) >= asked for name, asked in other.items())]
+        most = max((node.get("CPU", 0.0) for node in fit), default=0.0)
+        cpus = most if lot.quiet else float(lot.cpus or 1)
+        if not most or cpus > most:
+            asked = ", ".join(f"{amount:g} {name}" for name, amount in {"CPU": cpus or 1.0, **other}.items() if amount)
+            names = ("CPU", *other)
+            has = {", ".join(f"{node.get(name, 0.0):g} {name}" for name in names) for node in alive}
+            raise UsageError(
+                f"no node of the Ray cluster at {self._options.address} has {asked}; its nodes have: "
+                f"{'; '.join(sorted(has)) or 'nothing'}. Ask for less (`executor.cpus`, `gpus`, `resources`)."
+            )
+        return {"num_cpus": cpus, "num_gpus": lot.gpus, "resources": dict(self._options.resources)}
+
+
+def _connected(options: RayOptions) -> Any:
+    """The module ray, connected. Raises UsageError where it is not installed, and where nobody answers."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        raise UsageError("the executor 'ray' needs Ray, which is not installed: pip install 'rnnbench[ray]'") from None
+    nobody = f"no Ray cluster answers at {options.address}: start one (`ray start --head`), or correct the address"
+    try:
+        socket.create_connection(options.place, ANSWERS).close()
+    except OSError as error:
+        raise UsageError(f"{nobody} ({error})") from None
+    failed: list[BaseException] = []
+    connecting = threading.Thread(target=_connect, args=(ray, options.address, failed), daemon=True)
+    connecting.start()  # for a Ray that waits for an answer lets nobody interrupt it
+    connecting.join(CONNECTS)
+    if connecting.is_alive():
+        raise UsageError(f"{nobody} (what listens there has not answered as one for {CONNECTS:g} s)")
+    if failed:
+        raise UsageError(f"connecting to the Ray cluster at {options.address} failed: {_sentence(failed[0])}")
+    return ray
+
+
+def _connect(ray: Any, address: str, failed: list[BaseException]) -> None:
+    try:
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
+    except BaseException as error:
+        failed.append(error)
+
+
+def _sentence(error: BaseException) -> str:
+    """What an exception of Ray says, on one line; behind its first sentences stand hints at files of its nodes."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = lines[-1] if lines and lines[0].startswith("\x1b") else " ".join(lines)
+    return said[:300] or type(error).__name__

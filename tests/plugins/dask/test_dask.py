@@ -1,0 +1,138 @@
+"""`--executor dask`: on workers of a real Dask, one lot each, nothing lost and nothing twice whatever dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import rnnbench
+from command_line import ask
+from napping import SUITE, begun, kept, lines, meta, notes, run_folder, suite, until, whole
+
+distributed = pytest.importorskip("distributed", reason="Dask is not installed: pip install 'rnnbench[dask]'")
+
+BOTH = SUITE.replace("[0, 1, 2, 3]}", "[0, 1], seconds: 1.5}\n  watch: {seconds: 0.3}")
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """Two workers on this machine, a process and a thread each."""
+    two = {"n_workers": 2, "threads_per_worker": 1, "processes": True}
+    with distributed.LocalCluster(**two, dashboard_address=None, silence_logs=50) as running:
+        yield running
+
+
+def there(cluster: Any) -> list[str]:
+    """Options of the command line, once all workers are there; lots are of a case or two."""
+    until(lambda: len(cluster.scheduler.workers) == len(cluster.workers))
+    address = f"executor.address={cluster.scheduler_address}"
+    return ["--executor", "dask", "--set", address, "--set", "executor.lot_minutes=0.05"]
+
+
+def test_lots_are_packed_onto_the_workers_and_a_timed_one_is_alone_on_its_node(tmp_path, cluster):
+    suite(tmp_path, BOTH)
+    answer = ask("run", "naps.yaml", *there(cluster), cwd=tmp_path)
+    assert answer.code == 0, answer.err
+    records = rnnbench.load(run_folder(tmp_path)).records
+    assert [(record.status, record.complete) for record in records] == [("ok", True)] * 6
+    assert len(notes(tmp_path)) == 6
+    assert {
+        (record.case.cell, record.case.settings["replicate"]): record.value("nap.loss")
+        for record in records
+        if record.case.probe == "nap"
+    } == {(cell, number): (sum(map(ord, cell)) + number) / 3 for cell in ("one", "two") for number in range(2)}
+    loud = [(began, ended) for id, began, ended, _ in notes(tmp_path) if id.startswith("nap")]
+    alone = [(began, ended) for id, began, ended, _ in notes(tmp_path) if id.startswith("watch")]
+    assert any(one != other and beside(one, other) for one in loud for other in loud)
+    assert not any(one != other and beside(one, other) for one in alone for other in [*loud, *alone])
+    assert {cpus for id, *_, cpus in notes(tmp_path) if id.startswith("nap")} == {1}
+    assert {cpus for id, *_, cpus in notes(tmp_path) if id.startswith("watch")} == {len(os.sched_getaffinity(0))}
+    assert all((record.value("nap.time") is None) == (record.case.probe == "nap") for record in records)
+
+
+def beside(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    return one[0] < other[1] and other[0] < one[1]
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        ([], "Dask is either at an `address` or made by a `jobqueue`, neither was given"),
+        (["executor.addres=tcp://head:8786"], "Did you mean 'address'?"),
+        (["executor.address=head"], "write `tcp://head:8786`"),
+        (["executor.address=tcp://head:8786", "executor.jobqueue=pbs"], "both were given"),
+        (["executor.address=tcp://head:8786", "executor.queue=long"], "queue: only with `jobqueue`"),
+        (["executor.jobqueue=pbss"], "Did you mean 'pbs'?"),
+        (["executor.address=tcp://head:8786", "executor.cpus=0"], "greater than or equal to 1"),
+    ],
+)
+def test_a_wrong_option_is_one_sentence(tmp_path, arguments, said):
+    suite(tmp_path)
+    options = [word for argument in arguments for word in ("--set", argument)]
+    answer = ask("run", "naps.yaml", "--executor", "dask", *options, cwd=tmp_path)
+    assert (answer.code, said in answer.err) == (2, True), answer.err
+    assert "Traceback" not in answer.err
+
+
+def test_an_address_that_nobody_answers_at_is_one_sentence(tmp_path):
+    suite(tmp_path)
+    address = f"tcp://127.0.0.1:{free_port()}"
+    answer = ask("run", "naps.yaml", "--executor", "dask", "--set", f"executor.address={address}", cwd=tmp_path)
+    assert (answer.code, f"no Dask scheduler answers at {address}" in answer.err) == (2, True), answer.err
+
+
+def test_a_scheduler_without_workers_is_told_to_have_none(tmp_path):
+    suite(tmp_path)
+    with distributed.LocalCluster(n_workers=0, dashboard_address=None, silence_logs=50) as none:
+        answer = ask("run", "naps.yaml", *there(none), cwd=tmp_path)
+    assert (answer.code, "has no workers: start one per core" in answer.err) == (2, True), answer.err
+
+
+@pytest.mark.long
+def test_a_worker_that_is_killed_loses_its_lot_alone_and_that_is_tried_again(tmp_path, cluster):
+    suite(tmp_path, SUITE.replace("3]}", f"3], deadly: {tmp_path}/deadly}}"))
+    (tmp_path / "deadly").write_text("")
+    answer = ask("run", "naps.yaml", *there(cluster), "--set", "executor.retries=0", cwd=tmp_path)
+    assert answer.code == 1
+    assert {line["status"] for line in lines(tmp_path)} == {"lost"}
+    assert all("dask lost job" in line["reason"] and "is gone" in line["reason"] for line in lines(tmp_path))
+    (tmp_path / "deadly").unlink()
+    assert ask("run", "naps.yaml", *there(cluster), "--resume", "latest", cwd=tmp_path).code == 0
+    whole(tmp_path)
+
+
+@pytest.mark.long
+def test_lots_go_on_when_the_command_is_killed_and_resume_fetches_them(tmp_path, cluster):
+    suite(tmp_path, SUITE.replace("3]}", "3], seconds: 3}"))
+    running = begun(tmp_path, *there(cluster))
+    until(lambda: kept(tmp_path) >= 2)
+    running.kill()
+    running.wait()
+    assert ask("run", "naps.yaml", *there(cluster), "--resume", "latest", cwd=tmp_path).code == 0
+    whole(tmp_path)
+
+
+@pytest.mark.long
+def test_ctrl_c_ends_what_the_workers_do(tmp_path, cluster):
+    suite(tmp_path, SUITE.replace("3]}", "3], seconds: 3}"))
+    running = begun(tmp_path, *there(cluster))
+    until(lambda: kept(tmp_path) >= 2)
+    os.killpg(running.pid, signal.SIGINT)
+    assert running.wait(90) == 130, (tmp_path / "said.txt").read_text()
+    after = len(notes(tmp_path))
+    assert "--resume" in (tmp_path / "said.txt").read_text()
+    assert {entry["state"] for entry in meta(tmp_path)["lots"].values()} <= {"done", "cancelled"}
+    assert ask("run", "naps.yaml", *there(cluster), "--resume", "latest", cwd=tmp_path).code == 0
+    assert len(notes(tmp_path)) - after <= 8 - after + 2, "what was at work was ended, and ran once more"
+    assert all(record.complete for record in rnnbench.load(run_folder(tmp_path)).records)

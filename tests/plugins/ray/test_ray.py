@@ -1,0 +1,108 @@
+"""`--executor ray`: on real nodes of Ray, nothing lost and nothing twice whatever dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import rnnbench
+from command_line import ask
+from napping import SUITE, begun, kept, meta, notes, ran, run_folder, suite, until, whole
+
+LOTS = ["--set", "executor.lot_minutes=0.05"]
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[Any]:
+    """Two nodes of a CPU each, the head among them, as processes on this machine."""
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'rnnbench[ray]'")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        from ray.cluster_utils import Cluster  # pyright: ignore[reportMissingImports]
+
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+        cluster.add_node(num_cpus=1)
+        yield cluster
+        cluster.shutdown()
+
+
+def finished(folder: Path, cluster: Any, *arguments: str) -> tuple[int, str]:
+    """Exit code and words of `rnnbench run naps.yaml` on these nodes."""
+    running = begun(folder, "--executor", "ray", "--set", f"executor.address={cluster.address}", *LOTS, *arguments)
+    return running.wait(300), (folder / "said.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        ([], "`address` of a Ray cluster: it needs one"),
+        (["executor.address=auto"], "found 'auto'; write `ray://head:10001`"),
+        (["executor.adress=head:6379"], "Did you mean 'address'?"),
+        (["executor.address=head:6379", "executor.gpus=-1"], "greater than or equal to 0"),
+    ],
+)
+def test_a_wrong_option_is_one_sentence(tmp_path, arguments, said):
+    suite(tmp_path)
+    options = [word for argument in arguments for word in ("--set", argument)]
+    answer = ask("run", "naps.yaml", "--executor", "ray", *options, cwd=tmp_path)
+    assert (answer.code, said in answer.err) == (2, True), answer.err
+    assert "Traceback" not in answer.err
+
+
+@pytest.mark.parametrize("scheme", ["", "ray://"])
+def test_an_address_that_nobody_answers_at_is_one_sentence(tmp_path, scheme):
+    pytest.importorskip("ray")
+    suite(tmp_path)
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        address = f"{scheme}127.0.0.1:{one.getsockname()[1]}"
+    answer = ask("run", "naps.yaml", "--executor", "ray", "--set", f"executor.address={address}", cwd=tmp_path)
+    assert (answer.code, f"no Ray cluster answers at {address}" in answer.err) == (2, True), answer.err
+
+
+@pytest.mark.long
+def test_lots_are_packed_onto_the_nodes_and_what_no_node_has_is_refused(tmp_path, nodes):
+    suite(tmp_path, SUITE.replace("3]}", "3], seconds: 3}\n  watch: {seconds: 0.3}"))
+    code, said = finished(tmp_path, nodes, "--set", "executor.cpus=2")
+    assert (code, "has 2 CPU; its nodes have: 1 CPU, 0 GPU" in said) == (2, True), said
+    code, said = finished(tmp_path, nodes, "--resume", "latest")
+    assert code == 0, said
+    records = rnnbench.load(run_folder(tmp_path)).records
+    assert [(record.status, record.complete) for record in records] == [("ok", True)] * 10
+    assert set(ran(tmp_path).values()) == {1}
+    spans = [(began, ended) for id, began, ended, _ in notes(tmp_path) if id.startswith("nap")]
+    assert any(one != other and one[0] < other[1] and other[0] < one[1] for one in spans for other in spans)
+    assert {cpus for id, *_, cpus in notes(tmp_path) if id.startswith("nap")} == {1}
+
+
+@pytest.mark.long
+def test_a_node_that_is_killed_loses_its_lot_alone_and_that_is_tried_again(tmp_path, nodes):
+    suite(tmp_path, SUITE.replace("3]}", "3], seconds: 4}"))
+    second = nodes.add_node(num_cpus=1)
+    running = begun(tmp_path, "--executor", "ray", "--set", f"executor.address={nodes.address}", *LOTS)
+    until(lambda: kept(tmp_path) >= 2)
+    nodes.remove_node(second, allow_graceful=False)
+    assert running.wait(300) == 0, (tmp_path / "said.txt").read_text()
+    records = rnnbench.load(run_folder(tmp_path)).records
+    assert [(record.status, record.complete, len(record.parts)) for record in records] == [("ok", True, 1)] * 8
+    assert {entry["state"] for entry in meta(tmp_path)["lots"].values()} == {"done", "lost"}
+    assert sum(ran(tmp_path).values()) <= 8 + 1
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("way", [signal.SIGKILL, signal.SIGINT])
+def test_a_command_that_ends_takes_its_lots_with_it_and_resume_does_the_rest(tmp_path, nodes, way):
+    suite(tmp_path, SUITE.replace("3]}", "3], seconds: 3}"))
+    running = begun(tmp_path, "--executor", "ray", "--set", f"executor.address={nodes.address}", *LOTS)
+    until(lambda: kept(tmp_path) >= 2)
+    os.killpg(running.pid, way)
+    assert running.wait(90) == (130 if way == signal.SIGINT else -way)
+    code, said = finished(tmp_path, nodes, "--resume", "latest")
+    assert code == 0, said
+    whole(tmp_path)
