@@ -23,7 +23,7 @@ BOTH = SUITE.replace("[0, 1, 2, 3]}", "[0, 1], seconds: 1.5}\n  watch: {seconds:
 def cluster() -> Iterator[Any]:
     """Two workers on this machine, a process and a thread each."""
     two = {"n_workers": 2, "threads_per_worker": 1, "processes": True}
-    with distributed.LocalCluster(**two, dashboard_address=None, silence_logs=50) as running:
+    with distributed.LocalCluster(**two, dashboard_address="127.0.0.1:0", silence_logs=50) as running:
         yield running
 
 
@@ -94,7 +94,7 @@ def test_an_address_that_nobody_answers_at_is_one_sentence(tmp_path):
 
 def test_a_scheduler_without_workers_is_told_to_have_none(tmp_path):
     suite(tmp_path)
-    with distributed.LocalCluster(n_workers=0, dashboard_address=None, silence_logs=50) as none:
+    with distributed.LocalCluster(n_workers=0, dashboard_address="127.0.0.1:0", silence_logs=50) as none:
         answer = ask("run", "naps.yaml", *there(none), cwd=tmp_path)
     assert (answer.code, "has no workers: start one per core" in answer.err) == (2, True), answer.err
 
