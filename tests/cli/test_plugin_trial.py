@@ -41,6 +41,23 @@ HARMFUL = {
     ),
     "recursion": (f"import sys\nsys.setrecursionlimit(900)\n{CELL}", "it changes the recursion limit"),
     "descriptor": (f"import os\nos.close(1)\n{CELL}", "it changes standard input, output or error"),
+    "thread": (
+        f"import threading, time\nthreading.Thread(target=time.sleep, args=[60], daemon=True).start()\n{CELL}",
+        "it changes the threads that run while it is imported",
+    ),
+    "fork": (f"import os\nos.fork()\n{CELL}", "it changes the processes that run"),
+    "cleared environment": (f"import os\nos.environ.clear()\n{CELL}", "it changes [A-Z_]+ in the environment"),
+    "variable": (f"import os\nos.environ['JAX_DISABLE_JIT'] = '1'\n{CELL}", "JAX_DISABLE_JIT in the environment"),
+    "umask": (f"import os\nos.umask(0o777)\n{CELL}", "it changes the umask"),
+    "priority": (f"import os\nos.nice(3)\n{CELL}", "it changes its priority"),
+    "trace": (f"import sys\nsys.setprofile(lambda *_: None)\n{CELL}", "it changes what traces it"),
+    "collector": (f"import gc\ngc.disable()\n{CELL}", "it changes the garbage collector"),
+    "numpy": (f"import numpy as np\nnp.seterr(all='raise')\n{CELL}", "it changes what NumPy does with errors"),
+    "dtype": (f"import torch\ntorch.set_default_dtype(torch.float64)\n{CELL}", "it changes torch's default dtype"),
+    "precision": (
+        f"import torch\ntorch.set_float32_matmul_precision('medium')\n{CELL}",
+        "it changes torch's precision of products",
+    ),
     "wrong step": (CELL.replace("return h, ops", "return ops"), r"`step` \(mine.py:8\) returned one array of shape"),
     "supports says true": (CELL + SUPPORTS % True, r"`supports` \(mine.py:17\) returned True; return None for a cell"),
     "supports raises": (CELL + SUPPORTS % "1 / 0", "`supports` raised ZeroDivisionError.*return None for a cell"),
@@ -77,6 +94,12 @@ def test_a_good_file_is_loaded_and_what_it_prints_is_no_data(tmp_path):
     assert result.exit_code == 0
     assert "hello" not in result.stdout
     assert '"tried"' in result.stdout
+
+
+def test_a_file_may_add_variables_of_its_own_and_lengthen_a_path(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", "/bin")
+    (tmp_path / "mine.py").write_text(f"import os\nos.environ['MINE'] = '1'\nos.environ['PATH'] += ':/x'\n{CELL}")
+    assert "tried" in plugins.load_plugins([tmp_path / "mine.py"]).cells
 
 
 def test_run_refuses_before_it_makes_a_folder(tmp_path: Path):

@@ -6,20 +6,24 @@ fails. The command imports only what came through this.
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pluggy
 
 from rnnbench import hooks
 from rnnbench.cell import Cell
 from rnnbench.errors import PluginError
 from rnnbench.implementation import Implementation
+from rnnbench.machine.environment import THREAD_VARIABLES
 from rnnbench.registry import brought, installed, place
 from rnnbench.registry.declared import a
 from rnnbench.registry.plugin_files import import_file
@@ -30,7 +34,7 @@ _LIMITS = {name: getattr(resource, name) for name in dir(resource) if name.start
 
 def perform(job: Mapping[str, Any]) -> dict[str, Any]:
     """`{"file": path}` or `{"installed": name}` -> `{"problem": one sentence or ""}`."""
-    before = _process()
+    before, variables, process = _process(), dict(os.environ), os.getpid()
     manager = pluggy.PluginManager(hooks.PROJECT)
     manager.add_hookspecs(hooks)
     try:
@@ -38,8 +42,12 @@ def perform(job: Mapping[str, Any]) -> dict[str, Any]:
             module, name = import_file(Path(job["file"])), job["file"]
         else:
             module, name = installed()[job["installed"]].load(), job["installed"]
+        if os.getpid() != process:
+            os._exit(0)  # a child that the import has left in the middle of this
         values = [value for _, value in brought(manager, name, module)]
-        problem = next(_changed(before, _process()), "")
+        problem = next(
+            _changed(before | _variables(variables), _process() | _variables(variables, dict(os.environ))), ""
+        )
         if not problem:
             for value in values:
                 _try(value, values)
@@ -81,16 +89,55 @@ def _no_init(*_: Any, **__: Any) -> Any:
 
 def _process() -> dict[str, Any]:
     """What an import must leave as it was, by the words a message has for it."""
+    umask = os.umask(0)
+    os.umask(umask)
     found: dict[str, Any] = {
         "the folder the process works in": _folder(),
         "the recursion limit": sys.getrecursionlimit(),
         "standard input, output or error": (*map(_open, range(3)), id(sys.stdin), id(sys.stdout), id(sys.stderr)),
         "a timer or alarm": [signal.getitimer(which)[0] > 0 for which in (signal.ITIMER_REAL, signal.ITIMER_PROF)],
         "the handler of a signal": [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)],
+        "the threads that run": threading.active_count(),
+        "the processes that run": _has_children(),
+        "the umask": umask,
+        "the CPUs it may use": sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [],
+        "its priority": os.getpriority(os.PRIO_PROCESS, 0),
+        "what traces it": (sys.gettrace(), sys.getprofile()),
+        "the garbage collector": (gc.isenabled(), gc.get_threshold()),
+        "what NumPy does with errors": np.geterr(),
     }
     found |= {f"the limit {name}": resource.getrlimit(which) for name, which in _LIMITS.items()}
+    return found | _frameworks()
+
+
+def _frameworks() -> dict[str, Any]:
+    """What changes every number of a framework; of one that nothing has imported, what it begins with."""
     torch = sys.modules.get("torch")
-    return found | {"whether torch records gradients": torch is None or torch.is_grad_enabled()}
+    return {
+        "whether torch records gradients": torch is None or torch.is_grad_enabled(),
+        "torch's default dtype": "torch.float32" if torch is None else str(torch.get_default_dtype()),
+        "torch's precision of products": "highest" if torch is None else torch.get_float32_matmul_precision(),
+        "torch's deterministic algorithms": torch is not None and torch.are_deterministic_algorithms_enabled(),
+    }
+
+
+def _variables(before: Mapping[str, str], after: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The variables of the environment that were there, and those that change numbers, as `_process` has the rest.
+
+    Others may be added: many libraries speak to their own parts this way. Values of others that were there may change,
+    a longer PATH say.
+    """
+    after = before if after is None else after
+    there = {f"{name} in the environment": name in after for name in before}
+    return there | {f"{name} in the environment": after.get(name) for name in THREAD_VARIABLES}
+
+
+def _has_children() -> bool:
+    try:
+        os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:
+        return False
+    return True
 
 
 def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
