@@ -420,6 +420,16 @@ def test_disturbed_samples_are_flagged_and_stay() -> None:
     assert any("1 of 20 samples were disturbed" in note for note in timing.notes)
 
 
+@pytest.mark.parametrize(("allowed", "stolen"), [({0}, 0.0), ({3}, 1.0), ({2, 3}, 0.5), (set(range(64)), 1 / 64)])
+def test_what_is_stolen_of_other_cpus_is_not_lost_here(tmp_path, monkeypatch, allowed, stolen):
+    tick = os.sysconf("SC_CLK_TCK")
+    rows = [f"cpu{cpu} 1 0 1 9 0 0 0 {tick if cpu == 3 else 0} 0 0\n" for cpu in range(64)]
+    (tmp_path / "stat").write_text(f"cpu  64 0 64 9 0 0 0 {tick} 0 0\n" + "".join(rows) + "intr 1 2\n")
+    monkeypatch.setattr(disturbance, "_STAT", tmp_path / "stat")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: allowed, raising=False)
+    assert disturbance.read().steal == pytest.approx(stolen)
+
+
 def test_short_samples_share_a_reading_of_the_counters() -> None:
     clock = FakeClock()
     read = []

@@ -196,7 +196,7 @@ def test_a_machine_that_slows_down_contaminates_what_ran_meanwhile():
     reference = record.conditions.reference
     assert reference is not None and reference.slowdown == pytest.approx(0.5)
     assert (reference.before, reference.after) == (0.010, 0.010)
-    expected = "1 of 3 processes: contaminated: the reference kernel was 50% slower than its median in this run"
+    expected = "1 of 3 processes: contaminated: the reference kernel was 50% slower than its median until then"
     assert expected in record.notes
 
 

@@ -31,6 +31,10 @@ LATENCY_STEPS = 300
 ROUNDS = 3
 """The median of three survives one interruption, and all of it costs some 40 ms a case."""
 
+SLOWER = 0.1
+"""A machine this much slower than its median is not the one the other cases ran on; the kernel itself repeats within a
+few percent."""
+
 
 def run_reference(clock: Clock = SYSTEM) -> float:
     """Seconds of one pass of the kernel: the median of `ROUNDS` passes, after one that is not counted."""

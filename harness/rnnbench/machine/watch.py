@@ -14,10 +14,6 @@ from rnnbench.part import Reference
 PERIOD = 4.0
 """Seconds between two readings of some 40 ms: one percent of the time."""
 
-SLOWER = 0.1
-"""A machine this much slower than its median is not the one the other cases ran on; the kernel itself repeats within a
-few percent."""
-
 
 @dataclass
 class Drift:
@@ -39,7 +35,8 @@ class Drift:
 
     def between(self, before: tuple[float, float], after: tuple[float, float]) -> tuple[Reference, float, bool]:
         """What two looks say about the time between them: the reference kernel, CPU seconds stolen, and whether it is
-        contaminated, the kernel much slower than the median of the run so far.
+        contaminated, the kernel much slower than the median of the run so far. Of a run that is read, all readings
+        are known, see `rnnbench.store.judging`.
         """
         slowdown = reference.drift(max(before[0], after[0]), median(self.readings))
-        return Reference(before[0], after[0], slowdown), after[1] - before[1], slowdown > SLOWER
+        return Reference(before[0], after[0], slowdown), after[1] - before[1], slowdown > reference.SLOWER

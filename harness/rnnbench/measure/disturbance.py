@@ -8,6 +8,7 @@ adds up for us.
 
 from __future__ import annotations
 
+import itertools
 import os
 import resource
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ TOLERABLE = 0.01
 
 @dataclass(frozen=True)
 class Counters:
-    """Running totals: seconds stolen, seconds this thread waited, switches whose wait is not known."""
+    """Running totals: seconds stolen of a CPU, seconds this thread waited, switches whose wait is not known."""
 
     steal: float
     delay: float
@@ -43,7 +44,7 @@ def read() -> Counters:
     switches = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
     if delay is not None and hasattr(resource, "RUSAGE_THREAD"):
         switches -= resource.getrusage(resource.RUSAGE_THREAD).ru_nivcsw
-    return Counters(steal=stolen_seconds(), delay=delay or 0.0, switches=switches)
+    return Counters(steal=_stolen_each(), delay=delay or 0.0, switches=switches)
 
 
 def disturbed(before: Counters, after: Counters, elapsed: float) -> bool:
@@ -58,6 +59,21 @@ def stolen_seconds() -> float:
         with _STAT.open() as lines:
             return int(lines.readline().split()[_STEAL]) * _TICK
     except (OSError, IndexError, ValueError):
+        return 0.0
+
+
+def _stolen_each() -> float:
+    """The same of one CPU, in the mean of those that this process may use: what others lose on a large host is not lost
+    here.
+    """
+    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    try:
+        with _STAT.open() as lines:
+            next(lines)
+            fields = [line.split() for line in itertools.takewhile(lambda line: line.startswith("cpu"), lines)]
+        stolen = [int(one[_STEAL]) for one in fields if int(one[0][3:]) in allowed]
+        return sum(stolen) / len(stolen) * _TICK
+    except (OSError, IndexError, ValueError, StopIteration, ZeroDivisionError):
         return 0.0
 
 

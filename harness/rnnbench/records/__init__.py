@@ -3,6 +3,6 @@
 from rnnbench.records.codec import decode, encode
 from rnnbench.records.levelling import levelled
 from rnnbench.records.malformed import Malformed, NotFinite
-from rnnbench.records.merging import asked, merge
+from rnnbench.records.merging import asked, conditions_of, merge
 
-__all__ = ["Malformed", "NotFinite", "asked", "decode", "encode", "levelled", "merge"]
+__all__ = ["Malformed", "NotFinite", "asked", "conditions_of", "decode", "encode", "levelled", "merge"]

@@ -81,7 +81,7 @@ def merge(case: Case, parts: Sequence[Part], samples: bool = True) -> Record:
     kept, left_out = _together(parts, wanted)
     good = [part for part in kept if part.ok]
     last, first = kept[-1], (good or kept)[0]
-    conditions = _conditions(kept)
+    conditions = conditions_of(kept)
     if wanted == 1:
         quantities, notes, details = last.readings, list(last.notes), last.details
     else:
@@ -288,7 +288,7 @@ def _shared(details: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     return {key: value for key, value in first.items() if all(key in other and other[key] == value for other in others)}
 
 
-def _conditions(parts: Sequence[Part]) -> Conditions | None:
+def conditions_of(parts: Sequence[Part]) -> Conditions | None:
     """How all of them ran: sums, the reference kernel from the first to the last, its worst slowdown."""
     seen = [part.conditions for part in parts if part.conditions is not None]
     if len(seen) < 2:

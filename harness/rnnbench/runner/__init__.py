@@ -149,7 +149,7 @@ class Runner:
         part, elapsed = attempt.part, sum(seconds.values())
         notes = [*attempt.notes, *part.notes]
         if contaminated:
-            slow = f"{reference.slowdown:.0%} slower than its median in this run"
+            slow = f"{reference.slowdown:.0%} slower than its median until then"
             notes.append(f"contaminated: the reference kernel was {slow}")
         return replace(
             part,

@@ -21,6 +21,7 @@ from rnnbench.record import Record
 from rnnbench.records import Malformed, levelled, merge
 from rnnbench.store import declarations
 from rnnbench.store.files import explained, sync_folder
+from rnnbench.store.judging import judged
 from rnnbench.store.lines import DecodedLine, InvalidRecord, Quantities, decode, encode, without_measurements
 from rnnbench.store.meta import FORMAT, read_meta, write_meta
 from rnnbench.store.names import META, RECORDS, new_folder
@@ -231,7 +232,7 @@ class RunFolder:
         paused = gc.isenabled()
         gc.disable()
         try:
-            return levelled(list(self.records(light)))
+            return judged(levelled(list(self.records(light))))
         finally:
             if paused:
                 gc.enable()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from rnnbench.machine.watch import SLOWER
+from rnnbench.machine.reference import SLOWER
 from rnnbench.report import units
 from rnnbench.report.findings.finding import PROCESS, Finding
 from rnnbench.report.series import Panel
