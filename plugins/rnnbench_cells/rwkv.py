@@ -34,7 +34,7 @@ def init_rwkv6(rng: Rng, D: int, H: int, *, heads: int = 4, rank: int = 8) -> tu
 
 
 def _shifted(ops: Any, params: Params, xs: Array, previous: Array, role: str) -> Array:
-    """x + (x_{t−1} − x) ∘ (μ + tanh((x + (x_{t−1} − x) ∘ μ_x) A) B): equations 16 and 17."""
+    """x + (x_{t−1} − x) ∘ (μ + tanh((x + (x_{t−1} − x) ∘ μ_x) A) B): equations 14 and 15."""
     gap = previous - xs
     mixed = xs + gap * params["mix"]
     low = ops.tanh(mixed @ params[f"mix_{role}_down"].T) @ params[f"mix_{role}_up"].T
@@ -82,7 +82,7 @@ rwkv6 = Cell(
     chunk=chunk_rwkv6,
     chunk_steps=scans.ROWS,
     lookback=1,
-    source="Peng et al. 2024, arXiv:2404.05892, equations 14-19 (Finch), without group norm and gate",
+    source="Peng et al. 2024, arXiv:2404.05892, equations 14-22 (Finch), without group norm and gate",
     options={"heads": 4, "rank": 8},
 )
 """y = (S + diag(u) k vᵀ)ᵀ r,  S' = diag(w) S + k vᵀ,  w = exp(−exp(d + tanh(x̃_w A_w) B_w)),  r, k, v = W_r,k,v x̃_r,k,v,

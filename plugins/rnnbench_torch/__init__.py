@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rnnbench import Backend, Implementation, hookimpl
-from rnnbench_torch import associative_scan, chunkwise, compiled, eager, module, native
+from rnnbench_torch import associative_scan, chunkwise, compiled, eager, higher_order, module, native
 from rnnbench_torch.backend import TorchBackend
 
 
@@ -24,4 +24,6 @@ def rnnbench_implementations() -> tuple[Implementation, ...]:
         associative_scan.implementation,
         chunkwise.chunkwise,
         chunkwise.prefix_scan,
+        higher_order.SCAN,
+        higher_order.ASSOCIATIVE_SCAN,
     )

@@ -42,7 +42,7 @@ print(json.dumps(sorted({"jax", "jaxlib", "optax"} & set(sys.modules))))
 
 def test_what_is_preferred_exists_and_a_loop_comes_first_on_a_cpu():
     for device in BACKEND.devices():
-        assert set(BACKEND.preferred(device)) == set(IMPLEMENTATIONS) - {"pallas"}  # timed on no device so far
+        assert set(BACKEND.preferred(device)) == set(IMPLEMENTATIONS) - {"pallas", "cudnn"}  # timed on no device so far
     portable = {
         device: [name for name in BACKEND.preferred(device) if name != "module"] for device in BACKEND.devices()
     }
