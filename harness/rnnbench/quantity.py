@@ -42,6 +42,7 @@ class Quantity:
     title: what tables and sentences call it; empty: its name in words.
     portable: the same on every machine that runs the same program, whatever else that does: losses, steps, gradients,
     counts; never a time or the memory of a process.
+    resolution: the least amount that it tells from none: a gate takes smaller ones for equal.
 
     A run keeps the declarations of its probes (`rnnbench.store.RunFolder.quantities`), so a report needs no plugin.
 
@@ -67,6 +68,7 @@ class Quantity:
     negligible: tuple[float, str] | None = None
     title: str = ""
     portable: bool = False
+    resolution: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,11 @@ class Reading(Value):
     def better(self) -> Better:
         """Which direction is an improvement."""
         return self.quantity.better
+
+    @property
+    def resolution(self) -> float:
+        """The least amount that it tells from none."""
+        return self.quantity.resolution
 
     @property
     def deterministic(self) -> bool:

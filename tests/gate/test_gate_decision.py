@@ -208,6 +208,13 @@ def test_a_censored_run_is_a_bound_on_the_difference():
     assert difference(side(2, better="higher"), side(1, better="higher")).low == pytest.approx(math.log(2))
 
 
+def test_what_is_below_the_resolution_is_equal_and_what_is_above_is_not():
+    fine = {"better": "lower", "bound": None, "unit": "B", "exact": False, "resolution": 1000.0}
+    assert difference(fine | {"value": 0.0}, fine | {"value": 900.0}) == Difference(0.0, 0.0)
+    assert difference(fine | {"value": 10.0}, fine | {"value": 2000.0}).low == pytest.approx(math.log(2))
+    assert difference(fine | {"value": 4000.0}, fine | {"value": 5000.0}).low == pytest.approx(math.log(1.25))
+
+
 def test_training_that_no_longer_succeeds_is_a_regression_though_no_ratio_is_known():
     rows = [[difference(side(300 + n), side(1000, "lower")) for n in range(16)]]
     [found] = judge(rows, [0.03], AnalysisSchedule(1, 32))

@@ -32,7 +32,7 @@ from typing import Any
 from rnnbench.case import Case
 from rnnbench.executor import Outcome
 from rnnbench.gate import crosscheck
-from rnnbench.gate.rows import SAME
+from rnnbench.gate.rows import NUMBER, SAME
 from rnnbench.gate.side import REMOTE, Name, Side
 from rnnbench.gate.state import GateState
 from rnnbench.gate.subjects import Subject
@@ -54,7 +54,7 @@ CLASHES = 2
 """Pairs of a subject that fail together until its processes are measured one after the other: one may be chance."""
 
 Sample = Mapping[str, Any]
-"""{subject, pair, side, status, reason, quantities: {name: {value, unit, better, bound, exact}}, seconds}.
+"""{subject, pair, side, status, reason, quantities: {name: {value, unit, better, bound, exact, resolution}}, seconds}.
 
 A quantity of `head` that was timed in turns has a `ratio`, head / base. `once`: why a process failed before it was ok.
 `left_over`: see `rnnbench.gate.crosscheck`. `stops`: how often something stopped the process and not the gate.
@@ -313,8 +313,7 @@ def _result_of(outcome: Outcome) -> dict[str, Any]:
     if not part.ok:
         return {"status": part.status, "reason": part.reason, "quantities": {}}
     quantities: dict[str, dict[str, Any]] = {
-        name: {key: getattr(one, key) for key in ("value", "unit", "better", "bound", "exact")}
-        for name, one in part.readings.items()
+        name: {key: getattr(one, key) for key in NUMBER} for name, one in part.readings.items()
     }
     return {"status": part.status, "reason": part.reason, "quantities": quantities | _exact_details(part.details)}
 

@@ -25,7 +25,9 @@ Verdict = Literal["regressed", "improved", "equivalent", "inconclusive", "change
 """`changed`: an exact number that has no better direction differs. `not compared`: neither side has a number."""
 
 Numbers = Mapping[str, Mapping[str, Any]]
-"""Quantity -> {value, unit, better, bound, exact}: what one process found."""
+"""Quantity -> the fields of its reading that `NUMBER` names: what one process found."""
+
+NUMBER = ("value", "unit", "better", "bound", "exact", "resolution")
 
 DIRECTIONS = ("lower", "higher")
 """What `better` can be, but `none`."""
@@ -178,11 +180,11 @@ def _names(pairs: Sequence[tuple[Numbers, Numbers]]) -> list[str]:
 
 def difference(base: Mapping[str, Any], head: Mapping[str, Any]) -> Difference:
     """ln(head / base), turned so that positive is worse; a bound on a side leaves that end open. Of processes that took
-    turns it is the ratio of their samples, not of their medians.
+    turns it is the ratio of their samples, not of their medians. What is below the resolution counts as much as that.
 
     Where a number is not positive: (head − base) / max(|head|, |base|), which for small changes is the same.
     """
-    a, b = float(base["value"]), float(head["value"])
+    a, b = (max(float(side["value"]), side.get("resolution") or -math.inf) for side in (base, head))
     if "ratio" in head:
         a, b = 1.0, head["ratio"]
     ratio = math.log(b / a) if a > 0 and b > 0 else (b - a) / (max(abs(a), abs(b)) or 1.0)

@@ -18,7 +18,7 @@ from typing import Any
 from rnnbench.case import Case
 from rnnbench.errors import UsageError
 from rnnbench.gate.decision import ALARM, FIRST, MISS, Judgement, benjamini_hochberg, relative
-from rnnbench.gate.rows import SILENT, GateRow, Numbers, Verdict, missing, rows, status_rows
+from rnnbench.gate.rows import NUMBER, SILENT, GateRow, Numbers, Verdict, missing, rows, status_rows
 from rnnbench.gate.subjects import REPLICATE, MatchedSubjects, PlannedCase, Subject, match, subject_labels
 from rnnbench.gate.tolerances import Tolerances
 from rnnbench.measure.statistics import student_t_cdf, student_t_quantile
@@ -163,10 +163,7 @@ def _resolution(record: Record) -> dict[str, Any]:
 
 def _numbers(record: Record) -> Numbers:
     """The quantities of a record as one sample of them."""
-    return {
-        name: {key: getattr(entry, key) for key in ("value", "unit", "better", "bound", "exact")}
-        for name, entry in record.quantities.items()
-    }
+    return {name: {key: getattr(entry, key) for key in NUMBER} for name, entry in record.quantities.items()}
 
 
 def _processes(subject: Subject, a: Record, b: Record) -> dict[tuple[str, str], tuple[list[float], list[float]]]:
@@ -175,8 +172,10 @@ def _processes(subject: Subject, a: Record, b: Record) -> dict[tuple[str, str], 
 
 
 def _medians(record: Record, name: str) -> list[float]:
-    found = [part.readings[name].value for part in record.parts if part.ok and name in part.values]
-    return found or [record.quantities[name].value]
+    found = [part.readings[name] for part in record.parts if part.ok and name in part.values]
+    return [
+        max(one.value, one.resolution) if one.resolution else one.value for one in found or [record.quantities[name]]
+    ]
 
 
 def _unpaired(

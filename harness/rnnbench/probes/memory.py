@@ -151,6 +151,7 @@ MEMORY = Probe(
             headline=7 if (mode, kind) == ("train", "process") else 17,
             group="cost",
             grows=True,
+            resolution=LEAST if kind == "process" else 0.0,
         )
         for mode in MODES
         for kind, text in KINDS.items()

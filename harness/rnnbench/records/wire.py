@@ -46,6 +46,7 @@ class WireQuantity:
     negligible: tuple[float, str] | None = None
     title: str = ""
     portable: bool = False
+    resolution: float = 0.0
 
 
 @dataclass(frozen=True)
