@@ -11,26 +11,10 @@ import pytest
 
 import rnnbench
 from command_line import ask
+from learn_suite import LEARN, losses
 from napping import SUITE, begun, kept, lines, meta, meta_or_empty, notes, ran, run_folder, suite, until, whole
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc and affinities")
-
-LEARN = """
-name: learn
-timeout: 200
-grid: {cell: [gru, mingru], backend: [BACKEND], seq_len: 12, hidden_size: 16, batch_size: 16}
-probes:
-  convergence: {task: adding, lr: 0.01, max_steps: 40, eval_every: 20, eval_size: 64, seeds: 2, stop_when_solved: false}
-"""
-
-
-def losses(records: list[rnnbench.Record]) -> dict[tuple[str, str], float]:
-    return {
-        (record.case.id, name): reading.value
-        for record in records
-        for name, reading in record.quantities.items()
-        if reading.quantity.portable
-    }
 
 
 @pytest.mark.parametrize("backend", ["torch", "jax"])

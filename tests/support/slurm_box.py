@@ -41,6 +41,11 @@ class Box:
                 words, stdout=out, stderr=out, text=True, start_new_session=True, env={**os.environ, **(env or {})}
             )
 
+    def signal(self, process: subprocess.Popen[str], number: int) -> None:
+        """Send a signal to a command that was begun here."""
+        for child in _children(process.pid):
+            os.kill(child, number)
+
     def ask(self, *command: object, cwd: Path = Path("/"), env: Mapping[str, str] | None = None) -> Answer:
         """Run a command in the box."""
         process = self.begin(*command, cwd=cwd, env=env)
@@ -66,9 +71,13 @@ class Box:
         return [line.split("|") for line in told.out.splitlines()]
 
     def lose(self, node: str) -> None:
-        """End a node with all that runs on it, as a power cut does."""
-        processes = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit() and _is_on(path, node)]
-        for process in processes:
+        """End a node with all that runs on it, as a power cut does: its daemons first, so that they tell nothing."""
+        daemons, others = [], []
+        for path in Path("/proc").iterdir():
+            if path.name.isdigit() and (kind := _kind(path, node)):
+                (others if kind == "job" else daemons).append(int(path.name))
+        stewards = {parent for job in others if _name(parent := _parent(job)) == "slurmstepd"}
+        for process in (*daemons, *stewards, *others):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
 
@@ -77,14 +86,34 @@ class Box:
         self.ask("slurmd", "-N", node)
 
 
-def _is_on(process: Path, node: str) -> bool:
-    """Whether it is the daemon of a node of the box, or belongs to a job there."""
+def _children(process: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+def _kind(process: Path, node: str) -> str:
+    """Whether it is the `daemon` of a node of the box, or belongs to a `job` there; empty: neither."""
     try:
         words = process.joinpath("cmdline").read_bytes().split(b"\0")
         environment = process.joinpath("environ").read_bytes().split(b"\0")
     except OSError:
-        return False
-    return words[:3] == [b"slurmd", b"-N", node.encode()] or f"SLURMD_NODENAME={node}".encode() in environment
+        return ""
+    if words[:3] == [b"slurmd", b"-N", node.encode()]:
+        return "daemon"
+    return "job" if f"SLURMD_NODENAME={node}".encode() in environment else ""
+
+
+def _parent(process: int) -> int:
+    try:
+        return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+def _name(process: int) -> str:
+    try:
+        return Path(f"/proc/{process}/comm").read_text().strip()
+    except OSError:
+        return ""
 
 
 @contextlib.contextmanager
@@ -98,7 +127,7 @@ def box(folder: Path) -> Iterator[Box]:
         if process.stdout.readline() != "ready\n":
             said = process.stderr.read()
             raise NoBox(said.strip()) if process.wait() == ABSENT else RuntimeError(f"no box: {said}")
-        [pid] = map(int, Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split())
+        [pid] = _children(process.pid)
         yield Box(pid)
     finally:
         process.communicate()
