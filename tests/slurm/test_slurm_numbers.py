@@ -56,6 +56,7 @@ def without_frameworks(folder: Path) -> Path:
     for place in map(Path, sys.path):
         if place.name == "site-packages":
             for entry in place.iterdir():
-                if not entry.name.startswith(HIDDEN) and not (site / entry.name).exists():
+                leads_back = entry.suffix == ".pth" and "editable" not in entry.name
+                if not entry.name.startswith(HIDDEN) and not leads_back and not (site / entry.name).exists():
                     (site / entry.name).symlink_to(entry)
     return folder / "bin" / "python"
