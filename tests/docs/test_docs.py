@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import readme_tables
+from rnnbench import Record, load
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```(python|yaml|console|toml|sh)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -35,7 +36,7 @@ def narrowed(command: str, measured: bool) -> str:
     """
     if measured:
         return command
-    if command == "rnnbench run running_mean.yaml":
+    if command.startswith("rnnbench run running_mean.yaml"):
         return f"{command} --only cell=leaky"
     if not (plain := re.fullmatch(r"rnnbench verify (?:\w+ )?--plugin ((\w+)\.py)", command)):
         return command
@@ -56,7 +57,25 @@ def test_the_plugin_guide_does_what_it_says(tmp_path, measured):
             result = rnnbench(narrowed(text.strip().removeprefix("$ "), measured), tmp_path)
             assert result.returncode == 0, result.stdout + result.stderr
             commands += 1
-    assert commands == 8
+    assert commands == 9
+    alone, pooled = (load(run).records for run in sorted((tmp_path / "results/runs/running_mean").iterdir()))
+    assert [record.details.get("packed") for record in (*alone, *pooled)] == [None] * len(alone) + [True] * len(alone)
+    assert [losses(record) for record in pooled] == [losses(record) for record in alone]
+
+
+def losses(record: Record) -> dict[str, float]:
+    """Bit for bit the same wherever a case runs."""
+    found = {name: one.value for name, one in record.quantities.items() if one.quantity.portable}
+    assert len(found) >= 4
+    return found
+
+
+def test_the_executor_over_futures_takes_few_lines():
+    [text] = [text for _, text in blocks(ROOT / "plugins" / "README.md") if text.startswith("# futures.py")]
+    assert sum(map(bool, text.splitlines())) <= 35
+    assert all(
+        line.startswith(("from rnnbench import", "from concurrent")) for line in text.splitlines() if "import" in line
+    )
 
 
 COMMANDS = {"README.md": 2, "suites/README.md": 2}

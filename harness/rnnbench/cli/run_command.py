@@ -103,7 +103,9 @@ def command(
       rnnbench run long_seq --resume latest
       rnnbench run optimizers --executor slurm --set executor.partition=gpu
     """
+    from rnnbench.cli.lots_listing import lots_listing
     from rnnbench.execution import Execution, Forecast, opens_here, refuse_without_frameworks
+    from rnnbench.execution.dispatch import Dispatch
     from rnnbench.lots.drive import OPEN
     from rnnbench.runner import rounds
     from rnnbench.suite import classes_named, plan, read
@@ -125,10 +127,13 @@ def command(
         if told := rounds.plan(_runnable(planned.cases, registry), registry):
             click.echo(told, err=True)
         here = opens_here(planned, registry)
+        forecast = Forecast(registry, results, anywhere=not here)
+        if lots := Dispatch(planned, registry, [str(file.resolve()) for file in files], planned.cases, forecast).lots():
+            click.echo(lots_listing(lots), err=True)
         if estimate and here:
             refuse_without_frameworks(planned.cases, registry)
         if estimate:
-            _tell(Forecast(registry, results, anywhere=not here).estimate(planned.cases))
+            _tell(forecast.estimate(planned.cases))
         return
     argv = ["rnnbench", *sys.argv[1:]]
     with Execution.begin(planned, registry, files, results, resume=resume, argv=argv) as execution:
@@ -215,13 +220,13 @@ def _measure(execution: Execution) -> bool:
     if execution.folder.meta.get("git") is None and (sentence := git_refusal(Path.cwd())):
         click.echo(f"warning: no commit is stored with this run: {sentence}", err=True)
     cases, earlier = execution.cases, execution.earlier
-    prediction = Prediction(execution.folder, execution.forecast.estimate(cases, earlier, execution.share))
+    prediction = Prediction(execution.folder, execution.forecast.estimate(cases, earlier, execution.dispatch.share))
     _tell(prediction.predicted)
     left = execution.forecast.left(cases, earlier)
     done = len(execution.planned.cases) - len(cases)
     everything = execution.planned.cases
     names = {case.id: label for case, label in zip(everything, labels(everything), strict=True)}
-    tally = Tally(left, execution.forecast.costs, done, share=execution.share)
+    tally = Tally(left, execution.forecast.costs, done, share=execution.dispatch.share)
     progress = Progress(tally, execution.planned.name, names, execution.registry.probes)
     progress.open()
     try:

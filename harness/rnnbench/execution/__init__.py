@@ -15,16 +15,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from rnnbench.cluster import ClusterOptions, LotOptions
 from rnnbench.errors import UsageError
 from rnnbench.execution.forecast import Forecast
-from rnnbench.records import asked
 from rnnbench.registry.contents import versions
 
 if TYPE_CHECKING:
     from rnnbench.case import Case
+    from rnnbench.execution.dispatch import Dispatch
     from rnnbench.executor import Executor
-    from rnnbench.lots.cutting import Cutter
     from rnnbench.record import Record
     from rnnbench.registry import Registry
     from rnnbench.store import RunFolder
@@ -131,46 +129,22 @@ class Execution:
     def run(self, watcher: Watcher | None = None) -> None:
         """Run all `cases`; a record is kept before the watcher hears of it. Ctrl-C raises KeyboardInterrupt."""
         watcher = watcher or Silent()
-        away = set(self.away)
+        away = set(self.dispatch.away)
         if here := [case for case in self.cases if case.id not in away]:
             self._run_here(here, watcher)
         if away:
             self._drive([case for case in self.cases if case.id in away], watcher)
 
     @cached_property
-    def jobs(self) -> int:
-        """How many workers on this machine share the cases that can be packed; 0 where none are."""
-        from rnnbench.clusters.options import LocalOptions
-        from rnnbench.lots.packing import packable, workers
+    def dispatch(self) -> Dispatch:
+        """Which of the cases travel in lots, and how those are cut."""
+        from rnnbench.execution.dispatch import Dispatch
 
-        options = self.planned.executor_options
-        if not self._executor.local or not isinstance(options, LocalOptions):
-            return 0
-        found = workers(options.jobs, packable(self.cases, self.registry), self._seconds)
-        return found if found > 1 else 0
-
-    @cached_property
-    def away(self) -> tuple[str, ...]:
-        """Ids of the cases that travel in lots."""
-        from rnnbench.lots.packing import packable
-
-        if self._executor.cluster is None:
-            return ()
-        if not self._executor.local:
-            return tuple(case.id for case in self.cases)
-        return tuple(case.id for case in packable(self.cases, self.registry)) if self.jobs else ()
-
-    def share(self, case: Case) -> float:
-        """Of the time that a case takes, the part in which no other one is at work."""
-        return 1 / self.jobs if self.jobs and case.id in self.away else 1.0
+        return Dispatch(self.planned, self.registry, self.plugins, self.cases, self.forecast)
 
     @property
     def _executor(self) -> Executor:
         return self.registry.executors[self.planned.executor]
-
-    def _seconds(self, case: Case) -> float:
-        """That a case is expected to take, with all its processes."""
-        return self.forecast.costs.seconds(case)[0] * asked(case)
 
     def _run_here(self, cases: Sequence[Case], watcher: Watcher) -> None:
         """One after the other, or in lockstep, in processes that this one starts."""
@@ -193,47 +167,20 @@ class Execution:
         """In lots, through the executor's cluster."""
         from rnnbench.clusters.options import LocalOptions
         from rnnbench.lots.drive import Drive
+        from rnnbench.lots.keeper import JOURNALS
 
-        options = self._lot_options
+        dispatch = self.dispatch
+        options = dispatch.options
         assert self._executor.cluster
         if isinstance(options, LocalOptions):
-            options = replace(options, jobs=self.jobs)
+            options = replace(options, jobs=dispatch.jobs)
         with contextlib.closing(self._executor.cluster(options, self.folder.path)) as cluster:
-            cut = self.cutter(cases).lots
+            environment = self.folder.environment if self._executor.local else ""
+            cut = dispatch.cutter(cases, str((self.folder.path / JOURNALS).resolve()), environment).lots
             drive = Drive(
                 cluster, self._executor.name, self.folder, cut, options.retries, watcher.started, watcher.ended
             )
             drive.run(cases)
-
-    @property
-    def _lot_options(self) -> LotOptions:
-        options = self.planned.executor_options
-        return options if isinstance(options, LotOptions) else ClusterOptions()
-
-    def cutter(self, cases: Sequence[Case]) -> Cutter:
-        """What makes lots of these cases."""
-        from rnnbench.lots.cutting import Cutter
-        from rnnbench.lots.files import packed
-        from rnnbench.lots.keeper import JOURNALS
-        from rnnbench.lots.packing import SHARE
-        from rnnbench.registry.contents import code
-
-        options, local = self._lot_options, self._executor.local
-        seconds = 60 * options.lot_minutes
-        if local:
-            seconds = min(seconds, sum(map(self._seconds, cases)) / (SHARE * self.jobs))
-        return Cutter(
-            self.registry,
-            self._seconds,
-            seconds,
-            packed(self.plugins, cases, self.registry, self.planned.folder.resolve()),
-            self.planned.timeout,
-            options.cpus if isinstance(options, ClusterOptions) else None,
-            options.gpus if isinstance(options, ClusterOptions) else 0,
-            str((self.folder.path / JOURNALS).resolve()),
-            self.folder.environment if local else "",
-            None if local else code(),  # what is on this disk, workers here import as this process would
-        )
 
 
 def opens_here(planned: Plan, registry: Registry) -> bool:

@@ -136,3 +136,34 @@ def test_ctrl_c_ends_what_the_workers_do(tmp_path, cluster):
     assert ask("run", "naps.yaml", *there(cluster), "--resume", "latest", cwd=tmp_path).code == 0
     assert len(notes(tmp_path)) - after <= 8 - after + 2, "what was at work was ended, and ran once more"
     assert all(record.complete for record in rnnbench.load(run_folder(tmp_path)).records)
+
+
+QSUB = {
+    "qsub": '#!/bin/sh\nnohup sh "$1" > worker.txt 2>&1 &\necho $!\n',
+    "qdel": '#!/bin/sh\nkill "$@"\n',
+}
+"""A batch system of one machine that runs all at once."""
+
+
+@pytest.mark.long
+def test_jobs_of_a_batch_system_are_workers(tmp_path, monkeypatch):
+    pytest.importorskip("dask_jobqueue")
+    suite(tmp_path)
+    pbs = ["--executor", "dask", "--set", "executor.jobqueue=pbs", "--set", "executor.memory=1GB"]
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    assert begun(tmp_path, *pbs).wait(120) == 2
+    assert "`qsub`, which is not on the PATH" in (tmp_path / "said.txt").read_text()
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    (folder / "qsub").write_text("#!/bin/sh\nexit 170\n")
+    (folder / "qsub").chmod(0o755)
+    assert begun(tmp_path, *pbs, "--set", "executor.queue=none").wait(120) == 2
+    said = (tmp_path / "said.txt").read_text()
+    assert "`qsub` took no job that asks for this" in said and "#PBS -q none" in said
+    for name, text in QSUB.items():
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
+    assert begun(tmp_path, *pbs, "--resume", "latest").wait(240) == 0, (tmp_path / "said.txt").read_text()
+    latest = max((tmp_path / "results/runs/naps").iterdir())
+    assert [(record.status, record.complete) for record in rnnbench.load(str(latest)).records] == [("ok", True)] * 8

@@ -1,0 +1,56 @@
+"""A dry run says which lots there would be and what they would ask for, and starts nothing."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from command_line import ask
+from rnnbench.cli.lots_listing import lots_listing
+from rnnbench.execution import Forecast
+from rnnbench.execution.dispatch import Dispatch
+from rnnbench.registry import Registry, load
+from rnnbench.registry.suites import shipped
+from rnnbench.suite import plan, read
+
+ELSEWHERE = ["executor=dask", "executor.address=tcp://nobody.invalid:8786", "executor.cpus=2"]
+QUICK = ("digits", "long_seq", "smoke")
+"""Suites of the default run; the others are tried with the long tests."""
+
+
+@pytest.fixture(scope="module")
+def installed() -> Registry:
+    return load()
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.long) for name in shipped()]
+)
+def test_every_shipped_suite_is_cut_into_lots_of_all_its_cases(tmp_path, installed, name):
+    planned = plan(read(Path(name)), installed, (), ELSEWHERE)
+    lots = Dispatch(planned, installed, (), planned.cases, Forecast(installed, tmp_path, anywhere=True)).lots()
+    asked = Counter(case["probe"] for lot in lots for case in lot.cases)
+    assert asked == Counter(case.probe for case in planned.cases)
+    for lot in lots:
+        assert {installed.probes[case["probe"]].quiet for case in lot.cases} == {lot.quiet}
+        assert lot.cpus == (None if lot.quiet else 2)
+    lines = lots_listing(lots).splitlines()
+    assert len(lines) == len(lots) + 1
+    assert all(re.fullmatch(r"lot \d+: \d+ cases?, (a whole node|2 cores), \d.*", line) for line in lines[:-1])
+    hours = re.fullmatch(
+        r".*about ([\d.]+) node hours of whole nodes and ([\d.]+) core hours of packed lots", lines[-1]
+    )
+    assert hours
+    assert float(hours[1]) == pytest.approx(sum(lot.seconds for lot in lots if lot.quiet) / 3600, abs=0.006)
+    assert float(hours[2]) == pytest.approx(sum(2 * lot.seconds for lot in lots if not lot.quiet) / 3600, abs=0.006)
+
+
+def test_a_dry_run_lists_them_and_asks_nobody(tmp_path):
+    options = ["--executor", "dask", *(word for entry in ELSEWHERE[1:] for word in ("--set", entry))]
+    answer = ask("run", "smoke", "--dry-run", *options, cwd=tmp_path)
+    assert answer.code == 0, answer.err
+    assert re.search(r"^lot 1: \d+ cases, a whole node, \d+ s$", answer.err, re.MULTILINE)
+    assert not any(Path(tmp_path).iterdir())
