@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rnnbench_fused.graph import Node
 from rnnbench_fused.plan import Backward, Plan, Target
-from rnnbench_fused.stage import Name, Stage, StageWriter, Widths
+from rnnbench_fused.stage import Name, Shape, Stage, StageWriter, Widths, matrix_shapes
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class _Emitter:
         trace = plan.trace
         self.states = [node.width for node in trace.new_states]
         self.constants = [expression.shape[-1] if expression.shape else 1 for expression in trace.constants]
-        self.matrices = [(expression.shape[0], expression.shape[1]) for expression in trace.matrices]
+        self.matrices = matrix_shapes(trace)
         self.inputs = next(
             (n.width for n in _all_leaves([*plan.cuts, *(t.node for t in plan.again)]) if n.value == ("x",)), 0
         )
@@ -218,8 +218,8 @@ class _Emitter:
         for k, width in enumerate(self.constants):
             arrays.add(("dconstant", k), "one", width)
             arrays.add(("sum", k), "one", width)
-        for number, (rows, columns) in enumerate(self.matrices):
-            arrays.add_square(("dmatrix", number), rows, columns)
+        for number, shape in enumerate(self.matrices):
+            arrays.add_matrix(("dmatrix", number), shape)
         # Not done twice: what an array already holds.
         step = self._stage("step_back", _without_aliases(plan.step_back.targets, arrays), self._own(outside))
         inputs = self._stage("inputs_back", _without_aliases(plan.inputs_back.targets, arrays), lambda _: True)
@@ -288,9 +288,12 @@ class _Emitter:
             for k, width in enumerate(self.constants)
         ]
         across = [
-            f"    across(team, rank, steps * team->rows, {arrays[p.left]}, {arrays.ld(p.left)}, {w(widths[p.left])}, "
-            f"{arrays[p.right]}, {arrays.ld(p.right)}, {w(widths[p.right])}, {arrays['dmatrix', p.matrix]}, scratch);"
+            f"    for (long head = 0; head < {w(heads)}; ++head) across(team, rank, steps * team->rows, "
+            f"{arrays[p.left]} + head * {w(rows)}, {arrays.ld(p.left)}, {w(rows)}, "
+            f"{arrays[p.right]} + head * {w(columns)}, {arrays.ld(p.right)}, {w(columns)}, "
+            f"{arrays['dmatrix', p.matrix]} + head * PAD_ROWS({w(rows)}) * PAD({w(columns)}), scratch);"
             for p, _ in products
+            for heads, rows, columns in [self.matrices[p.matrix]]
         ]
         wanted_x = "c->out[0]"
         scatter = []
@@ -312,10 +315,11 @@ class _Emitter:
                 for k, width in enumerate(self.constants)
             ),
             *(
-                f"  if (!failed) for (long r = 0; r < {w(rows)}; ++r) for (long i = 0; i < {w(columns)}; ++i) "
-                f"out[{1 + S + C + number}][r * {w(columns)} + i] = "
-                f"total(gradients, teams, {number}, r * PAD({w(columns)}) + i);"
-                for number, (rows, columns) in enumerate(self.matrices)
+                f"  if (!failed) for (long head = 0; head < {w(heads)}; ++head) for (long r = 0; r < {w(rows)}; ++r) "
+                f"for (long i = 0; i < {w(columns)}; ++i) "
+                f"out[{1 + S + C + number}][(head * {w(rows)} + r) * {w(columns)} + i] = "
+                f"total(gradients, teams, {number}, (head * PAD_ROWS({w(rows)}) + r) * PAD({w(columns)}) + i);"
+                for number, (heads, rows, columns) in enumerate(self.matrices)
             ),
         ]
         gradients = [arrays["dmatrix", i] for i in range(len(self.matrices))] + [arrays["sum", k] for k in range(C)]
@@ -453,7 +457,7 @@ class _Arrays:
     """The arrays of one team inside its arena.
 
     Of kind `chunk` (a row for every row of every step of a chunk), `rows` (a row for every row of the batch), `one`
-    (a single row) or a square.
+    (a single row) or a matrix of each head.
     """
 
     def __init__(self, widths: Widths) -> None:
@@ -467,8 +471,9 @@ class _Arrays:
         rows = {"chunk": "c->chunk * rows * ", "rows": "rows * ", "one": ""}[kind]
         self._add(name, f"{rows}PAD({self._w(width)})", f"PAD({self._w(width)})")
 
-    def add_square(self, name: Name, rows: int, columns: int) -> None:
-        self._add(name, f"PAD_ROWS({self._w(rows)}) * PAD({self._w(columns)})", f"PAD({self._w(columns)})")
+    def add_matrix(self, name: Name, shape: Shape) -> None:
+        heads, rows, columns = map(self._w, shape)
+        self._add(name, f"{heads} * PAD_ROWS({rows}) * PAD({columns})", f"PAD({columns})")
 
     def add_once(self, name: Name, node: Node, homes: dict[Node, Name]) -> None:
         """A chunk's array, or the one that already holds the same."""
@@ -552,9 +557,10 @@ class _Packed:
         self._matrices = list(dict.fromkeys(each for stage in stages for each in stage.matrices))
         self._steps = stages
 
-    def _shape(self, matrix: int, transposed: bool) -> tuple[str, str]:
-        rows, columns = self._emitter.matrices[matrix]
-        return (self._w(columns), self._w(rows)) if transposed else (self._w(rows), self._w(columns))
+    def _shape(self, matrix: int, transposed: bool) -> tuple[str, str, str]:
+        """Heads; of each, columns that go in and that come out."""
+        heads, rows, columns = map(self._w, self._emitter.matrices[matrix])
+        return (heads, columns, rows) if transposed else (heads, rows, columns)
 
     def matrix(self, which: tuple[int, bool]) -> str:
         return f"packed_{which[0]}_{int(which[1])}"
@@ -564,7 +570,10 @@ class _Packed:
 
     def work(self) -> tuple[str, str]:
         """(operations per row and step, numbers in matrices), as C."""
-        sizes = [f"(double){k} * (double){n}" for k, n in (self._shape(*each) for each in self._matrices)]
+        sizes = [
+            f"(double){heads} * (double){k} * (double){n}"
+            for heads, k, n in (self._shape(*each) for each in self._matrices)
+        ]
         total = " + ".join(["0.0", *sizes])
         widest = " + ".join(["0.0", *(f"20.0 * (double){self._w(each)}" for each in [*self._emitter.states])])
         return f"2 * ({total}) + {widest}", total
@@ -583,10 +592,12 @@ class _Packed:
                 f"if (make) copy_rows(1, {self._w(width)}, {source}, 0, to, 0); }}"
             )
         for matrix, transposed in self._matrices:
-            k, n = self._shape(matrix, transposed)
+            heads, k, n = self._shape(matrix, transposed)
             lines.append(
-                f"  {{ real *to = take(&at, PACKED({k}, {n})); "
-                f"if (make) pack(c->in[{self._first + matrix}], {k}, {n}, {int(transposed)}, to); }}"
+                f"  {{ real *to = take(&at, {heads} * PACKED({k}, {n})); "
+                f"if (make) for (long head = 0; head < {heads}; ++head) "
+                f"pack(c->in[{self._first + matrix}] + head * {k} * {n}, {k}, {n}, {int(transposed)}, "
+                f"to + head * PACKED({k}, {n})); }}"
             )
         return [*lines, "  return at - begin + NR;", "}"]
 
@@ -595,6 +606,8 @@ class _Packed:
         for k, width in enumerate(self._emitter.constants):
             lines.append(f"  real *constant_{k} = take(&common, {self._w(width)}); (void)constant_{k};")
         for which in self._matrices:
-            k, n = self._shape(*which)
-            lines.append(f"  real *{self.matrix(which)} = take(&common, PACKED({k}, {n})); (void){self.matrix(which)};")
+            heads, k, n = self._shape(*which)
+            lines.append(
+                f"  real *{self.matrix(which)} = take(&common, {heads} * PACKED({k}, {n})); (void){self.matrix(which)};"
+            )
         return lines

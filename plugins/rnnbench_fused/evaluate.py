@@ -74,7 +74,12 @@ def _value(ops: Any, node: Node, args: list[Array], matrices: Sequence[Array]) -
         return args[0][..., node.value : node.value + node.width]
     if op == "matmul":
         number, transposed = node.value  # type: ignore[misc]
-        return args[0] @ (matrices[number].T if transposed else matrices[number])
+        matrix = matrices[number]
+        if matrix.ndim == 2:
+            return args[0] @ (matrix.T if transposed else matrix)
+        matrix = ops.matrix_transpose(matrix) if transposed else matrix
+        per_head = ops.reshape(args[0], (args[0].shape[0], matrix.shape[0], 1, matrix.shape[1]))
+        return ops.reshape(per_head @ matrix, (args[0].shape[0], node.width))
     if op == "expand":
         return ops.broadcast_to(args[0], (*args[0].shape[:-1], node.width))
     if op in ("sum", "peak"):

@@ -229,29 +229,48 @@ TILE(7, 1)
 TILE(8, 1)
 #endif
 
+/* The tile that is left where there are `rows` rows: MR of them at most. */
+INLINE void tile(long rows, long k, const real *from, long lda, const real *with, real *to, long ldc) {
+  switch (rows) {
+    case 1: tile_1(k, from, lda, with, to, ldc); break;
+    case 2: tile_2(k, from, lda, with, to, ldc); break;
+    case 3: tile_3(k, from, lda, with, to, ldc); break;
+#if MR == 8
+    case 4: tile_4(k, from, lda, with, to, ldc); break;
+    case 5: tile_5(k, from, lda, with, to, ldc); break;
+    case 6: tile_6(k, from, lda, with, to, ldc); break;
+    case 7: tile_7(k, from, lda, with, to, ldc); break;
+    default: tile_8(k, from, lda, with, to, ldc);
+#else
+    default: tile_4(k, from, lda, with, to, ldc);
+#endif
+  }
+}
+
 /* Columns of C = A B, A of `rows` rows and k columns, B packed; each of a team has panels of its own. */
 static __attribute__((unused)) void product(
     Team *team, long rank, long rows, long n, long k, const real *a, long lda, const real *b, real *c, long ldc) {
   SHARE(PAD(n) / NR, low, high);
   for (long panel = low; panel < high; ++panel)
-    for (long m = 0; m < rows; m += MR) {
-      const real *from = a + m * lda, *with = b + panel * k * NR;
-      real *to = c + m * ldc + panel * NR;
-      switch (rows - m) {
-        case 1: tile_1(k, from, lda, with, to, ldc); break;
-        case 2: tile_2(k, from, lda, with, to, ldc); break;
-        case 3: tile_3(k, from, lda, with, to, ldc); break;
-#if MR == 8
-        case 4: tile_4(k, from, lda, with, to, ldc); break;
-        case 5: tile_5(k, from, lda, with, to, ldc); break;
-        case 6: tile_6(k, from, lda, with, to, ldc); break;
-        case 7: tile_7(k, from, lda, with, to, ldc); break;
-        default: tile_8(k, from, lda, with, to, ldc);
-#else
-        default: tile_4(k, from, lda, with, to, ldc);
-#endif
+    for (long m = 0; m < rows; m += MR)
+      tile(rows - m, k, a + m * lda, lda, b + panel * k * NR, c + m * ldc + panel * NR, ldc);
+}
+
+/* The same per head: of k columns of A each, by a matrix of its own, to n columns of C each; whole heads are shared out.
+ * The columns of a head need not begin where a vector does, so a tile is made apart. */
+static __attribute__((unused)) void product_heads(
+    Team *team, long rank, long rows, long heads, long n, long k, const real *a, long lda, const real *b, real *c, long ldc) {
+  V made[MR * 2];
+  real *apart = (real *)made;
+  SHARE(heads, low, high);
+  for (long head = low; head < high; ++head)
+    for (long j = 0; j < n; j += NR)
+      for (long m = 0; m < rows; m += MR) {
+        long left = rows - m < MR ? rows - m : MR, wide = n - j < NR ? n - j : NR;
+        tile(left, k, a + m * lda + head * k, lda, b + head * PACKED(k, n) + j * k, apart, NR);
+        for (long i = 0; i < left; ++i)
+          memcpy(c + (m + i) * ldc + head * n + j, apart + i * NR, wide * sizeof(real));
       }
-    }
 }
 
 /* Rows of `width` numbers as blocks of `block` columns, each with its rows one after the other; zeros beyond the width. */

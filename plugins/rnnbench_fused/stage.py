@@ -13,8 +13,11 @@ from dataclasses import dataclass, field
 from rnnbench_fused import graph
 from rnnbench_fused.graph import CHEAP, ROW_WISE, Node
 from rnnbench_fused.plan import Target
+from rnnbench_fused.trace import Trace
 
 Name = tuple[object, ...]
+Shape = tuple[int, int, int]
+"""Of a matrix: heads, rows and columns of each. One head where all columns go into a product together."""
 
 CALLS = {
     "exp": "vexp",
@@ -50,6 +53,11 @@ INFIX = {
     "or": "|",
 }
 PREFIX = {"neg": "-", "not": "~"}
+
+
+def matrix_shapes(trace: Trace) -> list[Shape]:
+    """Of the matrices of a trace."""
+    return [(1, *each.shape) if len(each.shape) == 2 else each.shape for each in trace.matrices]  # type: ignore[misc]
 
 
 class Widths:
@@ -102,7 +110,7 @@ class _Phase:
 class StageWriter:
     """Builds the text of one stage.
 
-    place: where a named array is, in terms of this stage. shapes: rows and columns of the matrices.
+    place: where a named array is, in terms of this stage. shapes: of the matrices.
     """
 
     def __init__(
@@ -111,7 +119,7 @@ class StageWriter:
         targets: Sequence[Target],
         is_own: Callable[[Name], bool],
         widths: Widths,
-        shapes: Sequence[tuple[int, int]],
+        shapes: Sequence[Shape],
     ) -> None:
         self._name, self._targets, self._is_own, self._w, self._shapes = name, targets, is_own, widths, shapes
         self._phase_of: dict[Node, int] = {}
@@ -259,9 +267,11 @@ class StageWriter:
         packed = list(self._matrices).index((matrix, transposed))
         source = self._place(a.value if a.op == "leaf" else self._home(a), a.width)  # type: ignore[arg-type]
         to = self._place(self._home(node), node.width)
+        heads = self._shapes[matrix][0]
+        function, each = ("product", "") if heads == 1 else ("product_heads", f"{self._w(heads)}, ")
         return (
-            f"  product(team, rank, rows, {self._w(node.width)}, {self._w(a.width)}, {source.variable}, {source.ld}, "
-            f"packed[{packed}], {to.variable}, {to.ld});"
+            f"  {function}(team, rank, rows, {each}{self._w(node.width // heads)}, {self._w(a.width // heads)}, "
+            f"{source.variable}, {source.ld}, packed[{packed}], {to.variable}, {to.ld});"
         )
 
     def _groups(self, phase: _Phase) -> dict[int, tuple[list[tuple[Node, Name, int, bool]], list[Node]]]:

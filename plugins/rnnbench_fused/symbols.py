@@ -199,6 +199,62 @@ class Batched(Symbol):
         self._refuse("asks for the length of an array")
 
 
+class Heads(Symbol):
+    """A vector (..., B, heads·n) seen as (..., B, heads, n) or, `upright`, (..., B, heads, 1, n).
+
+    It can be multiplied by a matrix (heads, n, m), a head by each, and be seen as a vector again. Of a product,
+    columns can be taken: they are the product with those columns of the matrix.
+    """
+
+    def __init__(
+        self,
+        tape: Tape,
+        flat: Callable[[], Batched],
+        lead: Shape,
+        sizes: tuple[int, int],
+        upright: bool,
+        taken: Taken | None = None,
+    ) -> None:
+        self.tape, self.flat = tape, flat
+        self._lead, self._sizes, self._upright, self._taken = lead, sizes, upright, taken
+        self.shape = (*lead, sizes[0], *((1,) if upright else ()), sizes[1])
+
+    def __getitem__(self, key: Any) -> Heads:
+        whole = slice(None)
+        match key:
+            case (other, None, last) if other is Ellipsis and last == whole and not self._upright:
+                return Heads(self.tape, self.flat, self._lead, self._sizes, True, self._taken)
+            case (other, 0, last) if other is Ellipsis and last == whole and self._upright:
+                return Heads(self.tape, self.flat, self._lead, self._sizes, False, self._taken)
+            case (other, slice() as part) if other is Ellipsis and self._taken is not None:
+                return self._taken(part, self._upright)
+        self._refuse(
+            "indexes an array cut into heads; a kernel knows [..., None, :], [..., 0, :], columns of a product"
+        )
+
+    def __len__(self) -> int:
+        self._refuse("asks for the length of an array")
+
+    @classmethod
+    def product(cls, left: Heads, matrix: Parameter, upright: bool = True) -> Heads:
+        """A head by each matrix."""
+        heads, inner, width = matrix.shape
+        if not left._upright or left._sizes != (heads, inner):
+            raise UntraceableError(f"multiplies shapes {left.shape} and {matrix.shape} with @, which do not fit")
+
+        def flat() -> Batched:  # recorded only where it is used
+            return left.tape.product(left.flat(), matrix, heads * width)
+
+        def taken(part: slice, upright: bool) -> Heads:
+            return cls.product(left, matrix[..., part], upright)
+
+        return cls(left.tape, flat, left._lead, (heads, width), upright, taken)
+
+
+Taken = Callable[[slice, bool], Heads]
+"""Columns of a product."""
+
+
 def _batch_axis(shape: Shape) -> int:
     return len(shape) - 1 if shape[-1] is BATCH else len(shape) - 2
 
@@ -226,7 +282,7 @@ class Tape:
 
     def operator(self, name: str, *args: Any) -> Any:
         """An operator between symbols, arrays and numbers."""
-        if any(isinstance(arg, Batched) for arg in args):
+        if any(isinstance(arg, Batched | Heads) for arg in args):
             return _HANDLERS[_OPERATORS[name]](self, *args)
         return Parameter(self, uniform.operation(name, *map(_plain, args)))
 
@@ -256,6 +312,10 @@ class Tape:
             return graph.literal(float(value)), ()
         if isinstance(value, np.ndarray):
             value = Parameter(self, uniform.array(value))
+        if isinstance(value, Heads):
+            raise UntraceableError(
+                "computes with an array that is cut into heads; a kernel knows products per head alone"
+            )
         if not isinstance(value, Parameter):
             raise UntraceableError(f"combines an array with a {type(value).__name__}")
         shape, expression = value.shape, value.expression
@@ -285,6 +345,15 @@ class Tape:
         if expression.key not in self.matrices:
             self.matrices[expression.key] = expression, len(self.matrices)
         return self.matrices[expression.key][1], transposed, value.shape  # type: ignore[return-value]
+
+    def product(self, a: Batched, value: Parameter, width: int) -> Batched:
+        """a @ M; of a matrix per head, head by head."""
+        expression = value.expression
+        if expression.key not in self.matrices:
+            self.matrices[expression.key] = expression, len(self.matrices)
+        node, _ = self.number(a)
+        made = graph.matmul(node, self.matrices[expression.key][1], False, width)
+        return Batched(self, made, (*a.shape[:-1], width))
 
     def made(self, op: str, *args: Any, logical: bool = False) -> Batched:
         """A pointwise operation."""
@@ -340,7 +409,7 @@ def _indexed(node: Node, size: Any, item: Any) -> tuple[Node, list[Any]]:
 def _any_batched(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return any(map(_any_batched, value))
-    return isinstance(value, Batched) or value is BATCH
+    return isinstance(value, Batched | Heads) or value is BATCH
 
 
 def _plain(value: Any) -> Any:
@@ -416,7 +485,23 @@ def _power(tape: Tape, x: Any, y: Any) -> Any:
     return tape.made("exp", tape.made("mul", y, logarithm))
 
 
-def _matmul(tape: Tape, a: Any, b: Any) -> Batched:
+def _reshape(tape: Tape, x: Any, shape: Any, copy: Any = None) -> Any:
+    """Between (..., B, heads·n) and (..., B, heads, n)."""
+    del copy
+    shape = tuple(shape)
+    if isinstance(x, Heads) and shape == (*x.shape[:-2], x.shape[-2] * x.shape[-1]) and shape[-2] is BATCH:
+        return x.flat()
+    if isinstance(x, Batched) and x.featured:
+        if shape == x.shape:
+            return x
+        if shape[:-2] == x.shape[:-1] and shape[-2] * shape[-1] == x.shape[-1]:
+            return Heads(tape, lambda: x, x.shape[:-1], shape[-2:], upright=False)
+    raise UntraceableError(f"reshapes {x.shape} to {shape}; a kernel knows (B, heads·n) to (B, heads, n) and back")
+
+
+def _matmul(tape: Tape, a: Any, b: Any) -> Any:
+    if isinstance(a, Heads) and isinstance(b, Parameter) and len(b.shape) == 3:
+        return Heads.product(a, b)
     if not isinstance(a, Batched) or not a.featured:
         raise UntraceableError("multiplies a matrix by an array from the left with @ (write x @ M.T)")
     number, transposed, (inner, width) = tape.matrix(b)
@@ -569,6 +654,7 @@ _HANDLERS: dict[str, Callable[..., Any]] = {
     "std": _std,
     "logsumexp": _logsumexp,
     "concat": _concat,
+    "reshape": _reshape,
     "zeros": lambda tape, shape, dtype=None, device=None: _full(tape, shape, 0.0),
     "ones": lambda tape, shape, dtype=None, device=None: _full(tape, shape, 1.0),
     "full": lambda tape, shape, fill_value, dtype=None, device=None: _full(tape, shape, fill_value),

@@ -185,7 +185,9 @@ class _Pass:
         of_matrices = [each.new_zeros(each.shape) for each in self._matrices]
         for found, stage in ((of_step, plan.step_back), (of_inputs, plan.inputs_back)):
             for product in stage.products:
-                of_matrices[product.matrix] += found[product.left].T @ found[product.right]
+                of_matrices[product.matrix] += _across(
+                    of_matrices[product.matrix], found[product.left], found[product.right]
+                )
         return [
             self._xs.new_zeros(self._xs.shape) if of_xs is None else of_xs.reshape(self._xs.shape),
             *(arrays["dstates", i][0].reshape(state.shape) for i, state in enumerate(self._states)),
@@ -233,6 +235,14 @@ class _Pass:
 
     def _empty(self, steps: int, width: int) -> torch.Tensor:
         return self._xs.new_empty((steps, self._B, width))
+
+
+def _across(matrix: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """The gradient of a matrix, or of one per head: the sum over rows of leftᵀ right."""
+    if matrix.ndim == 2:
+        return left.T @ right
+    heads, rows, columns = matrix.shape
+    return left.reshape(-1, heads, rows).permute(1, 2, 0) @ right.reshape(-1, heads, columns).transpose(0, 1)
 
 
 implementation = Implementation(

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rnnbench_fused import graph
 from rnnbench_fused.graph import Node
 from rnnbench_fused.plan import Plan, Target
-from rnnbench_fused.stage import INFIX, Name, StageWriter, Widths
+from rnnbench_fused.stage import INFIX, Name, Shape, StageWriter, Widths, matrix_shapes
 
 ROWS = 16
 """Rows of a block: what a product of tensor cores has at least."""
@@ -117,7 +117,7 @@ def triton_source(plan: Plan, double: bool) -> TritonSource:
         if name[0] != "dstate":
             homes[node] = name
         back.append(Target(node, name))
-    shapes = [(expression.shape[0], expression.shape[1]) for expression in plan.trace.matrices]
+    shapes = matrix_shapes(plan.trace)
     forward = _TritonWriter("forward", step, shapes, _forward_row, "s")
     backward = _TritonWriter("backward", back, shapes, _backward_row, "T - 1 - s")
     texts = [each.text() for each in (forward, backward)]
@@ -146,6 +146,29 @@ def _backward_row(name: Name) -> tuple[Name, str]:
     return _forward_row(name)
 
 
+@dataclass(frozen=True)
+class _Tile:
+    """Of a product: the matrix, columns that go in (K) and come out (N) per head, and how many are taken at once."""
+
+    number: int
+    transposed: bool
+    K: int
+    N: int
+    most: int = 1 << 30
+
+    @property
+    def deep(self) -> int:
+        return min(_block(self.K), self.most)
+
+    @property
+    def wide(self) -> int:
+        return min(_block(self.N), self.most)
+
+    def bounded(self) -> _Tile:
+        """In blocks."""
+        return replace(self, most=WIDE)
+
+
 class _TritonWriter(StageWriter):
     """Phases are those of the C kernels; the text is Triton's."""
 
@@ -153,7 +176,7 @@ class _TritonWriter(StageWriter):
         self,
         name: str,
         targets: Sequence[Target],
-        shapes: Sequence[tuple[int, int]],
+        shapes: Sequence[Shape],
         row: Callable[[Name], tuple[Name, str]],
         step: str,
     ) -> None:
@@ -191,7 +214,7 @@ class _TritonWriter(StageWriter):
         """What has to be handed over."""
         return TritonStage(self._name, list(self._pointers), dict(self._temporaries))
 
-    def at(self, name: Name, width: int, start: int, columns: str) -> str:
+    def at(self, name: Name, width: int, start: int | str, columns: str) -> str:
         """Pointers to columns of a block's rows."""
         array, row = (name, "") if name[0] == "constant" else self._row_of(name)
         self._pointers[array] = None
@@ -220,46 +243,52 @@ class _TritonWriter(StageWriter):
     def _product_text(self, node: Node) -> list[str]:
         [a] = node.args
         number, transposed = node.value  # type: ignore[misc]
+        heads = self._shapes[number][0]
         source: Name = a.value if a.op == "leaf" else self._home(a)  # type: ignore[assignment]
-        K, N = a.width, node.width
+        tile = _Tile(number, transposed, a.width // heads, node.width // heads)
         total = self.fresh("p")
-        if K * N <= RESIDENT:
-            deep, wide = _block(K), _block(N)
+        if heads == 1 and tile.K * tile.N <= RESIDENT:
             name = f"w_{number}_{int(transposed)}"
             if f"{name} = " not in "".join(self._resident):
-                self._resident.append(f"{name} = {self._weights(number, transposed, K, N, deep, wide, '0', '0')}")
+                self._resident.append(f"{name} = {self._weights(tile, '0', '0', '0')}")
+            left = self._left(source, a.width, tile, "0", "0")
             return [
-                f"{total} = tl.dot({self._left(source, K, deep, '0')}, {name}, input_precision='ieee', out_dtype=REAL)",
-                self._written_to(node, total, N, wide, "0"),
+                f"{total} = tl.dot({left}, {name}, input_precision='ieee', out_dtype=REAL)",
+                self._written_to(node, total, tile, "0", "0"),
             ]
-        deep, wide = min(_block(K), WIDE), min(_block(N), WIDE)
-        return [
-            f"for j in range(0, {N}, {wide}):",
-            f"    {total} = tl.full(({ROWS}, {wide}), 0.0, REAL)",
-            f"    for k in range(0, {K}, {deep}):",
-            f"        left = {self._left(source, K, deep, 'k')}",
-            f"        right = {self._weights(number, transposed, K, N, deep, wide, 'k', 'j')}",
+        tile = tile.bounded()
+        lines = [
+            f"for j in range(0, {tile.N}, {tile.wide}):",
+            f"    {total} = tl.full(({ROWS}, {tile.wide}), 0.0, REAL)",
+            f"    for k in range(0, {tile.K}, {tile.deep}):",
+            f"        left = {self._left(source, a.width, tile, 'k', 'head')}",
+            f"        right = {self._weights(tile, 'k', 'j', 'head')}",
             f"        {total} = tl.dot(left, right, {total}, input_precision='ieee', out_dtype=REAL)",
-            f"    {self._written_to(node, total, N, wide, 'j')}",
+            f"    {self._written_to(node, total, tile, 'j', 'head')}",
         ]
+        return [f"for head in range(0, {heads}):", *(f"    {line}" for line in lines)]
 
-    def _left(self, name: Name, K: int, deep: int, k: str) -> str:
-        columns = f"({k} + tl.arange(0, {deep}))[None, :]"
-        return f"tl.load({self.at(name, self._width_of(name, K), 0, columns)}, mask=row & ({columns} < {K}), other=0.0)"
+    def _left(self, name: Name, width: int, tile: _Tile, k: str, head: str) -> str:
+        ks = f"({k} + tl.arange(0, {tile.deep}))[None, :]"
+        at = self.at(name, self._width_of(name, width), f"{head} * {tile.K}", ks)
+        return f"tl.load({at}, mask=row & ({ks} < {tile.K}), other=0.0)"
 
-    def _weights(self, number: int, transposed: bool, K: int, N: int, deep: int, wide: int, k: str, j: str) -> str:
+    def _weights(self, tile: _Tile, k: str, j: str, head: str) -> str:
         """Rows k and columns j of M, or of its transpose, whose rows are as long as those of M."""
-        ks, js = f"({k} + tl.arange(0, {deep}))[:, None]", f"({j} + tl.arange(0, {wide}))[None, :]"
-        array = ("matrix", number)
+        ks, js = f"({k} + tl.arange(0, {tile.deep}))[:, None]", f"({j} + tl.arange(0, {tile.wide}))[None, :]"
+        array = ("matrix", tile.number)
         self._pointers[array] = None
-        long = self._shapes[number][1]
-        at = f"{js} * {long} + {ks}" if transposed else f"{ks} * {long} + {js}"
-        return f"tl.load({variable(array)} + {at}, mask=({ks} < {K}) & ({js} < {N}), other=0.0)"
+        long = self._shapes[tile.number][2]
+        at = f"{head} * {tile.K * tile.N} + " + (
+            f"{js} * {long} + {ks}" if tile.transposed else f"{ks} * {long} + {js}"
+        )
+        return f"tl.load({variable(array)} + {at}, mask=({ks} < {tile.K}) & ({js} < {tile.N}), other=0.0)"
 
-    def _written_to(self, node: Node, total: str, N: int, wide: int, j: str) -> str:
-        columns = f"({j} + tl.arange(0, {wide}))[None, :]"
+    def _written_to(self, node: Node, total: str, tile: _Tile, j: str, head: str) -> str:
+        js = f"({j} + tl.arange(0, {tile.wide}))[None, :]"
         home = self._home(node)
-        return f"tl.store({self.at(home, self._width_of(home, N), 0, columns)}, {total}, mask=row & ({columns} < {N}))"
+        at = self.at(home, self._width_of(home, node.width), f"{head} * {tile.N}", js)
+        return f"tl.store({at}, {total}, mask=row & ({js} < {tile.N}))"
 
     def _width_of(self, name: Name, width: int) -> int:
         """Of an array that a value of that width lies in from its beginning."""

@@ -64,7 +64,11 @@ def _value(node: Node, args: list[np.ndarray], worth: Mapping, matrices: Sequenc
         return np.concatenate([np.broadcast_to(arg, (rows, part.width)) for arg, part in parts], axis=-1)
     if node.op == "matmul":
         number, transposed = node.value  # type: ignore[misc]
-        return args[0] @ (matrices[number].T if transposed else matrices[number])
+        matrix = np.swapaxes(matrices[number], -1, -2) if transposed else matrices[number]
+        if matrix.ndim == 3:  # one matrix per head
+            parts = np.split(args[0], len(matrix), axis=-1)
+            return np.concatenate([part @ each for part, each in zip(parts, matrix, strict=True)], axis=-1)
+        return args[0] @ matrix
     if node.op == "expand":
         return np.broadcast_to(args[0], (args[0].shape[0], node.width))
     if node.op in ("sum", "peak"):

@@ -55,6 +55,16 @@ def test_awkward_sizes(cell, sizes):
     assert found["status"] == "ok", found["reason"]
 
 
+HEADS = [(4, 3, 2, 8, 1), (5, 2, 3, 34, 2), (300, 9, 2, 10, 2)]
+
+
+@pytest.mark.parametrize("sizes", HEADS, ids=str)
+def test_a_matrix_per_head(sizes):
+    """Heads of widths that no vector has, rows and heads shared by threads, several chunks."""
+    found = verified("slstm(heads=2)", "torch", "float64", *sizes)
+    assert found["status"] == "ok", found["reason"]
+
+
 def test_columns_shared_by_threads_are_as_right_as_rows():
     found = verified("peephole", "torch", "float64", 4, 3, 3, 260, 2)
     assert found["status"] == "ok", found["reason"]
@@ -172,6 +182,26 @@ FAULTS = {
     "rows of one thread alone": ("g < teams", "g < 1"),
     "a matrix transposed": ("transposed ? from[(j + c) * k + row]", "transposed ? from[row * k + j + c]"),
 }
+
+
+HEAD_FAULTS = {
+    "every head by the first matrix": ("b + head * PACKED(k, n)", "b"),
+    "a gradient for the first head alone": ("+ head * PAD_ROWS", "+ 0 * PAD_ROWS"),
+}
+
+
+@pytest.mark.parametrize("fault", HEAD_FAULTS)
+def test_a_fault_in_products_per_head_is_found(fault, monkeypatch):
+    right, wrong = HEAD_FAULTS[fault]
+    emit = rnnbench_fused.kernel.emit
+
+    def faulty(plan, double):
+        source = emit(plan, double)
+        assert right in source.text
+        return dataclasses.replace(source, text=source.text.replace(right, wrong))
+
+    monkeypatch.setattr(rnnbench_fused.kernel, "emit", faulty)
+    assert verified("slstm(heads=2)", "torch", "float32", 5, 2, 3, 8, 1)["status"] == "wrong"
 
 
 @pytest.mark.parametrize("fault", FAULTS)

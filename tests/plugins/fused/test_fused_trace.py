@@ -181,6 +181,18 @@ def loses_a_parameter(ops, p, state, z):
     return state, state[0]
 
 
+def inside_heads(ops, p, state, z):
+    return state, ops.tanh(ops.reshape(state[0], (*state[0].shape[:-1], 2, 4)))
+
+
+def columns_of_heads(ops, p, state, z):
+    return state, ops.reshape(state[0], (*state[0].shape[:-1], 2, 4))[..., 1:]
+
+
+def other_heads(ops, p, state, z):
+    return state, ops.reshape(state[0], (state[0].shape[-1], -1))
+
+
 REFUSED = [
     (branches, "branches on the value of an array"),
     (unknown, "uses ops.cumulative_sum, for which no kernel can be generated"),
@@ -192,6 +204,9 @@ REFUSED = [
     (over_the_batch, "reduces over an axis that is not the last one"),
     (across_rows, "picks rows of the batch"),
     (products_of_states, "uses `.T` of an array"),
+    (inside_heads, "computes with an array that is cut into heads"),
+    (columns_of_heads, "indexes an array cut into heads"),
+    (other_heads, "reshapes (B, 8) to (8, -1); a kernel knows (B, heads·n) to (B, heads, n) and back"),
     (tall, "makes an array of shape"),
     (unfit, "combines arrays of shapes"),
     (other_structure, "returns a state of another structure"),

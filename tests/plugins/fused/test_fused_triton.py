@@ -28,7 +28,7 @@ from rnnbench_torch import eager
 CELLS = {cell.name: cell.bound() for family in FAMILIES.values() for cell in family}
 CELLS |= {cell.name: cell for cell in fused_cells.CELLS}
 installed = pytest.mark.skipif(find_spec("triton") is None, reason='needs Triton: pip install "rnnbench[triton]"')
-QUICK = ("lstm", "gru", "attending", "counted", "rough", "smooth", "memoryless")
+QUICK = ("lstm", "gru", "slstm", "attending", "counted", "rough", "smooth", "memoryless")
 
 
 def both(cell, T, B, D, H):
@@ -124,7 +124,7 @@ def test_what_is_interpreted_is_verified_and_has_no_number():
 
 @installed
 @pytest.mark.long
-@pytest.mark.parametrize("name", ["lstm", "attending", "counted", "rough", "smooth"])
+@pytest.mark.parametrize("name", ["lstm", "slstm", "attending", "counted", "rough", "smooth"])
 @pytest.mark.parametrize("H", [32, 128], ids=["matrices that fit", "matrices in blocks"])
 def test_the_compiler_takes_it_for_a_gpu_that_is_not_here(name, H):
     """It asks more of a program than the interpreter: shapes of masks, variables that keep their type."""
