@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 """Half precision is computed in float32."""
 
+OPTIONS = {"enable_fp_fusion": True}
+"""Of Triton's compiler: a product and a sum are one operation. Its own default is about to change (3.9)."""
+
 Kernels = Mapping[str, Any]
 """What the text defines: `forward` and `backward`."""
 
@@ -204,7 +207,7 @@ class _Pass:
         own |= {("matrix", k): each for k, each in enumerate(self._matrices)}
         pointers = [own[name] if name in own else arrays[name] for name in stage.arrays]
         with np.errstate(all="ignore"):  # the interpreter is NumPy, and columns beyond an array's divide 0 by 0
-            self._kernels[stage.name][(-(-self._B // ROWS),)](self._T, self._B, *pointers)
+            self._kernels[stage.name][(-(-self._B // ROWS),)](self._T, self._B, *pointers, **OPTIONS)
 
     def _evaluated(self, targets: Sequence[Target], arrays: Mapping[Name, torch.Tensor]) -> dict[Name, torch.Tensor]:
         """Rows of what is done for all steps at once."""

@@ -137,7 +137,8 @@ def test_the_compiler_takes_it_for_a_gpu_that_is_not_here(name, H):
     kernels = triton_binding._kernels(source.text, interpreted=False)
     for stage in (source.forward, source.backward):
         types = {"T": "i32", "B": "i32", **{variable(array): "*fp32" for array in stage.arrays}}
-        made = triton.compile(ASTSource(kernels[stage.name], types, {}), target=GPUTarget("cuda", 80, 32))
+        text = ASTSource(kernels[stage.name], types, {})
+        made = triton.compile(text, target=GPUTarget("cuda", 80, 32), options=triton_binding.OPTIONS)
         assert ".target sm_80" in made.asm["ptx"]
 
 
