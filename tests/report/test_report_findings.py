@@ -214,3 +214,16 @@ def test_of_many_programs_that_did_alike_the_first_are_named() -> None:
     many = [training(0.1, 200, cell="gru", backend=f"b{number}", seq_len=T) for number in range(9) for T in (8, 16)]
     assert max(map(len, told(many))) < 200
     assert any("gru (b0/native) and gru (b1/native) and 7 more in 200 steps" in text for text in told(many))
+
+
+@pytest.mark.parametrize(("sequences", "told"), [(None, False), (1000, True)])
+def test_a_gap_on_fresh_data_ranks_nobody(sequences: int | None, told: bool) -> None:
+    """It is the luck of two samples; of a fixed set it is overfitting."""
+    declared = Quantity("generalisation_gap", "1", "lower", "A gap.", headline=5, group="overfitting")
+    found = []
+    for cell, gap in (("lru", 0.02), ("gru", 0.1)):
+        one = training(0.1, 500, cell=cell)
+        gaps = {"generalisation_gap": replace(entry(gap, "1"), quantity=declared)}
+        details = {**one.details, "available": {"train": sequences, "validation": None}}
+        found.append(replace(one, quantities={**one.quantities, **gaps}, details=details))
+    assert any("generalisation gap" in str(sentence).lower() for sentence in findings(panels(found))) == told

@@ -35,6 +35,9 @@ THREAD_VARIABLES = (
 )
 """Environment variables that change how fast the same code runs, or its numbers."""
 
+MOMENTARY = ("time", "load_average", "steal_seconds")
+"""What of the state is another at every look."""
+
 HARMLESS = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false")
 """For every git call: no program of the user's configuration or of the repository's runs unasked."""
 

@@ -24,6 +24,7 @@ from typing import Any
 
 from rnnbench.case import Case
 from rnnbench.errors import UsageError
+from rnnbench.machine.environment import MOMENTARY
 from rnnbench.measure.statistics import ratio_of_medians
 from rnnbench.quantity import Reading
 from rnnbench.record import Record, record_labels
@@ -199,11 +200,11 @@ def _differences(
 
 
 def _flat(environment: Mapping[str, Any]) -> dict[str, Any]:
-    """The leaves of a snapshot by their own names."""
+    """The leaves of a snapshot by their own names, without those that are another at every look."""
     found: dict[str, Any] = {}
     for name, value in environment.items():
         found |= _flat(value) if isinstance(value, Mapping) else {name: value}
-    return found
+    return {name: value for name, value in found.items() if name not in MOMENTARY}
 
 
 def _shown(value: Any) -> str:

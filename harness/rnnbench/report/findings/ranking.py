@@ -12,6 +12,7 @@ from rnnbench.quantity import Quantity
 from rnnbench.report import units
 from rnnbench.report.findings.finding import CHOICE, Finding
 from rnnbench.report.findings.ratios import apart, ratio_text
+from rnnbench.report.generalisation import OVERFITTING, is_limited
 from rnnbench.report.series import Entry, Panel, Series
 from rnnbench.report.wording import listed
 from rnnbench.report.worth import headlines
@@ -37,7 +38,8 @@ def rankings(panels: Sequence[Panel]) -> Iterator[Finding]:
     candidates = [(panel.quantities[name].headline or 0, panel, name) for panel in panels for name in headlines(panel)]
     for _, panel, name in sorted(candidates, key=lambda item: item[0]):
         declared = panel.quantities[name]
-        if not declared.goal:
+        luck = declared.group == OVERFITTING and not is_limited(panel)
+        if not declared.goal and not luck:
             for contest, length, ranked, lacking in contests(panel, name):
                 if len(ranked) > 1 and not _open(ranked[0], declared):
                     text = _sentence(panel, declared, contest, length, ranked, lacking)
