@@ -89,10 +89,10 @@ def most_telling(reasons: Sequence[str], cls: type | None) -> str:
     weight = {reason: next((w for head, w in weights.items() if reason.startswith(head)), 0) for reason in reasons}
     best = min(reasons, key=lambda reason: weight[reason])
     needed = [name for name, one in arguments(cls).items() if one.default is one.empty] if cls else []
-    if weight[best] == 2 and len(needed) == 1:
+    if weight[best] == 2 and len(needed) == 1 and needed[0] in (*INPUTS, *HIDDEN, "size", "dim"):
         return (
             f"it is made with one size, {needed[0]!r}, so it needs D = H; wrap it in a class with a projection from D"
         )
-    if weight[best] == 2 and len(needed) > 2:
+    if weight[best] == 2 and len(needed) not in (0, 2):
         return f"its constructor needs {', '.join(needed)}; wrap it in a class that is made with D and H alone"
     return best

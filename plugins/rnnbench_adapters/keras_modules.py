@@ -150,7 +150,7 @@ class _Instance:
         """(outputs, leaves of the state) of one step x_BD, or of a sequence xs_TBD."""
         from keras import ops  # pyright: ignore[reportMissingImports]
 
-        state = [ops.convert_to_tensor(leaf) for leaf in state]  # Keras converts what is not in a list alone
+        xs, state = ops.convert_to_tensor(xs), [ops.convert_to_tensor(leaf) for leaf in state]  # not all of Keras does
         fixed = [variable.value for variable in self.module.non_trainable_variables]
         if self.layer:
             found, _ = self.module.stateless_call(
