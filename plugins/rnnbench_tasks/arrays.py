@@ -27,6 +27,10 @@ def read(file: str, kind: str = "auto", at: str = "auto") -> UserData:
     xs = found["xs"][..., None] if found["xs"].ndim == 2 else found["xs"]
     if xs.ndim != 3:
         raise UsageError(f"{file}: xs must have the shape (N, T, D), or (N, T) for one feature; found {xs.shape}.")
+    if not xs.size:
+        raise UsageError(
+            f"{file}: xs is empty, with the shape {xs.shape}. Give sequences of at least a step and a feature."
+        )
     N, T = xs.shape[:2]
     mask = _mask(file, xs, found["lengths"]) if "lengths" in found else np.ones((T, N))
     given = _targets(source, xs, found["targets"])
@@ -101,7 +105,9 @@ def _mask(file: str, xs: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """1 at the steps below the length of each sequence."""
     T = xs.shape[1]
     if lengths.ndim != 1 or lengths.dtype.kind not in "iu" or lengths.min() < 1 or lengths.max() > T:
-        raise UsageError(f"{file}: lengths must be integers (N,) from 1 to T = {T}; found {lengths.dtype} {lengths}.")
+        found = f"{lengths.dtype} {lengths.shape}"
+        found += f" from {lengths.min()} to {lengths.max()}" if lengths.size and lengths.dtype.kind in "iuf" else ""
+        raise UsageError(f"{file}: lengths must be integers (N,) from 1 to T = {T}; found {found}.")
     return (np.arange(T)[:, None] < lengths).astype(np.float64)
 
 

@@ -53,7 +53,11 @@ def _rows(file: str) -> tuple[list[str], list[list[str]], list[int]]:
                 f"whole fields, and write one that belongs to a field twice."
             )
     reader = csv_module.reader(text, skipinitialspace=True, strict=True)
-    header = [name.strip() for name in next(reader, [])]
+    try:
+        (_, first), *found = [(reader.line_num, row) for row in reader]
+    except csv_module.Error as error:  # a field of more than 131072 characters
+        raise UsageError(f"{file}:{reader.line_num}: {error}.") from None
+    header = [name.strip() for name in first]
     for name in (SEQUENCE, TARGET):
         if name not in header:
             raise UsageError(
@@ -62,12 +66,12 @@ def _rows(file: str) -> tuple[list[str], list[list[str]], list[int]]:
     if len(set(header)) != len(header) or len(header) < 3:
         raise UsageError(f"{file}:1: needs {SEQUENCE}, {TARGET} and features, each once; found {', '.join(header)}.")
     rows, lines = [], []
-    for row in reader:
+    for number, row in found:
         if len(row) not in (0, len(header)):
-            raise UsageError(f"{file}:{reader.line_num}: {len(row)} fields under {len(header)} columns.")
+            raise UsageError(f"{file}:{number}: {len(row)} fields under {len(header)} columns.")
         if row:
             rows.append([field.strip() for field in row])
-            lines.append(reader.line_num)
+            lines.append(number)
     if not rows:
         raise UsageError(f"{file} has a header and no rows. Give one row per time step.")
     return header, rows, lines
@@ -89,8 +93,9 @@ def _numbers(file: str, name: str, cells: Sequence[str], lines: Sequence[int]) -
 
 
 def _number(cell: str) -> float:
+    """NaN where it is none: Python also reads 1_000 and other alphabets' digits, which no other program would."""
     try:
-        return float(cell)
+        return float(cell) if cell.isascii() and "_" not in cell else float("nan")
     except ValueError:
         return float("nan")
 
