@@ -65,6 +65,19 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "one array": ({"step": lambda ops, p, h, x: h}, r"returned one array of shape \(3, 8\); return \(state, y\)"),
     "width": ({"step": lambda ops, p, h, x: (h, h[:, :4])}, "returned y with 4 features; y must have H = 8"),
+    "mask as output": ({"step": lambda ops, p, h, x: (h, h > 0)}, "returned y of type bool; write `ops.where"),
+    "not a number": (
+        {"init": with_param("g", np.array([1.0, np.nan]))},
+        "returns parameter 'g' with values that are not",
+    ),
+    "keeps in params": (
+        {"step": lambda ops, p, h, x: (h, p.setdefault("kept", h))},
+        r"`step` \(test_preflight.py:\d+\) changes the dict of its parameters",
+    ),
+    "rebinds a parameter": (
+        {"step": lambda ops, p, h, x: (h, p.update(W=p["W"] * 0.9) or h)},
+        "changes the dict of its parameters",
+    ),
     "swapped": (
         {"init": with_state(lambda H: (np.zeros(H), np.zeros(H))), "step": lambda ops, p, s, x: (s[0], s)},
         r"returned a state of one array .* where `init` gave 2 arrays; .*\(state, y\) in this order",

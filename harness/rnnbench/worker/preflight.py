@@ -180,6 +180,8 @@ class _Check:
                     f"returns parameter {name!r} of type {value.dtype}; parameters are trained, so give it as "
                     "float64, or keep a constant out of `params` and compute it in `step`",
                 )
+            if not np.isfinite(value).all():
+                self._refuse("init", f"returns parameter {name!r} with values that are not finite")
 
     def _check_frozen(self) -> None:
         for name in self.cell.frozen:
@@ -275,7 +277,10 @@ class _Check:
 
     def _stepped(self, params: Params, state: State, z: Any, ys: list[np.ndarray]) -> State:
         way = "step" if self.cell.step is not None else "advance"
-        found = self._call(way, self.ops, params, state, z)
+        own = dict(params)
+        found = self._call(way, self.ops, own, state, z)
+        if own.keys() != params.keys() or any(own[name] is not params[name] for name in params):
+            self._refuse(way, "changes the dict of its parameters; keep what it computes in names of its own")
         if not isinstance(found, tuple | list) or len(found) != 2:
             self._refuse("step", f"returned {_shape_of(found)}; return (state, y)")
         new, y = found
@@ -306,6 +311,8 @@ class _Check:
 
     def _check_width(self, function: str, y: Any, shape: tuple[int, ...], state: State) -> None:
         if np.shape(y) == shape:
+            if np.asarray(y).dtype.kind not in "fc":
+                self._refuse(function, f"returned y of type {np.asarray(y).dtype}; write `ops.where(y, 1.0, 0.0)`, say")
             return
         for leaf in leaves(state):
             if leaf.ndim > 1 and leaf.shape[0] == 1:
