@@ -67,6 +67,10 @@ def test_the_id_is_that_of_machine_and_software_only(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     again = snapshot({"torch": "2.13", "jax": "0.10"}, folder=tmp_path)
     assert again["state"]["thread_variables"]["OMP_NUM_THREADS"] == "7"
+    monkeypatch.setenv("ATEN_CPU_CAPABILITY", "default")
+    monkeypatch.setenv("NPROC", "1")
+    told = snapshot({})["state"]["thread_variables"]
+    assert (told["ATEN_CPU_CAPABILITY"], told["NPROC"]) == ("default", "1"), "kernels and threads hang on them"
     assert again["state"] != here["state"]
     assert environment_id(again) == environment_id(here)
     assert len(environment_id(here)) == 12
