@@ -1,5 +1,5 @@
-"""What pages have from elsewhere: tables, links and found sentences of committed runs in README.md and
-results/README.md, and all settings in suites/SETTINGS.md.
+"""What pages have from elsewhere: tables, links and found sentences of committed runs in README.md, results/README.md
+and suites/README.md, and all settings in suites/SETTINGS.md.
 
 `python tests/readme_tables.py` writes all of it again, from the newest run of each suite in results/runs; test_docs.py
 compares. A page says what belongs where:
@@ -8,6 +8,7 @@ compares. A page says what belongs where:
     <!-- report results/runs/smoke/NAME | train time | memory -->  the blocks of text that begin so
     <!-- summary results/runs/long_seq/NAME -->                    a row per cell
     <!-- found results/runs/long_seq/NAME -->                      five sentences
+    <!-- published results/runs -->                                our figures beside published ones
     <!-- /report -->                                               the end of any of these
 """
 
@@ -19,13 +20,15 @@ import sys
 from functools import cache
 from pathlib import Path
 
+import readme_published
 from readme_summary import Rows, found, summary
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "results" / "README.md"]
+PAGES = [ROOT / "README.md", ROOT / "results" / "README.md", ROOT / "suites" / "README.md"]
 SETTINGS = ROOT / "suites" / "SETTINGS.md"
 TABLES = re.compile(
-    r"(?P<open><!-- (?P<kind>report|summary|found) (?P<run>\S+)(?: \| (?P<blocks>.*?))? -->\n).*?(?=<!-- /report -->)",
+    r"(?P<open><!-- (?P<kind>report|summary|found|published) (?P<run>\S+)(?: \| (?P<blocks>.*?))? -->\n)"
+    r".*?(?=<!-- /report -->)",
     re.DOTALL,
 )
 RUN = re.compile(r"runs/(?P<suite>\w+)/\d{8}T\d{6}Z-\w+")
@@ -44,8 +47,16 @@ def _newest(found: re.Match[str]) -> str:
 def _shown(place: re.Match[str]) -> str:
     if place["kind"] == "report":
         return _tables(place)
+    if place["kind"] == "published":
+        return f"{place['open']}\n{readme_published.table(_newest_report)}\n"
     rows = Rows.of_csv(_report(place["run"], "csv"))
     return place["open"] + "\n" + (summary if place["kind"] == "summary" else found)(rows) + "\n"
+
+
+def _newest_report(suite: str) -> str | None:
+    """The CSV of the newest run of a suite; None where there is none."""
+    runs = sorted((ROOT / "results" / "runs" / suite).glob("*Z-*"))
+    return _report(str(runs[-1].relative_to(ROOT)), "csv") if runs else None
 
 
 def _tables(place: re.Match[str]) -> str:
