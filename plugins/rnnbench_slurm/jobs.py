@@ -143,7 +143,8 @@ class Jobs:
         for standing in found:
             if standing.state not in ("pending", "running"):
                 entry = self._open.pop(standing.id)
-                self._answers[standing.id] = entry.answer or {}
+                if entry.answer is not None:
+                    self._answers[standing.id] = entry.answer
         return found
 
     def result(self, id: str) -> Mapping[str, Any]:

@@ -1,12 +1,19 @@
 #!/bin/sh
+# box.sh install: install its Debian packages, as root.
 # box.sh FOLDER: a Slurm 22.05 of two nodes, n1 with one core and n2 with two, with accounting, in this machine.
 #
-# It prints the process id to enter it by, `nsenter --target PID --all COMMAND`, once all nodes are up, and ends with
-# all that ran in it when its input ends. Needs root and the Debian packages of `packages` below. Everything lives in
-# namespaces of its own: no network but `lo`, its own processes, its own /etc/slurm, /run and /var/log: nothing else
-# on the machine can reach it, and nothing of it stays but FOLDER. MariaDB's empty tables are kept from start to start.
+# It prints `ready` once all nodes are up, some three seconds later, and ends with all that ran in it when its input ends.
+# `nsenter --target CHILD --net --pid --mount COMMAND` enters it, CHILD being the child of this process. It needs root.
+# Everything lives in namespaces of its own: no network but `lo`, its own processes, its own /etc/slurm and /run. Nothing
+# else on the machine can reach it, and nothing of it stays but FOLDER, and MariaDB's empty tables for the next start.
 set -eu
 packages="slurmctld slurmd slurmdbd slurm-client mariadb-server munge"
+if [ "$1" = install ]; then
+    export DEBIAN_FRONTEND=noninteractive
+    # shellcheck disable=SC2086  # a word each
+    apt-get update -qq && apt-get install -qq --no-install-recommends $packages
+    exit
+fi
 folder=$(mkdir -p "$1" && cd "$1" && pwd)
 tables="${XDG_CACHE_HOME:-$HOME/.cache}/rnnbench/slurm-box"
 
@@ -80,7 +87,7 @@ SlurmdLogFile=$folder/slurmd-%n.log
 SlurmctldPidFile=/run/slurmctld.pid
 SlurmdPidFile=/run/slurmd-%n.pid
 NodeName=n1 NodeHostname=localhost NodeAddr=127.0.0.1 Port=17001 CPUs=1
-NodeName=n2 NodeHostname=localhost NodeAddr=127.0.0.1 Port=17002 CPUs=2
+NodeName=n2 NodeHostname=localhost NodeAddr=127.0.0.1 Port=17002 CPUs=2 Weight=2
 PartitionName=main Nodes=n1,n2 Default=YES MaxTime=60
 PartitionName=one Nodes=n1 MaxTime=60
 END
@@ -105,6 +112,7 @@ cp -a "$tables/." "$folder/database"
 accounting "$folder/database"
 slurmctld
 for node in n1 n2; do slurmd -N $node; done
+# shellcheck disable=SC2016  # the inner shell expands it
 settle sh -c '[ "$(sinfo --noheader --states=idle --partition=main --format=%D)" = 2 ]'
 echo ready
 cat >/dev/null # until the input ends

@@ -24,7 +24,7 @@ LOUD, QUIET = Lot("a", [], quiet=False, cpus=2, seconds=600), Lot("b", [], secon
 def test_quiet_lots_share_no_node_loud_ones_do_and_each_case_runs_once(slurm, tmp_path):
     suite(tmp_path, TIMED)
     answer = slurm.rnnbench(
-        "run", "naps.yaml", "--executor", "slurm", "--set", "executor.lot_minutes=0.05", cwd=tmp_path
+        "run", "naps.yaml", "--executor", "slurm", "--set", "executor.lot_minutes=0.07", cwd=tmp_path
     )
     assert answer.code == 0, answer.err
     records = rnnbench.load(run_folder(tmp_path)).records
