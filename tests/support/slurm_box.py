@@ -50,7 +50,7 @@ class Box:
         """Run a command in the box."""
         process = self.begin(*command, cwd=cwd, env=env)
         try:
-            out, err = process.communicate(timeout=300)
+            out, err = process.communicate(timeout=600)
         except subprocess.TimeoutExpired:
             process.kill()
             told = "" if command[0] == "scontrol" else self.ask("scontrol", "show", "jobs").out
