@@ -14,6 +14,9 @@
 #if defined(__linux__)
 #include <sys/mman.h>
 #endif
+#if defined(__AVX__)
+#include <immintrin.h>
+#endif
 
 #if defined(__AVX512F__)
 #define BYTES 64
@@ -107,10 +110,27 @@ INLINE V vrelu(V x) { return vwhere(x < 0, splat(0), x); }
 BY_LANES(vexp, exp)
 BY_LANES(vtanh, tanh)
 #else
+/* x between two numbers; NaN stays. One instruction each where the second operand is what comes of NaN. */
+#if defined(__AVX512F__)
+INLINE V between(V x, float low, float high) {
+  return (V)_mm512_max_ps((__m512)splat(low), _mm512_min_ps((__m512)splat(high), (__m512)x));
+}
+INLINE V below_else(V x, float limit, V a, V b) {
+  return (V)_mm512_mask_blend_ps(_mm512_cmp_ps_mask((__m512)x, (__m512)splat(limit), _CMP_LT_OQ), (__m512)b, (__m512)a);
+}
+#elif defined(__AVX__)
+INLINE V between(V x, float low, float high) {
+  return (V)_mm256_max_ps((__m256)splat(low), _mm256_min_ps((__m256)splat(high), (__m256)x));
+}
+INLINE V below_else(V x, float limit, V a, V b) { return vwhere(x < limit, a, b); }
+#else
+INLINE V between(V x, float low, float high) { return vwhere(x > high, splat(high), vwhere(x < low, splat(low), x)); }
+INLINE V below_else(V x, float limit, V a, V b) { return vwhere(x < limit, a, b); }
+#endif
 /* e^x = 2^n e^r, |r| <= ln 2 / 2, with the polynomial of the Cephes library (Moshier 1989) for e^r; below 1.5 ulp.
  * 2^n comes in two factors, so that results down to the smallest denormal and up to infinity are right. */
 INLINE V vexp(V x) {
-  V bounded = vwhere(x > 89.0f, splat(89.0f), vwhere(x < -104.0f, splat(-104.0f), x));
+  V bounded = between(x, -104.0f, 89.0f);
   V shifted = bounded * 1.44269504088896341f + 12582912.0f;
   V n = shifted - 12582912.0f;
   V r = bounded - n * 0.693359375f;
@@ -135,7 +155,7 @@ INLINE V vtanh(V x) {
   V small = x + x * z * p;
   V large = 1.0f - 2.0f / (vexp(size + size) + 1.0f);
   large = (V)((M)large | ((M)x & (M)splat(-0.0f)));
-  return vwhere(size < 0.625f, small, vwhere(x != x, x, large));
+  return below_else(size, 0.625f, small, large); /* NaN comes through `large` */
 }
 #endif
 INLINE V vsigmoid(V x) { return 1 / (1 + vexp(-x)); }
