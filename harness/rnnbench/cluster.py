@@ -68,6 +68,8 @@ class Lot:
         journal: File that the worker appends records to where it sees its folder; empty: none.
         environment: Id of the environment that its records name, where that is the sender's own machine; empty: the
             worker's.
+        trials: Which implementations are fastest, where a case asks for `best`, by a trial of the sender's: what is
+            packed has no quiet machine to find it out. JSON, by what is alike for the cases that one trial serves.
         machine: Entry of `machines:` that it has to run on; empty: anywhere.
     """
 
@@ -87,6 +89,7 @@ class Lot:
     earlier: Sequence[str] = ()
     journal: str = ""
     environment: str = ""
+    trials: Mapping[str, Any] | None = None
     machine: str = ""
 
     def to_json(self) -> dict[str, Any]:

@@ -37,6 +37,23 @@ def test_packed_losses_are_those_of_one_process_after_the_other_bit_for_bit(tmp_
     assert list(packed[0].curves["train_loss"].y) == list(serial[0].curves["train_loss"].y)
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("backend", ["torch", "jax"])
+def test_best_is_found_once_before_cases_are_packed(tmp_path, backend):
+    pytest.importorskip(backend)
+    text = LEARN.replace("BACKEND]", f"{backend}], implementation: best").replace("[gru, mingru]", "mingru")
+    (tmp_path / "learn.yaml").write_text(text)
+    answer = ask("run", "learn.yaml", "--jobs", "2", cwd=tmp_path)
+    assert answer.code == 0, answer.err
+    records = rnnbench.load(str(max((tmp_path / "results/runs/learn").iterdir()))).records
+    assert [record.details["packed"] for record in records] == [True, True]
+    first, second = (record.details["tried"] for record in records)
+    assert first == second
+    assert len(first["ratios"]) >= 2
+    assert {record.implementation for record in records} <= set(first["ratios"])
+    assert len({record.implementation for record in records}) == 1
+
+
 def test_packed_processes_run_beside_each_other_on_a_core_each_and_quiet_ones_alone(tmp_path):
     suite(tmp_path, SUITE.replace("3]}", "3], seconds: 1.5}\n  watch: {replicate: [0, 1], seconds: 0.3}"))
     answer = ask("run", "naps.yaml", "--jobs", "2", cwd=tmp_path)

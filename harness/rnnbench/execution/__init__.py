@@ -13,8 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from rnnbench.case import BEST
 from rnnbench.errors import UsageError
 from rnnbench.execution.forecast import Forecast
 from rnnbench.registry.contents import versions
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from rnnbench.executor import Executor
     from rnnbench.record import Record
     from rnnbench.registry import Registry
+    from rnnbench.runner import Runner
     from rnnbench.store import RunFolder
     from rnnbench.suite import Plan
 
@@ -148,20 +150,33 @@ class Execution:
 
     def _run_here(self, cases: Sequence[Case], watcher: Watcher) -> None:
         """One after the other, or in lockstep, in processes that this one starts."""
-        from rnnbench.runner import Runner
-
-        session = self._executor.open()
-        suite = str(self.planned.folder.resolve())
-        environment = self.folder.environment
-        runner = Runner(self.registry, session, self.plugins, self.planned.timeout, environment, folder=suite)
 
         def keep(record: Record) -> None:
             watcher.ended(self.folder.append(record))
 
-        try:
+        with self._runner() as runner:
             runner.run(cases, keep, watcher.started, self.earlier)
-        finally:
-            session.close()
+
+    @contextlib.contextmanager
+    def _runner(self) -> Iterator[Runner]:
+        """What runs cases on this machine, by itself."""
+        from rnnbench.runner import Runner
+
+        suite = str(self.planned.folder.resolve())
+        environment = self.folder.environment
+        with contextlib.closing(self._executor.open()) as session:
+            yield Runner(self.registry, session, self.plugins, self.planned.timeout, environment, folder=suite)
+
+    def _trials(self, cases: Sequence[Case]) -> dict[str, Any]:
+        """Which implementations are fastest, found out while nothing else runs on this machine."""
+        from rnnbench.runner import autotune
+
+        asking = [case for case in cases if case.implementation == BEST]
+        if not asking or not self._executor.local:
+            return {}
+        with self._runner() as runner:
+            runner.find_best(asking, self.earlier)
+            return autotune.to_json(runner.trials)
 
     def _drive(self, cases: Sequence[Case], watcher: Watcher) -> None:
         """In lots, through the executor's cluster."""
@@ -169,14 +184,14 @@ class Execution:
         from rnnbench.lots.drive import Drive
         from rnnbench.lots.keeper import JOURNALS
 
-        dispatch = self.dispatch
+        dispatch, trials = self.dispatch, self._trials(cases)
         options = dispatch.options
         assert self._executor.cluster
         if isinstance(options, LocalOptions):
             options = replace(options, jobs=dispatch.jobs)
         with contextlib.closing(self._executor.cluster(options, self.folder.path)) as cluster:
             environment = self.folder.environment if self._executor.local else ""
-            cut = dispatch.cutter(cases, str((self.folder.path / JOURNALS).resolve()), environment).lots
+            cut = dispatch.cutter(cases, str((self.folder.path / JOURNALS).resolve()), environment, trials).lots
             drive = Drive(
                 cluster, self._executor.name, self.folder, cut, options.retries, watcher.started, watcher.ended
             )

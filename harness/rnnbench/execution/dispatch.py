@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rnnbench.cluster import ClusterOptions, Lot, LotOptions
 from rnnbench.records import asked
@@ -75,8 +75,14 @@ class Dispatch:
         """That a case is expected to take, with all its processes."""
         return self.forecast.costs.seconds(case)[0] * asked(case)
 
-    def cutter(self, cases: Sequence[Case], journals: str = "", environment: str = "") -> Cutter:
-        """What makes lots of these cases. journals: their folder. environment: as in `Lot`."""
+    def cutter(
+        self,
+        cases: Sequence[Case],
+        journals: str = "",
+        environment: str = "",
+        trials: Mapping[str, Any] | None = None,
+    ) -> Cutter:
+        """What makes lots of these cases. journals: their folder. environment, trials: as in `Lot`."""
         from rnnbench.lots.cutting import Cutter
         from rnnbench.lots.files import packed
         from rnnbench.lots.packing import SHARE
@@ -97,6 +103,7 @@ class Dispatch:
             journals,
             environment,
             None if local else code(),  # what is on this disk, workers here import as this process would
+            trials,
         )
 
     def lots(self) -> list[Lot]:

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import Any
 
 import rnnbench
 from rnnbench.case import Case
@@ -22,7 +23,7 @@ class Cutter:
 
     expected: seconds that a case will take, with all its processes. seconds: of work that a packed lot should hold.
     luggage: what goes with each lot. cpus: cores of a packed lot; None: those of its worker. gpus: of a lot that has
-    cases for one. journals: folder of their journals, empty for none. environment, timeout, code: as in `Lot`.
+    cases for one. journals: folder of their journals, empty for none. environment, timeout, code, trials: as in `Lot`.
     """
 
     registry: Registry
@@ -35,6 +36,7 @@ class Cutter:
     journals: str = ""
     environment: str = ""
     code: Mapping[str, str] | None = None
+    trials: Mapping[str, Any] | None = None
 
     def lots(self, cases: Sequence[Case], earlier: Mapping[str, Record] | None = None) -> list[Lot]:
         """All cases in lots, the longest first; quiet ones first of all. earlier: records to go on with, by case."""
@@ -94,6 +96,7 @@ class Cutter:
             [encode(record.case, part).decode() for record in before for part in (*record.left_out, *record.parts)],
             f"{self.journals}/{identity}.jsonl" if self.journals else "",
             self.environment,
+            self.trials,
         )
 
     def _versions(self, cases: Sequence[Case]) -> dict[str, str]:

@@ -20,15 +20,12 @@ SHARE = 6
 def packable(cases: Sequence[Case], registry: Registry) -> list[Case]:
     """Those whose numbers do not depend on what else this machine does: no times, and a core each.
 
-    `best` is found by timing programs beside each other, so that it wants the machine to itself too.
+    `best` is found by timing programs beside each other, which has to be done before.
     """
     return [
         case
         for case in cases
-        if not registry.probes[case.probe].quiet
-        and case.device == "cpu"
-        and case.threads in (None, 1)
-        and case.implementation != "best"
+        if not registry.probes[case.probe].quiet and case.device == "cpu" and case.threads in (None, 1)
     ]
 
 

@@ -28,7 +28,7 @@ from rnnbench.record import Record
 from rnnbench.records import merge
 from rnnbench.registry import Registry, load
 from rnnbench.registry.contents import code, versions
-from rnnbench.runner import Runner
+from rnnbench.runner import Runner, autotune
 from rnnbench.store.lines import InvalidRecord, decode, encode, without_measurements
 
 
@@ -108,6 +108,7 @@ class Worker:
             self._kept[key] = runner, folder
         runner, _ = self._kept[key]
         runner.timeout = lot.timeout
+        runner.trials |= autotune.from_json(lot.trials or {})
         environment = snapshot(versions(runner.registry))
         runner.environment = lot.environment or environment_id(environment)
         return runner, environment

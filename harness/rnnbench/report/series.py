@@ -495,8 +495,10 @@ def _absent(records: Iterable[Record]) -> frozenset[tuple[str, str]]:
 
 def _needs_environment(records: list[Record]) -> bool:
     """Whether one run, as far as runs are told apart, was made in more than one environment: then no row, and no
-    ranking, may mix them in silence.
+    ranking, may mix them in silence. What is the same on every machine is no matter of where it was made.
     """
+    if all(reading.quantity.portable for record in records for reading in record.quantities.values()):
+        return False
     places = {(record.case.settings.get(RUN), record.environment) for record in records}
     return len(places) > len({run for run, _ in places})
 

@@ -76,6 +76,16 @@ def kept(record: Record | None, names: Sequence[str]) -> Trial | None:
     return found if found.ratios and {*found.ratios, *found.failed} <= set(names) else None
 
 
+def to_json(trials: Mapping[str, Trial]) -> dict[str, Any]:
+    """JSON values."""
+    return {key: asdict(trial) for key, trial in trials.items()}
+
+
+def from_json(data: Mapping[str, Any]) -> dict[str, Trial]:
+    """The inverse of `to_json`."""
+    return {key: Trial(**told) for key, told in data.items()}
+
+
 def case_of(case: Case) -> Case:
     """The case that is tried in place of one: a throughput of the bare model."""
     settings = case.settings
