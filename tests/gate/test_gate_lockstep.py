@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from gate_repository import Project
+from quick_processes import VARIABLES
 from rnnbench.case import Case
 from rnnbench.gate.pairs import SIDES, Sampler, SideSettings
 from rnnbench.gate.subjects import PlannedCase, Subject
@@ -200,8 +201,10 @@ def test_processes_that_fail_together_and_not_alone_are_measured_one_after_the_o
 
 
 @pytest.mark.parametrize("memory", [(False, False), (False, True)], ids=["times", "memory that base does not know of"])
-def test_both_sides_of_a_pair_allocate_alike(memory):
+def test_both_sides_of_a_pair_allocate_alike(memory, monkeypatch):
     """A side that is older than the fixed arenas would otherwise be compared with one that has them."""
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
     case = Case("memory", "gru", "torch", "native", "cpu", "float32", 64, 4, 8, 8)
     base, head = (PlannedCase(case, ("native",), "", {}, "", one) for one in memory)
     subject = Subject("memory", "memory gru", base, head)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 
 import rnnbench
 from gate_repository import PLUGIN
+from quick_processes import without
 from rnnbench.machine.allocator import KEEPING
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="lockstep needs Linux")
@@ -75,7 +75,7 @@ def ran(tmp_path_factory):
         cwd=folder,
         capture_output=True,
         text=True,
-        env=os.environ | {"COLUMNS": "100"},
+        env=without() | {"COLUMNS": "100"},
         timeout=600,
     )
     assert done.returncode == 1, done.stderr  # one of them dies

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from played_sessions import CASE, CASES, ONCE, REGISTRY, Played, calm, run
+from quick_processes import VARIABLES
 from rnnbench.case import Case
 from rnnbench.executor import Outcome, Pace, Request
 from rnnbench.record import Record
@@ -81,7 +82,8 @@ def test_the_plan_says_what_takes_turns():
 
 
 def test_a_group_runs_in_lockstep_and_all_its_parts_say_so(monkeypatch):
-    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)  # as the user has not set it
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
     session = Together()
     kept = last(run(session, CASES))
     assert Counter(len(group) for _, group in session.groups) == {6: 6}
