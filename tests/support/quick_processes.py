@@ -11,8 +11,8 @@ VARIABLES = {
     "MALLOC_ARENA_MAX": "2",
 }
 """XLA spends a third of the time of small programs on making them fast. Threads of OpenMP that wait for one without a
-core take more CPU time than the work. Where waiting and allocating are set, rnnbench sets neither for processes that are
-timed, so that all jobs of a backend are forked from one process, and a framework is imported once, not three times.
+core take more CPU time than the work. Where waiting and allocating are set, rnnbench sets neither for processes that
+are timed, so that all jobs of a backend are forked from one process and a framework is imported once, not three times.
 """
 
 
