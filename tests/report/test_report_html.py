@@ -213,8 +213,8 @@ def test_the_gap_is_the_difference_of_the_last_losses_unless_the_probe_tells_it(
 def test_sentences_name_both_ends() -> None:
     made = [gradient(-0.1, cell="rnn"), gradient(-0.7, cell="gru"), gradient(0.1, cell="irnn")]
     assert leads.gradients(panels(made)) == (
-        "At initialisation the gradient of gru (torch/native) halves every 0.99 steps (T=64); "
-        "at the other end that of irnn (torch/native) doubles every 6.9 steps (T=64)."
+        "Decay rate of the gradient at initialisation: of gru (torch/native) it halves every 0.99 steps (T=64); "
+        "at the other end of irnn (torch/native) it doubles every 6.9 steps (T=64)."
     )
     gaps = with_derived([overfitted(0.1, cell="rnn"), overfitted(0.4, cell="gru")])
     assert leads.overfitting(panels(gaps)) == (

@@ -35,17 +35,13 @@ class Found(NamedTuple):
 
 
 def gradients(panels: Sequence[Panel]) -> str:
-    """Whose gradient vanishes fastest, and whose lasts or grows."""
-    found = ranked(panels, "gradient.decay_rate")
-    if not found:
-        return ""
-    first, last = found[0], found[-1]
-    if first.value == last.value:
-        return f"At initialisation the gradient of {first.series.name} {_rate(first)} (T={first.length})."
-    return (
-        f"At initialisation the gradient of {first.series.name} {_rate(first)} (T={first.length}); "
-        f"at the other end that of {last.series.name} {_rate(last)} (T={last.length})."
-    )
+    """Whose gradient vanishes fastest, and whose lasts or grows, by the rates at which its logarithm grows."""
+    for name in _named(panels, "gradients", unit="1/step"):
+        if found := ranked(panels, name):
+            first, last = found[0], found[-1]
+            sentence = f"{_opened(first.panel.words(name))}: {_rate(first)}"
+            return f"{sentence}; at the other end {_rate(last)}." if first.value != last.value else f"{sentence}."
+    return ""
 
 
 def memory_span(panels: Sequence[Panel]) -> str:
@@ -152,7 +148,7 @@ def _told_apart(high: Entry, low: Entry) -> bool:
 
 
 def parallelism(panels: Sequence[Panel]) -> str:
-    """The largest gain of a parallel scan, and of a larger batch."""
+    """The largest gain of a parallel scan, which reports derive, and the largest of the gains that a probe declares."""
     clauses = []
     scans = ranked(panels, f"train{SPEEDUP}") or ranked(panels, f"*{SPEEDUP}")
     if scans:
@@ -162,14 +158,13 @@ def parallelism(panels: Sequence[Panel]) -> str:
             f"T={best.length}"
             + (f", and {worst.series.name} {units.factor(worst.value)} times" if best != worst else "")
         )
-    batches = ranked(panels, "*.batch_speedup")
-    if batches:
-        best = batches[-1]
-        mode = best.quantity.rpartition(".")[0]
-        gain = f"{units.factor(best.value)} times the tokens/s of {mode}"
-        clauses.append(f"a larger batch gains most for {best.series.name}: {gain}")
-    sentence = "; ".join(clauses)
-    return f"{sentence[0].upper()}{sentence[1:]}." if sentence else ""
+    gains = [name for name in _named(panels, "parallelism", unit="1") if _better(panels, name) == "higher"]
+    for found in filter(None, (ranked(panels, name) for name in gains if not name.endswith(SPEEDUP))):
+        best = found[-1]
+        what = best.panel.words(best.quantity)
+        clauses.append(f"the largest {what} is {units.factor(best.value)} times, of {best.series.name}")
+        break
+    return f"{_opened('; '.join(clauses))}." if clauses else ""
 
 
 def learning(panels: Sequence[Panel]) -> str:
@@ -187,12 +182,12 @@ def learning(panels: Sequence[Panel]) -> str:
     return ""
 
 
-def _named(panels: Sequence[Panel], topic: str) -> list[str]:
-    """The quantities that declare a topic, those people read first in front."""
+def _named(panels: Sequence[Panel], topic: str, unit: str | None = None) -> list[str]:
+    """The quantities that declare a topic, those people read first in front. unit: only those in it."""
     ranks: dict[str, float] = {}
     for panel in panels:
         for name, declared in panel.quantities.items():
-            if declared.group == topic:
+            if declared.group == topic and unit in (None, declared.unit):
                 ranks.setdefault(name, math.inf if declared.headline is None else declared.headline)
     return sorted(ranks, key=ranks.__getitem__)
 
@@ -241,10 +236,16 @@ def _last(panel: Panel, series: Series, quantity: str) -> Found | None:
 
 
 def _rate(found: Found) -> str:
-    if abs(found.value) * found.length < math.log(2):
-        return f"changes by less than a factor of 2 over {found.length} steps"
-    steps = units.number(math.log(2) / abs(found.value), 2)
-    return f"{'halves' if found.value < 0 else 'doubles'} every {steps} step{'' if steps == '1' else 's'}"
+    """`of gru (torch/native) it halves every 3 steps (T=64)`."""
+    change = f"changes by less than a factor of 2 over {found.length} steps"
+    if abs(found.value) * found.length >= math.log(2):
+        steps = units.number(math.log(2) / abs(found.value), 2)
+        change = f"{'halves' if found.value < 0 else 'doubles'} every {steps} step{'' if steps == '1' else 's'}"
+    return f"of {found.series.name} it {change} (T={found.length})"
+
+
+def _opened(sentence: str) -> str:
+    return f"{sentence[:1].upper()}{sentence[1:]}"
 
 
 def _ends(found: Sequence[Found], head: str, tail: str) -> str:
