@@ -193,6 +193,34 @@ def prefix_unroll(cell: Cell, ops: Any, prefixes: Callable[..., Sequence[Array]]
     return unroll
 
 
+def module_implementation(backend: str) -> Implementation:
+    """`module`: a layer of some library as it is, called once for the whole sequence.
+
+    Args:
+        backend: Name of the backend, which is that of the layers' framework.
+
+    Returns:
+        The implementation, of cells that are classes of that framework and bring their own `unroll`.
+
+    Example:
+        >>> from rnnbench import Cell, module_implementation
+        >>> module_implementation("jax").supports(Cell("gru", init=lambda rng, D, H: ({}, None)), "cpu", "float32")
+        'it calls layers that are classes of jax'
+    """
+
+    def supports(cell: Cell, device: str, dtype: str) -> str | None:
+        del device, dtype
+        return None if cell.framework == backend and cell.unroll else f"it calls layers that are classes of {backend}"
+
+    def build(cell: Cell, device: str, dtype: str) -> Unroll:
+        del device, dtype
+        assert cell.unroll is not None
+        return cell.unroll
+
+    doc = f"A {backend} layer of another library, called once for the whole sequence."
+    return Implementation("module", backend, supports, build, doc=doc)
+
+
 def any_of(*names: str) -> Callable[[Cell, str, str], str | None]:
     """The answer of a native implementation: only the cells it names.
 

@@ -51,7 +51,7 @@ def taken() -> list[Solve]:
     return found
 
 
-def told(solves: list[Solve]) -> Measurement:
+def measured(solves: list[Solve]) -> Measurement:
     """Values of `QUANTITIES`, and a sentence where solves did not converge."""
     if not solves:
         return Measurement()

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from rnnbench import Array, Cell, Implementation, Measurement, Params, State, Unroll, tree_map
+from rnnbench import Array, Cell, Measurement, Params, State, Unroll, tree_map
 from rnnbench_newton import account
-from rnnbench_newton.method import ITERATIONS, VARIANTS, Variant, acts_elementwise, residual, tolerance
+from rnnbench_newton.implementations import implementations
+from rnnbench_newton.method import ITERATIONS, Variant, acts_elementwise, residual, tolerance
 from rnnbench_newton.parts import Parts
 from rnnbench_newton.structure import Blocks, Full, Structure
 
@@ -171,19 +172,7 @@ def accounted() -> Measurement:
     import jax
 
     jax.effects_barrier()
-    return account.told(account.taken())
+    return account.measured(account.taken())
 
 
-IMPLEMENTATIONS = tuple(
-    Implementation(
-        variant.name,
-        "jax",
-        variant.supports,
-        partial(build, variant),
-        quantities=account.QUANTITIES,
-        account=accounted,
-        slow_to_build=True,
-        doc=variant.doc,
-    )
-    for variant in VARIANTS
-)
+IMPLEMENTATIONS = implementations("jax", build, accounted)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-from rnnbench import Array, Cell, Implementation, Measurement, Params, State, Unroll, leaves, scans, tree_map
+from rnnbench import Array, Cell, Measurement, Params, State, Unroll, leaves, scans, tree_map
 from rnnbench_newton import account
-from rnnbench_newton.method import ITERATIONS, VARIANTS, Variant, acts_elementwise, residual, tolerance
+from rnnbench_newton.implementations import implementations
+from rnnbench_newton.method import ITERATIONS, Variant, acts_elementwise, residual, tolerance
 from rnnbench_newton.parts import Parts
 from rnnbench_newton.structure import Blocks, Full, Pair, Structure
 
@@ -191,19 +192,7 @@ def _function() -> Any:
 
 def accounted() -> Measurement:
     """Of the solves of this process so far."""
-    return account.told(account.taken())
+    return account.measured(account.taken())
 
 
-IMPLEMENTATIONS = tuple(
-    Implementation(
-        variant.name,
-        "torch",
-        variant.supports,
-        partial(build, variant),
-        quantities=account.QUANTITIES,
-        account=accounted,
-        slow_to_build=True,
-        doc=variant.doc,
-    )
-    for variant in VARIANTS
-)
+IMPLEMENTATIONS = implementations("torch", build, accounted)

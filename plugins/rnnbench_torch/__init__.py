@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from rnnbench import Backend, Implementation, hookimpl
-from rnnbench_torch import associative_scan, chunkwise, compiled, eager, higher_order, module, native
+from rnnbench import Backend, Implementation, hookimpl, module_implementation
+from rnnbench_torch import associative_scan, chunkwise, compiled, eager, higher_order, native
 from rnnbench_torch.backend import TorchBackend
 
 
@@ -20,7 +20,7 @@ def rnnbench_implementations() -> tuple[Implementation, ...]:
         eager.implementation,
         compiled.implementation,
         native.implementation,
-        module.implementation,
+        module_implementation("torch"),
         associative_scan.implementation,
         chunkwise.chunkwise,
         chunkwise.prefix_scan,
