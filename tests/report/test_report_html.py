@@ -293,7 +293,10 @@ def test_runs_that_agree_are_not_ranked() -> None:
     assert sentence in html.unescape(page)
     made = [gradient(-0.1, cell="rnn"), gradient(-0.7, cell="gru")]
     page = html.unescape(render([ReportRun(made, meta(day=day)) for day in "ab"]))
-    assert "Run A, B: At initialisation the gradient of gru (torch/native) halves every 0.99 steps" in page
+    assert (
+        "Run A, B: Decay rate of the gradient at initialisation: of gru (torch/native) it halves every 0.99 steps"
+        in page
+    )
 
 
 def test_fresh_data_are_never_called_overfitted() -> None:
