@@ -61,12 +61,13 @@ def ask(target: str, framework: str) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize("framework", ["torch", "jax"])
-def test_a_layer_computes_what_keras_does(framework):
-    found = ask("keras.layers:GRU", framework)
+@pytest.mark.parametrize(("layer", "framework"), [("GRU", "torch"), ("GRU", "jax"), ("SimpleRNN", "torch")])
+def test_a_layer_computes_what_keras_does(layer, framework):
+    inner = {"GRU": "gru_cell", "SimpleRNN": "simple_rnn_cell"}[layer]
+    found = ask(f"keras.layers:{layer}", framework)
     assert found["framework"] == framework
     assert found["same"] and found["whole"]
-    assert found["names"] == ["gru_cell.bias", "gru_cell.kernel", "gru_cell.recurrent_kernel"]
+    assert found["names"] == [f"{inner}.bias", f"{inner}.kernel", f"{inner}.recurrent_kernel"]
     assert found["error"] < 1e-6
 
 
