@@ -88,7 +88,7 @@ def steps(folder: Path, device: str) -> list[Step]:
         Step("target", "the device as XLA's compiler is told it", (python, "-c", TARGET, dumped), 120, dump),
         Step("check", "each implementation: interpreted, compiled, run", (*rnnbench, "check", kind, "--json"), 240),
         Step("tests", "all tests that need the device", (python, "-m", "pytest", "-q", "-m", mark, "tests"), 240),
-        Step("kernels", "kernels against the oracle", (*rnnbench, "verify", *KERNELS, "--device", device), 300),
+        Step("kernels", "kernels against the oracle", (*rnnbench, "verify", *KERNELS, "--device", device), 240),
         Step("memory", "planned sizes beside the allocator's", (*rnnbench, "run", "long_seq", *memory, *here), 300),
         Step("long_seq", "the main suite, as far as it gets", (*rnnbench, "run", "long_seq", *here), 900),
         Step("smoke", "every probe once", (*rnnbench, "run", "smoke", *here), 180),
