@@ -12,6 +12,7 @@ import pytest
 
 import rnnbench
 from command_line import ask
+from learn_suite import LEARN, losses
 from napping import SUITE, begun, kept, lines, meta, notes, run_folder, suite, until, whole
 
 distributed = pytest.importorskip("distributed", reason="Dask is not installed: pip install 'rnnbench[dask]'")
@@ -97,6 +98,21 @@ def test_a_scheduler_without_workers_is_told_to_have_none(tmp_path):
     with distributed.LocalCluster(n_workers=0, dashboard_address="127.0.0.1:0", silence_logs=50) as none:
         answer = ask("run", "naps.yaml", *there(none), cwd=tmp_path)
     assert (answer.code, "has no workers: start one per core" in answer.err) == (2, True), answer.err
+
+
+@pytest.mark.long
+def test_losses_are_those_of_this_machine_bit_for_bit(tmp_path, cluster):
+    pytest.importorskip("torch")
+    (tmp_path / "learn.yaml").write_text(LEARN.replace("BACKEND", "torch"))
+    found = []
+    for executor in (["--executor", "forkserver"], there(cluster)):
+        answer = ask("run", "learn.yaml", *executor, cwd=tmp_path)
+        assert answer.code == 0, answer.err
+        found.append(rnnbench.load(str(max((tmp_path / "results/runs/learn").iterdir()))).records)
+    alone, away = found
+    assert len(losses(alone)) >= 4 * 8
+    assert losses(away) == losses(alone)
+    assert all(record.details["packed"] for record in away)
 
 
 @pytest.mark.long

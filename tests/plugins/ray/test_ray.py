@@ -13,6 +13,7 @@ import pytest
 
 import rnnbench
 from command_line import ask
+from learn_suite import LEARN, losses
 from napping import SUITE, begun, kept, meta, notes, ran, run_folder, suite, until, whole
 
 LOTS = ["--set", "executor.lot_minutes=0.05"]
@@ -79,6 +80,24 @@ def test_lots_are_packed_onto_the_nodes_and_what_no_node_has_is_refused(tmp_path
     spans = [(began, ended) for id, began, ended, _ in notes(tmp_path) if id.startswith("nap")]
     assert any(one != other and one[0] < other[1] and other[0] < one[1] for one in spans for other in spans)
     assert {cpus for id, *_, cpus in notes(tmp_path) if id.startswith("nap")} == {1}
+
+
+@pytest.mark.long
+def test_losses_are_those_of_this_machine_bit_for_bit(tmp_path, nodes):
+    pytest.importorskip("torch")
+    (tmp_path / "learn.yaml").write_text(LEARN.replace("BACKEND", "torch"))
+    found = []
+    for executor in (
+        ["--executor", "forkserver"],
+        ["--executor", "ray", "--set", f"executor.address={nodes.address}", *LOTS],
+    ):
+        answer = ask("run", "learn.yaml", *executor, cwd=tmp_path)
+        assert answer.code == 0, answer.err
+        found.append(rnnbench.load(str(max((tmp_path / "results/runs/learn").iterdir()))).records)
+    alone, away = found
+    assert len(losses(alone)) >= 4 * 8
+    assert losses(away) == losses(alone)
+    assert all(record.details["packed"] for record in away)
 
 
 @pytest.mark.long
