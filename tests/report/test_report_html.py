@@ -216,6 +216,11 @@ def test_sentences_name_both_ends() -> None:
         "Decay rate of the gradient at initialisation: of gru (torch/native) it halves every 0.99 steps (T=64); "
         "at the other end of irnn (torch/native) it doubles every 6.9 steps (T=64)."
     )
+    fading = gradient(-0.05, cell="irnn")
+    uneven = replace(fading, quantities={k: v for k, v in fading.quantities.items() if k != "gradient.half_life"})
+    assert leads.gradients(panels([*made[:2], uneven])).endswith(
+        "at the other end of irnn (torch/native) it falls to 0.041 of itself over 64 steps, at no one rate (T=64)."
+    ), "a half-life is told only where there is a rate"
     gaps = with_derived([overfitted(0.1, cell="rnn"), overfitted(0.4, cell="gru")])
     assert leads.overfitting(panels(gaps)) == (
         "At T=64 the largest train validation gap is 0.400, of gru (torch/native); "

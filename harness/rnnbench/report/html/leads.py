@@ -236,11 +236,15 @@ def _last(panel: Panel, series: Series, quantity: str) -> Found | None:
 
 
 def _rate(found: Found) -> str:
-    """`of gru (torch/native) it halves every 3 steps (T=64)`."""
+    """`of gru (torch/native) it halves every 3 steps (T=64)`; a half-life only where there is one rate."""
+    half_life = found.panel.quantities[found.quantity].fallback
     change = f"changes by less than a factor of 2 over {found.length} steps"
     if abs(found.value) * found.length >= math.log(2):
         steps = units.number(math.log(2) / abs(found.value), 2)
         change = f"{'halves' if found.value < 0 else 'doubles'} every {steps} step{'' if steps == '1' else 's'}"
+        if found.value < 0 and half_life and found.series.groups[found.length].entry(half_life).value is None:
+            left = math.exp(found.value * found.length)
+            change = f"falls to {left:.2g} of itself over {found.length} steps, at no one rate"
     return f"of {found.series.name} it {change} (T={found.length})"
 
 
