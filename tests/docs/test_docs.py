@@ -31,8 +31,8 @@ def rnnbench(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def narrowed(command: str, measured: bool) -> str:
-    """A command as it is written, or in the default run `verify` with stepwise implementations alone, since the others
-    compile for half a minute, and a training of one cell.
+    """A command as it is written, or in the default run `verify` with stepwise implementations in float32 alone, since
+    the others compile for half a minute, and a training of one cell.
     """
     if measured:
         return command
@@ -41,7 +41,7 @@ def narrowed(command: str, measured: bool) -> str:
     if not (plain := re.fullmatch(r"rnnbench verify (?:\w+ )?--plugin ((\w+)\.py)", command)):
         return command
     stepwise = {"torch_gru": "", "leaky": " eager", "mycell": " eager", "ema": " scan"}.get(plain[2], " eager scan")
-    return f"rnnbench verify {plain[2]}{stepwise} --plugin {plain[1]}"
+    return f"rnnbench verify {plain[2]}{stepwise} --plugin {plain[1]} --dtype float32"
 
 
 @pytest.mark.parametrize("measured", [False, pytest.param(True, marks=pytest.mark.long)])

@@ -93,6 +93,18 @@ def gradients(prog, data=None):
     return {"loss": prog.get(loss), "xs": prog.get(of_xs)} | {name: prog.get(one) for name, one in found.items()}
 
 
+_KNOWN: dict[tuple, dict] = {}
+
+
+def gradients_of(backend, cell, bptt: Bptt = "full", segment=None, *, loss=mean_square, layers=1, implementation=None):
+    """`gradients` of such a program; jax compiles each once, for all tests that ask for it."""
+    key = backend, cell.name, bptt, segment, loss, layers, implementation
+    if key not in _KNOWN:
+        options = {"loss": loss, "layers": layers, "implementation": implementation}
+        _KNOWN[key] = gradients(program(backend, cell, bptt, segment, **options))
+    return _KNOWN[key]
+
+
 def trained(prog, data=None):
     """{loss, minus the change of each parameter}: the gradient that one step of SGD with lr 1 went by."""
     before = prog.parameters()
@@ -115,14 +127,14 @@ def test_spans_cover_every_step_once():
 
 @on_backends(["cell"], FAMILIES["first"], lambda cell: cell in COMPILED)
 def test_checkpointed_gradients_are_the_full_ones(backend, cell):
-    expected = gradients(program(backend, cell))
-    agree(gradients(program(backend, cell, "checkpointed", 4)), expected)
+    expected = gradients_of(backend, cell)
+    agree(gradients_of(backend, cell, "checkpointed", 4), expected)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_stacked_layers_train_by_the_gradients_they_report(backend):
     checkpointed = program(backend, lstm, "checkpointed", 4, layers=2)
-    agree(trained(checkpointed), gradients(program(backend, lstm, layers=2)))
+    agree(trained(checkpointed), gradients_of(backend, lstm, layers=2))
     for loss in (mean_square, coupled):
         expected = by_hand(lstm, 4, loss, layers=2)
         agree(trained(program(backend, lstm, "truncated", 4, loss=loss, layers=2)), expected, 1e-11)
@@ -135,8 +147,8 @@ def test_stacked_layers_train_by_the_gradients_they_report(backend):
 )
 def test_checkpointed_gradients_are_the_full_ones_for_any_segment_and_loss(backend, segment, loss):
     agree(
-        gradients(program(backend, lstm, "checkpointed", segment, loss=loss)),
-        gradients(program(backend, lstm, loss=loss)),
+        gradients_of(backend, lstm, "checkpointed", segment, loss=loss),
+        gradients_of(backend, lstm, loss=loss),
     )
 
 
@@ -146,10 +158,10 @@ def test_other_implementations_can_be_cut_too(backend, implementation):
     if backend == "jax" and implementation == "native":
         pytest.skip("jax has none")
     cell = lstm if implementation == "native" else lru
-    expected = gradients(program(backend, cell))
-    agree(gradients(program(backend, cell, "checkpointed", 4, implementation=implementation)), expected)
-    expected = gradients(program(backend, cell, "truncated", 4))
-    agree(gradients(program(backend, cell, "truncated", 4, implementation=implementation)), expected)
+    expected = gradients_of(backend, cell)
+    agree(gradients_of(backend, cell, "checkpointed", 4, implementation=implementation), expected)
+    expected = gradients_of(backend, cell, "truncated", 4)
+    agree(gradients_of(backend, cell, "truncated", 4, implementation=implementation), expected)
 
 
 @on_backends(
@@ -160,9 +172,9 @@ def test_other_implementations_can_be_cut_too(backend, implementation):
 def test_a_truncated_gradient_is_the_sum_over_segments_that_start_from_constants(backend, cell, loss):
     """Made by hand: the full gradient of each segment alone, its initial state a number from the oracle."""
     pytest.importorskip("torch")
-    expected, full = by_hand(cell, 4, loss), gradients(program("torch", cell, loss=loss))
+    expected, full = by_hand(cell, 4, loss), gradients_of("torch", cell, loss=loss)
     assert any(np.abs(full[name] - expected[name]).max() > 1e-6 for name in full)
-    agree(gradients(program(backend, cell, "truncated", 4, loss=loss)), expected, 1e-11)
+    agree(gradients_of(backend, cell, "truncated", 4, loss=loss), expected, 1e-11)
 
 
 def by_hand(cell, segment, loss, layers=1):
@@ -215,12 +227,12 @@ def _derivative(function, at, step=1e-3):
 
 @on_backends(["loss"], [mean_square, coupled], lambda loss: loss is coupled)
 def test_truncation_beyond_the_sequence_is_none(backend, loss):
-    agree(gradients(program(backend, lstm, "truncated", T, loss=loss)), gradients(program(backend, lstm, loss=loss)))
+    agree(gradients_of(backend, lstm, "truncated", T, loss=loss), gradients_of(backend, lstm, loss=loss))
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_loss_at_the_last_step_reaches_back_through_the_last_segment_alone(backend):
-    found = gradients(program(backend, lstm, "truncated", 4, loss=last))
+    found = gradients_of(backend, lstm, "truncated", 4, loss=last)
     assert np.all(found["xs"][:8] == 0)
     assert np.all(found["xs"][8:] != 0)
 
@@ -228,8 +240,8 @@ def test_a_loss_at_the_last_step_reaches_back_through_the_last_segment_alone(bac
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_loss_of_a_truncated_step_is_that_of_the_whole_sequence(backend):
     """The state is carried: were it reset, the loss of every later segment would differ."""
-    whole = gradients(program(backend, lstm))["loss"]
-    assert gradients(program(backend, lstm, "truncated", 3))["loss"] == pytest.approx(whole, rel=1e-13)
+    whole = gradients_of(backend, lstm)["loss"]
+    assert gradients_of(backend, lstm, "truncated", 3)["loss"] == pytest.approx(whole, rel=1e-13)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
