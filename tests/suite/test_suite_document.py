@@ -151,6 +151,9 @@ def test_a_directory_is_refused(tmp_path):
 def test_a_pipe_is_refused_rather_than_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.yaml")
     assert "not a regular file" in refused(tmp_path / "pipe.yaml")
+    (tmp_path / "kernel.yaml").symlink_to("/proc/self/mounts")  # as /proc/kmsg, which never ends
+    (tmp_path / "empty.yaml").write_text("")
+    assert refused(tmp_path / "kernel.yaml").replace("kernel", "empty") == refused(tmp_path / "empty.yaml")
 
 
 @pytest.mark.parametrize("name", ["a" * 5000, "nul\0byte"])
