@@ -18,8 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rnnbench import Lot, Standing, UsageError
-from rnnbench.errors import nearest
+from rnnbench import Lot, Standing, UsageError, nearest
 from rnnbench_slurm import queue
 from rnnbench_slurm.options import SlurmOptions
 from rnnbench_slurm.queue import Seen
