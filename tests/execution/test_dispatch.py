@@ -54,3 +54,25 @@ def test_a_dry_run_lists_them_and_asks_nobody(tmp_path):
     assert answer.code == 0, answer.err
     assert re.search(r"^lot 1: \d+ cases, a whole node, \d+ s$", answer.err, re.MULTILINE)
     assert not any(Path(tmp_path).iterdir())
+
+
+NOBODY = """
+import rnnbench
+
+
+def nobody(options, folder):
+    raise rnnbench.UsageError("nobody answers at that address")
+
+
+@rnnbench.hookimpl
+def rnnbench_executors():
+    return [rnnbench.Executor("away", cluster=nobody)]
+"""
+
+
+def test_a_run_whose_cluster_is_not_there_leaves_no_run_that_could_be_resumed(tmp_path):
+    (tmp_path / "away.py").write_text(NOBODY)
+    answer = ask("run", "smoke", "--plugin", "away.py", "--executor", "away", cwd=tmp_path)
+    assert (answer.code, answer.out) == (2, "")
+    assert "nobody answers at that address" in answer.err
+    assert not list(tmp_path.glob("results/runs/smoke/*"))

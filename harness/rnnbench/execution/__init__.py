@@ -189,7 +189,12 @@ class Execution:
         assert self._executor.cluster
         if isinstance(options, LocalOptions):
             options = replace(options, jobs=dispatch.jobs)
-        with contextlib.closing(self._executor.cluster(options, self.folder.path)) as cluster:
+        try:
+            opened = self._executor.cluster(options, self.folder.path)
+        except UsageError:  # nobody is there: `--resume latest` must not find a run that never began
+            self.folder.discard_empty()
+            raise
+        with contextlib.closing(opened) as cluster:
             environment = self.folder.environment if self._executor.local else ""
             cut = dispatch.cutter(cases, str((self.folder.path / JOURNALS).resolve()), environment, trials).lots
             drive = Drive(

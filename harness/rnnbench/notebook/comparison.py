@@ -95,4 +95,4 @@ def compare(a: Run | str | Path, b: Run | str | Path, results: str | Path = "res
     from rnnbench.report.comparison import compare as compared
 
     one, other = load(a, results), load(b, results)
-    return RunComparison(one, other, compared(one.records, other.records, "A", "B"))
+    return RunComparison(one, other, compared(one.records, other.records, str(one.path), str(other.path)))

@@ -253,6 +253,12 @@ class RunFolder:
             (line.case.id, part.conditions.started) for line in lines if line for part in line.parts if part.conditions
         }
 
+    def discard_empty(self) -> None:
+        """Remove it where nothing was ever kept in it."""
+        self.close()
+        if not (self.path / RECORDS).stat().st_size:
+            shutil.rmtree(self.path, ignore_errors=True)
+
     def close(self) -> None:
         """Let others write. Can be repeated."""
         if self._writer is not None:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class ProcessFacts:
     """One fresh process. disturbed: share of its samples during which other work ran, None where that is not watched.
 
-    slowdown: of the reference kernel beside it, 0.1 for 10 % slower than its median in the run. steal: share of the
-    time that a hypervisor gave to others. stopped: why sampling ended.
+    slowdown: of the reference kernel beside it, 0.1 for 10 % slower than its median in the run. steal: CPU
+    seconds that a hypervisor gave to others meanwhile. stopped: why sampling ended.
     """
 
     median: float | None
