@@ -1,10 +1,16 @@
-"""One run on several kinds of node: rows are split by environment only where their numbers depend on it."""
+"""Several machines in one report: rows are split by machine only where their numbers depend on it."""
 
 from __future__ import annotations
 
-from report_records import entry, record, timing
+from dataclasses import replace
+
+import pytest
+
+from report_records import again, entry, record, timing, training
 from rnnbench.report import render
+from rnnbench.report.runs import ReportRun, lettered
 from rnnbench.report.series import panels
+from rnnbench.report.table import build
 
 MACHINES = {
     name: {"machine": {"cpu": cpu, "cores_allowed": 1}, "software": {"os": "Linux"}}
@@ -33,3 +39,59 @@ def test_times_of_two_machines_are_two_rows():
     for records in (timed, [timing(1e-6), timing(2e-6, environment="env2")]):
         [panel] = panels(records)
         assert [row.axes["environment"] for row in panel.series] == ["env1", "env2"]
+
+
+def tables(records):
+    return {block.quantity: block for block in build(records, everything=True).blocks}
+
+
+def two_runs(a, b):
+    return [one for run in lettered([ReportRun(a), ReportRun(b)]) for one in run.records]
+
+
+def test_of_one_panel_losses_are_pooled_where_times_are_apart():
+    timed = {"seconds_to_target": entry(2.0, "s"), "steps_to_target": entry(300, "step")}
+    found = tables([learnt("env1", 0, **timed), learnt("env2", 1, **timed)])
+    [loss] = found["best_validation_loss"].rows
+    assert loss.entries[0].value == pytest.approx(0.6), "the median of two replicates, 0.1 and 1.1"
+    assert "environment" not in found["best_validation_loss"].axes
+    assert [row.labels[-1] for row in found["seconds_to_target"].rows] == ["env1", "env2"]
+
+
+def test_the_chosen_rate_of_a_pooled_row_is_that_of_all_its_replicates():
+    """Alone, each environment would choose another rate; together the median of the second is the lower."""
+    losses = {("env1", 0.1): 0.2, ("env2", 0.1): 0.9, ("env1", 0.01): 0.3, ("env2", 0.01): 0.3}
+    records = [training(loss, 300, lr, int(place == "env2"), environment=place) for (place, lr), loss in losses.items()]
+    [row] = tables(records)["best_validation_loss"].rows
+    assert (row.entries[0].value, row.entries[0].note) == (0.3, "lr 0.01")
+
+
+def test_runs_with_the_same_losses_are_one_row_and_their_times_are_two():
+    a, b = (learnt(place, 0, seconds_to_target=entry(2.0, "s")) for place in ("env1", "env2"))
+    found = tables(two_runs([a], [b]))
+    [loss] = found["best_validation_loss"].rows
+    assert "run" not in found["best_validation_loss"].axes and loss.entries[0].value == 0.1
+    assert "the same in runs A, B" in found["best_validation_loss"].caption
+    assert [row.labels[-1] for row in found["seconds_to_target"].rows] == ["A", "B"]
+
+
+def test_runs_whose_losses_differ_stay_apart_row_by_row():
+    def trained(cell, loss):
+        return training(loss, 300, cell=cell)
+
+    a, b = [trained("lstm", 0.1), trained("gru", 0.2)], [trained("lstm", 0.1), trained("gru", 0.3)]
+    block = tables(two_runs(a, b))["best_validation_loss"]
+    place = block.axes.index("run")
+    assert [(row.labels[0], row.labels[place], row.entries[0].value) for row in block.rows] == [
+        ("lstm", "A, B", 0.1),
+        ("gru", "A", 0.2),
+        ("gru", "B", 0.3),
+    ]
+
+
+def test_a_run_from_before_a_number_was_declared_portable_shares_its_rows():
+    new = training(0.1, 300)
+    [part] = new.parts
+    old = again(new, declared={name: replace(one, portable=False) for name, one in part.declared.items()})
+    [row] = tables(two_runs([old], [new]))["best_validation_loss"].rows
+    assert row.entries[0].value == 0.1

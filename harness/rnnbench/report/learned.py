@@ -16,7 +16,7 @@ MEDIAN_OVER = ".median_over_"
 class Derived:
     """Numbers that follow from those of a panel. columns: sequence lengths; rows: an entry for each, by series.
 
-    head: of the only column, where that is no length.
+    head: of the only column, where that is no length. portable: as declared for the quantity that they follow from.
     """
 
     quantity: str
@@ -26,6 +26,7 @@ class Derived:
     columns: tuple[int, ...]
     rows: Sequence[tuple[Series, list[Entry]]]
     head: str = ""
+    portable: bool = False
 
     @property
     def over_grid(self) -> bool:
@@ -41,7 +42,8 @@ def derived(panel: Panel) -> Iterator[Derived]:
         if any(entry.value is not None for _, (entry,) in rows):
             tried = ", ".join(map(str, panel.lengths))
             caption = f"the longest T whose target the median seed reached; tried: {tried}"
-            yield Derived("longest_length_solved", "step", "higher", caption, panel.lengths[-1:], rows, "longest T")
+            head = ("longest_length_solved", "step", "higher", caption, panel.lengths[-1:])
+            yield Derived(*head, rows, "longest T", panel.quantities[goal].portable)
     for quantity in filter(None, (panel.criterion, goal)) if panel.tried else ():
         yield _over_grid(panel, quantity)
 
@@ -66,7 +68,8 @@ def _over_grid(panel: Panel, quantity: str) -> Derived:
     declared = panel.quantities[quantity]
     rows = [(series, [_grid_entry(series, length, quantity) for length in panel.lengths]) for series in panel.series]
     name = f"{quantity}{MEDIAN_OVER}{panel.tuned}"
-    return Derived(name, declared.unit, declared.better, _budget(panel), panel.lengths, rows)
+    head = (name, declared.unit, declared.better, _budget(panel), panel.lengths)
+    return Derived(*head, rows, portable=declared.portable)
 
 
 def _grid_entry(series: Series, length: int, quantity: str) -> Entry:

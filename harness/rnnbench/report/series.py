@@ -23,6 +23,8 @@ REPLICATES = ("replicate", "seed")
 """Settings that only repeat a measurement: records that differ in nothing else are taken together."""
 RUN = "run"
 """The setting that tells runs apart where a report has several, see `rnnbench.report.runs`."""
+ENVIRONMENT = "environment"
+"""The axis that tells environments of one run apart, where numbers depend on them."""
 COMPETING = frozenset({"cell", "implementation", "device"})
 """Axes along which rows may be ranked; rows that differ elsewhere (dtype, sizes, settings) solve different problems."""
 SHOWN_SETTINGS = ("optimizer", "lr", "max_steps")
@@ -324,8 +326,8 @@ def _panel(
     varying = [axis for axis, values in columns.items() if _varies(values) and axis != tuned]
     axes = tuple(axis for axis in columns if axis in ("cell", "implementation") or axis in varying)
     if _needs_environment(present):
-        columns["environment"] = [record.environment for record in present]
-        axes += ("environment",)
+        columns[ENVIRONMENT] = [record.environment for record in present]
+        axes += (ENVIRONMENT,)
     ignored = _ignored(present)
     constants = {axis: values[0] for axis, values in columns.items() if values and axis not in (*axes, *ignored)}
     if tuned:
@@ -370,7 +372,7 @@ def _series(
         found[tuple(key)][record.case.seq_len].append(record)
 
     def group(members: list[Record]) -> Group:
-        return _tune(members, tuned, criterion) if tuned else Group(tuple(members))
+        return tune(members, tuned, criterion) if tuned else Group(tuple(members))
 
     matched = all(record.case.params for record in records)
     telling = [axis for axis, column in zip(axes, columns, strict=True) if axis == "implementation" or _varies(column)]
@@ -404,7 +406,7 @@ def _backend(program: Hashable) -> str:
     return str(program).partition("/")[0]
 
 
-def _tune(records: Sequence[Record], tuned: str, criterion: str) -> Group:
+def tune(records: Sequence[Record], tuned: str, criterion: str) -> Group:
     """The tuned setting with the lowest median criterion; all of them where none has one, so the status shows."""
     by_value: dict[Any, list[Record]] = defaultdict(list)
     for record in records:
@@ -456,10 +458,13 @@ def _median(found: Sequence[Reading | Entry], better: str, diverged: int) -> Ent
 
 
 def _quantities(records: list[Record]) -> dict[str, Quantity]:
+    """By name, as first declared; portable where any run says so, since older ones did not declare it."""
     quantities: dict[str, Quantity] = {}
     for record in records:
         for name, reading in record.quantities.items() if record.ok else ():
-            quantities.setdefault(name, reading.quantity)
+            known = quantities.setdefault(name, reading.quantity)
+            if reading.quantity.portable and not known.portable:
+                quantities[name] = replace(known, portable=True)
     return quantities
 
 

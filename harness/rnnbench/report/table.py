@@ -18,6 +18,7 @@ from rnnbench.report.findings.cost import fitted
 from rnnbench.report.findings.process import busy
 from rnnbench.report.growth import Growth, beyond
 from rnnbench.report.learned import MEDIAN_OVER, Derived, derived
+from rnnbench.report.portable import pooled, shared
 from rnnbench.report.problems import problems
 from rnnbench.report.relative import relative
 from rnnbench.report.samples import GeneratedText, samples
@@ -137,16 +138,30 @@ def _blocks(panel: Panel, common: Mapping[str, Any], everything: bool, reference
     shown = list(panel.quantities) if everything else headlines(panel)
     blocks = [block for name in shown for block in _blocks_of(panel, name, common, reference)]
     blocks = blocks or [_block(panel, "", common)[0]]
-    return [*blocks, *(_derived(panel, one) for one in derived(panel)), *_growth(panel), *_modelled(panel, everything)]
+    return [
+        *blocks,
+        *(_derived(*found) for found in _all_derived(panel)),
+        *_growth(panel),
+        *_modelled(panel, everything),
+    ]
 
 
 def _blocks_of(panel: Panel, quantity: str, common: Mapping[str, Any], reference: str) -> list[Block]:
     """A quantity's own block and, where its rows were measured in lockstep, their ratios."""
-    block, shown = _block(panel, quantity, common)
+    portable = panel.quantities[quantity].portable
+    block, shown = _block(pooled(panel) if portable else panel, quantity, common)
     if not block.rows:
         return []
+    if portable:
+        return [shared(block)]
     ratios = relative(panel, block, shown, reference)
     return [block, ratios] if ratios else [block]
+
+
+def _all_derived(panel: Panel) -> Iterator[tuple[Panel, Derived]]:
+    """What follows from a panel: of numbers that no machine changes, as pooled from all of them."""
+    for portable, rows in ((True, pooled(panel)), (False, panel)):
+        yield from ((rows, found) for found in derived(rows) if found.portable == portable)
 
 
 def _derived(panel: Panel, found: Derived) -> Block:
@@ -156,7 +171,8 @@ def _derived(panel: Panel, found: Derived) -> Block:
         entries = mark_best([series for series, _ in found.rows], entries, found.better)
     rows = (BlockRow(_labels(panel, series), tuple(row)) for (series, _), row in zip(found.rows, entries, strict=True))
     head = (panel.probe, panel.task, found.quantity, found.unit, found.better, found.caption)
-    return Block(*head, panel.axes, found.columns, tuple(rows), (found.head,) if found.head else ())
+    block = Block(*head, panel.axes, found.columns, tuple(rows), (found.head,) if found.head else ())
+    return shared(block) if found.portable else block
 
 
 def _growth(panel: Panel) -> list[Block]:
