@@ -17,6 +17,7 @@ from rnnbench.report.findings import Finding, findings, most_telling
 from rnnbench.report.findings.cost import fitted
 from rnnbench.report.findings.process import busy
 from rnnbench.report.growth import Growth, beyond
+from rnnbench.report.hardware import hardware
 from rnnbench.report.learned import MEDIAN_OVER, Derived, derived
 from rnnbench.report.portable import pooled, shared
 from rnnbench.report.problems import problems
@@ -71,15 +72,15 @@ def build(
     selection: Selection = EVERYTHING,
 ) -> Table:
     """The table of some records; `everything` shows all quantities instead of the headlines, and all findings."""
-    grouped = panels(selection.records(records))
+    chosen_records = selection.records(records)
+    grouped = panels(chosen_records)
     selection.check(grouped)
     grouped = selection.panels(grouped)
     common = _common(grouped)
-    blocks = [
-        block
-        for panel in grouped
-        for block in _blocks(panel, common, everything or bool(selection.quantities), selection.reference)
-    ]
+    whole = everything or bool(selection.quantities)
+    shown = [(panel, list(panel.quantities) if whole else headlines(panel)) for panel in grouped]
+    blocks = [block for panel, names in shown for block in _blocks(panel, names, common, whole, selection.reference)]
+    blocks += hardware(chosen_records, shown)
     if not selection.quantities:
         blocks = [*filter(None, [card(grouped)]), *blocks]
     blocks = [selection.arranged(block) for block in blocks]
@@ -134,8 +135,9 @@ def caveats(records: Sequence[Record]) -> list[str]:
     return [f"{device}: sizes as its compiler plans them: {'; '.join(one)}" for device, one in sentences.items() if one]
 
 
-def _blocks(panel: Panel, common: Mapping[str, Any], everything: bool, reference: str) -> list[Block]:
-    shown = list(panel.quantities) if everything else headlines(panel)
+def _blocks(
+    panel: Panel, shown: Sequence[str], common: Mapping[str, Any], everything: bool, reference: str
+) -> list[Block]:
     blocks = [block for name in shown for block in _blocks_of(panel, name, common, reference)]
     blocks = blocks or [_block(panel, "", common)[0]]
     return [
