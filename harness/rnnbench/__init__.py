@@ -24,7 +24,7 @@ from rnnbench.backend import (
 from rnnbench.cache import cache_folder
 from rnnbench.case import AXES, Case
 from rnnbench.cell import Array, Cell, Opened, Option, Params, State, leaves, tree_map
-from rnnbench.cluster import Cluster, ClusterOptions, Lot, LotOptions, ShippedFile, Standing
+from rnnbench.cluster import Cluster, ClusterOptions, Lot, LotOptions, MachineRequest, ShippedFile, Standing
 from rnnbench.context import Context
 from rnnbench.equal import Equal
 from rnnbench.errors import (
@@ -144,6 +144,7 @@ __all__ = [
     "Loss",
     "Lot",
     "LotOptions",
+    "MachineRequest",
     "Measurement",
     "Model",
     "NotNegative",

@@ -42,6 +42,7 @@ class Case:
     settings: the probe's own settings, JSON values, complete with defaults. probe_version: as in the probe.
     params: the parameter count that hidden_size was solved for, None where the suite gave a size. How a size was asked
     for does not change what is measured, so it is no part of `id`.
+    machine: the entry of the executor's `machines:` that it has to run on; empty: anywhere.
 
     Example:
         >>> from rnnbench import Case
@@ -69,16 +70,20 @@ class Case:
     probe_version: int = 1
     settings: Mapping[str, Any] = field(default_factory=dict)
     params: int | None = None
+    machine: str = ""
 
     @property
     def id(self) -> str:
-        """12 hex digits of the hash of all fields but `params`: the same case has the same id everywhere."""
-        return digest({key: value for key, value in vars(self).items() if key != "params"})
+        """12 hex digits of the hash of all fields but `params`, and `machine` where it is empty: the same case has the
+        same id everywhere.
+        """
+        ignored = {"params"} if self.machine else {"params", "machine"}
+        return digest({key: value for key, value in vars(self).items() if key not in ignored})
 
     @property
     def program_id(self) -> str:
-        """Hash of what fixes the program that is verified: all but the probe, its settings, and the seed."""
-        ignored = {"probe", "probe_version", "settings", "seed", "dropout", "params"}
+        """Hash of what fixes the program that is verified: not the probe, its settings, the seed or the machine."""
+        ignored = {"probe", "probe_version", "settings", "seed", "dropout", "params", "machine"}
         return digest({key: value for key, value in vars(self).items() if key not in ignored})
 
     @property
@@ -89,8 +94,8 @@ class Case:
         return f"{what} {self.cell} {self.backend}/{self.implementation} {self.device} T={self.seq_len}"
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return asdict(self)
+        """Plain JSON values; no `machine` where it may run anywhere."""
+        return {name: value for name, value in asdict(self).items() if name != "machine" or value}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Case:

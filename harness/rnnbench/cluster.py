@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Annotated, Any, Literal, Protocol
+from dataclasses import asdict, dataclass, field
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 import annotated_types
 
@@ -116,6 +116,13 @@ class LotOptions:
 
 
 @dataclass(frozen=True)
+class MachineRequest:
+    """What lots ask for to come to one kind of machine; a cluster has a child with what it understands."""
+
+    __pydantic_config__: ClassVar[Mapping[str, str | bool]] = {"extra": "forbid", "strict": True}
+
+
+@dataclass(frozen=True)
 class ClusterOptions(LotOptions):
     """What every cluster can be asked for; options of a cluster of one's own are a child of this.
 
@@ -123,11 +130,15 @@ class ClusterOptions(LotOptions):
         cpus: Cores of a lot that is not timed; timed ones get a whole node.
         gpus: GPUs of each lot that has cases for one.
         at_most: Lots at work at once; None: as many as there is room for.
+        machines: Kinds of machine by name, each with what it asks for: every timed case runs once on each, the others
+            run once, anywhere. A cluster that can tell machines apart declares it with its own child of
+            `MachineRequest`, and looks a lot's up by `Lot.machine`.
     """
 
     cpus: Annotated[int, annotated_types.Ge(1)] = 1
     gpus: Annotated[int, annotated_types.Ge(0)] = 0
     at_most: Annotated[int, annotated_types.Ge(1)] | None = None
+    machines: Mapping[str, MachineRequest] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

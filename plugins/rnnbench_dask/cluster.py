@@ -54,7 +54,15 @@ class DaskCluster:
         self._refuse_without_workers()
 
     def submit(self, lots: Sequence[Lot]) -> Sequence[str]:
-        """Put them in the queue."""
+        """Put them in the queue; raises UsageError where no worker is on the machine of one."""
+        for machine in dict.fromkeys(lot.machine for lot in lots if lot.machine):
+            if not self._on(machine):
+                asked = self._options.machines[machine].resources.items()
+                wanted = ",".join(f"{name}={amount:g}" for name, amount in asked)
+                raise UsageError(
+                    f"no worker of the Dask scheduler at {self._options.address} has the resources of machine "
+                    f"{machine!r}: start one there, `dask worker {self._options.address} --resources {wanted}`"
+                )
         self._waiting.extend(lots)
         self._feed()
         return [lot.id for lot in lots]
@@ -109,6 +117,16 @@ class DaskCluster:
         workers = self._client.scheduler_info(n_workers=-1)["workers"]
         return {address: info["host"] for address, info in workers.items()}
 
+    def _on(self, machine: str) -> set[str]:
+        """Workers that have what a machine asks for."""
+        asked = self._options.machines[machine].resources
+        workers = self._client.scheduler_info(n_workers=-1)["workers"]
+        return {
+            address
+            for address, info in workers.items()
+            if all(info["resources"].get(name, 0.0) >= much for name, much in asked.items())
+        }
+
     def _refuse_without_workers(self) -> None:
         """Raises UsageError where there are none, and none is to come."""
         now = time.monotonic()
@@ -158,7 +176,8 @@ class DaskCluster:
         most = self._options.at_most or len(nodes)
         for lot in self._waiting:
             taken = {task.worker: task.quiet for task in self._tasks.values()}
-            worker = seat(lot, nodes, taken) if len(taken) < most else None
+            fit = self._on(lot.machine) if lot.machine else None
+            worker = seat(lot, nodes, taken, fit) if len(taken) < most else None
             if worker is None:
                 left.append(lot)
                 continue

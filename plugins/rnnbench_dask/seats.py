@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 from rnnbench import Lot
 
 
-def seat(lot: Lot, nodes: Mapping[str, str], taken: Mapping[str, bool]) -> str | None:
+def seat(
+    lot: Lot, nodes: Mapping[str, str], taken: Mapping[str, bool], fit: Container[str] | None = None
+) -> str | None:
     """The first worker that may have a lot; None where it has to wait.
 
-    nodes: worker -> its node. taken: workers that have a lot, and whether that is a timed one.
+    nodes: worker -> its node. taken: workers that have a lot, and whether that is a timed one. fit: workers on the
+    lot's machine; None: any.
 
     Example:
         >>> from rnnbench import Lot
@@ -24,6 +27,6 @@ def seat(lot: Lot, nodes: Mapping[str, str], taken: Mapping[str, bool]) -> str |
     busy = {nodes[worker]: quiet for worker, quiet in taken.items() if worker in nodes}
     for worker, node in nodes.items():
         alone = node not in busy
-        if worker not in taken and (alone or not (lot.quiet or busy[node])):
+        if worker not in taken and (fit is None or worker in fit) and (alone or not (lot.quiet or busy[node])):
             return worker
     return None

@@ -93,7 +93,8 @@ class RayCluster:
 
     def _request(self, lot: Lot) -> dict[str, Any]:
         """What a lot asks Ray for. Raises UsageError where no node has so much."""
-        other = {"GPU": float(lot.gpus), **self._options.resources}
+        resources = self._options.resources_of(lot.machine)
+        other = {"GPU": float(lot.gpus), **resources}
         alive = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         fit = [node for node in alive if all(node.get(name, 0.0) >= asked for name, asked in other.items())]
         most = max((node.get("CPU", 0.0) for node in fit), default=0.0)
@@ -104,9 +105,10 @@ class RayCluster:
             has = {", ".join(f"{node.get(name, 0.0):g} {name}" for name in names) for node in alive}
             raise UsageError(
                 f"no node of the Ray cluster at {self._options.address} has {asked}; its nodes have: "
-                f"{'; '.join(sorted(has)) or 'nothing'}. Ask for less (`executor.cpus`, `gpus`, `resources`)."
+                f"{'; '.join(sorted(has)) or 'nothing'}. Ask for less (`executor.cpus`, `gpus`, `resources`, "
+                f"`machines`)."
             )
-        return {"num_cpus": cpus, "num_gpus": lot.gpus, "resources": dict(self._options.resources)}
+        return {"num_cpus": cpus, "num_gpus": lot.gpus, "resources": resources}
 
 
 def _connected(options: RayOptions) -> Any:

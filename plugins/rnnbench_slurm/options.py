@@ -8,7 +8,7 @@ from typing import Annotated
 
 import annotated_types
 
-from rnnbench import ClusterOptions, UsageError
+from rnnbench import ClusterOptions, MachineRequest, UsageError
 
 OWN = {
     "array": "executor.at_most",
@@ -32,6 +32,13 @@ OWN = {
 
 
 @dataclass(frozen=True)
+class SlurmMachine(MachineRequest):
+    """constraint: features of its nodes, in place of `executor.constraint`."""
+
+    constraint: str = ""
+
+
+@dataclass(frozen=True)
 class SlurmOptions(ClusterOptions):
     """What to ask Slurm for.
 
@@ -42,6 +49,7 @@ class SlurmOptions(ClusterOptions):
         setup: Lines of shell that each job runs first, `module load cuda`.
         python: Command that starts Python on a node; empty: the one that runs this.
         sbatch: Any other options of sbatch, by their long names: `{account: mine, qos: high}`.
+        machines: Kinds of node, `{a100: {constraint: a100}, h100: {constraint: h100}}`: every timed case runs on each.
     """
 
     partition: str = ""
@@ -50,6 +58,7 @@ class SlurmOptions(ClusterOptions):
     setup: tuple[str, ...] = ()
     python: str = ""
     sbatch: Mapping[str, str | int | bool] = field(default_factory=dict)
+    machines: Mapping[str, SlurmMachine] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in self.sbatch:

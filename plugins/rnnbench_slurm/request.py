@@ -20,15 +20,18 @@ GRACE = 30.0
 
 @dataclass(frozen=True)
 class Request:
-    """Lots that ask for the same are one array. cpus: None: all of a node that nobody else has meanwhile."""
+    """Lots that ask for the same are one array. cpus: None: all of a node that nobody else has meanwhile. machine:
+    entry of `machines:`; empty: any.
+    """
 
     cpus: int | None
     gpus: int
+    machine: str = ""
 
     @classmethod
     def of(cls, lot: Lot) -> Request:
         """What this lot asks for."""
-        return cls(None if lot.quiet else lot.cpus, lot.gpus)
+        return cls(None if lot.quiet else lot.cpus, lot.gpus, lot.machine)
 
 
 def grouped(lots: Iterable[Lot], most: int) -> list[tuple[Request, list[Lot]]]:
@@ -54,11 +57,12 @@ def parameters(
     minutes = min(math.ceil((MARGIN * max(lot.seconds for lot in lots) + IMPORT + last) / 60), longest)
     warned = math.ceil(min(last, 60 * minutes / 2))
     own = {"no-requeue": True, "signal": f"B:USR2@{warned}"}  # B: Python takes the place of the batch shell
+    constraint = options.machines[request.machine].constraint if request.machine else options.constraint
     memory = "0" if request.cpus is None else None
     return {
         "job_name": name,
         "partition": options.partition or None,
-        "constraint": options.constraint or None,
+        "constraint": constraint or None,
         "time": int(minutes),
         "nodes": 1,
         "cpus_per_task": request.cpus,

@@ -11,7 +11,8 @@ import pytest
 
 import rnnbench
 from played_sessions import CASE
-from rnnbench import Lot, perform_lot
+from rnnbench import Case, Lot, perform_lot
+from rnnbench.case import digest
 from rnnbench.lots import pinning
 from rnnbench.lots.cutting import Cutter
 from rnnbench.registry import Registry, load
@@ -47,6 +48,24 @@ def test_a_worker_with_another_version_says_which_and_does_nothing(installed):
         assert "Install the same on all nodes" in why
     same = {name: f"{plain}+another.build", "a framework that is not here": "1"}
     assert ending(replace(lot, cases=[], versions=same, code=code())) == ("done", "")
+
+
+def test_a_lot_is_of_one_machine_and_says_which(installed):
+    cases = [replace(CASE, machine=machine) for machine in ("a100", "h100", "a100")]
+    lots = Cutter(installed, lambda _: 1.0, 60.0).lots(cases)
+    assert sorted((lot.machine, len(lot.cases)) for lot in lots) == [("a100", 2), ("h100", 1)]
+    assert [Case.from_json(one).machine for lot in lots for one in lot.cases] == [
+        lot.machine for lot in lots for _ in lot.cases
+    ]
+
+
+def test_a_case_for_any_machine_is_the_case_that_it_always_was():
+    assert "machine" not in CASE.to_json()
+    there = replace(CASE, machine="a100")
+    assert len({CASE.id, there.id, replace(CASE, machine="h100").id}) == 3
+    assert there.program_id == CASE.program_id
+    without = {key: value for key, value in vars(CASE).items() if key not in ("params", "machine")}
+    assert CASE.id == digest(without)
 
 
 def test_only_cases_for_a_gpu_ask_for_one(installed):

@@ -91,6 +91,20 @@ def test_a_third_machine_is_relative_to_the_first_too():
     assert values(blocks(runs(*three))[ACROSS]) == pytest.approx({("lstm", "B"): 0.5, ("lstm", "C"): 0.25})
 
 
+def test_kinds_of_machine_of_one_run_are_rows_that_never_compete():
+    """The first records are learnt elsewhere: the first machine is the first that has times."""
+    learnt = record({"best_validation_loss": entry(0.1, "1")}, probe="convergence", environment="login")
+    a, b = ([replace(one, case=replace(one.case, machine=kind)) for one in timed(place, kernels, lstm=each, gru=4e-6)]
+            for kind, place, kernels, each in (("a100", "old", OLD, 8e-6), ("h100", "new", NEW, 4.4e-6)))  # fmt: skip
+    found = blocks([learnt, *a, *b])
+    assert {row.labels[found[PER_STEP].axes.index("machine")] for row in found[PER_STEP].rows} == {"a100", "h100"}
+    assert "environment" not in found[PER_STEP].axes
+    best = {row.labels[0] + row.labels[-1]: row.entries[0].best for row in found[PER_STEP].rows}
+    assert best == {"lstma100": False, "grua100": True, "lstmh100": False, "gruh100": True}, "each by itself"
+    assert values(found[ACROSS]) == pytest.approx({("lstm", "h100"): 0.55, ("gru", "h100"): 1.0})
+    assert [row.labels for row in found[KERNELS].rows] == [("a100",), ("h100",)]
+
+
 def test_two_runs_on_one_machine_have_no_table_across_machines():
     twice = runs(timed("old", OLD, lstm=8e-6), timed("old", OLD, lstm=4e-6))
     assert not [name for name in blocks(twice, everything=True) if "across_machines" in name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import replace
 from itertools import combinations
 
@@ -14,7 +15,7 @@ from napping import SUITE, meta, ran, run_folder, suite
 from rnnbench import Lot
 
 pytest.importorskip("submitit")
-from rnnbench_slurm.options import SlurmOptions
+from rnnbench_slurm.options import SlurmMachine, SlurmOptions
 from rnnbench_slurm.request import Request, grouped, parameters
 
 TIMED = SUITE.replace("3]}", "3], seconds: 1.5}\n  watch: {replicate: [0, 1], seconds: 1}")
@@ -65,6 +66,34 @@ def test_what_a_lot_asks_for():
     assert (quiet["cpus_per_task"], quiet["gpus_per_node"], quiet["exclusive"], quiet["mem"]) == (None, None, True, "0")
 
 
+def test_lots_for_a_machine_ask_for_its_nodes():
+    options = SlurmOptions(constraint="any", machines={"a": SlurmMachine("a100"), "h": SlurmMachine("h100")})
+    lots = [replace(QUIET, machine="a"), replace(QUIET, machine="h"), LOUD]
+    asked = [parameters(request, members, options, "name", math.inf) for request, members in grouped(lots, 1000)]
+    assert [one["constraint"] for one in asked] == ["a100", "h100", "any"]
+
+
+@pytest.mark.long
+def test_each_timed_case_runs_on_each_machine_the_others_once(slurm, tmp_path):
+    suite(tmp_path, TIMED)
+    kinds = "executor.machines={narrow: {constraint: narrow}, wide: {constraint: wide}}"
+    there = ("--executor", "slurm", "--set", "executor.partition=main", "--set", kinds)
+    answer = slurm.rnnbench("run", "naps.yaml", *there, cwd=tmp_path)
+    assert answer.code == 0, answer.err
+    records = rnnbench.load(run_folder(tmp_path)).records
+    timed = [record for record in records if record.case.probe == "watch"]
+    loud = [record for record in records if record.case.probe != "watch"]
+    assert {record.status for record in records} == {"ok"}
+    assert Counter(record.case.machine for record in timed) == {"narrow": len(timed) // 2, "wide": len(timed) // 2}
+    assert {record.case.machine for record in loud} == {""}
+    assert set(ran(tmp_path).values()) == {1, 2}, "timed ones on two machines, the others once"
+    places = meta(tmp_path)["environments"]
+    cores = {(one.case.machine, places[one.environment]["machine"]["cores_allowed"]) for one in timed}
+    assert cores == {("narrow", 1), ("wide", 2)}
+    report = ask("report", "latest", cwd=tmp_path)
+    assert "time across machines" in " ".join(report.out.split()), report.out
+
+
 def test_the_time_of_a_lot_is_three_times_what_is_expected_and_holds_one_timeout():
     for seconds in (1.0, 600.0):
         asked = parameters(Request.of(QUIET), [replace(QUIET, seconds=seconds)], SlurmOptions(), "name", math.inf)
@@ -90,6 +119,13 @@ def test_lots_that_ask_for_the_same_are_one_array():
         (["--set", "executor.setup=module load cuda"], "executor.setup"),
         (["--set", "executor.sbatch={time: 5}"], "use `executor.lot_minutes`"),
         (["--set", "executor.sbatch={requeue: true}"], "lots need it as it is"),
+        (
+            ["--set", "executor.machines={a100: {constrain: x}}"],
+            'a100: unknown request "constrain"; allowed: constraint.',
+        ),
+        (["--set", "executor.machines={a100: {constrain: x}}"], "Did you mean 'constraint'?"),
+        (["--set", "executor.machines={a100: {constraint: 1}}"], "a100.constraint: found 1; it should be text"),
+        (["--set", "executor.machines={a100: {}}"], "machine 'a100' asks for nothing, so that it may be any"),
         ([], "Run this on a login node"),
     ],
 )

@@ -32,6 +32,7 @@ def lots_listing(lots: Sequence[Lot]) -> str:
 def _request(lot: Lot) -> str:
     place = "a whole node" if lot.quiet else _several(lot.cpus or 1, "core")
     parts = [_several(len(lot.cases), "case"), place, *([_several(lot.gpus, "GPU")] if lot.gpus else [])]
+    parts += [f"machine {lot.machine}"] if lot.machine else []
     return ", ".join(parts)
 
 

@@ -47,10 +47,10 @@ class Cutter:
         return sorted(found, key=lambda lot: (not lot.quiet, -lot.seconds))
 
     def _columns(self, cases: Sequence[Case]) -> Iterator[Sequence[Case]]:
-        """All that one column of a table compares: of one probe and length. It is never cut."""
-        groups: dict[tuple[str, int], list[Case]] = {}
+        """All that one column of a table compares: of one probe, length and machine. It is never cut."""
+        groups: dict[tuple[str, int, str], list[Case]] = {}
         for case in cases:
-            groups.setdefault((case.probe, case.seq_len), []).append(case)
+            groups.setdefault((case.probe, case.seq_len, case.machine), []).append(case)
         yield from groups.values()
 
     def _programs(self, cases: Sequence[Case]) -> Iterator[Sequence[Case]]:
@@ -97,6 +97,7 @@ class Cutter:
             f"{self.journals}/{identity}.jsonl" if self.journals else "",
             self.environment,
             self.trials,
+            cases[0].machine,
         )
 
     def _versions(self, cases: Sequence[Case]) -> dict[str, str]:

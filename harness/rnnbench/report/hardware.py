@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from statistics import median
 
 from rnnbench.machine.reference import KERNELS
+from rnnbench.quantity import Reading
 from rnnbench.record import Record
 from rnnbench.report.blocks import Block, BlockRow, label
-from rnnbench.report.series import ENVIRONMENT, RUN, TIMED, Entry, Panel, Series
+from rnnbench.report.series import ENVIRONMENT, MACHINE, RUN, TIMED, Entry, Panel, Series
 from rnnbench.report.units import number
 
-MACHINE = "machine"
 ACROSS = "across_machines"
 """How quantities of these tables end."""
 
@@ -36,20 +36,30 @@ class Machine:
 
 
 def machines(records: Sequence[Record]) -> list[Machine]:
-    """Where the records were made, in the order they come."""
-    places = dict.fromkeys((str(one.case.settings.get(RUN, "")), one.environment) for one in records if one.ok)
+    """Where records with times were made, in the order they come."""
+    records = [one for one in records if one.ok and any(map(_is_time, one.quantities.values()))]
+    places = dict.fromkeys((_place(one), one.environment) for one in records)
     seen: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for record in records:
-        for name, seconds in record.conditions.kernels.items() if record.ok and record.conditions else ():
+        for name, seconds in record.conditions.kernels.items() if record.conditions else ():
             seen[record.environment][name].append(seconds)
     names: dict[str, str] = {}
-    for run, environment in places:
-        alone = [other for other, _ in places].count(run) == 1
-        names.setdefault(environment, run if run and alone else ", ".join(filter(None, [run, environment])))
+    for place, environment in places:
+        alone = [other for other, _ in places].count(place) == 1
+        names.setdefault(environment, place if place and alone else ", ".join(filter(None, [place, environment])))
     return [
         Machine(one, name, {kernel: median(seen[one][kernel]) for kernel in KERNELS if kernel in seen[one]})
         for one, name in names.items()
     ]
+
+
+def _is_time(reading: Reading) -> bool:
+    return reading.unit in TIMED and not reading.quantity.portable
+
+
+def _place(record: Record) -> str:
+    """`A, a100`: run and kind of machine, as far as they are known."""
+    return ", ".join(filter(None, [str(record.case.settings.get(RUN, "")), record.case.machine]))
 
 
 def hardware(records: Sequence[Record], shown: Sequence[tuple[Panel, Sequence[str]]]) -> list[Block]:
@@ -126,7 +136,7 @@ def _rows(panel: Panel, quantity: str, first: Machine, others: Sequence[Machine]
     for series in panel.series:
         environments = {record.environment for group in series.groups.values() for record in group.good}
         if len(environments) == 1:
-            key = tuple(series.but(RUN, ENVIRONMENT).values())
+            key = tuple(series.but(RUN, ENVIRONMENT, MACHINE).values())
             rows[key].setdefault(environments.pop(), series)
     for found in rows.values():
         for place in others:
@@ -195,7 +205,7 @@ def _in_units(row: _Row, first: Machine, kernel: str, sign: int) -> _Row:
 
 
 def _block(panel: Panel, quantity: str, heading: str, caption: str, rows: Sequence[_Row]) -> Block:
-    axes = tuple(axis for axis in panel.axes if axis not in (RUN, ENVIRONMENT))
+    axes = tuple(axis for axis in panel.axes if axis not in (RUN, ENVIRONMENT, MACHINE))
     made = tuple(
         BlockRow(
             (*(label(row.series.axes[axis]) for axis in axes), row.place.name),

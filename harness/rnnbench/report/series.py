@@ -25,6 +25,8 @@ RUN = "run"
 """The setting that tells runs apart where a report has several, see `rnnbench.report.runs`."""
 ENVIRONMENT = "environment"
 """The axis that tells environments of one run apart, where numbers depend on them."""
+MACHINE = "machine"
+"""The axis of the kinds of machine that an executor was asked for."""
 COMPETING = frozenset({"cell", "implementation", "device"})
 """Axes along which rows may be ranked; rows that differ elsewhere (dtype, sizes, settings) solve different problems."""
 SHOWN_SETTINGS = ("optimizer", "lr", "max_steps")
@@ -357,6 +359,8 @@ def _columns(records: list[Record], resolved: Mapping[tuple[str, ...], str]) -> 
     columns["implementation"] = [_program(record, resolved) for record in records]
     if any(case.params for case in cases):
         columns["params"] = [case.params for case in cases]
+    if any(case.machine for case in cases):
+        columns[MACHINE] = [case.machine for case in cases]
     for name in dict.fromkeys(key for case in cases for key in case.settings):
         untrained = name in SHOWN_SETTINGS and all(case.settings.get("task", "") is None for case in cases)
         if name not in ("task", *REPLICATES, *columns) and not untrained:
@@ -499,13 +503,13 @@ def _absent(records: Iterable[Record]) -> frozenset[tuple[str, str]]:
 
 
 def _needs_environment(records: list[Record]) -> bool:
-    """Whether one run, as far as runs are told apart, was made in more than one environment: then no row, and no
-    ranking, may mix them in silence. What is the same on every machine is no matter of where it was made.
+    """Whether one run was made in more than one environment, as far as runs and machines are told apart: then no row,
+    and no ranking, may mix them in silence. What is the same on every machine is no matter of where it was made.
     """
     if all(reading.quantity.portable for record in records for reading in record.quantities.values()):
         return False
-    places = {(record.case.settings.get(RUN), record.environment) for record in records}
-    return len(places) > len({run for run, _ in places})
+    places = {(record.case.settings.get(RUN), record.case.machine, record.environment) for record in records}
+    return len(places) > len({place[:2] for place in places})
 
 
 def _hashable(value: Any) -> Hashable:

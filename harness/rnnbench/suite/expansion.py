@@ -7,12 +7,13 @@ import itertools
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from rnnbench.case import AXES, CHOSEN, Case, digest
+from rnnbench.cluster import ClusterOptions
 from rnnbench.errors import nearest
 from rnnbench.probe import Probe
 from rnnbench.registry import Registry, spelling
@@ -151,6 +152,7 @@ def plan(document: Document, registry: Registry, only: Sequence[str] = (), overr
     problems.stop()
     tasks = _Tasks(registry, problems, document.path.parent)
     cases = _cases(questions, exclude, suite.seed, names, problems, tasks)
+    cases = _on_machines(cases, executor, registry)
     _check_reference(suite.reference, cases, registry, problems)
     resolved = {
         **{key: getattr(suite, key) for key in ("name", "description", "seed", "timeout", "reference")},
@@ -178,6 +180,17 @@ def _executor(entry: ExecutorEntry, names: Names, problems: Problems) -> Any:
     if names.known("executor", entry.name, ("executor",)) is None:
         return None
     return options(names.registry.executors[entry.name], entry.model_extra or {}, ("executor",), problems)
+
+
+def _on_machines(cases: tuple[Case, ...], executor: Any, registry: Registry) -> tuple[Case, ...]:
+    """Timed cases once for each machine that the executor is asked for; the others once, anywhere."""
+    if not (isinstance(executor, ClusterOptions) and executor.machines):
+        return cases
+    return tuple(
+        replace(case, machine=machine)
+        for case in cases
+        for machine in (executor.machines if registry.probes[case.probe].quiet else ("",))
+    )
 
 
 def _written_executor(entry: ExecutorEntry) -> Any:

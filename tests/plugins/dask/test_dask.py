@@ -14,6 +14,8 @@ import rnnbench
 from command_line import ask
 from learn_suite import LEARN, losses
 from napping import SUITE, begun, kept, lines, meta, notes, run_folder, suite, until, whole
+from rnnbench import Lot
+from rnnbench_dask.seats import seat
 
 distributed = pytest.importorskip("distributed", reason="Dask is not installed: pip install 'rnnbench[dask]'")
 
@@ -56,6 +58,36 @@ def test_lots_are_packed_onto_the_workers_and_a_timed_one_is_alone_on_its_node(t
     assert all((record.value("nap.time") is None) == (record.case.probe == "nap") for record in records)
 
 
+def test_a_lot_for_a_machine_waits_for_a_worker_there():
+    nodes = {"a:1": "a", "b:1": "b"}
+    lot = Lot("timed", [], machine="b")
+    assert seat(lot, nodes, {}, fit={"b:1"}) == "b:1"
+    assert seat(lot, nodes, {"b:1": False}, fit={"b:1"}) is None
+
+
+@pytest.mark.long
+def test_each_timed_case_runs_on_each_machine_and_one_that_nobody_has_is_told(tmp_path):
+    suite(tmp_path, BOTH)
+    workers = {
+        name: {"cls": distributed.Nanny, "options": {"nthreads": 1, "resources": {name: 1}}} for name in ("old", "new")
+    }
+    scheduler = {"cls": distributed.Scheduler, "options": {"dashboard_address": "127.0.0.1:0"}}
+    with distributed.SpecCluster(workers=workers, scheduler=scheduler, silence_logs=50) as running:
+        kinds = "executor.machines={{old: {{resources: {{old: 1}}}}, new: {{resources: {{{}: 1}}}}}}"
+        refused = ask("run", "naps.yaml", *there(running), "--set", kinds.format("newer"), cwd=tmp_path)
+        answer = ask("run", "naps.yaml", *there(running), "--set", kinds.format("new"), cwd=tmp_path)
+    assert (refused.code, "has the resources of machine 'new': start one there" in refused.err) == (2, True), (
+        refused.err
+    )
+    assert answer.code == 0, answer.err
+    records = rnnbench.load("latest", results=tmp_path / "results").records
+    found = [(one.case.probe, one.case.cell, one.case.machine) for one in records]
+    assert sorted(one for one in found if one[0] == "watch") == [
+        ("watch", cell, machine) for cell in ("one", "two") for machine in ("new", "old")
+    ]
+    assert {machine for probe, _, machine in found if probe == "nap"} == {""}
+
+
 def beside(one: tuple[float, float], other: tuple[float, float]) -> bool:
     return one[0] < other[1] and other[0] < one[1]
 
@@ -76,6 +108,12 @@ def free_port() -> int:
         (["executor.address=tcp://head:8786", "executor.queue=long"], "queue: only with `jobqueue`"),
         (["executor.jobqueue=pbss"], "Did you mean 'pbs'?"),
         (["executor.address=tcp://head:8786", "executor.cpus=0"], "greater than or equal to 1"),
+        (
+            ["executor.address=tcp://head:8786", "executor.machines={a: {resource: {a: 1}}}"],
+            "Did you mean 'resources'?",
+        ),
+        (["executor.address=tcp://head:8786", "executor.machines={a: {}}"], "machine 'a' asks for nothing"),
+        (["executor.jobqueue=pbs", "executor.machines={a: {resources: {a: 1}}}"], "give their scheduler's `address`"),
     ],
 )
 def test_a_wrong_option_is_one_sentence(tmp_path, arguments, said):

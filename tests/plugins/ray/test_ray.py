@@ -15,6 +15,7 @@ import rnnbench
 from command_line import ask
 from learn_suite import LEARN, losses
 from napping import SUITE, begun, kept, meta, notes, ran, run_folder, suite, until, whole
+from rnnbench_ray.options import RayMachine, RayOptions
 
 LOTS = ["--set", "executor.lot_minutes=0.05"]
 
@@ -46,6 +47,7 @@ def finished(folder: Path, cluster: Any, *arguments: str) -> tuple[int, str]:
         (["executor.address=auto"], "found 'auto'; write `ray://head:10001`"),
         (["executor.adress=head:6379"], "Did you mean 'address'?"),
         (["executor.address=head:6379", "executor.gpus=-1"], "greater than or equal to 0"),
+        (["executor.address=head:6379", "executor.machines={a: {resource: {a: 1}}}"], "Did you mean 'resources'?"),
     ],
 )
 def test_a_wrong_option_is_one_sentence(tmp_path, arguments, said):
@@ -54,6 +56,12 @@ def test_a_wrong_option_is_one_sentence(tmp_path, arguments, said):
     answer = ask("run", "naps.yaml", "--executor", "ray", *options, cwd=tmp_path)
     assert (answer.code, said in answer.err) == (2, True), answer.err
     assert "Traceback" not in answer.err
+
+
+def test_a_lot_for_a_machine_asks_for_its_resources_too():
+    options = RayOptions(address="head:6379", resources={"disk": 1}, machines={"a": RayMachine({"a100": 1})})
+    assert options.resources_of("a") == {"disk": 1, "a100": 1}
+    assert options.resources_of("") == {"disk": 1}
 
 
 @pytest.mark.parametrize("scheme", ["", "ray://"])
