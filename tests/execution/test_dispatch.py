@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from command_line import ask
 from rnnbench.cli.lots_listing import lots_listing
+from rnnbench.errors import SuiteError
 from rnnbench.execution import Forecast
 from rnnbench.execution.dispatch import Dispatch
 from rnnbench.registry import Registry, load
@@ -46,6 +48,42 @@ def test_every_shipped_suite_is_cut_into_lots_of_all_its_cases(tmp_path, install
     assert hours
     assert float(hours[1]) == pytest.approx(sum(lot.seconds for lot in lots if lot.quiet) / 3600, abs=0.006)
     assert float(hours[2]) == pytest.approx(sum(2 * lot.seconds for lot in lots if not lot.quiet) / 3600, abs=0.006)
+
+
+KINDS = "executor.machines={a100: {resources: {a100: 1}}, h100: {resources: {h100: 1}}}"
+
+
+def test_each_timed_case_is_planned_for_each_machine_under_the_same_hash(tmp_path, installed):
+    suite = read(Path("smoke"))
+    before, there = (plan(suite, installed, (), [*ELSEWHERE, *more]) for more in ([], [KINDS]))
+    quiet = [case for case in before.cases if installed.probes[case.probe].quiet]
+    loud = [case for case in before.cases if case not in quiet]
+    assert quiet and loud
+    for machine in ("a100", "h100"):
+        assert [replace(case, machine="") for case in there.cases if case.machine == machine] == quiet
+    assert [case for case in there.cases if not case.machine] == loud
+    assert len({case.id for case in there.cases}) == 2 * len(quiet) + len(loud)
+    assert there.hash == before.hash
+    only = plan(suite, installed, ["machine=h100"], [*ELSEWHERE, KINDS])
+    assert {case.machine for case in only.cases} == {"h100"}
+    lots = Dispatch(there, installed, (), there.cases, Forecast(installed, tmp_path, anywhere=True)).lots()
+    assert ", machine h100, " in lots_listing(lots)
+
+
+@pytest.mark.parametrize(
+    "machines, said",
+    [
+        ("[a100]", "it should be a mapping `key: value`"),
+        ("{a100: null}", "a100: found null; it should be a mapping `key: value`"),
+        ("{a100: {resources: {a100: one}}}", 'a100.resources.a100: found "one"; it should be a number'),
+        ("{a100: {resorces: {a100: 1}}}", "Did you mean 'resources'?"),
+        ("{a100: {}}", "machine 'a100' asks for nothing, so that it may be any; it can ask for: resources"),
+        ("{'': {resources: {a100: 1}}}", "a machine needs a name"),
+    ],
+)
+def test_a_machine_that_is_none_is_one_sentence(installed, machines, said):
+    with pytest.raises(SuiteError, match=re.escape(said)):
+        plan(read(Path("smoke")), installed, (), [*ELSEWHERE, f"executor.machines={machines}"])
 
 
 def test_a_dry_run_lists_them_and_asks_nobody(tmp_path):

@@ -90,6 +90,9 @@ def test_each_timed_case_runs_on_each_machine_the_others_once(slurm, tmp_path):
     places = meta(tmp_path)["environments"]
     cores = {(one.case.machine, places[one.environment]["machine"]["cores_allowed"]) for one in timed}
     assert cores == {("narrow", 1), ("wide", 2)}
+    before = ran(tmp_path)
+    assert slurm.rnnbench("run", "naps.yaml", *there, "--resume", "latest", cwd=tmp_path).code == 0
+    assert ran(tmp_path) == before, "all were there"
     report = ask("report", "latest", cwd=tmp_path)
     assert "time across machines" in " ".join(report.out.split()), report.out
 

@@ -132,7 +132,7 @@ def _copy_locations(
 def selected(cases: Sequence[Case], filters: Sequence[str]) -> tuple[Case, ...]:
     """The cases that pass every filter, `cell=lstm|gru,backend=torch`.
 
-    Keys are axes, `probe`, or settings of a probe; a case without the setting does not pass. Pairs are separated by
+    Keys are axes, `probe`, `machine`, or settings of a probe; a case without it does not pass. Pairs are separated by
     commas or semicolons outside parentheses; several values of one key by `|`, by commas, or by repeating the key. A
     name without options stands for all its options. Raises UsageError for an unknown key, a value that no case has, or
     when no case is left.
@@ -199,6 +199,8 @@ def _canonical(text: str) -> str | None:
 
 
 def _value(case: Case, key: str) -> Any:
+    if key == "machine":
+        return case.machine or _ABSENT
     return getattr(case, key) if key in (*_GRID, "probe") else case.settings.get(key, _ABSENT)
 
 

@@ -236,6 +236,7 @@ def complaint(detail: ErrorDetails) -> str:
 _WORDS = {
     "model_type": "be a mapping `key: value`",
     "dict_type": "be a mapping `key: value`",
+    "dataclass_type": "be a mapping `key: value`",
     "list_type": "be a list",
     "string_type": "be text (in quotes where it looks like something else)",
     "int_type": "be a whole number",
