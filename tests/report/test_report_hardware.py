@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import csv
 import math
 from dataclasses import replace
 
 import pytest
 
 from report_records import conditions, entry, record, timing
+from rnnbench.notebook.frame import frame
 from rnnbench.quantity import Level
+from rnnbench.report import delimited
 from rnnbench.report.blocks import Block
+from rnnbench.report.html.tables import of_quantities
 from rnnbench.report.runs import ReportRun, lettered
+from rnnbench.report.series import panels
 from rnnbench.report.table import build
 from rnnbench.report.text import render
 
@@ -146,3 +151,20 @@ def test_without_a_kernel_for_the_device_ratios_are_raw_alone(device, kernels, w
     assert values(found[ACROSS]) == pytest.approx({("lstm", "B"): 0.5})
     assert why in found[ACROSS].caption
     assert UNITS not in found
+
+
+def test_tables_for_other_programs_name_the_machine_where_there_is_one():
+    plain = timing(8e-6)
+    there = replace(plain, case=replace(plain.case, machine="a100"))
+    assert "machine" not in delimited.render([plain]).splitlines()[0].split(",")
+    assert {row["machine"] for row in csv.DictReader(delimited.render([plain, there]).splitlines())} == {"", "a100"}
+    assert "machine" not in frame([plain]).columns
+    assert set(frame([plain, there]).machine) == {"", "a100"}
+
+
+def test_rows_of_two_machines_are_two_rows_of_a_page():
+    a, b = (replace(one, case=replace(one.case, machine=kind)) for kind, [one] in
+            (("a100", timed("old", OLD, lstm=8e-6)), ("h100", timed("new", NEW, lstm=4e-6))))  # fmt: skip
+    table = of_quantities(panels([a, b]), [PER_STEP])
+    assert table and len(table.rows) == 2
+    assert [kind in row.program for kind, row in zip(("a100", "h100"), table.rows, strict=True)] == [True, True]

@@ -70,13 +70,15 @@ def _values(record: Record) -> list[dict[str, Any]]:
 def _heads(records: Sequence[Record]) -> list[dict[str, Any]]:
     """What all rows of a record share."""
     names = _settings([record.case.settings for record in records], [record.case.probe for record in records])
+    placed = any(record.case.machine for record in records)
     heads = []
     for record in records:
         case = record.case
         axes = {axis: getattr(case, axis) for axis in AXES}
         axes["implementation"] = record.implementation or case.implementation
         settings = {name: _plain(case.settings.get(name)) for name in names}
-        heads.append({"probe": case.probe, **axes, "seed": case.seed, **settings})
+        machine = {"machine": case.machine} if placed else {}
+        heads.append({"probe": case.probe, **axes, "seed": case.seed, **machine, **settings})
     return heads
 
 

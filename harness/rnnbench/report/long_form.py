@@ -1,6 +1,7 @@
 """Records in long form: one row per case and quantity.
 
-Columns: id, the case's fields (`implementation` is what ran, `requested` what the suite said), its settings as
+Columns: id, the case's fields (`implementation` is what ran, `requested` what the suite said; `machine` where some case
+was for one), its settings as
 `settings.<name>`, status, reason, verified, environment, started (s since the epoch), seconds, then the quantity: name,
 unit, better, value, low, high, half_width, bound, origin and the number of samples. SI units throughout.
 """
@@ -24,30 +25,35 @@ _AXES_THEN_REQUESTED = (*CASE_COLUMNS, "requested")
 def columns(records: Sequence[Record]) -> list[str]:
     """The names of the columns."""
     settings = [f"settings.{name}" for name in _settings(records)]
-    return ["id", *_AXES_THEN_REQUESTED, *settings, *RECORD_COLUMNS, *VALUE_COLUMNS]
+    return ["id", *_fields(records), *settings, *RECORD_COLUMNS, *VALUE_COLUMNS]
 
 
 def rows_of(records: Sequence[Record]) -> Iterator[tuple[tuple[Any, ...], list[tuple[Any, ...]]]]:
     """(what all rows of a record share, the rest of each of its rows); None where there is nothing."""
-    names = _settings(records)
+    fields, names = _fields(records), _settings(records)
     for record in records:
         values = [_value(name, entry) for name, entry in record.quantities.items()]
-        yield _head(record, names), values or [(None,) * len(VALUE_COLUMNS)]
+        yield _head(record, fields, names), values or [(None,) * len(VALUE_COLUMNS)]
+
+
+def _fields(records: Sequence[Record]) -> tuple[str, ...]:
+    placed = any(record.case.machine for record in records)
+    return (*_AXES_THEN_REQUESTED, "machine") if placed else _AXES_THEN_REQUESTED
 
 
 def _settings(records: Sequence[Record]) -> list[str]:
     return list(dict.fromkeys(key for record in records for key in record.case.settings))
 
 
-def _head(record: Record, settings: Sequence[str]) -> tuple[Any, ...]:
+def _head(record: Record, fields: Sequence[str], settings: Sequence[str]) -> tuple[Any, ...]:
     case = record.case
-    fields = vars(case) | {
+    known = vars(case) | {
         "implementation": record.implementation or case.implementation,
         "requested": case.implementation,
     }
     return (
         case.id,
-        *(fields[name] for name in _AXES_THEN_REQUESTED),
+        *(known[name] for name in fields),
         *(_plain(case.settings.get(name)) for name in settings),
         *(getattr(record, name) for name in RECORD_COLUMNS),
     )
