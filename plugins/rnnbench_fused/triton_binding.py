@@ -95,7 +95,7 @@ def build(cell: Cell, device: str, dtype: str) -> Unroll:
 
 def _kernels(text: str, interpreted: bool) -> Kernels:
     """The text as functions of Triton, which reads the source of what it decorates."""
-    from triton import knobs
+    from triton import knobs  # pyright: ignore[reportMissingImports]
 
     name = f"<triton kernel {hash(text):x}>"
     linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)

@@ -128,9 +128,9 @@ def test_what_is_interpreted_is_verified_and_has_no_number():
 @pytest.mark.parametrize("H", [32, 128], ids=["matrices that fit", "matrices in blocks"])
 def test_the_compiler_takes_it_for_a_gpu_that_is_not_here(name, H):
     """It asks more of a program than the interpreter: shapes of masks, variables that keep their type."""
-    import triton
-    from triton.backends.compiler import GPUTarget
-    from triton.compiler import ASTSource
+    import triton  # pyright: ignore[reportMissingImports]
+    from triton.backends.compiler import GPUTarget  # pyright: ignore[reportMissingImports]
+    from triton.compiler import ASTSource  # pyright: ignore[reportMissingImports]
 
     params, state = CELLS[name].init(np.random.default_rng(0), 4, H)
     source = triton_source(plan(traced_at(CELLS[name], sizes_of(params, state, 4))), double=False)
