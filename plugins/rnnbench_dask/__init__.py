@@ -2,6 +2,7 @@
 
 options   what a suite may ask of it
 seats     which worker a lot may go to
+remote    what a task runs on its worker
 cluster   lots as tasks, and what became of them; imported when a run begins, and Dask with it
 """
 

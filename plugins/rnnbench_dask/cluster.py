@@ -17,8 +17,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rnnbench import Lot, Standing, UsageError, perform_lot
+from rnnbench import Lot, Standing, UsageError
 from rnnbench_dask.options import DaskOptions
+from rnnbench_dask.remote import perform
 from rnnbench_dask.seats import seat
 
 ANSWERS = 10.0
@@ -181,7 +182,7 @@ class DaskCluster:
             if worker is None:
                 left.append(lot)
                 continue
-            future = self._client.submit(perform_lot, lot.to_json(), key=lot.id, workers=[worker], pure=False)
+            future = self._client.submit(perform, lot.to_json(), key=lot.id, workers=[worker], pure=False)
             self._client.publish_dataset(future, name=lot.id)
             self._tasks[lot.id] = _Task(future, worker, lot.quiet)
         self._waiting = left

@@ -34,7 +34,7 @@ SETTINGS = {
     "device=gpu": "Did you mean 'cuda'?",
     "dtype=fp16": "Did you mean 'float16'?",
     "dtype=bf16": "Did you mean 'bfloat16'?",
-    "implementation=cudnn": "Did you mean 'native'?",
+    "implementation=cudnnn": "Did you mean 'cudnn'?",
     "batch=3": "Did you mean 'batch_size'?",
     "lr=0.1": "write --set probes.gradient.lr=0.1 or --set probes.convergence.lr=0.1",
     "max_steps=5": "write --set probes.convergence.max_steps=5",

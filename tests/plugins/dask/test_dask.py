@@ -15,6 +15,7 @@ from command_line import ask
 from learn_suite import LEARN, losses
 from napping import SUITE, begun, kept, lines, meta, notes, run_folder, suite, until, whole
 from rnnbench import Lot
+from rnnbench_dask import remote
 from rnnbench_dask.seats import seat
 
 distributed = pytest.importorskip("distributed", reason="Dask is not installed: pip install 'rnnbench[dask]'")
@@ -22,8 +23,17 @@ distributed = pytest.importorskip("distributed", reason="Dask is not installed: 
 BOTH = SUITE.replace("[0, 1, 2, 3]}", "[0, 1], seconds: 1.5}\n  watch: {seconds: 0.3}")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def unchanged() -> Iterator[None]:
+    """Dask sets variables of this process for those it starts; later tests must not inherit them."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
+def cluster(unchanged: None) -> Iterator[Any]:
     """Two workers on this machine, a process and a thread each."""
     two = {"n_workers": 2, "threads_per_worker": 1, "processes": True}
     with distributed.LocalCluster(**two, dashboard_address="127.0.0.1:0", silence_logs=50) as running:
@@ -35,6 +45,13 @@ def there(cluster: Any) -> list[str]:
     until(lambda: len(cluster.scheduler.workers) == len(cluster.workers))
     address = f"executor.address={cluster.scheduler_address}"
     return ["--executor", "dask", "--set", address, "--set", "executor.lot_minutes=0.05"]
+
+
+@pytest.mark.parametrize(("value", "left"), [("65536", None), ("4096", "4096")], ids=["Dask's", "the user's"])
+def test_a_lot_allocates_as_on_any_other_machine(monkeypatch, value, left):
+    monkeypatch.setattr(remote, "perform_lot", lambda lot: {"found": os.environ.get(remote.TRIM), **lot})
+    monkeypatch.setenv(remote.TRIM, value)
+    assert remote.perform({"id": "a"}) == {"found": left, "id": "a"}
 
 
 def test_lots_are_packed_onto_the_workers_and_a_timed_one_is_alone_on_its_node(tmp_path, cluster):

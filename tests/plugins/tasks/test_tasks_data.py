@@ -370,7 +370,7 @@ def test_arrays_scales_by_the_train_split_and_keeps_padding_at_zero(tmp_path):
         ({"xs": XS, "targets": XS[..., 0]}, "Say `at=step` or `at=last`"),
         ({"xs": XS, "targets": np.arange(N) * 3 + 300}, "60 different whole numbers from 300 to 477"),
         ({"xs": XS[:5], "targets": FIRST[:5]}, "has 5 sequences; at least 10"),
-        ({"xs": XS[:, :0], "targets": FIRST}, "no time steps"),
+        ({"xs": XS[:, :0], "targets": FIRST}, "at least a step and a feature"),
         ({"xs": XS, "targets": FIRST * 0}, "nothing to learn"),
         ({"xs": XS, "targets": np.zeros((N, 5), int)}, "targets may be"),
         ({"xs": XS, "targets": FIRST, "lengths": np.arange(N)}, "lengths must be integers (N,) from 1 to T = 12"),
