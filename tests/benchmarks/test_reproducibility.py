@@ -128,8 +128,9 @@ def test_two_copies_of_one_program_are_level_and_five_percent_are_told(tmp_path)
     """Cells that are spelled differently and are the same; and one that does a twentieth more."""
     suite = tmp_path / "twins.yaml"
     cells = "[lstm, lstm(forget_bias=1), gru, rnn, mingru]"
-    sizes = "hidden_size: 64, batch_size: 8, input_size: 32, seq_len: [64, 256]"
-    suite.write_text(f"name: twins\ngrid: {{cell: {cells}, {sizes}}}\nprobes: {{throughput: {{budget: 1.5}}}}\n")
+    sizes = "hidden_size: 64, batch_size: 8, input_size: 32, threads: 1, seq_len: [64, 256]"
+    probes = "{throughput: {processes: 6, budget: 3}}"
+    suite.write_text(f"name: twins\ngrid: {{cell: {cells}, {sizes}}}\nprobes: {probes}\n")
     command = [sys.executable, "-m", "rnnbench", "run", str(suite), "--results", str(tmp_path)]
     subprocess.run(command, check=True, capture_output=True, timeout=3600)
     [folder] = (tmp_path / "runs" / "twins").iterdir()
