@@ -533,9 +533,10 @@ def until(browser: Any, condition: str, *arguments: Any) -> None:
 
 
 def see(browser: Any, section: str) -> None:
-    """Scroll to a section and wait for its plot."""
+    """Scroll to a section and wait for its plot, as the filters now have it."""
     browser.execute_script("document.getElementById(arguments[0]).scrollIntoView({behavior: 'instant'})", section)
-    until(browser, "return document.querySelector(`#${arguments[0]} .main-svg`) !== null", section)
+    current = "return document.querySelector(`#${arguments[0]} figure`).dataset.current === 'yes'"
+    until(browser, current, section)
 
 
 def drawn(browser: Any, section: str) -> int:

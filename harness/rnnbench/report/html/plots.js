@@ -213,6 +213,12 @@ const isolateOnDoubleClick = (target) => {
   });
 };
 
+/* What is drawn is not what is asked for any more. */
+const outdate = (figure) => {
+  figures.get(figure).dirty = true;
+  figure.dataset.current = "no";
+};
+
 const paint = (figure) => {
   const state = figures.get(figure), target = figure.querySelector(".plot");
   const view = withScales(figure, state.views[viewIndex(figure)]);
@@ -224,8 +230,9 @@ const paint = (figure) => {
     modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
   const width = printing ? 680 : target.clientWidth;
   if (width < 100) { /* no window to speak of yet; the ResizeObserver will come back to it */
-    Object.assign(state, { drawn: true, dirty: true, width });
-    return;
+    state.drawn = true;
+    state.width = width;
+    return outdate(figure);
   }
   figure.querySelector(".y-title").textContent = view.y_title;
   Plotly.react(target, traces(view, lines, axes), layout(view, lines, axes, width), config);
@@ -235,6 +242,7 @@ const paint = (figure) => {
   isolateOnDoubleClick(target);
   target.style.minHeight = 0;
   Object.assign(state, { drawn: true, dirty: false, width });
+  figure.dataset.current = "yes";
 };
 
 /* The rows of a plot of dots have their names beside them. */
@@ -260,8 +268,8 @@ const watcher = new IntersectionObserver((entries) => {
   }
 }, { rootMargin: "200px 0px" });
 const redraw = () => {
-  for (const [figure, state] of figures) {
-    state.dirty = true;
+  for (const figure of figures.keys()) {
+    outdate(figure);
     if (near.has(figure)) draw(figure);
   }
 };

@@ -26,7 +26,7 @@ afterPaint(() => {
 dark.addEventListener("change", recolour);
 narrow.addEventListener("change", redraw);
 new ResizeObserver(() => {
-  for (const [figure, state] of figures) if (state.drawn && !printing && figure.querySelector(".plot").clientWidth !== state.width) near.has(figure) ? draw(figure) : (state.dirty = true);
+  for (const [figure, state] of figures) if (state.drawn && !printing && figure.querySelector(".plot").clientWidth !== state.width) near.has(figure) ? draw(figure) : outdate(figure);
 }).observe(document.getElementById("main"));
 for (const event of ["beforeprint", "afterprint"]) addEventListener(event, () => {
   printing = event === "beforeprint";
