@@ -12,6 +12,8 @@ from threadpoolctl import threadpool_limits
 from rnnbench import Cell, Implementation
 from rnnbench.case import Case
 from rnnbench.errors import Diverged, Wrong
+from rnnbench.model import adjoint
+from rnnbench.ops import EPS
 from rnnbench.registry import load
 from rnnbench.worker.resolve import resolve
 from rnnbench.worker.verification import backward, comparison, projection_loss, verify
@@ -195,6 +197,30 @@ def test_a_chaotic_cell_is_not_wrong_and_a_fault_in_it_is(cell):
 
     late = looped(after=lambda ys, xs: torch.cat([ys[:80], 0 * ys[80:]]))
     assert verdict(case, late).get("status") == "wrong"
+
+
+def condemned(draws: int, monkeypatch: pytest.MonkeyPatch, factor: float = 1.0) -> int:
+    """Of 50 honest programs with a chaotic cell in float64, each with roundings of its own: those that are `wrong`."""
+    monkeypatch.setattr("rnnbench.worker.verification.truth.DRAWS", draws)
+    context = resolve(replace(CASE, cell="rnn(gain=5)", seq_len=96, hidden_size=32), load())
+    model, weights = context.model, context.weights()
+    xs = context.inputs("verification")[:64]  # on these, the first draw of the noise does next to nothing
+    cotangent, count = np.random.default_rng(0).standard_normal((*xs.shape[:2], model.outputs)), 0
+    truth = Truth(model, weights, xs, cotangent)
+    for seed in range(100, 150):
+        run = adjoint.ForwardPass(model, weights, xs, adjoint.Noise(EPS["float64"], seed))
+        gradients = {name: factor * one for name, one in run.back(cotangent).gradients.items()}
+        checks = comparison.forward_checks((run.outputs, run.finals), truth, "float64")
+        checks += comparison.gradient_checks(gradients, truth, "float64")
+        count += any(not check.passed for check in checks)
+    return count
+
+
+def test_roundings_that_grow_condemn_no_honest_program_whatever_one_draw_of_them_does(monkeypatch):
+    """What a draw does to the end of a chaotic sequence is one normal number, and by chance next to nothing."""
+    assert condemned(1, monkeypatch) > 5
+    assert condemned(8, monkeypatch) == 0
+    assert condemned(8, monkeypatch, factor=1.1) == 50
 
 
 def test_beyond_the_edge_of_chaos_the_verdict_is_weak():

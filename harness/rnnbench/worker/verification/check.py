@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,3 +50,8 @@ def compared(name: str, got: Any, true: Any, tolerance: float) -> Check:
         product = size * float(np.linalg.norm(got))
         cosine = float(np.real(np.vdot(true, got)) / product) if product and np.isfinite(product) else None
     return Check(name, deviation, tolerance, size, cosine)
+
+
+def settled(checks: Sequence[Check]) -> bool:
+    """Whether more draws of the noise could not change the verdict."""
+    return all(check.passed or not np.isfinite(check.deviation) for check in checks)

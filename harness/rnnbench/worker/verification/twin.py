@@ -12,7 +12,7 @@ from rnnbench.cell import leaves
 from rnnbench.equal import Equal
 from rnnbench.model import Model, Weights, initialise, layer_params
 from rnnbench.model.adjoint import Gradients
-from rnnbench.worker.verification.truth import Outputs, Truth
+from rnnbench.worker.verification.truth import Outputs, Rounded, Truth
 
 if TYPE_CHECKING:
     from rnnbench.context import Context
@@ -105,14 +105,14 @@ class TwinTruth(Truth):
         assert self.twin is not None
         return TwinTruth.of_class(self.twin, self.given, self.xs[:steps], self.cotangent[:steps], self.segment)
 
-    def _forward(self, dtype: str | None) -> Outputs:
+    def _forward(self, rounded: Rounded) -> Outputs:
         assert self.twin is not None
-        outputs, finals = super()._forward(dtype)
+        outputs, finals = super()._forward(rounded)
         return outputs, self.twin.leaves(finals, self.given)
 
-    def _back(self, dtype: str | None) -> Gradients:
+    def _back(self, rounded: Rounded) -> Gradients:
         assert self.twin is not None
-        found = super()._back(dtype)
+        found = super()._back(rounded)
         return Gradients(self.twin.gradients(found.gradients, self.given), found.kinked)
 
 
