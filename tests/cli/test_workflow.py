@@ -516,6 +516,14 @@ def test_what_is_installed_is_read_off_the_project(tmp_path, monkeypatch, text, 
     assert [step["run"].strip() for step in steps if step.get("name") == "Install"] == [install]
 
 
+def test_a_project_that_cannot_be_read_is_told_and_nothing_is_written(tmp_path):
+    with_suite(tmp_path)
+    (tmp_path / "pyproject.toml").write_text('project = "mine"\n')
+    answer = ask("new", "workflow", cwd=tmp_path)
+    assert answer.code == 2 and "pyproject.toml: project: found 'mine'; give a table." in answer.err
+    assert not (tmp_path / ".github").exists()
+
+
 def test_rnnbench_is_installed_from_where_it_came(tmp_path):
     extras = "rnnbench[torch,jax,data,asv,history]"
     vcs = {"url": "https://user:secret@example.org/rnnbench.git", "vcs_info": {"vcs": "git", "commit_id": "c" * 40}}

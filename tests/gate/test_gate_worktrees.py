@@ -16,6 +16,7 @@ import pytest
 from gate_repository import Project
 from rnnbench.errors import UsageError
 from rnnbench.gate.side import prepare
+from rnnbench.gate.sources import Project as Sources
 from rnnbench.gate.worktrees import Repository, Workspace, project_of, refused, source_roots
 from rnnbench.machine.environment import git_state
 
@@ -275,14 +276,18 @@ def test_the_nearest_project_counts_and_broken_toml_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("project = 5", "project: found '5'"),
+        ("project = 5", "project: found 5; give a table."),
+        ("[[project]]", "project: found [{}]; give a table."),
         ("[tool]\nsetuptools = [1]", "tool.setuptools: found"),
-        ("[tool.setuptools]\npackage-dir = 3", "tool.setuptools.package-dir: found '3'"),
-        ("[tool.setuptools.packages.find]\nwhere = 7", "tool.setuptools.packages.find.where: found '7'"),
+        ("[tool.setuptools]\npackage-dir = 3", "tool.setuptools.package-dir: found 3; give a table."),
+        ("[tool.setuptools.packages.find]\nwhere = 7", "tool.setuptools.packages.find.where: found 7; give an array."),
         ('[project]\nname = "a\\u0000b"', "project.name: found"),
         (f'[project]\nname = "{"a" * 5000}"', "project.name: found"),
-        ('[project]\nname = "a"\nentry-points = {rnnbench = 1}', "project.entry-points.rnnbench: found '1'"),
-        ("x = " + "[" * 5000, "cannot be read"),
+        ('[project]\nname = "a"\nentry-points = {rnnbench = 1}', "project.entry-points.rnnbench: found 1"),
+        (f'[project]\nname = "a"\nentry-points.{"k" * 5000} = 1', f"project.entry-points.{'k' * 78}…: found"),
+        ("x = " + "[" * 5000, "cannot be read: its arrays or tables are nested too deep"),
+        (f"[{'a.' * 20_000}a]", "cannot be read: line 1 has 40,003 letters"),
+        ("#\n" * 500_001, "cannot be read: it has more than 1,000,000 bytes"),
     ],
 )
 def test_a_project_of_the_wrong_form_is_named_with_file_and_key(tmp_path, text, said):
@@ -290,6 +295,27 @@ def test_a_project_of_the_wrong_form_is_named_with_file_and_key(tmp_path, text, 
     for read in (lambda: source_roots(tmp_path, tmp_path), lambda: prepare(project_folder(tmp_path), tmp_path)):
         with pytest.raises(UsageError, match=rf"pyproject\.toml:? {re.escape(said)}"):
             read()
+
+
+@pytest.mark.parametrize("place", ["pipe", "/dev/zero", "folder"])
+def test_a_project_that_is_no_regular_file_is_not_waited_for(tmp_path, place):
+    path = tmp_path / "pyproject.toml"
+    if place == "pipe":
+        os.mkfifo(path)
+    elif place == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to(place)
+    with pytest.raises(UsageError, match=r"pyproject\.toml cannot be read: it is no regular file"):
+        source_roots(tmp_path, tmp_path)
+    assert Sources(tmp_path).distributions == ()
+
+
+@pytest.mark.parametrize("where", ["n" * 400, "../..", "/etc"])
+def test_folders_that_cannot_be_or_lie_outside_the_revision_are_no_source_roots(tmp_path, where):
+    (tmp_path / "pyproject.toml").write_text(f'[tool.setuptools.packages.find]\nwhere = ["lib", "{where}"]\n')
+    (tmp_path / "lib").mkdir()
+    assert source_roots(tmp_path, tmp_path) == [tmp_path / "lib"]
 
 
 def test_entry_points_are_those_of_the_revision_not_of_what_is_installed(tmp_path):

@@ -7,7 +7,6 @@ import keyword
 import re
 import subprocess
 import sys
-import tomllib
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -117,11 +116,11 @@ EXTRAS = "[torch,jax,data,asv,history]"
 
 def _install() -> str:
     """pip, with the project itself where there is one to install."""
-    try:
-        project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8")).get("project", {}).get("name")
-    except (OSError, ValueError):
+    from rnnbench.gate import pyproject
+
+    if not Path("pyproject.toml").exists():
         return f"pip install {_requirement()}"
-    if project == "rnnbench":
+    if pyproject.read(Path()).project.name == "rnnbench":
         return f"pip install -c constraints.txt -e '.{EXTRAS}'"
     return f"pip install {_requirement()} -e ."
 

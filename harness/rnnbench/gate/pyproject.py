@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -62,6 +63,20 @@ class PyProject(_Table):
     tool: _Tool = _Tool()
 
 
+_BYTES = 1_000_000
+_LINE = 10_000
+"""Letters of a line; the time that tomllib takes grows with the square of the parts of a name."""
+
+_WANTED = {
+    "dict_type": "give a table",
+    "mapping_type": "give a table",
+    "model_type": "give a table",
+    "list_type": "give an array",
+    "string_type": "give text in quotes",
+    "string_too_long": "give at most {max_length} letters",
+}
+
+
 def read(project: Path) -> PyProject:
     """The project's pyproject.toml, empty where there is none.
 
@@ -69,14 +84,51 @@ def read(project: Path) -> PyProject:
     """
     path = project / "pyproject.toml"
     try:
-        data: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = parsed(path)
     except FileNotFoundError:
         return PyProject()
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise UsageError(f"{path} cannot be read: {error}") from None
     try:
         return PyProject.model_validate(data)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"] if part not in ("_Packages", "list[constrained-str]"))
-        raise UsageError(f"{path}: {key}: found {str(first['input'])!r:.60}; {first['msg'].lower()}") from None
+        raise UsageError(f"{path}: {_key(first['loc'])}: found {first['input']!r:.60}; {_wanted(first)}.") from None
+
+
+def parsed(path: Path) -> dict[str, Any]:
+    """A TOML file. Raises OSError or ValueError for what is none, and what `text` raises."""
+    try:
+        return tomllib.loads(text(path))
+    except RecursionError:
+        raise ValueError("its arrays or tables are nested too deep") from None
+
+
+def text(path: Path) -> str:
+    """A file of a project's metadata, which is small. Raises OSError, or ValueError for what is no such file."""
+    if path.exists() and not path.is_file():
+        raise ValueError("it is no regular file")
+    with path.open("rb") as file:
+        data = file.read(_BYTES + 1)
+    if len(data) > _BYTES:
+        raise ValueError(f"it has more than {_BYTES:,} bytes")
+    found = data.decode()
+    for number, line in enumerate(found.splitlines(), 1):
+        if len(line) > _LINE:
+            raise ValueError(f"line {number} has {len(line):,} letters; break it, {_LINE:,} are allowed")
+    return found
+
+
+def _key(location: tuple[int | str, ...]) -> str:
+    """Where it stands, in short; what pydantic adds of its own types is left out."""
+    own = ("_Packages", "list[constrained-str]", "[key]")
+    key = ".".join(json.dumps(part)[1:-1] for part in map(str, location) if part not in own)
+    return key if len(key) <= 100 else f"{key[:99]}…"
+
+
+def _wanted(error: Mapping[str, Any]) -> str:
+    """What to give instead."""
+    if error["type"] == "string_pattern_mismatch":
+        named = error["ctx"]["pattern"].startswith("^[A-Z")
+        return "give letters, digits, and . _ - between them" if named else "give text without control characters"
+    return _WANTED[error["type"]].format(**error.get("ctx", {}))

@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from rnnbench.errors import UsageError
+from rnnbench.gate import pyproject
 
 _MADE = ("build", "dist", ".eggs")
 """Top folders of build tools, whose copies of packages are nobody's sources."""
@@ -141,18 +142,16 @@ def refusal(foreign: Mapping[str, Any], side: str) -> str:
 def _declared(path: Path) -> set[str]:
     """The names of distributions that a file declares; nothing where it cannot be read."""
     import configparser
-    import tomllib
 
     try:
-        text = path.read_text(encoding="utf-8")
         if path.name == "pyproject.toml":
-            data = tomllib.loads(text)
+            data = pyproject.parsed(path)
             named = [data.get("project", {}), data.get("tool", {}).get("poetry", {})]
             return {table["name"] for table in named if isinstance(table.get("name"), str)}
         if path.name == "setup.cfg":
             parser = configparser.ConfigParser(interpolation=None)
-            parser.read_string(text)
+            parser.read_string(pyproject.text(path))
             return {parser.get("metadata", "name")} if parser.has_option("metadata", "name") else set()
-        return set(_NAME_IN_SETUP.findall(text))
+        return set(_NAME_IN_SETUP.findall(pyproject.text(path)))
     except (OSError, ValueError, AttributeError, configparser.Error):
         return set()

@@ -237,18 +237,26 @@ def source_roots(folder: Path, project: Path, given: Sequence[str] = ()) -> list
     `project` says, or else `src` if there is one, or else the project itself. Raises UsageError for one not there.
     """
     if given:
-        missing = [name for name in given if not (folder / name).is_dir()]
+        missing = [name for name in given if not _is_folder(folder / name)]
         if missing:
             raise UsageError(f"--source-root {missing[0]}: there is no such folder in the revision ({folder.name}).")
         return [(folder / name).resolve() for name in given]
     where = pyproject.read(project).tool.setuptools.folders
     where = where or (["src"] if (project / "src").is_dir() else ["."])
-    return [(project / name).resolve() for name in where if (project / name).is_dir()]
+    found = [(project / name).resolve() for name in where if _is_folder(project / name)]
+    return [path for path in found if path.is_relative_to(folder.resolve())]  # not what another revision has, too
 
 
 def project_of(path: Path, top: Path) -> Path:
     """The nearest folder above `path`, within `top`, that has a pyproject.toml; else `top`."""
     return next((parent for parent in _parents(path, top) if (parent / "pyproject.toml").is_file()), top)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # a name that no file system takes
+        return False
 
 
 def _parents(path: Path, top: Path) -> Iterator[Path]:
