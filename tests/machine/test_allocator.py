@@ -40,6 +40,7 @@ def test_what_the_user_has_set_stays_for_times_and_not_for_memory():
     assert allocator.variables(memory=False, environment={}) == allocator.KEEPING
     assert allocator.variables(memory=False, environment={"MALLOC_ARENA_MAX": "2"}) == {}
     assert allocator.variables(memory=True, environment={"MALLOC_ARENA_MAX": "2"}) == allocator.RETURNING
+    assert allocator.variables(memory=True, environment=allocator.RETURNING) == {}  # they share their processes
 
 
 def test_a_record_says_what_a_process_ran_with():

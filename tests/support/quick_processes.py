@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 
+from rnnbench.machine.allocator import RETURNING
+
 VARIABLES = {
     "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
     "OMP_WAIT_POLICY": "passive",
     "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
-    "MALLOC_ARENA_MAX": "2",
+    **RETURNING,
 }
 """XLA spends a third of the time of small programs on making them fast. Threads of OpenMP that wait for one without a
-core take more CPU time than the work. Where waiting and allocating are set, rnnbench sets neither for processes that
-are timed, so that all jobs of a backend are forked from one process and a framework is imported once, not three times.
+core take more CPU time than the work. Where waiting and allocating are set as for measurements of memory, rnnbench sets
+neither for any process, so that all jobs of a backend are forked from one and a framework is imported once, not three
+times.
 """
 
 

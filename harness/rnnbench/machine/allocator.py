@@ -39,9 +39,11 @@ KEEPING = {
 
 
 def variables(memory: bool, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """What has to be set where memory is measured, or times: for these nothing where the user has set an allocator."""
+    """What is still to be set where memory is measured, or times: for these nothing where the user has set an
+    allocator.
+    """
     if memory:
-        return dict(RETURNING)
+        return {name: value for name, value in RETURNING.items() if environment.get(name) != value}
     return {} if any(name.startswith("MALLOC_") for name in environment) else dict(KEEPING)
 
 
