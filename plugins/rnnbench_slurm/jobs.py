@@ -107,7 +107,8 @@ class Jobs:
         if find_spec("submitit") is None:
             raise UsageError("the executor 'slurm' needs submitit: pip install 'rnnbench[slurm]'")
         self._options = options
-        self._longest = _allowed(options.partition)
+        asked = {name: machine.partition or options.partition for name, machine in options.machines.items()}
+        self._longest = _allowed({"": options.partition, **asked})
         self._name = f"rnnbench-{folder.name}"
         self._folder = folder.resolve() / "lots" / "slurm"  # goes with the journals when all is over
         self._open: dict[str, _Open] = {}
@@ -171,7 +172,9 @@ class Jobs:
         python = self._options.python or shlex.quote(sys.executable)
         try:
             executor = SlurmExecutor(self._folder, python=f"exec {python} -P")
-            executor.update_parameters(**parameters(request, lots, self._options, self._name, self._longest))
+            executor.update_parameters(
+                **parameters(request, lots, self._options, self._name, self._longest[request.machine])
+            )
             with contextlib.redirect_stderr(io.StringIO()):  # it prints what it raises
                 return executor.map_array(perform, [json.dumps(lot.to_json()) for lot in lots])
         except (FailedJobError, FailedSubmissionError) as error:
@@ -214,12 +217,13 @@ class Jobs:
             time.sleep(0.5)
 
 
-def _allowed(partition: str) -> float:
-    """Minutes that jobs of a partition may take. Raises UsageError where there is no such partition."""
+def _allowed(partitions: Mapping[str, str]) -> dict[str, float]:
+    """Minutes that jobs may take, by machine. partitions: of each. Raises UsageError where there is no such one."""
     found = queue.partitions()
-    if partition not in found and partition:
-        names = sorted(filter(None, found))
-        raise UsageError(
-            f"Slurm has no partition {partition!r}; there are: {', '.join(names)}.{nearest(partition, names)}"
-        )
-    return found.get(partition, float("inf"))
+    names = sorted(filter(None, found))
+    for partition in filter(None, partitions.values()):
+        if partition not in found:
+            raise UsageError(
+                f"Slurm has no partition {partition!r}; there are: {', '.join(names)}.{nearest(partition, names)}"
+            )
+    return {machine: found.get(partition, float("inf")) for machine, partition in partitions.items()}

@@ -33,9 +33,31 @@ OWN = {
 
 @dataclass(frozen=True)
 class SlurmMachine(MachineRequest):
-    """constraint: features of its nodes, in place of `executor.constraint`."""
+    """What lots for one kind of node ask for, each in place of what other lots do.
+
+    Attributes:
+        constraint: Features of its nodes.
+        partition: That they are in.
+        nodelist: One node, by its name.
+        gres: Of each node, `gpu:a100:1`.
+        gpus: Of each lot, whatever device its cases are for; None: as for other lots.
+        qos: Quality of service.
+        account: Whom its jobs are charged to.
+    """
 
     constraint: str = ""
+    partition: str = ""
+    nodelist: str = ""
+    gres: str = ""
+    gpus: Annotated[int, annotated_types.Ge(1)] | None = None
+    qos: str = ""
+    account: str = ""
+
+    @property
+    def sbatch(self) -> dict[str, str]:
+        """What goes to sbatch under the same name."""
+        asked = {name: getattr(self, name) for name in ("nodelist", "gres", "qos", "account")}
+        return {name: value for name, value in asked.items() if value}
 
 
 @dataclass(frozen=True)
@@ -49,7 +71,8 @@ class SlurmOptions(ClusterOptions):
         setup: Lines of shell that each job runs first, `module load cuda`.
         python: Command that starts Python on a node; empty: the one that runs this.
         sbatch: Any other options of sbatch, by their long names: `{account: mine, qos: high}`.
-        machines: Kinds of node, `{a100: {constraint: a100}, h100: {constraint: h100}}`: every timed case runs on each.
+        machines: Kinds of node, `{a100: {constraint: a100}, h100: {partition: new, gres: "gpu:h100:1"}}`: every timed
+            case runs on each.
     """
 
     partition: str = ""
@@ -66,3 +89,9 @@ class SlurmOptions(ClusterOptions):
             if key in OWN:
                 instead = f"use `{OWN[key]}`" if OWN[key] else "lots need it as it is"
                 raise UsageError(f"`executor.sbatch` has {name!r}, which rnnbench sets itself: {instead}")
+        for name, machine in self.machines.items():
+            if set(machine.nodelist) & set(",[ "):
+                raise UsageError(
+                    f"machine {name!r}: `nodelist` is {machine.nodelist!r}, and Slurm gives a job all nodes of a list, "
+                    f"while a lot takes one: name one, or use `constraint` or `partition`"
+                )

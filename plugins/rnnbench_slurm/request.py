@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rnnbench import Lot
-from rnnbench_slurm.options import SlurmOptions
+from rnnbench_slurm.options import SlurmMachine, SlurmOptions
 
 MARGIN = 3.0
 """How much longer than expected a lot may take."""
@@ -57,17 +57,17 @@ def parameters(
     minutes = min(math.ceil((MARGIN * max(lot.seconds for lot in lots) + IMPORT + last) / 60), longest)
     warned = math.ceil(min(last, 60 * minutes / 2))
     own = {"no-requeue": True, "signal": f"B:USR2@{warned}"}  # B: Python takes the place of the batch shell
-    constraint = options.machines[request.machine].constraint if request.machine else options.constraint
+    there = options.machines.get(request.machine, SlurmMachine())
     memory = "0" if request.cpus is None else None
     return {
         "job_name": name,
-        "partition": options.partition or None,
-        "constraint": constraint or None,
+        "partition": there.partition or options.partition or None,
+        "constraint": there.constraint or options.constraint or None,
         "time": int(minutes),
         "nodes": 1,
         "cpus_per_task": request.cpus,
         "exclusive": True if request.cpus is None else None,
-        "gpus_per_node": request.gpus or None,
+        "gpus_per_node": there.gpus or request.gpus or None,
         "mem": memory if options.memory_gb is None else f"{math.ceil(1024 * options.memory_gb)}M",
         "setup": list(options.setup) or None,
         "array_parallelism": options.at_most or len(lots),
@@ -75,6 +75,7 @@ def parameters(
         "use_srun": False,  # a step of srun would have one CPU of those that the job was given
         "additional_parameters": {
             **{key.replace("_", "-"): value for key, value in options.sbatch.items() if value is not False},
+            **there.sbatch,
             **own,
         },
     }

@@ -67,16 +67,26 @@ def test_what_a_lot_asks_for():
 
 
 def test_lots_for_a_machine_ask_for_its_nodes():
-    options = SlurmOptions(constraint="any", machines={"a": SlurmMachine("a100"), "h": SlurmMachine("h100")})
+    h100 = SlurmMachine(partition="new", nodelist="n7", gres="gpu:h100:2", gpus=2, qos="high", account="mine")
+    machines = {"a": SlurmMachine("a100"), "h": h100}
+    options = SlurmOptions(constraint="any", partition="old", sbatch={"qos": "low", "comment": "x"}, machines=machines)
     lots = [replace(QUIET, machine="a"), replace(QUIET, machine="h"), LOUD]
     asked = [parameters(request, members, options, "name", math.inf) for request, members in grouped(lots, 1000)]
-    assert [one["constraint"] for one in asked] == ["a100", "h100", "any"]
+    assert [(one["constraint"], one["partition"], one["gpus_per_node"]) for one in asked] == [
+        ("a100", "old", None),
+        ("any", "new", 2),
+        ("any", "old", None),
+    ]
+    other = [one["additional_parameters"] for one in asked]
+    assert [one["qos"] for one in other] == ["low", "high", "low"]
+    assert [one.get("nodelist") for one in other] == [None, "n7", None]
+    assert (other[1]["gres"], other[1]["account"], other[1]["comment"]) == ("gpu:h100:2", "mine", "x")
 
 
 @pytest.mark.long
 def test_each_timed_case_runs_on_each_machine_the_others_once(slurm, tmp_path):
     suite(tmp_path, TIMED)
-    kinds = "executor.machines={narrow: {constraint: narrow}, wide: {constraint: wide}}"
+    kinds = "executor.machines={narrow: {nodelist: n1}, wide: {partition: two, constraint: wide}}"
     there = ("--executor", "slurm", "--set", "executor.partition=main", "--set", kinds)
     answer = slurm.rnnbench("run", "naps.yaml", *there, cwd=tmp_path)
     assert answer.code == 0, answer.err
@@ -124,11 +134,14 @@ def test_lots_that_ask_for_the_same_are_one_array():
         (["--set", "executor.sbatch={requeue: true}"], "lots need it as it is"),
         (
             ["--set", "executor.machines={a100: {constrain: x}}"],
-            'a100: unknown request "constrain"; allowed: constraint.',
+            'a100: unknown request "constrain"; allowed: account, constraint, gpus, gres, nodelist, partition, qos.',
         ),
         (["--set", "executor.machines={a100: {constrain: x}}"], "Did you mean 'constraint'?"),
         (["--set", "executor.machines={a100: {constraint: 1}}"], "a100.constraint: found 1; it should be text"),
         (["--set", "executor.machines={a100: {}}"], "machine 'a100' asks for nothing, so that it may be any"),
+        (["--set", "executor.machines={a100: {partitoin: x}}"], "Did you mean 'partition'?"),
+        (["--set", "executor.machines={a100: {gpus: 0}}"], "greater than or equal to 1"),
+        (["--set", "executor.machines={a100: {nodelist: 'n[1-2]'}}"], "Slurm gives a job all nodes of a list"),
         ([], "Run this on a login node"),
     ],
 )
@@ -146,6 +159,9 @@ def test_slurm_is_asked_whether_it_has_the_partition_and_why_it_refuses(slurm, t
     answer = slurm.rnnbench("run", "naps.yaml", "--executor", "slurm", "--set", "executor.partition=mian", cwd=tmp_path)
     assert answer.code == 2
     assert "Slurm has no partition 'mian'; there are: main, one, two. Did you mean 'main'?" in answer.err
+    kinds = "executor.machines={a: {partition: one}, b: {partition: twoo}}"
+    answer = slurm.rnnbench("run", "naps.yaml", "--executor", "slurm", "--set", kinds, cwd=tmp_path)
+    assert (answer.code, "no partition 'twoo'" in answer.err, "Did you mean 'two'?" in answer.err) == (2, True, True)
     answer = slurm.rnnbench(
         "run", "naps.yaml", "--executor", "slurm", "--set", "executor.constraint=a100", cwd=tmp_path
     )
