@@ -13,6 +13,9 @@ from rnnbench.notebook.frame import frame
 from rnnbench.quantity import Level
 from rnnbench.report import delimited
 from rnnbench.report.blocks import Block
+from rnnbench.report.findings import findings
+from rnnbench.report.html import page
+from rnnbench.report.html.machines import section
 from rnnbench.report.html.tables import of_quantities
 from rnnbench.report.runs import ReportRun, lettered
 from rnnbench.report.series import panels
@@ -168,3 +171,51 @@ def test_rows_of_two_machines_are_two_rows_of_a_page():
     table = of_quantities(panels([a, b]), [PER_STEP])
     assert table and len(table.rows) == 2
     assert [kind in row.program for kind, row in zip(("a100", "h100"), table.rows, strict=True)] == [True, True]
+
+
+def kinds_of_one_run():
+    kinds = (("a100", "old", OLD, 8e-6), ("h100", "new", NEW, 4e-6))
+    return [
+        replace(one, case=replace(one.case, machine=kind))
+        for kind, place, kernels, each in kinds
+        for one in timed(place, kernels, lstm=each, gru=each)
+    ]
+
+
+def test_the_page_has_machines_beside_each_other_with_a_plot_and_where_each_ratio_is_from():
+    records = kinds_of_one_run()
+    found = section(records, panels(records))
+    assert found is not None and found.table is not None
+    assert found.finding == (
+        "The fixed reference kernels take, in times of what they do on a100: "
+        "on h100 0.25 (compute), 0.50 (latency), 1.0 (memory)."
+    )
+    titles = [(one.title, one.detail) for one in found.table.columns]
+    place = titles.index(("train time per step", "over a100"))
+    assert titles[place + 1] == ("train time per step", "in units of the latency kernel")
+    assert titles[:4] == [("cell", ""), ("program", ""), ("machine", ""), ("T", "")]
+    [first, *_] = found.table.rows
+    assert [cell.text for cell in first.cells][:4] == ["lstm", "torch/native", "h100", "64"]
+    assert [cell.text for cell in first.cells[place : place + 2]] == ["0.50", "1.0"]
+    assert dict(first.cells[place].why) | {"On a100": "8.00 µs", "On h100": "4.00 µs", "Ratio": "0.50"} == dict(
+        first.cells[place].why
+    )
+    view = next(one for one in found.views if one.name == "train time per step")
+    assert [(line.cell, list(line.y)) for line in view.lines] == [("lstm", [0.5]), ("gru", [0.5])]
+    assert "Machines beside each other" in page.render([ReportRun(records)])
+
+
+def test_a_page_of_one_machine_says_nothing_of_others():
+    records = timed("old", OLD, lstm=8e-6)
+    assert section(records, panels(records)) is None
+    assert "Machines beside each other" not in page.render([ReportRun(records)])
+
+
+def test_no_sentence_ranks_machines():
+    assert not [one.text for one in findings(panels(kinds_of_one_run())) if "by machine" in one.text]
+
+
+def test_the_header_calls_a_machine_as_rows_do():
+    places = {name: {"machine": {"cpu": name.upper()}} for name in ("old", "new")}
+    assert build(kinds_of_one_run(), environment=places).header[0] == "a100: OLD"
+    assert list(ReportRun(kinds_of_one_run(), {"environments": places}).places) == ["A (a100)", "A (h100)"]

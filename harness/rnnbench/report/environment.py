@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def environment_lines(environment: Mapping[str, Any] | None) -> list[str]:
+def environment_lines(environment: Mapping[str, Any] | None, kinds: Mapping[str, str] | None = None) -> list[str]:
     """One line per distinct machine, behind the ids that rows have where there are several. Takes one environment of
-    `run.json`, or its whole mapping id -> environment.
+    `run.json`, or its whole mapping id -> environment. kinds: what rows say in place of an id.
     """
     if not environment:
         return []
@@ -16,7 +16,7 @@ def environment_lines(environment: Mapping[str, Any] | None) -> list[str]:
     names: dict[str, list[str]] = {}
     for name, entry in named.items():
         if line := environment_line(entry):
-            names.setdefault(line, []).append(name)
+            names.setdefault(line, []).append((kinds or {}).get(name, name))
     return [f"{', '.join(ids)}: {line}" if len(named) > 1 else line for line, ids in names.items()]
 
 

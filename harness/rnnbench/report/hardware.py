@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 from rnnbench.machine.reference import KERNELS
@@ -62,22 +62,50 @@ def _place(record: Record) -> str:
     return ", ".join(filter(None, [str(record.case.settings.get(RUN, "")), record.case.machine]))
 
 
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A program on another machine than the first, which has it too. factors: by length, number there over number on
+    the first; base: the program there.
+    """
+
+    series: Series
+    base: Series
+    place: Machine
+    factors: Mapping[int, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Across:
+    """A quantity on other machines than the first. unit: kernel in whose units its factors are; empty: raw."""
+
+    panel: Panel
+    quantity: str
+    heading: str
+    caption: str
+    rows: Sequence[Row]
+    unit: str = ""
+
+    @property
+    def name(self) -> str:
+        """How the table's quantity is called."""
+        return f"{self.quantity}.{ACROSS}{'.in_kernel_units' if self.unit else ''}"
+
+
 def hardware(records: Sequence[Record], shown: Sequence[tuple[Panel, Sequence[str]]]) -> list[Block]:
-    """The tables across machines; none where all was made on one, or no case ran on two.
+    """The tables across machines; none where all was made on one, or no case ran on two. Arguments as of `across`."""
+    found = across(records, shown)
+    return [*_kernels(machines(records)), *map(_block, found)] if found else []
+
+
+def across(records: Sequence[Record], shown: Sequence[tuple[Panel, Sequence[str]]]) -> list[Across]:
+    """What programs do on other machines than the first.
 
     Args:
         records: Of all runs of the report.
-        shown: Its panels, each with the quantities that have a table.
+        shown: Its panels, each with the quantities that are told.
     """
     first, *others = machines(records) or [Machine("", "", {})]
-    blocks = [
-        block
-        for panel, quantities in shown
-        if others
-        for name in quantities
-        for block in _blocks(panel, name, first, others)
-    ]
-    return [*_kernels([first, *others]), *blocks] if blocks else []
+    return [one for panel, names in shown if others for name in names for one in _across(panel, name, first, others)]
 
 
 def _kernels(places: Sequence[Machine]) -> list[Block]:
@@ -96,16 +124,7 @@ def _kernels(places: Sequence[Machine]) -> list[Block]:
     return [Block(*head, tuple(rows), names=tuple(names), heading="reference kernels across machines")]
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """A program on another machine than the first. factors: by length, number there over number on the first."""
-
-    series: Series
-    place: Machine
-    factors: Mapping[int, float]
-
-
-def _blocks(panel: Panel, quantity: str, first: Machine, others: Sequence[Machine]) -> Iterator[Block]:
+def _across(panel: Panel, quantity: str, first: Machine, others: Sequence[Machine]) -> Iterator[Across]:
     declared = panel.quantities[quantity]
     if declared.unit not in TIMED or declared.portable:
         return
@@ -113,22 +132,21 @@ def _blocks(panel: Panel, quantity: str, first: Machine, others: Sequence[Machin
     if not rows:
         return
     heading = f"{panel.words(quantity)} across machines"
-    name = f"{quantity}.{ACROSS}"
     caption = f"number over that on {first.name}, without an interval, since machines take no turns"
     scaled = [row for row in rows if _is_cpu(panel, row.series)]
     sign = 1 if declared.unit == "s" else -1
     fit = _fit(scaled, first, sign)
     if fit is None:
         why = "no reference kernel took turns with them" if scaled else "the reference kernels run on the CPU alone"
-        yield _block(panel, name, heading, f"{caption}; no common scale: {why}", rows)
+        yield Across(panel, quantity, heading, f"{caption}; no common scale: {why}", rows)
         return
-    yield _block(panel, name, heading, caption, rows)
+    yield Across(panel, quantity, heading, caption, rows)
     units = [_in_units(row, first, fit.kernel, sign) for row in scaled]
     heading = f"{heading}, in units of the {fit.kernel} kernel"
-    yield _block(panel, f"{name}.in_kernel_units", heading, fit.sentence, units)
+    yield Across(panel, quantity, heading, fit.sentence, units, fit.kernel)
 
 
-def _rows(panel: Panel, quantity: str, first: Machine, others: Sequence[Machine]) -> Iterator[_Row]:
+def _rows(panel: Panel, quantity: str, first: Machine, others: Sequence[Machine]) -> Iterator[Row]:
     """Each program that the first machine has too, with the lengths that both have numbers of; of several runs of a
     machine the first.
     """
@@ -143,7 +161,7 @@ def _rows(panel: Panel, quantity: str, first: Machine, others: Sequence[Machine]
             if first.id in found and place.id in found:
                 factors = _factors(found[first.id], found[place.id], quantity)
                 if factors:
-                    yield _Row(found[place.id], place, factors)
+                    yield Row(found[place.id], found[first.id], place, factors)
 
 
 def _factors(base: Series, other: Series, quantity: str) -> dict[int, float]:
@@ -182,7 +200,7 @@ class _Fit:
         return f"1 = as the kernel; none of {len(KERNELS)} explains these rows, this one is the nearest: {found}"
 
 
-def _fit(rows: Sequence[_Row], first: Machine, sign: int) -> _Fit | None:
+def _fit(rows: Sequence[Row], first: Machine, sign: int) -> _Fit | None:
     """The kernel that leaves least, None where the machines have none in common. sign: -1 for rates."""
     known = [name for name in KERNELS if all(name in place.kernels for place in (first, *(r.place for r in rows)))]
     raw = [_off(factor) for row in rows for factor in row.factors.values()]
@@ -199,22 +217,23 @@ def _off(factor: float) -> float:
     return math.exp(abs(math.log(factor)))
 
 
-def _in_units(row: _Row, first: Machine, kernel: str, sign: int) -> _Row:
+def _in_units(row: Row, first: Machine, kernel: str, sign: int) -> Row:
     unit = (row.place.kernels[kernel] / first.kernels[kernel]) ** sign
-    return _Row(row.series, row.place, {length: factor / unit for length, factor in row.factors.items()})
+    return replace(row, factors={length: factor / unit for length, factor in row.factors.items()})
 
 
-def _block(panel: Panel, quantity: str, heading: str, caption: str, rows: Sequence[_Row]) -> Block:
+def _block(one: Across) -> Block:
+    panel = one.panel
     axes = tuple(axis for axis in panel.axes if axis not in (RUN, ENVIRONMENT, MACHINE))
     made = tuple(
         BlockRow(
             (*(label(row.series.axes[axis]) for axis in axes), row.place.name),
             tuple(_entry(row.factors.get(length)) for length in panel.lengths),
         )
-        for row in rows
+        for row in one.rows
     )
-    head = (panel.probe, panel.task, quantity, "1", "none", caption, (*axes, MACHINE), panel.lengths)
-    return Block(*head, made, heading=heading)
+    head = (panel.probe, panel.task, one.name, "1", "none", one.caption, (*axes, MACHINE), panel.lengths)
+    return Block(*head, made, heading=one.heading)
 
 
 def _entry(factor: float | None) -> Entry:

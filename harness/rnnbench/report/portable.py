@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from rnnbench.report.blocks import Block, BlockRow
-from rnnbench.report.series import ENVIRONMENT, RUN, Group, Panel, Series, tune
+from rnnbench.report.series import ENVIRONMENT, RUN, Entry, Group, Panel, Series, tune
 
 
 def pooled(panel: Panel) -> Panel:
@@ -19,6 +19,41 @@ def pooled(panel: Panel) -> Panel:
         rows[tuple(series.but(ENVIRONMENT).values())].append(series)
     axes = tuple(axis for axis in panel.axes if axis != ENVIRONMENT)
     return replace(panel, axes=axes, series=tuple(_joined(panel, members) for members in rows.values()))
+
+
+def once(panels: Sequence[Panel]) -> list[Panel]:
+    """The panels with what no machine changes in a panel of its own, of one run, where all runs say the same of it."""
+    return [part for panel in panels for part in _once(panel)]
+
+
+def _once(panel: Panel) -> Iterator[Panel]:
+    portable = {name: one for name, one in panel.quantities.items() if one.portable}
+    series = _of_one_run(pooled(panel).series, portable) if RUN in panel.axes and portable else None
+    if series is None:
+        yield panel
+        return
+    axes = tuple(axis for axis in panel.axes if axis not in (RUN, ENVIRONMENT))
+    yield replace(panel, axes=axes, series=series, quantities=portable)
+    rest = {name: one for name, one in panel.quantities.items() if not (one.portable or one.goal)}
+    if any(entry.value is not None for one in panel.series for name in rest for entry in _entries(one, [name])):
+        yield replace(panel, quantities=rest)
+
+
+def _of_one_run(series: Sequence[Series], quantities: Iterable[str]) -> tuple[Series, ...] | None:
+    """Each row once, as the first run has it; None where one is not the same in all runs."""
+    names, rows = list(quantities), defaultdict[tuple[object, ...], list[Series]](list)
+    for one in series:
+        rows[tuple(one.but(RUN).values())].append(one)
+    runs = {one.axes[RUN] for one in series}
+    for members in rows.values():
+        first, *others = [(list(one.groups), _entries(one, names)) for one in members]
+        if len(members) < len(runs) or any(other != first for other in others):
+            return None
+    return tuple(replace(one.without([RUN]), axes=one.but(RUN)) for one, *_ in rows.values())
+
+
+def _entries(series: Series, quantities: Iterable[str]) -> list[Entry]:
+    return [group.entry(name) for group in series.groups.values() for name in quantities]
 
 
 def _joined(panel: Panel, members: Sequence[Series]) -> Series:

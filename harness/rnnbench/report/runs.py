@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -36,15 +37,22 @@ class ReportRun:
 
     @property
     def places(self) -> Mapping[str, Mapping[str, Any]]:
-        """`A (2026-11-21)` -> environment; with its id where there are several."""
-        several = len(self.environments) > 1
-        names = {key: ", ".join(filter(None, [self.date, key * several])) for key in self.environments}
+        """`A (2026-11-21)` -> environment; with its kind of machine, or its id, where there are several."""
+        kinds, several = kinds_of(self.records), len(self.environments) > 1
+        names = {key: ", ".join(filter(None, [self.date, kinds.get(key, key) * several])) for key in self.environments}
         return {f"{self.letter} ({names[key]})": entry for key, entry in self.environments.items()}
 
     def hardware(self, device: str) -> str:
         """What a device of this run is made of: `NVIDIA H100`, `AMD EPYC, 2 cores`; the device where it is unknown."""
         names = [_hardware(entry.get("machine", {}), device) for entry in self.environments.values()]
         return " or ".join(dict.fromkeys(filter(None, names))) or device
+
+
+def kinds_of(records: Sequence[Record]) -> dict[str, str]:
+    """Environment -> kind of machine that was asked for, where no other environment is of that kind."""
+    found = dict.fromkeys((record.environment, record.case.machine) for record in records if record.case.machine)
+    counts = Counter(kind for _, kind in found)
+    return {environment: kind for environment, kind in found if counts[kind] == 1}
 
 
 def lettered(runs: Sequence[ReportRun]) -> list[ReportRun]:

@@ -22,6 +22,7 @@ from rnnbench.report.learned import MEDIAN_OVER, Derived, derived
 from rnnbench.report.portable import pooled, shared
 from rnnbench.report.problems import problems
 from rnnbench.report.relative import relative
+from rnnbench.report.runs import kinds_of
 from rnnbench.report.samples import GeneratedText, samples
 from rnnbench.report.selection import EVERYTHING, Selection
 from rnnbench.report.series import (
@@ -88,7 +89,7 @@ def build(
     chosen = found if everything else most_telling(found)
     header = (
         busy(grouped),
-        *environment_lines(environment),
+        *environment_lines(environment, kinds_of(records)),
         ", ".join(facts(common)),
         *absences(records, grouped),
         *caveats(records),

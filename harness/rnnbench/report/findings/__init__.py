@@ -12,6 +12,7 @@ from rnnbench.quantity import TOPICS
 from rnnbench.report.findings import cost, learned, process, ranking, trials, varied
 from rnnbench.report.findings.finding import CHOICE, PROCESS, Finding
 from rnnbench.report.findings.ratios import ratio_text
+from rnnbench.report.portable import once
 from rnnbench.report.series import Panel
 
 MOST = 10
@@ -24,16 +25,19 @@ KINDS = (
     *varied.KINDS,
     *cost.KINDS,
     *trials.KINDS,
-    *process.KINDS,
 )
-"""In the order in which the findings of one topic are told."""
+"""In the order in which the findings of one topic are told; last those of the process."""
 
 __all__ = ["MOST", "Finding", "findings", "heading", "most_telling", "ratio_text", "topics"]
 
 
 def findings(panels: Sequence[Panel]) -> list[Finding]:
-    """Every finding, by topic, within each the most telling kinds first."""
-    found = [finding for kind in KINDS for finding in kind(panels)]
+    """Every finding, by topic, within each the most telling kinds first; what all runs say of numbers that no machine
+    changes is said once.
+    """
+    told = once(panels)
+    found = [finding for kind in KINDS for finding in kind(told)]
+    found += [finding for kind in process.KINDS for finding in kind(panels)]
     order = topics(found)
     return sorted(found, key=lambda one: order.index(one.topic))
 

@@ -19,7 +19,7 @@ from rnnbench.report.series import Entry, Panel, Series
 from rnnbench.report.wording import listed
 from rnnbench.report.worth import headlines
 
-NOT_COMPARED = ("cell", "implementation", "device", "run", "environment", "params", "segment")
+NOT_COMPARED = ("cell", "implementation", "device", "run", "environment", "machine", "params", "segment")
 """Axes that other sentences compare, or that only name another axis's value further."""
 
 

@@ -11,7 +11,7 @@ from rnnbench.errors import UsageError
 from rnnbench.part import HARMLESS, STATUSES
 from rnnbench.record import Record
 from rnnbench.report.environment import environment_line
-from rnnbench.report.html import origins
+from rnnbench.report.html import machines, origins
 from rnnbench.report.html.derived import with_derived
 from rnnbench.report.html.downloads import downloads
 from rnnbench.report.html.packing import packed
@@ -20,7 +20,7 @@ from rnnbench.report.html.shell import fill, script_json, to_json, view_json
 from rnnbench.report.html.tables import TableColumn
 from rnnbench.report.html.theme import Theme
 from rnnbench.report.problems import problems
-from rnnbench.report.runs import ReportRun, lettered
+from rnnbench.report.runs import ReportRun, kinds_of, lettered
 from rnnbench.report.samples import CAPTION, TITLE, samples
 from rnnbench.report.series import RUN, panels
 from rnnbench.report.table import BEST
@@ -41,6 +41,8 @@ def render(runs: Sequence[ReportRun], title: str = "") -> str:
     grouped = panels(records)
     alone = {run.letter: panels(with_derived(run.records)) for run in runs} if len(runs) > 1 else {}
     shown = sections(grouped, alone)
+    if beside := machines.section(records, grouped):
+        shown.append(beside)
     theme = Theme.of(shown, runs)
     return fill(
         "page.html",
@@ -84,7 +86,7 @@ def _run_card(run: ReportRun) -> Mapping[str, Any]:
     commit = str(git.get("commit") or "")[:10] + (" with uncommitted changes" if git.get("dirty") else "")
     unfinished = int(run.meta.get("total", len(run.records))) - len(run.records)
     rows = {
-        "Machine": "; ".join(filter(None, map(environment_line, run.environments.values()))) or "not recorded",
+        "Machine": "; ".join(filter(None, _machines(run))) or "not recorded",
         "Suite": " ".join(filter(None, [run.suite, run.meta.get("suite_hash") and f"({run.meta['suite_hash']})"])),
         "Made": str(run.meta.get("created", "")).replace("T", " "),
         "Command": " ".join(map(str, run.meta.get("argv", ()))),
@@ -92,6 +94,14 @@ def _run_card(run: ReportRun) -> Mapping[str, Any]:
         "Cases": outcome + (f", {unfinished} not yet run" if unfinished > 0 else ""),
     }
     return {"letter": run.letter, "rows": {name: text for name, text in rows.items() if text}}
+
+
+def _machines(run: ReportRun) -> list[str]:
+    """A line for each, behind the kind that was asked for, or where there are several and none was, its id."""
+    kinds, several = kinds_of(run.records), len(run.environments) > 1
+    names = {id: kinds.get(id, id) if several else "" for id in run.environments}
+    lines = {id: environment_line(entry) for id, entry in run.environments.items()}
+    return [": ".join(filter(None, [names[id], line])) for id, line in lines.items() if line]
 
 
 def _facts(records: Sequence[Record]) -> dict[str, str]:

@@ -299,9 +299,9 @@ def _quantity_view(panel: Panel, quantity: str, axis: str, lines: list[Trace], a
     direction = {"lower": " (lower is better)", "higher": " (higher is better)"}.get(better, "")
     xs = [x for line in lines for x in line.x]
     logarithmic = wide(xs) or (axis in DOUBLED and min(xs) > 0)
-    at = ", ".join(filter(None, [f"against {'T' if axis == LENGTH else _title(axis)}", at]))
+    at = ", ".join(filter(None, [f"against {'T' if axis == LENGTH else title(axis)}", at]))
     y_title = (f"{name}, {scale.unit}" if scale.unit else name) + direction
-    return PlotView(panel.task or panel.probe, name, at, _title(axis), y_title, scaled, logarithmic, wide(values))
+    return PlotView(panel.task or panel.probe, name, at, title(axis), y_title, scaled, logarithmic, wide(values))
 
 
 def _along(panel: Panel, name: str, length: int) -> PlotView | None:
@@ -322,7 +322,7 @@ def _along(panel: Panel, name: str, length: int) -> PlotView | None:
         lines, y_title = [_scaled(line, math.log(10)) for line in lines], "log₁₀ " + y_title.removeprefix("ln ")
     logs = (x_title == "lag", False) if x_title in ("lag", "step", "rank") else _logs(lines)
     floor = FLOAT32_ZERO if y_title.startswith("log₁₀") else None
-    titles = panel.task or panel.probe, words(name), f"T={length}", _title(x_title), y_title
+    titles = panel.task or panel.probe, words(name), f"T={length}", title(x_title), y_title
     return PlotView(*titles, lines, *logs, floor=floor)
 
 
@@ -339,7 +339,7 @@ def _losses(panel: Panel, name: str, length: int) -> PlotView | None:
         return None
     details = [record.details for record in records_of(panel) if record.case.seq_len == length]
     levels = {key: one[key] for one in details for key in ("target", "chance") if isinstance(one.get(key), int | float)}
-    titles = panel.task or panel.probe, words(name), f"T={length}", _title("step"), words(name)
+    titles = panel.task or panel.probe, words(name), f"T={length}", title("step"), words(name)
     return PlotView(*titles, lines, False, _logs(lines)[1], levels)
 
 
@@ -361,7 +361,8 @@ def wide(values: Sequence[float]) -> bool:
     return bool(values) and min(values) > 0 and max(values) > WIDE * min(values)
 
 
-def _title(axis: str) -> str:
+def title(axis: str) -> str:
+    """How an axis of a plot is called."""
     return _TITLES.get(axis, axis.replace("_", " "))
 
 

@@ -19,6 +19,7 @@ from rnnbench.report.plots.canvas import PICTURE_FORMATS, RC, PictureFormat, Sty
 from rnnbench.report.plots.data import curve, held_losses
 from rnnbench.report.plots.encoding import cell_marks
 from rnnbench.report.plots.figures import Nothing, Page, figure_of, plans
+from rnnbench.report.runs import kinds_of
 from rnnbench.report.series import Panel, panels
 from rnnbench.store.files import write_atomically
 
@@ -71,7 +72,9 @@ def draw(
 
     grouped = panels(records)
     shown = [series for panel in grouped for series in panel.series]
-    page = Page(cell_marks(shown), style or Style(), title, "; ".join(environment_lines(environment)))
+    page = Page(
+        cell_marks(shown), style or Style(), title, "; ".join(environment_lines(environment, kinds_of(records)))
+    )
     for plan in plans(grouped, page):
         with mpl.rc_context(dict(RC)), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a letter that the font lacks is drawn as a box
