@@ -78,6 +78,7 @@ from rnnbench.task import Batch, Loss, Task, mean_square
 from rnnbench.timings import Interval, Timing, View
 
 if TYPE_CHECKING:
+    from rnnbench.lot_queue import LotQueue
     from rnnbench.lots import perform_lot
     from rnnbench.measure import process_memory, timing
     from rnnbench.measure.statistics import median_interval, quantile_interval
@@ -91,6 +92,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _LAZY = {
+    "LotQueue": "rnnbench.lot_queue",
     "Run": "rnnbench.notebook",
     "RunComparison": "rnnbench.notebook",
     "TimingSettings": "rnnbench.measure.timing",
@@ -144,6 +146,7 @@ __all__ = [
     "Loss",
     "Lot",
     "LotOptions",
+    "LotQueue",
     "MachineRequest",
     "Measurement",
     "Model",

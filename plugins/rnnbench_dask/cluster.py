@@ -12,12 +12,11 @@ import logging
 import math
 import shutil
 import time
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rnnbench import Lot, Standing, UsageError
+from rnnbench import Lot, LotQueue, Standing, UsageError
 from rnnbench_dask.options import DaskOptions
 from rnnbench_dask.remote import perform
 from rnnbench_dask.seats import seat
@@ -34,28 +33,29 @@ JOBS = 2
 
 @dataclass(frozen=True)
 class _Task:
-    """A lot that a worker has. worker: its address; empty where it is not known any more."""
+    """A lot that a worker has. worker: its address; empty where none is known to have it. until: by the monotonic
+    clock, when its answer has to be here where it has no worker any more.
+    """
 
     future: Any
     worker: str
     quiet: bool
+    until: float = 0.0
 
 
-class DaskCluster:
-    """A `rnnbench.Cluster`: tasks at work, by the id of their lot, and lots that wait for a worker."""
+class DaskCluster(LotQueue[_Task]):
+    """Lots wait for a worker here, not with Dask, which would not keep a node to one."""
 
     def __init__(self, options: DaskOptions) -> None:
+        super().__init__(options.at_most)
         self._options = options
         self._jobs, self._client = _connected(options)
-        self._waiting: deque[Lot] = deque()
-        self._tasks: dict[str, _Task] = {}
-        self._answers: dict[str, Mapping[str, Any]] = {}
-        self._over: list[Standing] = []
-        self._seen = time.monotonic() if self._nodes() else -math.inf
-        self._refuse_without_workers()
+        self._workers: Mapping[str, Mapping[str, Any]] = {}
+        self._seen = -math.inf
+        self._look_for_workers()
 
     def submit(self, lots: Sequence[Lot]) -> Sequence[str]:
-        """Put them in the queue; raises UsageError where no worker is on the machine of one."""
+        """Raises UsageError where no worker is on the machine of one."""
         for machine in dict.fromkeys(lot.machine for lot in lots if lot.machine):
             if not self._on(machine):
                 asked = self._options.machines[machine].resources.items()
@@ -64,28 +64,48 @@ class DaskCluster:
                     f"no worker of the Dask scheduler at {self._options.address} has the resources of machine "
                     f"{machine!r}: start one there, `dask worker {self._options.address} --resources {wanted}`"
                 )
-        self._waiting.extend(lots)
-        self._feed()
-        return [lot.id for lot in lots]
+        return super().submit(lots)
 
     def poll(self, seconds: float) -> Iterable[Standing]:
-        """Lots that wait for a worker are `pending`."""
-        self._look(seconds)
-        self._feed()
-        over, self._over = self._over, []
-        running = [Standing(id, "running") for id in self._tasks]
-        return [*over, *running, *(Standing(lot.id, "pending") for lot in self._waiting)]
+        """Raises UsageError where there is no scheduler any more, or no worker."""
+        self._look_for_workers()
+        return super().poll(seconds)
 
-    def result(self, id: str) -> Mapping[str, Any]:
-        """What the worker returned."""
-        return self._answers.pop(id)
+    def begin(self, lot: Lot) -> _Task | None:
+        """A task for a worker that may have this lot."""
+        taken = {task.worker: task.quiet for task in self.tasks.values()}
+        nodes = {address: info["host"] for address, info in self._workers.items()}
+        worker = seat(lot, nodes, taken, self._on(lot.machine))
+        if worker is None:
+            return None
+        future = self._client.submit(perform, lot.to_json(), key=lot.id, workers=[worker], pure=False)
+        self._client.publish_dataset(future, name=lot.id)
+        return _Task(future, worker, lot.quiet)
 
-    def cancel(self, ids: Sequence[str]) -> None:
-        """Forget those that wait, and start the workers of the others anew: nothing else ends what one is doing."""
-        self._waiting = deque(lot for lot in self._waiting if lot.id not in ids)
-        tasks = {id: self._tasks.pop(id) for id in ids if id in self._tasks}
-        there = self._nodes()
-        workers = [task.worker for task in tasks.values() if task.worker in there and not task.future.done()]
+    def look(self, seconds: float) -> None:
+        """What has finished, and what has lost its worker."""
+        from distributed import wait  # pyright: ignore[reportMissingImports]
+
+        with contextlib.suppress(TimeoutError), self._client.as_current():
+            wait([task.future for task in self.tasks.values()], timeout=seconds, return_when="FIRST_COMPLETED")
+        self._look_for_workers()
+        for id, task in list(self.tasks.items()):
+            future = task.future
+            if future.status == "finished":
+                self.end(id, "done", answer=future.result())
+            elif future.done():
+                said = future.exception() if future.status == "error" else future.status
+                self.end(id, "lost", " ".join(str(said).split())[:300])
+            elif task.worker not in self._workers and time.monotonic() > task.until:
+                self.end(id, "lost", f"its worker at {task.worker} is gone" if task.worker else "no worker has it")
+            else:
+                continue
+            self._forget(id, task)
+
+    def stop(self, tasks: Mapping[str, _Task]) -> None:
+        """Start their workers anew: nothing else ends what one is doing."""
+        self._look_for_workers()
+        workers = [task.worker for task in tasks.values() if task.worker in self._workers and not task.future.done()]
         for id, task in tasks.items():
             self._forget(id, task)
         if workers:
@@ -98,9 +118,9 @@ class DaskCluster:
             try:
                 future = self._client.get_dataset(id)
             except KeyError:
-                self._over.append(Standing(id, "lost", "the Dask scheduler does not know it"))
-            else:
-                self._tasks[id] = _Task(future, at_work.get(id, ""), quiet=True)  # it may be: nothing goes beside it
+                self.end(id, "lost", "the Dask scheduler does not know it")
+            else:  # it may be a timed one: nothing goes beside it
+                self.tasks[id] = _Task(future, at_work.get(id, ""), True, time.monotonic() + ANSWERS)
 
     def close(self) -> None:
         """Disconnect, and end the jobs of a batch system."""
@@ -108,30 +128,16 @@ class DaskCluster:
         if self._jobs is not None:
             _end(self._jobs)
 
-    def _nodes(self) -> dict[str, str]:
-        """Worker -> its node, of all that there are."""
+    def _look_for_workers(self) -> None:
+        """Raises UsageError where the scheduler is gone, and where there are no workers, and none is to come."""
         if self._client.status != "running":
             raise UsageError(
                 f"the Dask scheduler at {self._client.scheduler.address} answers no more. What was measured is kept; "
                 f"`--resume latest` goes on once it is there again."
             )
-        workers = self._client.scheduler_info(n_workers=-1)["workers"]
-        return {address: info["host"] for address, info in workers.items()}
-
-    def _on(self, machine: str) -> set[str]:
-        """Workers that have what a machine asks for."""
-        asked = self._options.machines[machine].resources
-        workers = self._client.scheduler_info(n_workers=-1)["workers"]
-        return {
-            address
-            for address, info in workers.items()
-            if all(info["resources"].get(name, 0.0) >= much for name, much in asked.items())
-        }
-
-    def _refuse_without_workers(self) -> None:
-        """Raises UsageError where there are none, and none is to come."""
+        self._workers = self._client.scheduler_info(n_workers=-1)["workers"]
         now = time.monotonic()
-        if self._nodes():
+        if self._workers:
             self._seen = now
         elif self._jobs is None and now - self._seen > COMES:
             raise UsageError(
@@ -139,53 +145,18 @@ class DaskCluster:
                 f"`dask worker {self._options.address} --nworkers 8 --nthreads 1`"
             )
 
-    def _look(self, seconds: float) -> None:
-        from distributed import wait  # pyright: ignore[reportMissingImports]
-
-        futures = [task.future for task in self._tasks.values()]
-        try:
-            if futures:
-                with self._client.as_current():
-                    wait(futures, timeout=seconds, return_when="FIRST_COMPLETED")
-            elif not self._over:
-                time.sleep(seconds)  # until a worker comes
-        except TimeoutError:
-            pass
-        self._refuse_without_workers()
-        nodes = self._nodes()
-        for id, task in list(self._tasks.items()):
-            if task.future.status == "finished":
-                self._answers[id] = task.future.result()
-                self._end(id, "done", "")
-            elif task.future.done():
-                said = task.future.exception() if task.future.status == "error" else task.future.status
-                self._end(id, "lost", " ".join(str(said).split())[:300])
-            elif task.worker and task.worker not in nodes:
-                self._end(id, "lost", f"its worker at {task.worker} is gone")
-
-    def _end(self, id: str, state: Any, why: str) -> None:
-        self._over.append(Standing(id, state, why))
-        self._forget(id, self._tasks.pop(id))
+    def _on(self, machine: str) -> set[str]:
+        """Workers that have what a machine asks for; of the empty one, all."""
+        asked = self._options.machines[machine].resources if machine else {}
+        return {
+            address
+            for address, info in self._workers.items()
+            if all(info["resources"].get(name, 0.0) >= much for name, much in asked.items())
+        }
 
     def _forget(self, id: str, task: _Task) -> None:
         task.future.cancel()
         self._client.unpublish_dataset(id)
-
-    def _feed(self) -> None:
-        """Hand over what has a worker."""
-        nodes, left = self._nodes(), deque[Lot]()
-        most = self._options.at_most or len(nodes)
-        for lot in self._waiting:
-            taken = {task.worker: task.quiet for task in self._tasks.values()}
-            fit = self._on(lot.machine) if lot.machine else None
-            worker = seat(lot, nodes, taken, fit) if len(taken) < most else None
-            if worker is None:
-                left.append(lot)
-                continue
-            future = self._client.submit(perform, lot.to_json(), key=lot.id, workers=[worker], pure=False)
-            self._client.publish_dataset(future, name=lot.id)
-            self._tasks[lot.id] = _Task(future, worker, lot.quiet)
-        self._waiting = left
 
 
 def _connected(options: DaskOptions) -> tuple[Any, Any]:

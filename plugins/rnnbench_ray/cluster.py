@@ -10,11 +10,10 @@ import logging
 import os
 import socket
 import threading
-from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rnnbench import Lot, Standing, UsageError, perform_lot
+from rnnbench import Lot, LotQueue, UsageError, perform_lot
 from rnnbench_ray.options import RayOptions
 
 ANSWERS = 5.0
@@ -23,73 +22,49 @@ CONNECTS = 20.0
 """Seconds in which that has to turn out to be a Ray."""
 
 
-class RayCluster:
-    """A `rnnbench.Cluster`: tasks at work, by the id of their lot, and lots that wait because of `at_most`."""
+class RayCluster(LotQueue[Any]):
+    """A task is a Ray object reference. Ray does not say which have begun: those that it has are `running`."""
 
     def __init__(self, options: RayOptions) -> None:
+        super().__init__(options.at_most)
         self._options = options
         self._ray = _connected(options)
         # A process that has run a lot is not used again: it keeps the devices that it was given, and Ray's limits.
         self._perform = self._ray.remote(max_calls=1, max_retries=0)(perform_lot)
-        self._waiting: deque[Lot] = deque()
-        self._tasks: dict[str, Any] = {}
-        self._answers: dict[str, Mapping[str, Any]] = {}
-        self._over: list[Standing] = []
 
     def submit(self, lots: Sequence[Lot]) -> Sequence[str]:
-        """Put them in the queue; raises UsageError where no node could ever take one."""
+        """Raises UsageError where no node could ever take one."""
         for lot in lots:
             self._request(lot)
-        self._waiting.extend(lots)
-        self._feed()
-        return [lot.id for lot in lots]
+        return super().submit(lots)
 
-    def poll(self, seconds: float) -> Iterable[Standing]:
-        """Ray does not say which tasks have begun: those that it has are `running`."""
-        if self._tasks:
-            self._look(seconds)
-        self._feed()
-        over, self._over = self._over, []
-        running = [Standing(id, "running") for id in self._tasks]
-        return [*over, *running, *(Standing(lot.id, "pending") for lot in self._waiting)]
+    def begin(self, lot: Lot) -> Any:
+        """A task of Ray's, which has a queue of its own."""
+        return self._perform.options(name=f"rnnbench-{lot.id}", **self._request(lot)).remote(lot.to_json())
 
-    def result(self, id: str) -> Mapping[str, Any]:
-        """What the worker returned."""
-        return self._answers.pop(id)
+    def look(self, seconds: float) -> None:
+        """What is ready."""
+        ids = {task: id for id, task in self.tasks.items()}
+        ready, _ = self._ray.wait(list(ids), num_returns=1, timeout=seconds)
+        for task in ready:
+            try:
+                self.end(ids[task], "done", answer=self._ray.get(task))
+            except self._ray.exceptions.RayError as error:
+                self.end(ids[task], "lost", _sentence(error))
 
-    def cancel(self, ids: Sequence[str]) -> None:
-        """End the workers of these, and forget those that wait."""
-        self._waiting = deque(lot for lot in self._waiting if lot.id not in ids)
-        for id in ids:
-            if task := self._tasks.pop(id, None):
-                self._ray.cancel(task, force=True)
+    def stop(self, tasks: Mapping[str, Any]) -> None:
+        """End their workers."""
+        for task in tasks.values():
+            self._ray.cancel(task, force=True)
 
     def attach(self, ids: Sequence[str]) -> None:
         """Ray ends tasks with the command that submitted them, so all of these are lost."""
-        self._over += [Standing(id, "lost", "Ray ended it with the command that had submitted it") for id in ids]
+        for id in ids:
+            self.end(id, "lost", "Ray ended it with the command that had submitted it")
 
     def close(self) -> None:
         """Disconnect."""
         self._ray.shutdown()
-
-    def _look(self, seconds: float) -> None:
-        ids = {task: id for id, task in self._tasks.items()}
-        ready, _ = self._ray.wait(list(ids), num_returns=1, timeout=seconds)
-        for task in ready:
-            id = ids[task]
-            del self._tasks[id]
-            try:
-                self._answers[id] = self._ray.get(task)
-                self._over.append(Standing(id, "done"))
-            except self._ray.exceptions.RayError as error:
-                self._over.append(Standing(id, "lost", _sentence(error)))
-
-    def _feed(self) -> None:
-        """Hand over what waits, as far as `at_most` allows."""
-        while self._waiting and len(self._tasks) < (self._options.at_most or len(self._waiting) + len(self._tasks)):
-            lot = self._waiting.popleft()
-            task = self._perform.options(name=f"rnnbench-{lot.id}", **self._request(lot))
-            self._tasks[lot.id] = task.remote(lot.to_json())
 
     def _request(self, lot: Lot) -> dict[str, Any]:
         """What a lot asks Ray for. Raises UsageError where no node has so much."""

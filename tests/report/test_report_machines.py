@@ -102,10 +102,12 @@ def told(a, b):
     return [one.text for one in findings(panels(two_runs(a, b)))]
 
 
-def learning(environment, loss=0.1, **times):
+def learning(environment, loss=0.1, times=None):
     losses = {"best_validation_loss": entry(loss, "1"), "steps_to_target": entry(300, "step")}
     return [
-        record(losses | times, probe="convergence", cell=cell, environment=environment, settings={"task": "adding"})
+        record(
+            losses | (times or {}), probe="convergence", cell=cell, environment=environment, settings={"task": "adding"}
+        )
         for cell in ("lstm", "gru")
     ]
 
@@ -124,7 +126,8 @@ def test_runs_whose_losses_differ_each_have_their_sentence():
 
 def test_of_such_runs_costs_are_told_by_run_beside_what_is_said_once():
     a, b = (
-        learning(name, **{"train.time_per_step": entry(each, "s")}) for name, each in (("env1", 2e-6), ("env2", 1e-6))
+        learning(name, times={"train.time_per_step": entry(each, "s")})
+        for name, each in (("env1", 2e-6), ("env2", 1e-6))
     )
     found = told(a, b)
     assert sum("solved by" in text for text in found) == 1

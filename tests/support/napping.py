@@ -6,6 +6,8 @@ beside, so that what ran twice shows.
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -141,6 +143,26 @@ def until(true: Callable[[], object], seconds: float = 120.0) -> None:
     while not true():
         assert time.monotonic() < end, "it did not come to that"
         time.sleep(0.05)
+
+
+def resumed_after(way: int, folder: Path, *options: str) -> int:
+    """Begin a run of slow naps, send it a signal once two are kept, and resume it: all cases are complete then.
+
+    Returns how many naps had ended when the command had.
+    """
+    suite(folder, SUITE.replace("3]}", "3], seconds: 3}"))
+    running = begun(folder, *options)
+    until(lambda: kept(folder) >= 2)
+    os.killpg(running.pid, way)
+    assert running.wait(90) == (130 if way == signal.SIGINT else -way), (folder / "said.txt").read_text()
+    ended = len(notes(folder))
+    if way == signal.SIGINT:
+        assert "--resume" in (folder / "said.txt").read_text()
+        assert {entry["state"] for entry in meta(folder)["lots"].values()} <= {"done", "cancelled"}
+    assert begun(folder, *options, "--resume", "latest").wait(300) == 0, (folder / "said.txt").read_text()
+    records = rnnbench.load(run_folder(folder)).records
+    assert [(record.status, record.complete) for record in records] == [("ok", True)] * 8
+    return ended
 
 
 def whole(folder: Path) -> None:

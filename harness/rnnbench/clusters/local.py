@@ -8,12 +8,13 @@ import os
 import selectors
 import subprocess
 import sys
-from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
 
-from rnnbench.cluster import Lot, Standing
+from rnnbench.case import Case
+from rnnbench.cluster import Lot
+from rnnbench.lot_queue import LotQueue
 from rnnbench.machine import cores
 
 _COMMAND = "import sys, json; sys.path[:] = json.loads(sys.argv.pop()); from rnnbench.clusters.pool import main; main()"
@@ -21,16 +22,16 @@ _COMMAND = "import sys, json; sys.path[:] = json.loads(sys.argv.pop()); from rnn
 
 @dataclass
 class _Worker:
-    """A process and the lot it has. number: which cores it keeps to."""
+    """A process. number: which cores it keeps to. programs: that it has verified, or is about to."""
 
     number: int
     process: subprocess.Popen[bytes]
-    lot: str = ""
+    programs: set[str] = field(default_factory=set)
 
     def hand(self, lot: Lot) -> None:
         """Give it a lot; where it is gone, that shows at the next look."""
         assert self.process.stdin
-        self.lot = lot.id
+        self.programs |= _programs(lot)
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.write(json.dumps(lot.to_json()).encode() + b"\n")
             self.process.stdin.flush()
@@ -45,78 +46,75 @@ class _Worker:
                     stream.close()
 
 
-class Pool:
-    """A cluster of `jobs` workers on this machine. Lots wait until one is free; one that dies loses its lot alone."""
+class Pool(LotQueue[_Worker]):
+    """A cluster of `jobs` workers on this machine, each started when there is a lot for it. Answers are in journals."""
 
     def __init__(self, jobs: int) -> None:
+        super().__init__(jobs)
         self._share = shares(jobs)
-        self._waiting: deque[Lot] = deque()
         self._workers: dict[int, _Worker] = {}
-        self._over: list[Standing] = []
 
-    def submit(self, lots: Sequence[Lot]) -> Sequence[str]:
-        """Put them in the queue."""
-        self._waiting.extend(lots)
-        self._feed()
-        return [lot.id for lot in lots]
+    def choose(self, lots: Sequence[Lot]) -> int:
+        """One of programs that the free worker has verified, else one of programs that none has, else the first."""
+        number = self._free()
+        own = self._workers[number].programs if number in self._workers else set[str]()
+        known = {program for worker in self._workers.values() for program in worker.programs}
+        asked = list(enumerate(map(_programs, lots)))
+        verified = (one for one, programs in asked if programs <= own)
+        new = (one for one, programs in asked if not programs & known)
+        return next(chain(verified, new), 0)
 
-    def poll(self, seconds: float) -> Iterable[Standing]:
-        """Those at work, those that wait, and once those that are over."""
+    def begin(self, lot: Lot) -> _Worker:
+        """Give it to a worker that is free; `at_most` leaves one."""
+        number = self._free()
+        if number not in self._workers:
+            self._workers[number] = _Worker(number, _started(self._share[number]))
+        self._workers[number].hand(lot)
+        return self._workers[number]
+
+    def look(self, seconds: float) -> None:
+        """Whoever answers, and whoever is gone."""
         with selectors.DefaultSelector() as selector:
-            for worker in self._workers.values():
-                if worker.lot and worker.process.stdout:
-                    selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
-            for key, _ in selector.select(seconds) if selector.get_map() else ():
-                self._hear(key.data)
-        self._feed()
-        over, self._over = self._over, []
-        running = [Standing(worker.lot, "running") for worker in self._workers.values() if worker.lot]
-        return [*over, *running, *(Standing(lot.id, "pending") for lot in self._waiting)]
+            for id, worker in self.tasks.items():
+                assert worker.process.stdout
+                selector.register(worker.process.stdout, selectors.EVENT_READ, id)
+            for key, _ in selector.select(seconds):
+                self._hear(key.data, self.tasks[key.data])
 
-    def result(self, id: str) -> Mapping[str, Any]:  # noqa: ARG002
-        """Nothing: on one machine the journal says it all."""
-        return {}
-
-    def cancel(self, ids: Sequence[str]) -> None:
-        """Forget those that wait, and end the workers of the others."""
-        self._waiting = deque(lot for lot in self._waiting if lot.id not in ids)
-        for number, worker in list(self._workers.items()):
-            if worker.lot in ids:
-                del self._workers[number]
-                worker.kill()
+    def stop(self, tasks: Mapping[str, _Worker]) -> None:
+        """End their workers."""
+        for worker in tasks.values():
+            del self._workers[worker.number]
+            worker.kill()
 
     def attach(self, ids: Sequence[str]) -> None:
         """Workers end with the command that started them, so all of these are lost."""
-        self._over += [Standing(id, "lost", "its worker ended with the command that had started it") for id in ids]
+        for id in ids:
+            self.end(id, "lost", "its worker ended with the command that had started it")
 
     def close(self) -> None:
         """End all workers."""
         while self._workers:
             self._workers.popitem()[1].kill()
 
-    def _hear(self, worker: _Worker) -> None:
-        """It has answered, or it is gone."""
+    def _free(self) -> int:
+        busy = {worker.number for worker in self.tasks.values()}
+        return next(one for one in range(len(self._share)) if one not in busy)
+
+    def _hear(self, lot: str, worker: _Worker) -> None:
         assert worker.process.stdout
-        lot, answer = worker.lot, worker.process.stdout.readline()
-        worker.lot = ""
-        if answer:
-            self._over.append(Standing(lot, "done"))
+        if worker.process.stdout.readline():
+            self.end(lot, "done")
             return
         code = worker.process.wait()
         how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-        self._over.append(Standing(lot, "lost", f"its worker {how}"))
+        self.end(lot, "lost", f"its worker {how}")
         del self._workers[worker.number]
         worker.kill()
 
-    def _feed(self) -> None:
-        """Give the next lots to free workers, and start workers while there are lots."""
-        for number, share in enumerate(self._share):
-            if not self._waiting:
-                return
-            if number not in self._workers:
-                self._workers[number] = _Worker(number, _started(share))
-            if not self._workers[number].lot:
-                self._workers[number].hand(self._waiting.popleft())
+
+def _programs(lot: Lot) -> set[str]:
+    return {Case.from_json(case).program_id for case in lot.cases}
 
 
 def shares(jobs: int) -> list[list[int]]:

@@ -13,7 +13,7 @@ import pytest
 import rnnbench
 from command_line import ask
 from learn_suite import LEARN, losses
-from napping import SUITE, begun, kept, lines, meta, notes, run_folder, suite, until, whole
+from napping import SUITE, begun, kept, lines, notes, resumed_after, run_folder, suite, until, whole
 from rnnbench import Lot
 from rnnbench_dask import remote
 from rnnbench_dask.seats import seat
@@ -185,27 +185,30 @@ def test_a_worker_that_is_killed_loses_its_lot_alone_and_that_is_tried_again(tmp
 
 @pytest.mark.long
 def test_lots_go_on_when_the_command_is_killed_and_resume_fetches_them(tmp_path, cluster):
-    suite(tmp_path, SUITE.replace("3]}", "3], seconds: 3}"))
-    running = begun(tmp_path, *there(cluster))
-    until(lambda: kept(tmp_path) >= 2)
-    running.kill()
-    running.wait()
-    assert ask("run", "naps.yaml", *there(cluster), "--resume", "latest", cwd=tmp_path).code == 0
+    resumed_after(signal.SIGKILL, tmp_path, *there(cluster))
     whole(tmp_path)
 
 
 @pytest.mark.long
 def test_ctrl_c_ends_what_the_workers_do(tmp_path, cluster):
+    ended = resumed_after(signal.SIGINT, tmp_path, *there(cluster))
+    assert len(notes(tmp_path)) <= 8 + 2, "what was at work was ended, and ran once more"
+    assert ended < 8
+
+
+@pytest.mark.long
+def test_a_lot_whose_worker_is_gone_when_a_command_resumes_is_tried_again(tmp_path, cluster):
     suite(tmp_path, SUITE.replace("3]}", "3], seconds: 3}"))
     running = begun(tmp_path, *there(cluster))
     until(lambda: kept(tmp_path) >= 2)
-    os.killpg(running.pid, signal.SIGINT)
-    assert running.wait(90) == 130, (tmp_path / "said.txt").read_text()
-    after = len(notes(tmp_path))
-    assert "--resume" in (tmp_path / "said.txt").read_text()
-    assert {entry["state"] for entry in meta(tmp_path)["lots"].values()} <= {"done", "cancelled"}
-    assert ask("run", "naps.yaml", *there(cluster), "--resume", "latest", cwd=tmp_path).code == 0
-    assert len(notes(tmp_path)) - after <= 8 - after + 2, "what was at work was ended, and ran once more"
+    running.kill()
+    running.wait()
+    before = set(cluster.scheduler.workers)
+    for nanny in cluster.workers.values():
+        os.kill(nanny.pid, signal.SIGKILL)
+    until(lambda: not before & set(cluster.scheduler.workers))
+    answer = ask("run", "naps.yaml", *there(cluster), "--resume", "latest", cwd=tmp_path)
+    assert answer.code == 0, answer.err
     assert all(record.complete for record in rnnbench.load(run_folder(tmp_path)).records)
 
 

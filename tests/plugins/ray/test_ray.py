@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ import pytest
 import rnnbench
 from command_line import ask
 from learn_suite import LEARN, losses
-from napping import SUITE, begun, kept, meta, notes, ran, run_folder, suite, until, whole
+from napping import SUITE, begun, kept, meta, notes, ran, resumed_after, run_folder, suite, until, whole
 from rnnbench_ray.options import RayMachine, RayOptions
 
 LOTS = ["--set", "executor.lot_minutes=0.05"]
@@ -125,11 +124,5 @@ def test_a_node_that_is_killed_loses_its_lot_alone_and_that_is_tried_again(tmp_p
 @pytest.mark.long
 @pytest.mark.parametrize("way", [signal.SIGKILL, signal.SIGINT])
 def test_a_command_that_ends_takes_its_lots_with_it_and_resume_does_the_rest(tmp_path, nodes, way):
-    suite(tmp_path, SUITE.replace("3]}", "3], seconds: 3}"))
-    running = begun(tmp_path, "--executor", "ray", "--set", f"executor.address={nodes.address}", *LOTS)
-    until(lambda: kept(tmp_path) >= 2)
-    os.killpg(running.pid, way)
-    assert running.wait(90) == (130 if way == signal.SIGINT else -way)
-    code, said = finished(tmp_path, nodes, "--resume", "latest")
-    assert code == 0, said
+    resumed_after(way, tmp_path, "--executor", "ray", "--set", f"executor.address={nodes.address}", *LOTS)
     whole(tmp_path)
