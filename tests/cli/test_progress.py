@@ -57,6 +57,15 @@ def test_a_terminal_shows_lines_that_fit(width: int) -> None:
         assert "1/2" in lines[0] and "left" in lines[1] and "14.9 µs" in " ".join(lines)
 
 
+def test_what_takes_turns_is_told_with_how_many_there_are() -> None:
+    tally = Tally([(replace(BASE, cell=cell), 1) for cell in ("lstm", "gru", "rnn")], Costs())
+    progress = Progress(tally, "long_seq")
+    for cell in ("lstm", "gru", "rnn"):
+        progress.started(replace(BASE, cell=cell))
+    now = _rendered(progress, Console(file=io.StringIO(), width=80, height=24))[2]
+    assert "lstm" in now and now.rstrip().endswith("and 2 more")
+
+
 def _rendered(progress: Progress, console: Console) -> list[str]:
     with console.capture() as capture:
         console.print(progress._picture())
@@ -76,7 +85,7 @@ def test_the_words_for_times() -> None:
     assert (clock(65), clock(7265)) == ("1:05", "2:01:05")
     assert span(300, 180, 480) == "5 min (3 min to 8 min)"
     assert span(40, 40.1, 40.2) == "40 s"
-    assert time_left(Estimate(10, 8, 14, None, 1, 1, ""), passed=3) == "about 7 s (5 s to 11 s)"
+    assert time_left(Estimate(7, 5, 11, None, 1, 1, "")) == "about 7 s (5 s to 11 s)"
 
 
 def test_a_record_has_one_number_that_people_read_first() -> None:

@@ -75,6 +75,26 @@ def test_on_a_second_run_the_first_line_says_what_the_estimate_said() -> None:
     costs.learn(ended(ONCE, 2.0), earlier=True)
     left = [(THRICE, 3), (ONCE, 1)]
     assert costs.estimate(left).seconds == pytest.approx(11.0)
-    tally = Tally(left, costs)
+    tally = Tally(left, costs, clock=Clock())
     tally.started(THRICE)
     assert tally.remaining().seconds == pytest.approx(11.0)
+
+
+def test_the_time_left_falls_while_a_group_takes_turns_and_grows_once_it_is_overdue() -> None:
+    cells = [replace(ONCE, cell=cell) for cell in ("lstm", "gru", "rnn")]
+    clock, costs = Clock(), Costs()
+    for case in cells:
+        costs.learn(ended(case, 10.0), earlier=True)
+    later = replace(ONCE, seq_len=512)
+    costs.learn(ended(later, 20.0), earlier=True)
+    tally = Tally([*((case, 1) for case in cells), (later, 1)], costs, clock=clock)
+    for case in cells:
+        tally.started(case)
+    left = []
+    for clock.now in (0.0, 25.0, 30.0, 110.0):  # the group is expected to take 30 s
+        left.append(tally.remaining().seconds)
+    assert (tally.current, tally.together) == (cells[0], 3)
+    assert left == pytest.approx([50.0, 25.0, 20.0, 60.0])  # thrice as slow, beside SLOWNESS_PRIOR
+    for case in cells:
+        tally.ended(ended(case, 10.0))
+    assert (tally.current, tally.together, tally.current_elapsed) == (None, 0, 0.0)

@@ -98,8 +98,7 @@ class Progress:
         from rich.text import Text
 
         tally, estimate = self._tally, self._tally.remaining()
-        passed = min(tally.current_elapsed, tally.current_expected)
-        whole = tally.elapsed + estimate.seconds - passed
+        whole = tally.elapsed + estimate.seconds
         bar = Table.grid(padding=(0, 1), expand=True)
         bar.add_column(no_wrap=True, max_width=20)
         bar.add_column(ratio=1)
@@ -107,7 +106,7 @@ class Progress:
         bar.add_row(
             self._title, ProgressBar(total=max(whole, 1e-9), completed=tally.elapsed), f"{tally.done}/{tally.total}"
         )
-        times = f"time  {clock(tally.elapsed)}, {time_left(estimate, passed)} left"
+        times = f"time  {clock(tally.elapsed)}, {time_left(estimate)} left"
         lines = [times, f"now   {self._now()}", f"last  {self._last()}"]
         return Group(bar, *(Text(line, no_wrap=True, overflow="ellipsis") for line in lines))
 
@@ -117,7 +116,8 @@ class Progress:
             return ""
         wanted = asked(case)
         which = f", process {self._tally.process} of {wanted}" if wanted > 1 else ""
-        return f"{self._tally.current_elapsed:.0f} s  {self._label(case)}{which}"
+        others = f" and {self._tally.together - 1} more" if self._tally.together > 1 else ""
+        return f"{duration(self._tally.current_elapsed)}  {self._label(case)}{others}{which}"
 
     def _last(self) -> str:
         record = self._tally.last
@@ -162,10 +162,9 @@ def skip_lines(reasons: Iterable[tuple[str, int]]) -> list[str]:
     return [f"skipped: {count} case{'s' * (count != 1)}: {reason}" for reason, count in ordered]
 
 
-def time_left(estimate: Estimate, passed: float = 0.0) -> str:
-    """`about 5 min (3 to 8 min)`; passed: seconds that the current process has already taken."""
-    seconds, low, high = (max(each - passed, 0.0) for each in (estimate.seconds, estimate.low, estimate.high))
-    return f"about {span(seconds, low, high)}"
+def time_left(estimate: Estimate) -> str:
+    """`about 5 min (3 min to 8 min)`."""
+    return f"about {span(estimate.seconds, estimate.low, estimate.high)}"
 
 
 def span(seconds: float, low: float, high: float) -> str:
