@@ -237,7 +237,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        hint = "" if name.startswith("_") else nearest(name, __all__)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}.{hint}")
     source = import_module(_LAZY[name])
     found = getattr(source, name, None) or import_module(f"{source.__name__}.{name}")
     globals()[name] = found

@@ -155,8 +155,8 @@ def nearest(cell: Cell, cells: Mapping[str, Cell]) -> tuple[str, Layout] | None:
         except Exception:  # a portable cell that these sizes or options do not suit
             continue
         if found.layout is not None:
-            told = ",".join(f"{key}={value}" for key, value in options.items())
-            return f"{name}({told})" if told else name, found.layout
+            given = ",".join(f"{key}={value}" for key, value in options.items())
+            return f"{name}({given})" if given else name, found.layout
     return None
 
 
@@ -175,19 +175,19 @@ def described(name: str, spelled: str, portable: Cell, found: Found) -> str:
             f"at step {found.step + 1}, by {found.error:.2g}"
         )
     theirs = cut(portable.init(np.random.default_rng(0), D, H)[0], D, H)
-    said = [f"{name} is {spelled}"]
+    clauses = [f"{name} is {spelled}"]
     inputs, recurrent = (_order(layout, portable.name, kind) for kind in ("input", "recurrent"))
-    said += [f"gates in the order {', '.join(inputs)}"] if len(inputs) > 1 else []
+    clauses += [f"gates in the order {', '.join(inputs)}"] if len(inputs) > 1 else []
     if len(recurrent) > 1 and recurrent != inputs:
-        said.append(f"on the recurrent side {', '.join(recurrent)}")
+        clauses.append(f"on the recurrent side {', '.join(recurrent)}")
     squares = [pair for pair in layout.pairs if pair.own.kind == "recurrent"]
     turned = [pair for pair in squares if pair.transposed != bool(pair.own.axis)]
-    said += ["recurrent matrices transposed"] if turned and len(turned) == len(squares) else []
+    clauses += ["recurrent matrices transposed"] if turned and len(turned) == len(squares) else []
     minus = [_letter(pair.cell, portable.name) for pair in layout.pairs if pair.sign < 0 and pair.cell.kind == "input"]
-    said += [f"{gate} is one minus its gate" for gate in minus]
-    said += [f"1 is added inside {_letter(layout.shift, portable.name)}"] if layout.shift is not None else []
+    clauses += [f"{gate} is one minus its gate" for gate in minus]
+    clauses += [f"1 is added inside {_letter(layout.shift, portable.name)}"] if layout.shift is not None else []
     added = {pair.cell for pair in layout.pairs if [other.cell for other in layout.pairs].count(pair.cell) > 1}
-    said += ["its two biases are added up"] if added else []
+    clauses += ["its two biases are added up"] if added else []
     filled = {pair.cell for pair in layout.pairs}
     empty: dict[str, list[str]] = {}
     for block in theirs:
@@ -195,8 +195,8 @@ def described(name: str, spelled: str, portable: Cell, found: Found) -> str:
             empty.setdefault(block.array, []).append(_letter(block, portable.name))
     for array, gates in empty.items():
         whole = len(gates) == sum(block.array == array for block in theirs)
-        said.append(f"it has no {array}" if whole else f"of {array} it has no {', '.join(gates)}")
-    return "; ".join(said)
+        clauses.append(f"it has no {array}" if whole else f"of {array} it has no {', '.join(gates)}")
+    return "; ".join(clauses)
 
 
 def _order(layout: Layout, cell: str, kind: str) -> list[str]:

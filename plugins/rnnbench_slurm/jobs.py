@@ -64,8 +64,8 @@ class _Open:
         try:
             self.answer = json.loads(self.job.result())
         except UncompletedJobError as error:
-            _, _, told = str(error).partition("-\n")
-            self.fault = told.partition("\n---")[0].strip().rpartition("\n")[2] or str(error)
+            _, _, message = str(error).partition("-\n")
+            self.fault = message.partition("\n---")[0].strip().rpartition("\n")[2] or str(error)
 
     @property
     def stopped(self) -> bool:

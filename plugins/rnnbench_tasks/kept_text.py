@@ -47,10 +47,10 @@ def kept_text(path: Path, encode: Callable[[], Corpus]) -> Corpus:
 def _found(folder: Path, key: str) -> Corpus | None:
     """What an earlier call kept, if it is whole."""
     try:
-        told: Any = json.loads((folder / f"{key}.json").read_text(encoding="utf-8"))
+        stored: Any = json.loads((folder / f"{key}.json").read_text(encoding="utf-8"))
         ids = np.load(folder / f"{key}.npy", mmap_mode="r", allow_pickle=False)
-        corpus = Corpus(told["vocabulary"], ids)
-        vars(corpus).update(entropy=float(told["entropy"]), trigram_loss=float(told["trigram_loss"]))
+        corpus = Corpus(stored["vocabulary"], ids)
+        vars(corpus).update(entropy=float(stored["entropy"]), trigram_loss=float(stored["trigram_loss"]))
     except (OSError, ValueError, TypeError, KeyError):
         return None
     return corpus if ids.ndim == 1 and ids.dtype.kind == "u" else None
@@ -58,14 +58,14 @@ def _found(folder: Path, key: str) -> Corpus | None:
 
 def _keep(folder: Path, key: str, corpus: Corpus) -> None:
     """Put a corpus into the cache, whole; nothing is lost where that cannot be done."""
-    told = {"vocabulary": corpus.vocabulary, "entropy": corpus.entropy, "trigram_loss": corpus.trigram_loss}
+    facts = {"vocabulary": corpus.vocabulary, "entropy": corpus.entropy, "trigram_loss": corpus.trigram_loss}
     with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
         for old in sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime)[: 1 - MOST]:
             for path in folder.glob(f"{old.stem}*"):
                 path.unlink(missing_ok=True)
         _write(folder / f"{key}.npy", lambda file: np.save(file, corpus.ids))
-        _write(folder / f"{key}.json", lambda file: file.write(json.dumps(told).encode()))
+        _write(folder / f"{key}.json", lambda file: file.write(json.dumps(facts).encode()))
 
 
 def _write(path: Path, write: Callable[[Any], object]) -> None:

@@ -55,7 +55,7 @@ def test_every_public_name_is_there(name):
 
 
 def test_an_unknown_name_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="has no attribute 'Cel'"):
+    with pytest.raises(AttributeError, match=r"has no attribute 'Cel'\. Did you mean 'Cell'\?"):
         rnnbench.Cel  # type: ignore[attr-defined]  # noqa: B018
 
 

@@ -93,11 +93,11 @@ def test_two_runs_of_a_long_suite_fit_a_screen(monkeypatch: pytest.MonkeyPatch) 
     ]  # fmt: skip
     software = {"versions": {"torch": "2.12"}}
     state = [{"time": 1.7e9 + day, "load_average": [day, 0.0], "steal_seconds": day} for day in (1, 2)]
-    here = {"env1": {"machine": {"kernel": "6.1"}, "software": software, "state": state[0]}}
-    there = {"other": {"machine": {"kernel": "6.2"}, "software": software, "state": state[1]}}
+    here = {"env1": {"machine": {"kernel": "6.1"}, "software": software, "state": state[0], "commit": 40 * "a"}}
+    there = {"other": {"machine": {"kernel": "6.2"}, "software": software, "state": state[1], "commit": 40 * "b"}}
     lines = compare(before, after, "one", "other", environments=(here, there)).splitlines()
     assert len(lines) <= 60 and max(map(len, lines)) <= 100
-    assert "The environments differ in kernel 6.1 → 6.2." in lines
+    assert "The environments differ in kernel 6.1 → 6.2, commit aaaaaaaaaa → bbbbbbbbbb." in lines
     assert any("more: --all" in line for line in lines)
 
 

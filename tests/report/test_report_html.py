@@ -198,6 +198,16 @@ def test_what_a_parallel_scan_buys_is_the_time_of_the_best_stepwise_program_over
     assert sum("train.scan_speedup" in one.quantities for one in with_derived([*made, other_problem])) == 1
 
 
+def test_the_times_of_any_probe_tell_what_a_scan_buys() -> None:
+    quantity = Quantity("latency", "s", "lower", "Time of a sequence.", grows=True)
+    pair = [
+        record({"latency": replace(entry(t), quantity=quantity)}, probe="third_party", implementation=name)
+        for name, t in (("eager", 9.0), ("associative_scan", 3.0))
+    ]
+    assert with_derived(pair)[1].quantities["latency.scan_speedup"].value == pytest.approx(3)
+    assert leads.parallelism(panels(with_derived(pair))).startswith("A parallel scan over time makes lstm")
+
+
 def test_an_unverified_program_is_no_yardstick_for_a_scan() -> None:
     made = [timing(6e-6, implementation="eager", verified="none"), timing(2e-6, implementation="associative_scan")]
     assert not any("train.scan_speedup" in one.quantities for one in with_derived(made))
@@ -206,7 +216,8 @@ def test_an_unverified_program_is_no_yardstick_for_a_scan() -> None:
 def test_the_gap_is_the_difference_of_the_last_losses_unless_the_probe_tells_it() -> None:
     (derived,) = with_derived([overfitted(0.125)])
     assert derived.quantities[GAP].value == pytest.approx(0.125)
-    own = replace(overfitted(0.125), quantities={"generalisation_gap": entry(0.2, "1")})
+    gap = replace(entry(0.2, "1"), quantity=Quantity("memorised", "1", "lower", "", group="overfitting"))
+    own = replace(overfitted(0.125), quantities={"memorised": gap})
     assert GAP not in with_derived([own])[0].quantities
 
 

@@ -78,8 +78,14 @@ def test_the_longest_length_whose_target_the_median_seed_reached() -> None:
     }
     assert told(recall, spans(SPANS)) == [
         "adding, longest of T=10, 20, 40 whose target the median seed reached: "
-        "at least 40 for gru (torch/native), 20 for lstm (torch/native), none for rnn (torch/native)."
+        "at least 40 for gru (torch/native); 20 for lstm (torch/native); none for rnn (torch/native)."
     ]
+
+
+def test_cells_that_reached_the_same_length_are_told_together() -> None:
+    both = {"gru": SPANS["gru"], "mingru": SPANS["gru"], "rnn": SPANS["rnn"]}
+    (text,) = told(recall, spans(both))
+    assert text.endswith(": at least 40 for gru, mingru (torch/native); none for rnn (torch/native).")
 
 
 def test_the_table_has_the_longest_length_with_its_bounds_explained() -> None:

@@ -98,9 +98,9 @@ def _tell_installed(registry: Registry, as_json: bool) -> None:
 
 def _installation(row: Installation) -> str:
     asked = {"installed": row.installed, "imports": row.imports, "runs here": row.runs, "verified": row.verified}
-    told = ", ".join(f"{name}: {answer}" for name, answer in asked.items())
+    answers = ", ".join(f"{name}: {answer}" for name, answer in asked.items())
     licence = textwrap.shorten(row.licence, 32, placeholder=" ...")
-    return "; ".join(filter(None, (told, row.about, row.version, licence)))
+    return "; ".join(filter(None, (answers, row.about, row.version, licence)))
 
 
 def _add_equations(rows: list[dict[str, Any]], registry: Registry) -> None:

@@ -124,8 +124,8 @@ def command(
         click.echo(f"note: {note}", err=True)
     if dry_run:
         click.echo(_listing(planned.cases, as_json))
-        if told := rounds.plan(_runnable(planned.cases, registry), registry):
-            click.echo(told, err=True)
+        if groups := rounds.plan(_runnable(planned.cases, registry), registry):
+            click.echo(groups, err=True)
         here = opens_here(planned, registry)
         forecast = Forecast(registry, results, anywhere=not here)
         if lots := Dispatch(planned, registry, [str(file.resolve()) for file in files], planned.cases, forecast).lots():
@@ -140,8 +140,8 @@ def command(
         interrupted = _measure(execution)
         if changed := execution.changed():
             execution.folder.remember(changed=changed)
-            told = f"while it ran, {', '.join(changed)} changed: some of its numbers may be of the new state"
-            click.echo(f"warning: this run is mixed: {told}", err=True)
+            reason = f"while it ran, {', '.join(changed)} changed: some of its numbers may be of the new state"
+            click.echo(f"warning: this run is mixed: {reason}", err=True)
         folder = execution.folder
         records = folder.load()
         for notice in folder.notices:

@@ -120,8 +120,8 @@ class InstallationCheck:
             runs = YES if found["status"] == "wrong" else "no"
             return runs, found["status"] if runs == YES else NOT_TRIED, found["reason"]
         interpreter = implementation.interpreter(DEVICE)
-        told = f"{cell.name} in {DTYPE}, {len(found.get('checks', ()))} checks"
-        return YES, YES, told if interpreter is None else f"{told}, in {interpreter}: nothing of it is timed here"
+        about = f"{cell.name} in {DTYPE}, {len(found.get('checks', ()))} checks"
+        return YES, YES, about if interpreter is None else f"{about}, in {interpreter}: nothing of it is timed here"
 
     def _library(self, adapter: Adapter, library: Library) -> Installation:
         version = version_of(library.distribution)

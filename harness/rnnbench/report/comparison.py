@@ -16,6 +16,7 @@ import csv
 import io
 import json
 import math
+import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -33,6 +34,7 @@ from rnnbench.report.units import number, quantity, words
 from rnnbench.report.wording import listed
 
 MIN_SAMPLES = 7
+COMMIT = re.compile(r"\b([0-9a-f]{10})[0-9a-f]{30}\b")
 ROWS = 3
 """Rows of a column from which on what they have in common is told from what one of them does."""
 MOST_ROWS = 36
@@ -208,7 +210,8 @@ def _flat(environment: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _shown(value: Any) -> str:
-    return "none" if value is None else str(value)
+    """A commit by its first ten digits."""
+    return "none" if value is None else COMMIT.sub(r"\1", str(value))
 
 
 def _reference_ratio(pairs: Sequence[tuple[Record, Record]]) -> float | None:

@@ -83,7 +83,7 @@ def to_json(trials: Mapping[str, Trial]) -> dict[str, Any]:
 
 def from_json(data: Mapping[str, Any]) -> dict[str, Trial]:
     """The inverse of `to_json`."""
-    return {key: Trial(**told) for key, told in data.items()}
+    return {key: Trial(**trial) for key, trial in data.items()}
 
 
 def case_of(case: Case) -> Case:

@@ -87,6 +87,6 @@ def _unknown(spec: str, results: Path, runs: Sequence[Path]) -> str:
     suites = sorted({run.parent.name for run in runs})
     shown = ", ".join(f"{run.parent.name}/{run.name}" for run in reversed(runs[-_SHOWN:]))
     more = f" and {len(runs) - _SHOWN} older" if len(runs) > _SHOWN else ""
-    hint = nearest(spec, ["latest", *suites])
+    hint = nearest(spec, ["latest", *suites]) or nearest(Path(spec).name, suites)
     allowed = f"a run's folder, `latest`, or a suite ({', '.join(suites)})"
     return f"{spec!r} is no run. Give {allowed}.{hint} Runs: {shown}{more}."

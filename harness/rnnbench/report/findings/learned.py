@@ -40,13 +40,16 @@ def recall(panels: Sequence[Panel]) -> Iterator[Finding]:
             entry = longest_solved(series, panel.goal)
             if entry.value is not None and len(series.groups) > 1:
                 programs[str(series.axes["cell"]), entry.value, entry.bound].append(series.program)
+        spans: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+        for (cell, value, bound), names in sorted(programs.items(), key=lambda item: _recall_rank(item[0])):
+            spans[_longest(value, bound)][_few(names, ", ")].append(cell)
         clauses = [
-            f"{_longest(value, bound)} for {cell} ({_few(names, ', ')})"
-            for (cell, value, bound), names in sorted(programs.items(), key=lambda item: _recall_rank(item[0]))
+            f"{span} for {', '.join(f'{listed(cells)} ({names})' for names, cells in by_program.items())}"
+            for span, by_program in spans.items()
         ]
         if clauses:
             tried = ", ".join(map(str, panel.lengths))
-            text = f"{panel.task}, longest of T={tried} whose target the median seed reached: {listed(clauses)}."
+            text = f"{panel.task}, longest of T={tried} whose target the median seed reached: {listed(clauses, '; ')}."
             yield Finding(text, "short memory")
 
 

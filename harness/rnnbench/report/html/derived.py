@@ -1,8 +1,9 @@
 """Quantities that follow from others, put beside them so that every view treats them alike.
 
-`<mode>.scan_speedup`: time of the fastest stepwise implementation over that of the parallel scan, on one framework,
-cell, device and sizes. `train_validation_gap`: last validation loss minus the training loss just before it; only where
-the probe reports no gap of its own. Their origin is `derived`.
+`<pass>.scan_speedup`: time of the fastest stepwise implementation over that of the parallel scan, on one framework,
+cell, device and sizes, of every time that adds up over the sequence (`Quantity.grows`). `train_validation_gap`: last
+validation loss minus the training loss just before it; only where the probe reports nothing on overfitting. Their
+origin is `derived`.
 """
 
 from __future__ import annotations
@@ -14,19 +15,20 @@ from dataclasses import replace
 from rnnbench.case import digest
 from rnnbench.quantity import Curve, Quantity, Reading
 from rnnbench.record import Record
+from rnnbench.report.generalisation import OVERFITTING
 
 GAP = "train_validation_gap"
 SPEEDUP = ".scan_speedup"
 SCAN = "associative_scan"
 _TIME = ".time"
-_GAP = Quantity(GAP, "1", "lower", "Last validation loss minus the training loss just before it.", group="overfitting")
+_GAP = Quantity(GAP, "1", "lower", "Last validation loss minus the training loss just before it.", group=OVERFITTING)
 
 
 def with_derived(records: Sequence[Record]) -> list[Record]:
     """The records in their order, with the quantities of this module added where they can be known."""
     siblings: dict[str, list[Record]] = defaultdict(list)
     for record in records:
-        if record.ok and record.case.probe == "throughput":
+        if record.ok and any(_is_time(reading) for reading in record.quantities.values()):
             siblings[_problem(record)].append(record)
     added = {id(scan): found for group in siblings.values() for scan, found in _speedups(group)}
     return [_extended(record, {**added.get(id(record), {}), **_gap(record)}) for record in records]
@@ -41,14 +43,20 @@ def _problem(record: Record) -> str:
     return digest({key: value for key, value in vars(record.case).items() if key != "implementation"})
 
 
+def _is_time(reading: Reading) -> bool:
+    """Whether it is a time of the whole sequence."""
+    return reading.quantity.unit == "s" and reading.quantity.grows
+
+
 def _speedups(group: Sequence[Record]) -> list[tuple[Record, dict[str, Reading]]]:
     stepwise = [record for record in group if record.implementation != SCAN and record.verified != "none"]
     found = []
     for scan in (record for record in group if record.implementation == SCAN):
         quantities = {}
-        for name, own in scan.quantities.items():
+        times = [(name, reading) for name, reading in scan.quantities.items() if _is_time(reading)]
+        for name, own in sorted(times, key=lambda item: -item[1].value):  # the pass that costs most in front
             rivals = [record.quantities[name] for record in stepwise if name in record.quantities]
-            if name.endswith(_TIME) and rivals and own.value > 0:
+            if rivals and own.value > 0:
                 best = min(rivals, key=lambda reading: reading.value)
                 speedup = name.removesuffix(_TIME) + SPEEDUP
                 quantities[speedup] = _ratio(speedup, best, own)
@@ -69,7 +77,8 @@ def _ratio(name: str, a: Reading, b: Reading) -> Reading:
 
 def _gap(record: Record) -> dict[str, Reading]:
     curves = [record.curves.get(name) for name in ("train_loss", "validation_loss")]
-    if not record.ok or any("gap" in name for name in record.quantities) or None in curves:
+    own = any(reading.quantity.group == OVERFITTING for reading in record.quantities.values())
+    if not record.ok or own or None in curves:
         return {}
     train, validation = (_last(curve) for curve in curves if curve is not None)
     return (

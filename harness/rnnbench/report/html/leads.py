@@ -150,7 +150,7 @@ def _told_apart(high: Entry, low: Entry) -> bool:
 def parallelism(panels: Sequence[Panel]) -> str:
     """The largest gain of a parallel scan, which reports derive, and the largest of the gains that a probe declares."""
     clauses = []
-    scans = ranked(panels, f"train{SPEEDUP}") or ranked(panels, f"*{SPEEDUP}")
+    scans = ranked(panels, f"*{SPEEDUP}")
     if scans:
         best, worst = scans[-1], scans[0]
         clauses.append(
