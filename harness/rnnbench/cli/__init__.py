@@ -6,16 +6,19 @@ was wrong or regressed, 2 usage, suite or plugin error, 130 interrupted.
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from importlib import import_module
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
 from rnnbench.cli.streams import tolerate_lost_readers
 from rnnbench.errors import RnnbenchError, UsageError, nearest
 from rnnbench.isolation import kernel
+from rnnbench.registry import place
 
 COMMANDS = {
     "run": "Measure a suite.",
@@ -96,6 +99,7 @@ def cli() -> None:
 def main() -> None:
     """Run the command line and exit. Whatever a case leaves behind becomes a child of this process, and is ended."""
     tolerate_lost_readers()
+    _refuse_silent_ends()
     kernel.adopt_orphans()
     sys.exit(exit_code())
 
@@ -109,6 +113,8 @@ def exit_code() -> int:
         return 130
     except click.ClickException as error:
         error.show()
+    except SystemExit as error:  # no command of ours raises it
+        click.echo(f"error: code of a plugin ended the command: {place.described(error)}", err=True)
     except RnnbenchError as error:
         click.echo(f"error: {error}", err=True)
     except Exception:
@@ -117,6 +123,19 @@ def exit_code() -> int:
         else:
             traceback.print_exc()  # a bug; Python's own exit code, 1, would say that a case failed
     return 2
+
+
+def _refuse_silent_ends() -> None:
+    """No code of a plugin that runs in this process can have the command end as if all went well."""
+    end, own = os._exit, os.getpid()
+
+    def told(code: int) -> NoReturn:
+        if os.getpid() == own and code == 0:
+            os.write(2, b"error: code of a plugin ended the command: it called os._exit(0)\n")
+            code = 2
+        end(code)
+
+    os._exit = told
 
 
 GONE = "the folder this was started in has been deleted; change to one that is there"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ import click
 from rnnbench.cli.completion import words
 from rnnbench.cli.plugins import load_plugins, plugin_option
 from rnnbench.cli.runs import results_option
-from rnnbench.errors import UsageError, nearest
+from rnnbench.errors import PluginError, UsageError, nearest
 from rnnbench.registry import Registry
 from rnnbench.registry.suites import shipped
 
@@ -182,7 +182,7 @@ def _availability(kind: str, value: Any, registry: Registry) -> str:
 
     backend = value if kind == "backend" else registry.backends.get(value.backend) if kind == "implementation" else None
     if backend is not None:
-        return backend.missing() or "yes"
+        return _missing(backend) or "yes"
     if kind == "implementation":
         return f"its backend {value.backend!r} is not there"
     missing = [module for module in getattr(value, "requires", ()) if find_spec(module) is None]
@@ -191,16 +191,33 @@ def _availability(kind: str, value: Any, registry: Registry) -> str:
 
 def _about(kind: str, value: Any) -> str:
     if kind == "backend":
-        return ", ".join(f"{name} {version}" for name, version in value.versions().items())
+        versions = _told(value.versions, {})
+        return ", ".join(f"{name} {version}" for name, version in versions.items())
     if kind in ("cell", "task"):
         options = ", ".join(f"{key}={default}" for key, default in value.options.items())
         return value.source + (f" [options: {options}]" if options else "")
     return value.doc
 
 
+def _missing(backend: Any) -> str | None:
+    """One sentence why it is not here; also of one whose plugin gives no answer."""
+    try:
+        return backend.missing()
+    except PluginError as error:
+        return str(error)
+
+
+def _told(question: Callable[[], Any], otherwise: Any) -> Any:
+    """What a backend answers; `otherwise` where its plugin gives no answer."""
+    try:
+        return question()
+    except PluginError:
+        return otherwise
+
+
 def _devices(backend: Any, registry: Registry) -> list[dict[str, Any]]:
     plugin = registry.origins["backend", backend.name]
-    missing = backend.missing()
+    missing = _missing(backend)
     return [
         {
             "name": f"{backend.name}/{device}",
@@ -208,7 +225,7 @@ def _devices(backend: Any, registry: Registry) -> list[dict[str, Any]]:
             "plugin": f"{plugin.name} ({plugin.origin})",
             "about": "",
         }
-        for device, reason in backend.devices().items()
+        for device, reason in _told(backend.devices, {}).items()
     ]
 
 

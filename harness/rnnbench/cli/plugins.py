@@ -15,6 +15,7 @@ import click
 
 from rnnbench.errors import PluginError
 from rnnbench.registry import Registry, installed, load
+from rnnbench.registry.guarded import guard
 from rnnbench.registry.plugin_files import placed
 from rnnbench.registry.targets import is_target
 
@@ -53,6 +54,7 @@ def load_plugins(files: Iterable[Path]) -> Registry:
         classes = [name for name in named if is_target(name)]
         files += adapted(classes, load((), without)) if classes else []
         registry = load(files, without)
+    guard(registry)
     for plugin in registry.broken:
         click.echo(f"warning: plugin {plugin.name} ({plugin.origin}) is left out: {plugin.problem}", err=True)
     return registry

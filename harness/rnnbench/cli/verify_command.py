@@ -17,7 +17,7 @@ from rnnbench.errors import UsageError, nearest
 from rnnbench.executor import Session
 from rnnbench.part import HARMLESS
 from rnnbench.registry import Registry
-from rnnbench.registry.availability import device_problem
+from rnnbench.registry.availability import Broken, device_problem, support_problem
 from rnnbench.registry.targets import absolute, is_target, matching
 
 DTYPES = ("float64", "float32")
@@ -85,7 +85,9 @@ def _expanded(name: str, registry: Registry) -> list[str]:
 
 
 def _cases(registry: Registry, device: str, dtypes: Sequence[str]) -> Iterator[Case]:
-    """Every supported combination; a backend that is not there is left to be skipped with its reason."""
+    """Every supported combination; a backend that is not there is left to be skipped with its reason, and one of which
+    that cannot be told to fail.
+    """
     from rnnbench.worker.conformance import kit_case
 
     for cell in registry.cells.values():
@@ -93,7 +95,8 @@ def _cases(registry: Registry, device: str, dtypes: Sequence[str]) -> Iterator[C
             if backend not in registry.backends:
                 continue
             for dtype in dtypes:
-                if implementation.supports(cell, device, dtype) is None:
+                reason = support_problem(implementation, cell, device, dtype)
+                if reason is None or isinstance(reason, Broken):
                     yield kit_case(cell.name, backend, name, device, dtype)
 
 
@@ -151,9 +154,11 @@ class _Results:
 
     def _run(self, case: Case, kind: str = "kit") -> dict[str, Any]:
         backend = self.registry.backends[case.backend]
+        implementation = self.registry.implementations[case.backend, case.implementation]
         problem = device_problem(backend, case.device)
+        problem = problem or support_problem(implementation, self.registry.cells[case.cell], case.device, case.dtype)
         if problem is not None:
-            return {"status": "skipped", "reason": problem}
+            return {"status": "failed" if isinstance(problem, Broken) else "skipped", "reason": problem}
         job = {"kind": kind, "case": case.to_json(), "plugins": list(self.plugins)}
         job |= {"dtypes": case.backend not in self.trained}
         outcome = self.session.run(job, backend.preload, TIMEOUT)

@@ -12,7 +12,7 @@ from rnnbench.cell import Cell
 from rnnbench.executor import Outcome, Session
 from rnnbench.implementation import Implementation
 from rnnbench.registry import Registry
-from rnnbench.registry.availability import device_problem
+from rnnbench.registry.availability import device_problem, support_problem
 from rnnbench.worker.conformance import kit_case
 from rnnbench.worker.verdict import SHORT, beyond_block
 
@@ -87,7 +87,7 @@ class DeviceCheck:
         """The first cell that it runs on the platform, or why it runs none."""
         reason = "there is no cell"
         for cell in self.registry.cells.values():
-            problem = implementation.supports(cell, self.platform, DTYPE)
+            problem = support_problem(implementation, cell, self.platform, DTYPE)
             if problem is None:
                 return cell, ""
             reason = problem
@@ -97,7 +97,7 @@ class DeviceCheck:
         interpreter = implementation.interpreter("cpu")
         if interpreter is None:
             return None
-        problem = device_problem(backend, "cpu") or implementation.supports(cell, "cpu", DTYPE)
+        problem = device_problem(backend, "cpu") or support_problem(implementation, cell, "cpu", DTYPE)
         if problem is not None:
             return Look("cpu", "skipped", problem)
         found = self._kit(backend, implementation, cell, "cpu")
@@ -108,7 +108,7 @@ class DeviceCheck:
         for device, problem in backend.devices().items():
             if device.partition(":")[0] != self.platform or backend.verified_on(device) == device:
                 continue
-            problem = backend.missing() or problem or implementation.supports(cell, device, DTYPE)
+            problem = backend.missing() or problem or support_problem(implementation, cell, device, DTYPE)
             if problem is not None:
                 yield Look(device, "skipped", problem)
                 continue

@@ -13,7 +13,7 @@ from rnnbench.cell import Cell
 from rnnbench.executor import Session
 from rnnbench.implementation import Implementation
 from rnnbench.registry import Registry
-from rnnbench.registry.availability import device_problem
+from rnnbench.registry.availability import device_problem, support_problem
 from rnnbench.worker.conformance import kit_case
 
 DEVICE, DTYPE = "cpu", "float32"
@@ -104,7 +104,7 @@ class InstallationCheck:
         if reason is not None:
             return None, reason
         for cell in self.registry.cells.values():
-            reason = implementation.supports(cell, DEVICE, DTYPE)
+            reason = support_problem(implementation, cell, DEVICE, DTYPE)
             if reason is None:
                 return cell, ""
         return None, f"none of the cells that are loaded is one for it: {reason}"

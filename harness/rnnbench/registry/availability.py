@@ -5,11 +5,48 @@ from __future__ import annotations
 from rnnbench.backend import Backend
 from rnnbench.case import AUTO, BEST, Case
 from rnnbench.cell import Cell
-from rnnbench.registry import Registry, spelling
+from rnnbench.errors import PluginError
+from rnnbench.implementation import Implementation
+from rnnbench.registry import Registry, place, spelling
+from rnnbench.registry.declared import a
+
+
+class Broken(str):
+    """A reason that is a fault of the plugin: the case is `failed`, not `skipped`."""
 
 
 def device_problem(backend: Backend, device: str) -> str | None:
     """None if `device` looks usable, else one sentence why not."""
+    try:
+        return _device_problem(backend, device)
+    except PluginError as error:
+        return Broken(error)
+
+
+def support_problem(implementation: Implementation, cell: Cell, device: str, dtype: str) -> str | None:
+    """None if it can run the cell there, else one sentence why not, `Broken` where it gives no usable answer."""
+    try:
+        answer = implementation.supports(cell, device, dtype)
+        implementation.interpreter(device)
+    except Exception as error:
+        return Broken(error if isinstance(error, PluginError) else f"`supports` raised {place.described(error)}")
+    if answer is None or isinstance(answer, str):
+        return answer
+    where = place.of_function(implementation.supports)
+    return Broken(
+        f"`supports`{where} returned {a(answer)}; return None for a cell it can run, else one sentence why not"
+    )
+
+
+def _interpreter(implementation: Implementation, device: str) -> str | None:
+    """What runs its kernels there in place of a compiler."""
+    try:
+        return implementation.interpreter(device)
+    except PluginError as error:
+        return Broken(error)
+
+
+def _device_problem(backend: Backend, device: str) -> str | None:
     missing = backend.missing()
     if missing is not None:
         return missing
@@ -34,7 +71,10 @@ def candidates(case: Case, registry: Registry) -> tuple[list[str], str]:
     `best`, whose order a trial finds, those of `auto` come first.
     """
     names, reasons = considered(case, registry)
-    return names, "" if names else "; ".join(f"{name}: {why}" if name else why for name, why in reasons.items())
+    if names:
+        return names, ""
+    said = "; ".join(f"{name}: {why}" if name else why for name, why in reasons.items())
+    return names, Broken(said) if any(isinstance(why, Broken) for why in reasons.values()) else said
 
 
 def considered(case: Case, registry: Registry) -> tuple[list[str], dict[str, str]]:
@@ -65,7 +105,7 @@ def _preferred(backend: Backend, device: str, registry: Registry) -> list[str]:
     brought = [implementation.name for implementation in registry.implementations_of(backend.name)]
     extra = [name for name in brought if name not in order and _from_user(registry, backend.name, name)]
     names = [name for name in order if name in brought] + extra
-    return [name for name in names if registry.implementations[backend.name, name].interpreter(device) is None]
+    return [name for name in names if _interpreter(registry.implementations[backend.name, name], device) is None]
 
 
 def _from_user(registry: Registry, backend: str, name: str) -> bool:
@@ -80,7 +120,10 @@ def _quick_to_build(backend: Backend, cell: Cell, case: Case, registry: Registry
     left_out: dict[str, str] = {}
     for name in names:
         implementation = registry.implementations[backend.name, name]
-        if interpreter := implementation.interpreter(case.device):
+        interpreter = _interpreter(implementation, case.device)
+        if isinstance(interpreter, Broken):
+            left_out[name] = interpreter
+        elif interpreter:
             left_out[name] = f"{interpreter} runs it on {case.device}, whose times are not the kernel's"
         elif implementation.slow_to_build:
             left_out[name] = "it takes longer to build than a case may"
@@ -97,7 +140,7 @@ def _supported(names: list[str], cell: Cell, case: Case, registry: Registry) -> 
             known = ", ".join(i.name for i in registry.implementations_of(case.backend))
             reasons[""] = f"backend {case.backend!r} has no implementation {name!r}; it has {known}"
             continue
-        reason = implementation.supports(cell, case.device, case.dtype)
+        reason = support_problem(implementation, cell, case.device, case.dtype)
         if reason is None:
             supported.append(name)
         else:

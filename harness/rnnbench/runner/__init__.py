@@ -29,7 +29,7 @@ from rnnbench.record import Record
 from rnnbench.records import asked, merge
 from rnnbench.records.merging import alike
 from rnnbench.registry import Registry
-from rnnbench.registry.availability import candidates, considered
+from rnnbench.registry.availability import Broken, candidates, considered
 from rnnbench.runner import answers, autotune, rounds
 from rnnbench.runner.attempt import Attempt
 from rnnbench.runner.autotune import Trial
@@ -244,7 +244,7 @@ class Runner:
         names: of implementations, the best first. reason: why there are none.
         """
         attempt.request = None
-        attempt.part = Part("skipped", reason)
+        attempt.part = Part("failed" if isinstance(reason, Broken) else "skipped", reason)
         for index, name in enumerate(names):
             attempt.program, attempt.left = with_implementation(attempt.case, name), tuple(names[index + 1 :])
             verdict = self._verdict(attempt.program, attempt.seconds)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from rnnbench.errors import SuiteError, nearest
+from rnnbench.errors import PluginError, SuiteError, nearest
 
 T = TypeVar("T")
 KeyPath = tuple[str | int, ...]
@@ -60,7 +60,10 @@ class Problems:
         """The answer of a plugin's function; whatever it raises is a problem of the value at `path`."""
         try:
             return question()
-        except Exception as error:
+        except PluginError as error:
+            self.add(path, str(error))
+            return None
+        except (Exception, SystemExit) as error:
             self.add(path, f"{what} raised {type(error).__name__}: {error}")
             return None
 
