@@ -10,6 +10,11 @@ class Library:
     """A library whose classes an adapter brings.
 
     distribution: as pip names it. module: as Python imports it. example: one of its classes, by which it is tried.
+
+    Example:
+        >>> from rnnbench import Library
+        >>> Library("dm-haiku", module="haiku", example="GRU").distribution
+        'dm-haiku'
     """
 
     distribution: str

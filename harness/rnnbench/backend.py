@@ -91,6 +91,26 @@ class ProgramSpec:
     arXiv:1708.02182, section 2, after Wan et al. 2013): in a training step each entry is multiplied by 0 with
     probability p and by 1/(1−p) otherwise. One mask per optimiser step, the same at every time step, in every segment
     and every micro-batch. It acts on parameters before they are used, so every implementation can be trained with it.
+
+    Attributes:
+        model: What is built.
+        weights: Its initial parameters and states, float64 NumPy.
+        implementation: How the cell is run over time.
+        device: One of `Backend.devices`.
+        dtype: One of `DTYPES`.
+        loss: What training minimises.
+        metric: What `Program.evaluate` tells beside it; None for nothing.
+        optimizer: How a training step updates.
+        seed: Of dropout.
+        threads: Of the CPU; None for the framework's own choice.
+
+    Example:
+        >>> import numpy as np
+        >>> from rnnbench import Cell, Implementation, Model, ProgramSpec, initialise, supports_portable
+        >>> model = Model(Cell("mine", lambda rng, D, H: ({"W": np.ones((H, D))}, np.zeros(H))), 3, 4)
+        >>> loop = Implementation("mine", "torch", supports_portable, build=lambda cell, device, dtype: None)
+        >>> ProgramSpec(model, initialise(model, 0), loop, "cpu", "float32").optimizer.name
+        'adam'
     """
 
     model: Model
@@ -112,7 +132,13 @@ class ProgramSpec:
 
 @dataclass(frozen=True)
 class Workload:
-    """A call that keeps one unit of the machine busy and returns when the device is done; amount: FLOP or bytes."""
+    """A call that keeps one unit of the machine busy and returns when the device is done; amount: FLOP or bytes.
+
+    Example:
+        >>> from rnnbench import Workload
+        >>> Workload(lambda: None, amount=2e9).amount
+        2000000000.0
+    """
 
     call: Callable[[], object]
     amount: float
@@ -127,6 +153,11 @@ class Compiled:
     has, None where that is not known. sizes: as the compiler names them. complete: false where the compiler leaves out
     what it keeps in memory on the chip: `peak` is a lower bound then, `total` what it puts into the device's memory.
     caveats: sentences that a reader of the sizes must know.
+
+    Example:
+        >>> from rnnbench import Compiled
+        >>> Compiled(seconds=2.5, peak=4096, total=8192, capacity=None, sizes={"temp_size_in_bytes": 4096}).complete
+        True
     """
 
     seconds: float

@@ -9,6 +9,16 @@ from pathlib import Path
 def cache_folder() -> Path:
     """Where rnnbench keeps what belongs to this machine and user: $RNNBENCH_CACHE, else `rnnbench` in $XDG_CACHE_HOME
     or the system's folder for caches.
+
+    Returns:
+        Its path; nothing is created.
+
+    Example:
+        >>> from unittest.mock import patch
+        >>> from rnnbench import cache_folder
+        >>> with patch.dict("os.environ", RNNBENCH_CACHE="/kept/here"):
+        ...     print(cache_folder().as_posix())
+        /kept/here
     """
     import platformdirs
 

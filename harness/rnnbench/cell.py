@@ -320,6 +320,14 @@ class Opened:
 
     params: with what `derive` made of them. state: the cell's own, (B, ...). zs: leading axes (T, B). carried: what the
     harness hands to the next sequence beside the state.
+
+    Example:
+        >>> import numpy as np
+        >>> from rnnbench import Cell, numpy_ops
+        >>> cell = Cell("sum", lambda rng, D, H: ({}, np.zeros(H)), step=lambda ops, p, h, x: (h + x, h + x))
+        >>> opened = cell.open(numpy_ops(), {}, np.zeros((1, 2)), np.ones((5, 1, 2)))  # T=5, B=1, D=H=2
+        >>> opened.zs.shape, opened.carried
+        ((5, 1, 2), ())
     """
 
     params: Params
@@ -356,6 +364,13 @@ def keywords(function: Callable[..., Any] | None) -> tuple[str, ...]:
 def tree_map(function: Callable[[Any], Any], tree: Any) -> Any:
     """Apply `function` to an array or to each array of a tuple, and of tuples in it; a NamedTuple stays one.
 
+    Args:
+        function: Of one array.
+        tree: A state, say.
+
+    Returns:
+        A tree of the same shape.
+
     Example:
         >>> from rnnbench import tree_map
         >>> tree_map(lambda x: 2 * x, (1, (2, 3)))
@@ -369,6 +384,12 @@ def tree_map(function: Callable[[Any], Any], tree: Any) -> Any:
 
 def leaves(tree: Any) -> tuple[Any, ...]:
     """An array, or the arrays of a tuple and of tuples in it, as a tuple.
+
+    Args:
+        tree: A state, say.
+
+    Returns:
+        Its arrays, from left to right.
 
     Example:
         >>> from rnnbench import leaves

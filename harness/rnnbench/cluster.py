@@ -71,6 +71,12 @@ class Lot:
         trials: Which implementations are fastest, where a case asks for `best`, by a trial of the sender's: what is
             packed has no quiet machine to find it out. JSON, by what is alike for the cases that one trial serves.
         machine: Entry of `machines:` that it has to run on; empty: anywhere.
+
+    Example:
+        >>> from rnnbench import Lot
+        >>> lot = Lot("lot-1", cases=[], seconds=60.0)
+        >>> Lot.from_json(lot.to_json()).seconds
+        60.0
     """
 
     id: str
@@ -109,6 +115,11 @@ class LotOptions:
     Attributes:
         lot_minutes: Expected work of a lot; one is never smaller than a case.
         retries: How often the cases of a lot that was lost are tried again.
+
+    Example:
+        >>> from rnnbench import LotOptions
+        >>> LotOptions(retries=0).lot_minutes
+        20.0
     """
 
     lot_minutes: Annotated[float, annotated_types.Gt(0)] = 20.0
@@ -117,7 +128,17 @@ class LotOptions:
 
 @dataclass(frozen=True)
 class MachineRequest:
-    """What lots ask for to come to one kind of machine; a cluster has a child with what it understands."""
+    """What lots ask for to come to one kind of machine; a cluster has a child with what it understands.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> from rnnbench import MachineRequest
+        >>> @dataclass(frozen=True)
+        ... class Nodes(MachineRequest):
+        ...     constraint: str = ""
+        >>> Nodes("a100").constraint
+        'a100'
+    """
 
     __pydantic_config__: ClassVar[Mapping[str, str | bool]] = {"extra": "forbid", "strict": True}
 
@@ -133,6 +154,12 @@ class ClusterOptions(LotOptions):
         machines: Kinds of machine by name, each with what it asks for: every timed case runs once on each, the others
             run once, anywhere. A cluster that can tell machines apart declares it with its own child of
             `MachineRequest`, and looks a lot's up by `Lot.machine`.
+
+    Example:
+        >>> from rnnbench import ClusterOptions
+        >>> options = ClusterOptions(gpus=1, at_most=8)
+        >>> options.gpus, options.lot_minutes
+        (1, 20.0)
     """
 
     cpus: Annotated[int, annotated_types.Ge(1)] = 1
@@ -143,7 +170,13 @@ class ClusterOptions(LotOptions):
 
 @dataclass(frozen=True)
 class Standing:
-    """How a lot stands. id: the engine's. why: of `lost` and `cancelled`, what the engine says of it."""
+    """How a lot stands. id: the engine's. why: of `lost` and `cancelled`, what the engine says of it.
+
+    Example:
+        >>> from rnnbench import Standing
+        >>> Standing("41_0", "lost", "NODE_FAIL").why
+        'NODE_FAIL'
+    """
 
     id: str
     state: LotState

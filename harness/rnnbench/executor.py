@@ -60,7 +60,17 @@ class Pace:
 
 @dataclass(frozen=True)
 class Request:
-    """A job with what it takes to run it, see `Session.run`. companion: takes turns for as long as others do."""
+    """A job with what it takes to run it, see `Session.run`. companion: takes turns for as long as others do.
+
+    Attributes:
+        preload: Modules to import ahead of the process.
+        timeout: Seconds.
+
+    Example:
+        >>> from rnnbench import Request
+        >>> Request({"kind": "verify"}, preload=("numpy",), timeout=60.0).companion
+        False
+    """
 
     job: Job
     preload: tuple[str, ...]

@@ -81,6 +81,11 @@ def supports_portable(cell: Cell, device: str, dtype: str) -> str | None:
 
     Returns:
         None, or one sentence why not.
+
+    Example:
+        >>> from rnnbench import Cell, supports_portable
+        >>> supports_portable(Cell("theirs", lambda rng, D, H: ({}, 0.0)), "cpu", "float32")
+        "cell 'theirs' has no portable step, only its own implementations run it"
     """
     del device, dtype
     return None if cell.portable else f"cell {cell.name!r} has no portable step, only its own implementations run it"
@@ -119,6 +124,11 @@ def supports_linear(cell: Cell, device: str, dtype: str) -> str | None:
 
     Returns:
         None, or one sentence why not.
+
+    Example:
+        >>> from rnnbench import Cell, supports_linear
+        >>> supports_linear(Cell("theirs", lambda rng, D, H: ({}, 0.0)), "cpu", "float32")
+        "cell 'theirs' is not linear in its state, so no parallel scan can run it"
     """
     del device, dtype
     if cell.linear is None:
@@ -158,6 +168,11 @@ def supports_chunks(cell: Cell, device: str, dtype: str) -> str | None:
 
     Returns:
         None, or one sentence why not.
+
+    Example:
+        >>> from rnnbench import Cell, supports_chunks
+        >>> supports_chunks(Cell("theirs", lambda rng, D, H: ({}, 0.0)), "cpu", "float32")
+        "cell 'theirs' has no `chunk` and no scan of the kind outer or delta"
     """
     if cell.chunk is not None or supports_scan("outer", "delta")(cell, device, dtype) is None:
         return None
@@ -174,6 +189,20 @@ def prefix_unroll(cell: Cell, ops: Any, prefixes: Callable[..., Sequence[Array]]
 
     Returns:
         All of h_0·e_1, h_0·e_1·e_2, ... at once.
+
+    Example:
+        >>> import numpy as np
+        >>> from rnnbench import Cell, numpy_ops, prefix_unroll
+        >>> cell = Cell(
+        ...     "sum",
+        ...     lambda rng, D, H: ({}, np.zeros(H)),
+        ...     elements=lambda ops, p, zs: (zs,),
+        ...     combine=lambda ops, a, b: (a[0] + b[0],),
+        ...     scan="semigroup",
+        ... )
+        >>> unroll = prefix_unroll(cell, numpy_ops(), lambda combine, both: (np.cumsum(both[0], axis=0),))
+        >>> unroll({}, np.zeros((1, 1)), np.ones((3, 1, 1)))[1].ravel().tolist()
+        [1.0, 2.0, 3.0]
     """
     combine, elements_of = cell.combine, cell.elements
     assert combine is not None

@@ -25,6 +25,12 @@ class Ops:
 
     Raises:
         TypeError: An activation is missing.
+
+    Example:
+        >>> from rnnbench import numpy_ops
+        >>> ops = numpy_ops()  # an `Ops` over NumPy
+        >>> float(ops.relu(ops.asarray(-1.0))), float(ops.exp(0.0))
+        (0.0, 1.0)
     """
 
     def __init__(self, module: Any, **activations: Any) -> None:
@@ -42,6 +48,9 @@ def numpy_ops() -> Ops:
     """`ops` over NumPy: the oracle's arithmetic, stable for large arguments.
 
     softplus(x) = max(x, 0) + ln(1 + exp(−|x|)) and sigmoid(x) = exp(−softplus(−x)), so that nothing overflows.
+
+    Returns:
+        NumPy with the activations.
 
     Example:
         >>> import numpy as np

@@ -44,6 +44,11 @@ class Conditions:
         steal: CPU seconds that a hypervisor gave to others meanwhile.
         contaminated: Processes during which the reference kernel was much slower than its median.
         kernels: Of processes in lockstep, by name, seconds of the reference kernels that took turns with them.
+
+    Example:
+        >>> from rnnbench import Conditions
+        >>> Conditions(started=1.8e9, elapsed=3.0, seconds={"verify": 1.0, "process": 2.0}).contaminated
+        0
     """
 
     started: float

@@ -80,6 +80,11 @@ class Value:
     taken. bound: set when the number is only a bound (`lower`: the truth is at least `value`, as for a censored run).
     origin: `measured`, `counted` (from the cell's mathematics), `compiled` (read off a compiler, not run), `modelled`,
     or `derived` from others by a report.
+
+    Example:
+        >>> from rnnbench import Value
+        >>> Value(2.0e-5, low=1.9e-5, high=2.2e-5).origin
+        'measured'
     """
 
     value: float
@@ -92,7 +97,13 @@ class Value:
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times as much one number is as another, with its 95 % interval, where there is one."""
+    """How many times as much one number is as another, with its 95 % interval, where there is one.
+
+    Example:
+        >>> from rnnbench import Ratio
+        >>> Ratio(1.2, 1.1, 1.3).apart, Ratio(1.2, 0.9, 1.5).apart, Ratio(1.2).apart
+        (True, False, False)
+    """
 
     value: float
     low: float | None = None
@@ -150,6 +161,12 @@ class Reading(Value):
     """A value with what its probe declared about it.
 
     level: of a number that was measured in lockstep with those of other programs.
+
+    Example:
+        >>> from rnnbench import Quantity, Reading
+        >>> one = Reading(2.0e-5, quantity=Quantity("train.time", "s", "lower", "Median time of a training step."))
+        >>> one.unit, one.better
+        ('s', 'lower')
     """
 
     quantity: Quantity

@@ -123,6 +123,11 @@ def perform_lot(data: Mapping[str, Any]) -> dict[str, Any]:
     Returns:
         JSON values, which `Cluster.result` gives back: `{"lines": [...]}`, a line per process that was measured among
         them. A fault of a case, or of the lot, is in there; none is raised.
+
+    Example:
+        >>> from rnnbench import Lot, perform_lot
+        >>> perform_lot(Lot("lot-1", cases=[], version="0.0").to_json())["lines"]  # of another rnnbench
+        ['{"ends":"refused",...
     """
     worker = Worker()
     try:

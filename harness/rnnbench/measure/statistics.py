@@ -43,6 +43,23 @@ def quantile_interval(samples: Sequence[float], q: float, confidence: float = 0.
     """The q-quantile with a distribution-free interval of at least the confidence asked for, if n allows it.
 
     For a 99th percentile at 95 % it takes 368 samples before the upper end exists.
+
+    Args:
+        samples: Of one unit, in any order, at least one.
+        q: 0 ≤ q ≤ 1.
+        confidence: That the interval holds the true quantile.
+
+    Returns:
+        Value and ends in the samples' unit; `reached` is false where there are too few of them.
+
+    Raises:
+        ValueError: There are no samples, or q is no quantile.
+
+    Example:
+        >>> from rnnbench import quantile_interval
+        >>> tail = quantile_interval(range(101), 0.9)
+        >>> tail.value, tail.low, tail.high, tail.reached
+        (90.0, 84, 96, True)
     """
     ordered = _ordered(samples, q)
     lower, upper = _ranks(len(ordered), q, confidence)
@@ -55,7 +72,24 @@ def quantile_interval(samples: Sequence[float], q: float, confidence: float = 0.
 
 
 def median_interval(samples: Sequence[float], confidence: float = 0.95) -> Interval:
-    """The median with its distribution-free interval."""
+    """The median with its distribution-free interval.
+
+    Args:
+        samples: Of one unit, in any order, at least one.
+        confidence: That the interval holds the true median.
+
+    Returns:
+        Value and ends in the samples' unit, see `quantile_interval`.
+
+    Raises:
+        ValueError: There are no samples.
+
+    Example:
+        >>> from rnnbench import median_interval
+        >>> found = median_interval([5.0, 1.0, 2.0, 3.0, 4.0, 90.0, 2.5])
+        >>> found.value, found.low, found.high, found.reached
+        (3.0, 1.0, 90.0, True)
+    """
     return quantile_interval(samples, 0.5, confidence)
 
 

@@ -103,6 +103,11 @@ class TimingSettings:
     most that warm-up may take, as a share of the budget. number: calls per sample, None to choose it; give 1 where the
     tail of single calls is the question (latency p99), and mind `Timing.clock_share`: no more than `max_samples` are
     taken then.
+
+    Example:
+        >>> from rnnbench import TimingSettings
+        >>> TimingSettings(budget=0.5, width=0.05).tolerance
+        0.05
     """
 
     budget: float = 2.0

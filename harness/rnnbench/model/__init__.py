@@ -31,6 +31,13 @@ class Model:
     recurrent_dropout: share of the entries of the recurrent matrices (`Cell.recurrent`) that are zero in a training
     step (see `rnnbench.backend.ProgramSpec`). embedding: E features that a learnt table makes of the inputs, which the
     first layer sees instead of them; None for no table.
+
+    Example:
+        >>> import numpy as np
+        >>> from rnnbench import Cell, Model
+        >>> cell = Cell("mine", lambda rng, D, H: ({"W": rng.normal(size=(H, D))}, np.zeros(H)))
+        >>> Model(cell, input_size=3, hidden_size=4).outputs, Model(cell, 3, 4, output_size=2).outputs
+        (4, 2)
     """
 
     cell: Cell
@@ -72,7 +79,14 @@ class Model:
 
 @dataclass(frozen=True)
 class Weights:
-    """NumPy float64 parameters, flat and named (`layers.0.weight_hh`, `head.weight`); an unbatched state per layer."""
+    """NumPy float64 parameters, flat and named (`layers.0.weight_hh`, `head.weight`); an unbatched state per layer.
+
+    Example:
+        >>> import numpy as np
+        >>> from rnnbench import Weights
+        >>> Weights({"layers.0.W": np.zeros((4, 3))}, states=(np.zeros(4),)).count
+        12
+    """
 
     params: Mapping[str, Array]
     states: States
@@ -95,7 +109,23 @@ class Weights:
 
 
 def initialise(model: Model, *seed_names: object) -> Weights:
-    """Draw the weights of `model`. They depend on the names alone, never on backend, implementation or device."""
+    """Draw the weights of `model`. They depend on the names alone, never on backend, implementation or device.
+
+    Args:
+        model: What they are for.
+        *seed_names: Seed the streams: the same names give the same numbers.
+
+    Returns:
+        float64 NumPy parameters, and a state without batch axis per layer.
+
+    Example:
+        >>> import numpy as np
+        >>> from rnnbench import Cell, Model, initialise
+        >>> cell = Cell("mine", lambda rng, D, H: ({"W": rng.normal(size=(H, D))}, np.zeros(H)))
+        >>> model = Model(cell, input_size=3, hidden_size=4, layers=2)
+        >>> {name: array.shape for name, array in initialise(model, 0).params.items()}
+        {'layers.0.W': (4, 3), 'layers.1.W': (4, 4)}
+    """
     params: dict[str, Array] = {}
     states: list[State] = []
     if model.embedding is not None:
@@ -125,13 +155,41 @@ def _head(rng: Any, H: int, O: int) -> dict[str, Array]:
 
 
 def layer_params(params: Params, layer: int) -> dict[str, Array]:
-    """The parameters of one layer under the names the cell gave them."""
+    """The parameters of one layer under the names the cell gave them.
+
+    Args:
+        params: Of the model, `layers.0.W`.
+        layer: From 0, the bottom one.
+
+    Returns:
+        name -> array, `W`.
+
+    Example:
+        >>> from rnnbench import layer_params
+        >>> layer_params({"layers.0.W": 1, "layers.1.W": 2, "head.bias": 3}, 1)
+        {'W': 2}
+    """
     prefix = f"layers.{layer}."
     return {name.removeprefix(prefix): array for name, array in params.items() if name.startswith(prefix)}
 
 
 def batched(states: States, batch_size: int, broadcast: Callable[[Any, tuple[int, ...]], Any]) -> States:
-    """Give every state leaf a leading batch axis with the framework's `broadcast_to`."""
+    """Give every state leaf a leading batch axis with the framework's `broadcast_to`.
+
+    Args:
+        states: One per layer, leaves (...).
+        batch_size: B.
+        broadcast: (array, shape) -> array.
+
+    Returns:
+        The same states, leaves (B, ...).
+
+    Example:
+        >>> import numpy as np
+        >>> from rnnbench import batched
+        >>> batched((np.zeros(4),), 2, np.broadcast_to)[0].shape
+        (2, 4)
+    """
     return tuple(tree_map(lambda leaf: broadcast(leaf, (batch_size, *leaf.shape)), state) for state in states)
 
 
@@ -147,6 +205,27 @@ def run_model(
 
     `dropout` acts between layers only, never after the last one (Zaremba et al. 2014, arXiv:1409.2329); None for
     inference.
+
+    Args:
+        model: The stack.
+        unroll: (params of a layer, state, xs) -> (final state, ys).
+        params: Of the model, under the names of `Weights.params`.
+        states: One per layer, leaves (B, ...).
+        xs: (T, B, D).
+        dropout: Array -> array, of one layer's outputs.
+
+    Returns:
+        The final states, and outputs (T, B, O), or (T, B, H) without a head.
+
+    Example:
+        >>> import numpy as np
+        >>> from rnnbench import Cell, Model, batched, initialise, run_model
+        >>> cell = Cell("mine", lambda rng, D, H: ({"W": rng.normal(size=(H, D))}, np.zeros(H)))
+        >>> model, unroll = Model(cell, 3, 4), lambda params, state, xs: (state, xs @ params["W"].T)
+        >>> weights = initialise(model, 0)
+        >>> states = batched(weights.states, 2, np.broadcast_to)
+        >>> run_model(model, unroll, weights.params, states, np.ones((5, 2, 3)))[1].shape
+        (5, 2, 4)
     """
     finals: list[State] = []
     xs = embedded(params, xs)
@@ -174,7 +253,26 @@ def head(params: Params, ys: Array) -> Array:
 
 
 def advance_model(model: Model, ops: Any, params: Params, states: States, x: Array) -> tuple[States, Array]:
-    """One time step of all layers, no dropout, no head: (states, x_BD) -> (states, top y_BH)."""
+    """One time step of all layers, no dropout, no head: (states, x_BD) -> (states, top y_BH).
+
+    Args:
+        model: The stack, of cells with a `step`.
+        ops: Of the framework.
+        params: Of the model, under the names of `Weights.params`.
+        states: One per layer, leaves (B, ...).
+        x: (B, D).
+
+    Returns:
+        The next states, and the outputs of the top layer, (B, H).
+
+    Example:
+        >>> import numpy as np
+        >>> from rnnbench import Cell, Model, advance_model, numpy_ops
+        >>> cell = Cell("sum", lambda rng, D, H: ({}, np.zeros(H)), step=lambda ops, p, h, x: (h + x, h + x))
+        >>> states, y = advance_model(Model(cell, 2, 2), numpy_ops(), {}, (np.ones((1, 2)),), np.ones((1, 2)))
+        >>> y.tolist()
+        [[2.0, 2.0]]
+    """
     finals: list[State] = []
     x = embedded(params, x)
     for layer in range(model.layers):

@@ -91,6 +91,12 @@ def compare(a: Run | str | Path, b: Run | str | Path, results: str | Path = "res
 
     Raises:
         UsageError: A run is not there, or no case is in both.
+
+    Example:
+        >>> import rnnbench
+        >>> rnnbench.compare("before", "after", results="nowhere")
+        Traceback (most recent call last):
+        rnnbench.errors.UsageError: 'before' is no run: there are none in nowhere/runs yet. ...
     """
     from rnnbench.report.comparison import compare as compared
 

@@ -30,6 +30,12 @@ class Run:
         records: What came of each case, in the order of the suite.
         meta: `run.json`: suite as resolved, environments, versions, git commit.
         notices: What was wrong with its files and was worked around, one sentence each.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from rnnbench import Run
+        >>> Run(Path("results/runs/mine/1"), records=[], meta={"suite_name": "mine"})  # what `load` makes
+        <Run of mine: 0 cases () in results/runs/mine/1>
     """
 
     path: Path

@@ -40,6 +40,32 @@ def unit_of_work(context: Context, program: Program, mode: Pass) -> Callable[[],
 
     xs_TBD and the targets of the mean-square loss are standard normal, on the device before the clock starts. The input
     projection is always inside. The forward passes that a backward pass starts from are done here, before any clock.
+
+    Args:
+        context: Of the case.
+        program: What runs it.
+        mode: `forward`, `backward` or `train`.
+
+    Returns:
+        A call that returns when the device is done.
+
+    Raises:
+        CaseError: A backward pass by itself gives other gradients each time.
+
+    Example:
+        >>> import numpy as np
+        >>> from rnnbench import Case, Cell, Context, unit_of_work
+        >>> cell = Cell("mine", lambda rng, D, H: ({"W": rng.normal(size=(H, D))}, np.zeros(H)))
+        >>> case = Case("memory", "mine", "torch", "eager", "cpu", "float32", 8, 2, hidden_size=4, input_size=3)
+        >>> context = Context(case, cell, {}, backend=None, implementation=None, settings=None)
+        >>> class Doubling:
+        ...     def put(self, batch):
+        ...         return batch
+        ...     def forward(self, xs):
+        ...         return (), 2 * xs
+        >>> call = unit_of_work(context, Doubling(), "forward")
+        >>> call()[1].shape
+        (8, 2, 3)
     """
     if mode == "backward":
         passes = [program.backward(program.put(batch)) for batch in _turned(random_batch(context), ROTATION)]
@@ -102,7 +128,23 @@ def _flat(gradients: Any) -> list[Any]:
 
 
 def random_batch(context: Context) -> dict:
-    """xs_TBD and targets like the outputs, standard normal, float64; by name, not by count."""
+    """xs_TBD and targets like the outputs, standard normal, float64; by name, not by count.
+
+    Args:
+        context: Of the case.
+
+    Returns:
+        `xs` (T, B, D) and `targets` (T, B, O), or (T, B, H) without a head.
+
+    Example:
+        >>> import numpy as np
+        >>> from rnnbench import Case, Cell, Context, random_batch
+        >>> cell = Cell("mine", lambda rng, D, H: ({"W": rng.normal(size=(H, D))}, np.zeros(H)))
+        >>> case = Case("memory", "mine", "torch", "eager", "cpu", "float32", 8, 2, hidden_size=4, input_size=3)
+        >>> context = Context(case, cell, {}, backend=None, implementation=None, settings=None)
+        >>> {name: array.shape for name, array in random_batch(context).items()}
+        {'xs': (8, 2, 3), 'targets': (8, 2, 4)}
+    """
     case = context.case
     shape = (case.seq_len, case.batch_size, context.model.outputs)
     return {"xs": context.inputs(0), "targets": context.rng("targets", *shape, 0).standard_normal(shape)}

@@ -41,6 +41,15 @@ def import_file(file: Path, kind: str = "plugin") -> ModuleType:
 
     Raises:
         PluginError: there is no such file, or two of them have neighbours of one name.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from rnnbench import import_file
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = pathlib.Path(folder, "mine.py")
+        ...     _ = file.write_text("WIDTH = 128")
+        ...     print(import_file(file).WIDTH)
+        128
     """
     if not file.is_file():
         near = nearest(file.name, [p.name for p in file.parent.glob("*.py")]) if file.parent.is_dir() else ""

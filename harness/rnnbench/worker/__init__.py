@@ -32,9 +32,13 @@ def perform(job: Job) -> dict[str, Any]:
     """Run one job: `{"kind": "verify" | "measure" | "kit" | "reductions" | "ceilings", "case": {...},
     "plugins": [files], "folder": that data files are relative to}`.
 
-    Returns `{"status", "reason", "seconds", ...}`; whatever the plugin raises becomes a status, never an exception.
-    `seconds` is what all of it took in here, without the turns of others; `peak_memory` the most bytes that this
-    process, or one it started, held.
+    Args:
+        job: JSON values, as a `Session` is given them.
+
+    Returns:
+        JSON values, `{"status", "reason", "seconds", ...}`; whatever the plugin raises becomes a status, never an
+        exception. `seconds` is what all of it took in here, without the turns of others; `peak_memory` the most bytes
+        that this process, or one it started, held.
     """
     started = time.perf_counter()
     found = _perform(job)
