@@ -181,7 +181,7 @@ class Drive:
             last = before.parts[-1] if before and before.parts else None
             part = Part(
                 "lost",
-                f"{why}; `--resume` tries it again",
+                f"{why.rstrip('.')}; `--resume` tries it again",
                 conditions=Conditions(0.0, 0.0, {}),
                 environment=last.environment if last else "",
                 version=last.version if last else rnnbench.__version__,

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
+from itertools import combinations
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 import rnnbench
 from command_line import ask
 from learn_suite import LEARN, losses
-from napping import SUITE, begun, kept, lines, notes, resumed_after, run_folder, suite, until, whole
+from napping import SUITE, begun, kept, lines, meta, notes, resumed_after, run_folder, suite, until, whole
 from rnnbench import Lot
 from rnnbench_dask import remote
 from rnnbench_dask.seats import seat
@@ -66,10 +67,9 @@ def test_lots_are_packed_onto_the_workers_and_a_timed_one_is_alone_on_its_node(t
         for record in records
         if record.case.probe == "nap"
     } == {(cell, number): (sum(map(ord, cell)) + number) / 3 for cell in ("one", "two") for number in range(2)}
-    loud = [(began, ended) for id, began, ended, _ in notes(tmp_path) if id.startswith("nap")]
-    alone = [(began, ended) for id, began, ended, _ in notes(tmp_path) if id.startswith("watch")]
-    assert any(one != other and beside(one, other) for one in loud for other in loud)
-    assert not any(one != other and beside(one, other) for one in alone for other in [*loud, *alone])
+    lots = [(lot["started"], lot["ended"], lot["quiet"]) for lot in meta(tmp_path)["lots"].values()]
+    together = [(one, other) for one, other in combinations(lots, 2) if one[0] < other[1] and other[0] < one[1]]
+    assert together and not any(one[2] or other[2] for one, other in together)
     assert {cpus for id, *_, cpus in notes(tmp_path) if id.startswith("nap")} == {1}
     assert {cpus for id, *_, cpus in notes(tmp_path) if id.startswith("watch")} == {len(os.sched_getaffinity(0))}
     assert all((record.value("nap.time") is None) == (record.case.probe == "nap") for record in records)
@@ -103,10 +103,6 @@ def test_each_timed_case_runs_on_each_machine_and_one_that_nobody_has_is_told(tm
         ("watch", cell, machine) for cell in ("one", "two") for machine in ("new", "old")
     ]
     assert {machine for probe, _, machine in found if probe == "nap"} == {""}
-
-
-def beside(one: tuple[float, float], other: tuple[float, float]) -> bool:
-    return one[0] < other[1] and other[0] < one[1]
 
 
 def free_port() -> int:
