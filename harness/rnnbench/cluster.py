@@ -113,7 +113,8 @@ class LotOptions:
     """What every executor that makes lots can be asked for.
 
     Attributes:
-        lot_minutes: Expected work of a lot; one is never smaller than a case.
+        lot_minutes: Expected work of a lot, at the most; one is never smaller than a case. Where it is known how many
+            are at work at once, lots are smaller, so that all of them have some.
         retries: How often the cases of a lot that was lost are tried again.
 
     Example:

@@ -50,6 +50,19 @@ def test_every_shipped_suite_is_cut_into_lots_of_all_its_cases(tmp_path, install
     assert float(hours[2]) == pytest.approx(sum(2 * lot.seconds for lot in lots if not lot.quiet) / 3600, abs=0.006)
 
 
+def test_where_so_many_are_at_work_at_once_each_has_some_of_it(tmp_path, installed):
+    def sizes(*more):
+        planned = plan(read(Path("digits")), installed, (), [*ELSEWHERE, *more])
+        lots = Dispatch(planned, installed, (), planned.cases, Forecast(installed, tmp_path, anywhere=True)).lots()
+        return [lot.seconds for lot in lots]
+
+    few, many = sizes(), sizes("executor.at_most=8")
+    assert len(few) < 8 <= len(many)
+    assert sum(many) == pytest.approx(sum(few))
+    assert max(many) < 2 * sum(many) / 8
+    assert sizes("executor.at_most=1000") == pytest.approx(sizes("executor.at_most=1000", "executor.lot_minutes=2"))
+
+
 KINDS = "executor.machines={a100: {resources: {a100: 1}}, h100: {resources: {h100: 1}}}"
 
 

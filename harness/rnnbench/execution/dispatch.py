@@ -85,13 +85,13 @@ class Dispatch:
         """What makes lots of these cases. journals: their folder. environment, trials: as in `Lot`."""
         from rnnbench.lots.cutting import Cutter
         from rnnbench.lots.files import packed
-        from rnnbench.lots.packing import SHARE
+        from rnnbench.lots.packing import share
         from rnnbench.registry.contents import code
 
         options, local = self.options, self.executor.local
-        seconds = 60 * options.lot_minutes
-        if local:
-            seconds = min(seconds, sum(map(self.seconds, cases)) / (SHARE * self.jobs))
+        seats = self.jobs if local else options.at_most if isinstance(options, ClusterOptions) else None
+        loud = [case for case in cases if not self.registry.probes[case.probe].quiet]
+        seconds = min(60 * options.lot_minutes, share(sum(map(self.seconds, loud)), seats, local=local))
         return Cutter(
             self.registry,
             self.seconds,

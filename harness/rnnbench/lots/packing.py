@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 from rnnbench.case import Case
@@ -14,7 +15,11 @@ WORTH = 20.0
 MEMORY = 3 << 29
 """Bytes that must be free for each worker: a framework, a small model, and its training."""
 SHARE = 6
-"""Lots per worker, at the least: the last ones then end at about the same time."""
+"""Lots per worker of this machine, at the least: the last ones then end at about the same time."""
+SHARE_AWAY = 3
+"""Likewise per worker elsewhere."""
+LEAST_AWAY = 120.0
+"""Seconds of work that a lot holds there: for each, a Python starts, imports a framework and verifies its programs."""
 
 
 def packable(cases: Sequence[Case], registry: Registry) -> list[Case]:
@@ -35,3 +40,18 @@ def workers(jobs: int | None, cases: Sequence[Case], seconds: Callable[[Case], f
         return min(jobs, len(cases))
     enough = sum(map(seconds, cases)) / WORTH
     return int(min(cores.usable(), len(cases), enough, available_memory() / MEMORY))
+
+
+def share(seconds: float, seats: int | None, *, local: bool) -> float:
+    """Seconds of work that a lot may hold, so that so much of it is shared out among `seats`; None: nobody knows.
+
+    Example:
+        >>> from rnnbench.lots.packing import share
+        >>> share(3600.0, 2, local=True), share(3600.0, 8, local=False), share(600.0, 8, local=False)
+        (300.0, 150.0, 120.0)
+        >>> share(3600.0, None, local=False)
+        inf
+    """
+    if not seats:
+        return math.inf
+    return seconds / (SHARE * seats) if local else max(LEAST_AWAY, seconds / (SHARE_AWAY * seats))
