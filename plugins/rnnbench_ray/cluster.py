@@ -18,8 +18,8 @@ from rnnbench_ray.options import RayOptions
 
 ANSWERS = 5.0
 """Seconds in which something has to accept a connection."""
-CONNECTS = 20.0
-"""Seconds in which that has to turn out to be a Ray."""
+CONNECTS = 60.0
+"""Seconds in which that has to turn out to be a Ray: behind `ray://`, a server of its own is started first."""
 
 
 class RayCluster(LotQueue[Any]):
