@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +13,7 @@ from click.testing import CliRunner
 
 from rnnbench.cli import cli, plugins
 from rnnbench.errors import PluginError
+from rnnbench.worker import trial
 
 CELL = """
 import numpy as np
@@ -62,6 +67,49 @@ HARMFUL = {
     "supports says true": (CELL + SUPPORTS % True, r"`supports` \(mine.py:17\) returned True; return None for a cell"),
     "supports raises": (CELL + SUPPORTS % "1 / 0", "`supports` raised ZeroDivisionError.*return None for a cell"),
 }
+
+
+FRAMEWORKS = {
+    "torch.set_grad_enabled(False)": "whether torch records gradients",
+    "torch.set_default_device('meta')": "torch's default device",
+    "torch.use_deterministic_algorithms(True)": "torch's deterministic algorithms",
+    "torch.autograd.set_detect_anomaly(True)": "torch's detection of anomalies",
+    "torch.set_flush_denormal(True)": "whether denormal numbers are kept",
+    "torch.backends.mkldnn.enabled = False": "whether torch uses oneDNN",
+    "jax.config.update('jax_enable_x64', True)": "jax_enable_x64 of jax",
+    "jax.config.update('jax_default_matmul_precision', 'bfloat16')": "jax_default_matmul_precision of jax",
+    "jax.config.update('jax_debug_nans', True)": "jax_debug_nans of jax",
+    "jax.config.update('jax_disable_jit', True)": "jax_disable_jit of jax",
+    "jax.config.update('jax_default_prng_impl', 'rbg')": "jax_default_prng_impl of jax",
+}
+
+
+@pytest.mark.parametrize("framework", ["torch", "jax"])
+def test_each_setting_of_a_framework_is_noticed_and_what_it_begins_with_is_no_change(framework):
+    """In one process a framework: its import takes seconds."""
+    lines = {line: what for line, what in FRAMEWORKS.items() if line.startswith(framework)}
+    script = (
+        "import json, os, sys\nfrom rnnbench.worker.trial import _frameworks\nbefore, found = _frameworks(), {}\n"
+        f"import {framework}\n"
+        "for line in [''] + json.loads(sys.argv[1]):\n"
+        "    read, write = os.pipe()\n"
+        "    if os.fork() == 0:\n"
+        "        exec(line)\n"
+        "        after = _frameworks()\n"
+        "        os.write(write, json.dumps([what for what in before if before[what] != after[what]]).encode())\n"
+        "        os._exit(0)\n"
+        "    found[line] = json.loads(os.read(read, 9999))\n"
+        "print(json.dumps(found))"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
+    command = [sys.executable, "-W", "ignore", "-c", script, json.dumps(list(lines))]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert json.loads(done.stdout) == {"": []} | {line: [what] for line, what in lines.items()}
+
+
+def test_what_the_users_environment_sets_for_jax_is_no_plugins(monkeypatch):
+    monkeypatch.setenv("JAX_ENABLE_X64", "1")
+    assert "jax_enable_x64 of jax" not in trial._frameworks()
 
 
 @pytest.mark.parametrize("text, message", HARMFUL.values(), ids=HARMFUL.keys())

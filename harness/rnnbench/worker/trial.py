@@ -12,7 +12,7 @@ import resource
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -110,15 +110,44 @@ def _process() -> dict[str, Any]:
     return found | _frameworks()
 
 
+_TORCH: Mapping[str, tuple[Any, Callable[[Any], Any]]] = {
+    "whether torch records gradients": (True, lambda torch: torch.is_grad_enabled()),
+    "torch's inference mode": (False, lambda torch: torch.is_inference_mode_enabled()),
+    "torch's default dtype": ("torch.float32", lambda torch: str(torch.get_default_dtype())),
+    "torch's default device": ("cpu", lambda torch: str(torch.get_default_device())),
+    "torch's precision of products": ("highest", lambda torch: torch.get_float32_matmul_precision()),
+    "torch's deterministic algorithms": (False, lambda torch: torch.are_deterministic_algorithms_enabled()),
+    "torch's detection of anomalies": (False, lambda torch: torch.is_anomaly_enabled()),
+    "whether torch uses oneDNN": (True, lambda torch: torch.backends.mkldnn.enabled),
+    "whether torch uses cuDNN": (True, lambda torch: torch.backends.cudnn.enabled),
+}
+_JAX: Mapping[str, Any] = {
+    "jax_enable_x64": False,
+    "jax_default_matmul_precision": None,
+    "jax_default_device": None,
+    "jax_default_prng_impl": "threefry2x32",
+    "jax_numpy_dtype_promotion": "standard",
+    "jax_disable_jit": False,
+    "jax_disable_most_optimizations": False,
+    "jax_debug_nans": False,
+    "jax_debug_infs": False,
+    "jax_enable_checks": False,
+    "jax_check_tracer_leaks": False,
+    "jax_no_execution": False,
+}
+"""What changes numbers or times of a framework, with what it begins with."""
+
+
 def _frameworks() -> dict[str, Any]:
-    """What changes every number of a framework; of one that nothing has imported, what it begins with."""
-    torch = sys.modules.get("torch")
-    return {
-        "whether torch records gradients": torch is None or torch.is_grad_enabled(),
-        "torch's default dtype": "torch.float32" if torch is None else str(torch.get_default_dtype()),
-        "torch's precision of products": "highest" if torch is None else torch.get_float32_matmul_precision(),
-        "torch's deterministic algorithms": torch is not None and torch.are_deterministic_algorithms_enabled(),
-    }
+    """Of a framework that nothing has imported, what it begins with. What the user's environment sets for jax is no
+    plugin's. Threads of torch, TF32 and the cache of jax are set by the backends, before every case.
+    """
+    torch, jax = sys.modules.get("torch"), sys.modules.get("jax")
+    found = {what: first if torch is None else ask(torch) for what, (first, ask) in _TORCH.items()}
+    for name, first in _JAX.items():
+        if name.upper() not in os.environ:
+            found[f"{name} of jax"] = first if jax is None else jax.config.values.get(name, first)
+    return found | {"whether denormal numbers are kept": bool(np.float32(1e-40) * np.float32(1) > 0)}
 
 
 def _variables(before: Mapping[str, str], after: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -142,7 +171,7 @@ def _has_children() -> bool:
 
 def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
     for what, was in before.items():
-        if after[what] != was:
+        if after.get(what, was) != was:
             yield f"it changes {what} while it is imported; do that in the function that needs it, and undo it there"
 
 
