@@ -22,7 +22,7 @@ from rnnbench_dask.remote import perform
 from rnnbench_dask.seats import seat
 
 ANSWERS = 10.0
-"""Seconds in which a scheduler has to answer."""
+"""Seconds in which a scheduler has to answer, and to have a worker."""
 COMES = 60.0
 """Seconds in which one of the workers of an address has to come back, where all are gone."""
 ENDS = 20.0
@@ -52,6 +52,9 @@ class DaskCluster(LotQueue[_Task]):
         self._jobs, self._client = _connected(options)
         self._workers: Mapping[str, Mapping[str, Any]] = {}
         self._seen = -math.inf
+        if self._jobs is None:  # those of a command that was just interrupted are starting anew
+            with contextlib.suppress(TimeoutError):
+                self._client.wait_for_workers(1, timeout=ANSWERS)
         self._look_for_workers()
 
     def submit(self, lots: Sequence[Lot]) -> Sequence[str]:

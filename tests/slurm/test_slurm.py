@@ -134,7 +134,7 @@ def test_lots_that_ask_for_the_same_are_one_array():
         (["--set", "executor.sbatch={requeue: true}"], "lots need it as it is"),
         (
             ["--set", "executor.machines={a100: {constrain: x}}"],
-            'a100: unknown request "constrain"; allowed: account, constraint, gpus, gres, nodelist, partition, qos.',
+            'a100: unknown request "constrain"; allowed: constraint, partition, nodelist, gres, gpus, qos, account.',
         ),
         (["--set", "executor.machines={a100: {constrain: x}}"], "Did you mean 'constraint'?"),
         (["--set", "executor.machines={a100: {constraint: 1}}"], "a100.constraint: found 1; it should be text"),

@@ -145,10 +145,10 @@ def until(true: Callable[[], object], seconds: float = 120.0) -> None:
         time.sleep(0.05)
 
 
-def resumed_after(way: int, folder: Path, *options: str) -> int:
+def resumed_after(way: int, folder: Path, *options: str, there: Callable[[], object] = lambda: None) -> int:
     """Begin a run of slow naps, send it a signal once two are kept, and resume it: all cases are complete then.
 
-    Returns how many naps had ended when the command had.
+    there: waits until the engine can take lots again. Returns how many naps had ended when the command had.
     """
     suite(folder, SUITE.replace("3]}", "3], seconds: 3}"))
     running = begun(folder, *options)
@@ -159,6 +159,7 @@ def resumed_after(way: int, folder: Path, *options: str) -> int:
     if way == signal.SIGINT:
         assert "--resume" in (folder / "said.txt").read_text()
         assert {entry["state"] for entry in meta(folder)["lots"].values()} <= {"done", "cancelled"}
+    there()
     assert begun(folder, *options, "--resume", "latest").wait(300) == 0, (folder / "said.txt").read_text()
     records = rnnbench.load(run_folder(folder)).records
     assert [(record.status, record.complete) for record in records] == [("ok", True)] * 8
