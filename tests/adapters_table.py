@@ -74,11 +74,11 @@ def row(target: str, cells: Mapping[str, Cell]) -> str:
     except Exception as error:
         return f"| `{target}` | cannot be brought | {described(error)} |"
     own = target.rpartition(":")[2].removesuffix("Cell").lower()
-    name, told = NAMESAKES.get(target, own), ""
+    name, sentence = NAMESAKES.get(target, own), ""
     if name in cells:
-        equal, told = held(target, cells[name])
+        equal, sentence = held(target, cells[name])
         if equal:
-            return f"| `{target}` | {told} |"
+            return f"| `{target}` | {sentence} |"
     same = nearest(from_class(target, **found), cells)
     if same is not None:
         return f"| `{target}` | {held(target, cells[same[0].partition('(')[0]])[1]} |"
@@ -86,9 +86,9 @@ def row(target: str, cells: Mapping[str, Cell]) -> str:
         return (
             f"| `{target}` | `verified: self` | there is no portable cell of its name, and it is none of the others |"
         )
-    if (apart := APART.search(told)) and float(apart[1]) < FLOAT32:
+    if (apart := APART.search(sentence)) and float(apart[1]) < FLOAT32:
         return f"| `{target}` | `{name}` in float32 | {SINGLE}: {apart[0]} |"
-    return f"| `{target}` | **not** `{name}` | {told} |"
+    return f"| `{target}` | **not** `{name}` | {sentence} |"
 
 
 def held(target: str, cell: Cell) -> tuple[bool, str]:
@@ -97,10 +97,10 @@ def held(target: str, cell: Cell) -> tuple[bool, str]:
         found = perform(target, cell)
     except Unusable as error:
         return False, str(error)
-    told = found["sentence"]
+    sentence = found["sentence"]
     if not found["equal"]:
-        return False, told.partition(": ")[2]
-    spelled, _, layout = told.partition(" is ")[2].partition("; ")
+        return False, sentence.partition(": ")[2]
+    spelled, _, layout = sentence.partition(" is ")[2].partition("; ")
     return True, f"`{spelled}` | {layout or 'the same names and rows'}"
 
 

@@ -15,8 +15,8 @@ def table(report: Callable[[str], str | None]) -> str:
     lines = ["| suite | published | ours, on a CPU |", "|---|---|---|"]
     for suite, (published, ours) in FIGURES.items():
         text = report(suite)
-        told = "no committed run yet" if text is None else ours(measured(text))
-        lines.append(f"| `{suite}` | {published} | {told} |")
+        figures = "no committed run yet" if text is None else ours(measured(text))
+        lines.append(f"| `{suite}` | {published} | {figures} |")
     return "\n".join(lines) + "\n"
 
 
@@ -32,7 +32,7 @@ def _speed(rows: Sequence[Row]) -> str:
         for row in rows
         if row["quantity"] == TIME
     }
-    told = []
+    figures = []
     for T in sorted({T for *_, T in times}):
         quotients = []
         for gated, minimal in (("gru", "mingru"), ("lstm", "minlstm")):
@@ -41,8 +41,8 @@ def _speed(rows: Sequence[Row]) -> str:
             if slow and fast:
                 against = f", {loop / fast[1]:.2g} times {gated}'s in a loop" if loop else ""
                 quotients.append(f"{minimal} ({fast[0]}) {slow[1] / fast[1]:.2g} times {gated}'s ({slow[0]}){against}")
-        told.append(f"T={T}: {'; '.join(quotients)}")
-    return "training speed, " + ". ".join(told)
+        figures.append(f"T={T}: {'; '.join(quotients)}")
+    return "training speed, " + ". ".join(figures)
 
 
 def _fastest(times: dict[tuple[str, str, int], float], cell: str, T: int) -> tuple[str, float] | None:
@@ -55,8 +55,8 @@ def _fastest(times: dict[tuple[str, str, int], float], cell: str, T: int) -> tup
 def _iterations(rows: Sequence[Row]) -> str:
     found = [row for row in rows if row["quantity"] == ITERATIONS and row["implementation"] == "newton"]
     T = max((int(row["seq_len"]) for row in found), default=0)
-    told = {row["cell"]: row["value"] for row in found if int(row["seq_len"]) == T}
-    return f"iterations at T={T}: " + ", ".join(f"{cell} {float(value):g}" for cell, value in told.items())
+    figures = {row["cell"]: row["value"] for row in found if int(row["seq_len"]) == T}
+    return f"iterations at T={T}: " + ", ".join(f"{cell} {float(value):g}" for cell, value in figures.items())
 
 
 def _accuracy(rows: Sequence[Row]) -> str:

@@ -18,19 +18,19 @@ mingru,jax,scan,cpu,24,3,final_validation_metric,0.75
 """
 
 
-def told(suite: str, rows: str) -> str:
+def row(suite: str, rows: str) -> str:
     lines = table(lambda name: HEAD + rows if name == suite else None).splitlines()
     return next(line for line in lines if line.startswith(f"| `{suite}`"))
 
 
 def test_a_speed_names_both_programs():
-    assert "T=512: mingru (torch/associative_scan) 2 times gru's (torch/native), 20 times gru's in a loop |" in told(
+    assert "T=512: mingru (torch/associative_scan) 2 times gru's (torch/native), 20 times gru's in a loop |" in row(
         "was_it_worth_it", TIMES
     )
 
 
 def test_an_accuracy_is_the_best_of_each_cell():
-    assert told("selective_copy", LEARNT).endswith("accuracy at T=24: mingru with 3 layers 75 %, gru 50 % |")
+    assert row("selective_copy", LEARNT).endswith("accuracy at T=24: mingru with 3 layers 75 %, gru 50 % |")
 
 
 def test_a_suite_that_was_not_run_says_so():

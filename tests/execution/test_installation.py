@@ -78,7 +78,7 @@ def test_what_runs_and_is_right_says_of_which_cell():
 
 
 @pytest.mark.parametrize(
-    ("answers", "told", "about"),
+    ("answers", "expected", "about"),
     [
         (
             {"kit": {"status": "wrong", "reason": "outputs differ", "checks": []}},
@@ -97,19 +97,19 @@ def test_what_runs_and_is_right_says_of_which_cell():
         ),
     ],
 )
-def test_an_implementation_that_is_not_right_says_why(answers, told, about):
+def test_an_implementation_that_is_not_right_says_why(answers, expected, about):
     row = found(answers)[0]
-    assert (answers_of(row), row.about) == (told, about)
+    assert (answers_of(row), row.about) == (expected, about)
 
 
 @pytest.mark.parametrize(
-    ("imported", "told", "about"),
+    ("imported", "expected", "about"),
     [("", ("yes", "yes", "no", "not tried"), "numpy:ndarray: it is no cell"), ("gone", ("yes", "no", "no"), "gone")],
 )
-def test_a_library_whose_class_cannot_be_brought_says_whether_it_imports(imported, told, about):
+def test_a_library_whose_class_cannot_be_brought_says_whether_it_imports(imported, expected, about):
     study = {"plugins": {}, "problems": {"numpy:ndarray": "it is no cell"}}
     row = found({"study": study, "rnnbench.worker.importing:perform": {"problem": imported}})[1]
-    assert answers_of(row)[: len(told)] == told
+    assert answers_of(row)[: len(expected)] == expected
     assert row.about == about
 
 
@@ -143,6 +143,6 @@ def test_licences_have_the_names_of_spdx():
 
 
 def test_it_goes_with_implementations_alone(tmp_path):
-    told = ask("list", "cells", "--installed", cwd=tmp_path)
-    assert told.code == 2
-    assert "write `rnnbench list implementations --installed`" in told.err
+    answer = ask("list", "cells", "--installed", cwd=tmp_path)
+    assert answer.code == 2
+    assert "write `rnnbench list implementations --installed`" in answer.err

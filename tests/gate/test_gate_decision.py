@@ -154,12 +154,12 @@ def test_what_is_inconclusive_says_how_many_pairs_it_takes():
 
 
 @pytest.mark.parametrize(
-    ("needed", "told"), [(24, "needs 24, has 8"), (24_382, "has 8, not decidable here"), (8, "8"), (None, "8")]
+    ("needed", "shown"), [(24, "needs 24, has 8"), (24_382, "has 8, not decidable here"), (8, "8"), (None, "8")]
 )
-def test_a_row_says_how_many_pairs_it_needs_and_has(needed, told):
+def test_a_row_says_how_many_pairs_it_needs_and_has(needed, shown):
     judgement = Judgement("inconclusive", 8, 0.01, -0.1, 0.1, 0.2, 0.03, 0.2, needed)
     row = GateRow("", "a case", "native", "forward.time", "paired", "inconclusive", judgement=judgement)
-    assert cells(row)[-1] == told
+    assert cells(row)[-1] == shown
 
 
 def test_the_pairs_it_asks_for_suffice():

@@ -134,8 +134,8 @@ def spun(tmp_path_factory):
 @pytest.mark.long
 def test_six_percent_are_found_beside_a_neighbour_who_takes_fifty(spun):
     """One process after the other, 48 pairs spread by some 25 % could not tell."""
-    told, _ = spun
-    found = {row["case"].split()[1]: row for row in told["rows"] if row["quantity"] == "spin.time"}
+    report, _ = spun
+    found = {row["case"].split()[1]: row for row in report["rows"] if row["quantity"] == "spin.time"}
     assert found["one"]["verdict"] == "equivalent"
     assert found["two"]["verdict"] == "regressed"
     assert 0.03 < found["two"]["judgement"]["estimate"] < 0.09  # preempted calls take longer, and dilute it
@@ -181,10 +181,10 @@ def test_both_processes_of_a_pair_keep_to_one_cpu_and_pairs_change_it(failing_on
 
 
 def test_a_process_that_fails_once_is_told_and_the_pairs_go_on_in_turns(failing_once):
-    told, lines = failing_once
+    report, lines = failing_once
     heads = [line["quantities"]["spin.time"] for line in lines if line["side"] == "head"]
     assert ["ratio" in entry for entry in heads] == [False, *[True] * 7]
-    [note] = [note for note in told["notes"] if "failed" in note]
+    [note] = [note for note in report["notes"] if "failed" in note]
     assert "1 of 16 processes failed and were ok when tried again" in note and "the device is full, for once" in note
 
 

@@ -245,7 +245,7 @@ def gated(folder: Path, base: str, head: str, capsys: pytest.CaptureFixture[str]
     return code, json.loads(capsys.readouterr().out)
 
 
-def told(report: dict[str, Any]) -> list[tuple[str, str, str]]:
+def verdicts(report: dict[str, Any]) -> list[tuple[str, str, str]]:
     """Cell, verdict and reason of the rows without a number."""
     found = [one for one in report["rows"] if one["quantity"] == "status"]
     return [(one["case"].split()[1], one["verdict"], one["reason"]) for one in found]
@@ -257,13 +257,13 @@ SILENTLY = "in base, and missing in head, though the suite is the same"
 
 def test_a_case_that_a_finished_run_of_the_same_suite_lacks_is_a_regression(tmp_path, capsys):
     code, report = gated(tmp_path, stored(tmp_path, [GRU, LSTM]), stored(tmp_path, [GRU]), capsys)
-    assert (code, told(report), report["removed"]) == (1, [("lstm", "regressed", SILENTLY)], [])
+    assert (code, verdicts(report), report["removed"]) == (1, [("lstm", "regressed", SILENTLY)], [])
 
 
 def test_a_case_that_was_not_ok_in_base_is_no_loss(tmp_path, capsys):
     base = stored(tmp_path, [GRU, timed([1.0], "lstm", "failed")])
     code, report = gated(tmp_path, base, stored(tmp_path, [GRU]), capsys)
-    assert (code, told(report)) == (0, [("lstm", "not compared", "failed in base, and missing in head")])
+    assert (code, verdicts(report)) == (0, [("lstm", "not compared", "failed in base, and missing in head")])
 
 
 @pytest.mark.parametrize(("base", "code"), [([GRU], 0), ([GRU, LSTM], 1)], ids=["equivalent", "regressed"])
@@ -282,11 +282,11 @@ def test_a_case_that_an_unfinished_run_still_has_to_measure_is_not_compared(tmp_
     head = stored(tmp_path, [GRU], planned=[GRU, LSTM], suite=suite)
     code, report = gated(tmp_path, stored(tmp_path, [GRU, LSTM]), head, capsys)
     reason = "in base, and planned in head, whose run is not finished"
-    assert (code, told(report), report["removed"]) == (0, [("lstm", "not compared", reason)], [])
+    assert (code, verdicts(report), report["removed"]) == (0, [("lstm", "not compared", reason)], [])
     [note] = [note for note in report["notes"] if "not finished" in note]
     assert note.startswith(f"{head} is not finished: 1 of its 2 cases")
     code, report = gated(tmp_path, head, stored(tmp_path, [GRU, LSTM], suite=suite), capsys)
-    assert (code, told(report)) == (0, [("lstm", "not compared", "in head, and base has no record of it")])
+    assert (code, verdicts(report)) == (0, [("lstm", "not compared", "in head, and base has no record of it")])
     assert report["new"] == []
 
 
@@ -294,12 +294,12 @@ def test_a_case_that_was_left_out_by_hand_is_not_compared(tmp_path, capsys):
     head = stored(tmp_path, [GRU], argv=["rnnbench", "run", "own.yaml", "--only=cell=gru"])
     code, report = gated(tmp_path, stored(tmp_path, [GRU, LSTM]), head, capsys)
     reason = "in base, and left out of head by `--only`"
-    assert (code, told(report)) == (0, [("lstm", "not compared", reason)])
+    assert (code, verdicts(report)) == (0, [("lstm", "not compared", reason)])
 
 
 def test_a_case_that_another_suite_does_not_ask_for_is_named_as_such(tmp_path, capsys):
     code, report = gated(tmp_path, stored(tmp_path, [GRU, LSTM]), stored(tmp_path, [GRU], suite="b"), capsys)
-    assert (code, told(report)) == (0, [])
+    assert (code, verdicts(report)) == (0, [])
     assert report["removed"] == ["throughput lstm torch/auto cpu T=64"]
 
 
@@ -307,8 +307,8 @@ def test_replicates_that_head_lacks_are_told(tmp_path, capsys):
     runs = [trained(100, seed) for seed in range(4)]
     base = stored(tmp_path, runs)
     code, report = gated(tmp_path, base, stored(tmp_path, runs[:2]), capsys)
-    assert (code, told(report)) == (1, [("gru", "regressed", f"{SILENTLY} (replicates 2, 3)")])
+    assert (code, verdicts(report)) == (1, [("gru", "regressed", f"{SILENTLY} (replicates 2, 3)")])
     code, report = gated(tmp_path, base, stored(tmp_path, runs[:3], suite="b"), capsys)
-    assert (code, told(report)) == (0, [("gru", "not compared", "only in base (replicate 3)")])
+    assert (code, verdicts(report)) == (0, [("gru", "not compared", "only in base (replicate 3)")])
     code, report = gated(tmp_path, stored(tmp_path, runs[:2]), stored(tmp_path, runs[2:], suite="b"), capsys)
-    assert (code, told(report)) == (2, [("gru", "not compared", "only in base (replicates 0, 1)")]), "nothing was"
+    assert (code, verdicts(report)) == (2, [("gru", "not compared", "only in base (replicates 0, 1)")]), "nothing was"

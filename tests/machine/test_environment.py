@@ -69,8 +69,10 @@ def test_the_id_is_that_of_machine_and_software_only(monkeypatch: pytest.MonkeyP
     assert again["state"]["thread_variables"]["OMP_NUM_THREADS"] == "7"
     monkeypatch.setenv("ATEN_CPU_CAPABILITY", "default")
     monkeypatch.setenv("NPROC", "1")
-    told = snapshot({})["state"]["thread_variables"]
-    assert (told["ATEN_CPU_CAPABILITY"], told["NPROC"]) == ("default", "1"), "kernels and threads hang on them"
+    variables = snapshot({})["state"]["thread_variables"]
+    assert (variables["ATEN_CPU_CAPABILITY"], variables["NPROC"]) == ("default", "1"), (
+        "kernels and threads hang on them"
+    )
     assert again["state"] != here["state"]
     assert environment_id(again) == environment_id(here)
     assert len(environment_id(here)) == 12

@@ -93,12 +93,12 @@ def test_a_flushing_thread_is_recognised_and_its_denormals_still_counted() -> No
     script = """
 import json, numpy as np, torch
 from rnnbench.measure.denormals import denormal_share, flush_to_zero_active
-told = torch.set_flush_denormal(True)
-print(json.dumps([told, flush_to_zero_active(), denormal_share(np.array([1 << 22, 0], np.uint32).view(np.float32))]))
+able = torch.set_flush_denormal(True)
+print(json.dumps([able, flush_to_zero_active(), denormal_share(np.array([1 << 22, 0], np.uint32).view(np.float32))]))
 """
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
-    told, active, share = json.loads(done.stdout)
-    if not told:
+    able, active, share = json.loads(done.stdout)
+    if not able:
         pytest.skip("this CPU cannot flush denormals")
     assert active
     assert share == 0.5

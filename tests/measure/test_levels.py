@@ -44,7 +44,7 @@ def ratio(a: Level, b: Level) -> Ratio:
 
 def test_intervals_of_ratios_hold_the_truth_and_never_contradict_it():
     rng = np.random.default_rng(1)
-    held, widths, contradicted, told, tellable = [], [], 0, 0, 0
+    held, widths, contradicted, distinguished, tellable = [], [], 0, 0, 0
     for _ in range(12):
         truth = np.sort(rng.normal(0, 0.5, PROGRAMS))
         found = known(levels(ran(truth, rng)))
@@ -55,11 +55,11 @@ def test_intervals_of_ratios_hold_the_truth_and_never_contradict_it():
             widths.append((one.high - one.low) / one.value)
             contradicted += one.apart and (one.value > 1) != (true > 1)
             tellable += true >= 1.1
-            told += one.apart and true >= 1.1
+            distinguished += one.apart and true >= 1.1
     assert 0.93 <= np.mean(held) <= 0.99
     assert np.median(widths) < 0.06, "beside a machine that moves by tens of percent"
     assert contradicted <= len(held) / 1000
-    assert told >= 0.98 * tellable
+    assert distinguished >= 0.98 * tellable
 
 
 def test_two_copies_of_one_program_are_not_told_apart_and_five_percent_are():

@@ -147,10 +147,10 @@ def another(answers: Iterable[bytes]) -> Iterator[int]:
     ours, theirs = socket.socketpair()
 
     def answer() -> None:
-        for told in answers:
+        for word in answers:
             if not ours.recv(1):
                 return
-            ours.sendall(told)
+            ours.sendall(word)
 
     with ours:
         thread = threading.Thread(target=answer)

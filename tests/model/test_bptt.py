@@ -41,8 +41,8 @@ def on_backends(names, rows, quick):
         for row in rows:
             marks = () if name == "torch" or quick(row) else (pytest.mark.long,)
             values = row if isinstance(row, tuple) else (row,)
-            told = "-".join(getattr(value, "name", None) or getattr(value, "__name__", str(value)) for value in values)
-            found.append(pytest.param(name, *values, id=f"{told}-{name}", marks=[*backend.marks, *marks]))
+            label = "-".join(getattr(value, "name", None) or getattr(value, "__name__", str(value)) for value in values)
+            found.append(pytest.param(name, *values, id=f"{label}-{name}", marks=[*backend.marks, *marks]))
     return pytest.mark.parametrize(("backend", *names), found)
 
 

@@ -106,7 +106,7 @@ def spoilt(**changes):
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"frozen": "read"}, r"`frozen` is 'read'; give a tuple of names"),
         ({"lookback": 0}, r"`project` asks for `past`, but the cell has no `lookback`"),
@@ -116,13 +116,13 @@ def spoilt(**changes):
         ({"recurrence": "diagonal"}, r"`recurrence` is 'diagonal'; it is \"elementwise\""),
     ],
 )
-def test_a_mistake_in_a_declaration_is_named_with_its_remedy(changes, told):
-    with pytest.raises(PluginError, match=told):
+def test_a_mistake_in_a_declaration_is_named_with_its_remedy(changes, message):
+    with pytest.raises(PluginError, match=message):
         checked("rnnbench_cells", [spoilt(**changes)])
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"frozen": ("reed",)}, r"returns no parameter 'reed', which `frozen` names; it returns skew, taps"),
         ({"derive": lambda ops, p: {"skew": p["skew"]}}, r"`derive`.* returns 'skew', which is a parameter already"),
@@ -132,8 +132,8 @@ def test_a_mistake_in_a_declaration_is_named_with_its_remedy(changes, told):
         ({"recurrence": "elementwise"}, r"returns states of shapes"),
     ],
 )
-def test_a_function_that_breaks_its_word_is_named_with_its_line(changes, told):
-    with pytest.raises(PluginError, match=told):
+def test_a_function_that_breaks_its_word_is_named_with_its_line(changes, message):
+    with pytest.raises(PluginError, match=message):
         check_cell(spoilt(**changes))
 
 

@@ -210,7 +210,7 @@ def test_a_combination_that_is_not_associative_is_told():
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"scan": "outre"}, "`scan` is 'outre'; it is one of outer, delta, semigroup"),
         ({"scan": None}, "has one of `scan` and `elements`"),
@@ -220,8 +220,8 @@ def test_a_combination_that_is_not_associative_is_told():
         ({"chunk_steps": 0}, "`chunk_steps` is 0; give the most steps"),
     ],
 )
-def test_a_scan_that_is_declared_wrongly_is_told(changes, told):
-    with pytest.raises(PluginError, match=told):
+def test_a_scan_that_is_declared_wrongly_is_told(changes, message):
+    with pytest.raises(PluginError, match=message):
         checked("rnnbench_cells", [replace(log_space(), **changes)])
 
 

@@ -193,9 +193,9 @@ def test_unlike_processes_are_left_out_with_a_sentence_for_good():
     first, other = part(1.0), part(2.0, implementation="faster")
     record = merged(first, first, other)
     assert (record.value("forward.time"), record.parts, record.left_out) == (2.0, (other,), (first, first))
-    told = "2 earlier processes are left out: what ran was eager (oracle), now it is faster (oracle), and unlike"
-    assert record.notes[0].startswith(told)
-    assert merged(*record.left_out, *record.parts, other).notes[0].startswith(told), "also once there are more"
+    beginning = "2 earlier processes are left out: what ran was eager (oracle), now it is faster (oracle), and unlike"
+    assert record.notes[0].startswith(beginning)
+    assert merged(*record.left_out, *record.parts, other).notes[0].startswith(beginning), "also once there are more"
     assert not merged(first, replace(first, status="failed", reason="x", implementation="", verified="")).left_out
 
 

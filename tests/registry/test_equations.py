@@ -10,13 +10,13 @@ from rnnbench_cells import CELLS
 
 
 def test_every_shipped_cell_has_its_equations_shapes_and_parameters():
-    told = {name: equations(cell) for name, cell in CELLS.items()}
-    assert [name for name, text in told.items() if "=" not in text and "`" not in text] == []
-    assert told["mgu"].startswith("f = σ(W_f x + U_f h + b_f)")
-    assert "arXiv" not in told["mgu"]
+    texts = {name: equations(cell) for name, cell in CELLS.items()}
+    assert [name for name, text in texts.items() if "=" not in text and "`" not in text] == []
+    assert texts["mgu"].startswith("f = σ(W_f x + U_f h + b_f)")
+    assert "arXiv" not in texts["mgu"]
     later = [name for name in CELLS if name not in ("rnn", "irnn", "lstm", "gru", "mingru", "minlstm", "lru")]
-    assert [name for name in later if "parameter" not in told[name] and "4H(D" not in told[name]] == []
-    assert [name for name in later if "Where frameworks differ" not in told[name]] == []
+    assert [name for name in later if "parameter" not in texts[name] and "4H(D" not in texts[name]] == []
+    assert [name for name in later if "Where frameworks differ" not in texts[name]] == []
 
 
 def test_a_cell_without_a_string_below_it_says_what_its_functions_say():

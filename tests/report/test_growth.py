@@ -107,14 +107,15 @@ def test_what_a_report_says() -> None:
         return [timing(overhead / T + per_step, cell=cell, seq_len=T) for T in LENGTHS]
 
     records = rows("lru", 6e-3, 1e-5) + rows("lstm", 3e-3, 2e-5)
-    told = [finding.text for finding in findings(panels(records))]
+    sentences = [finding.text for finding in findings(panels(records))]
     assert (
-        "Train time, crossovers: lstm (torch/native) is lower up to T≈300 (256–512), lru (torch/native) beyond." in told
+        "Train time, crossovers: lstm (torch/native) is lower up to T≈300 (256–512), lru (torch/native) beyond."
+        in sentences
     )
     (growth,) = [block for block in build(records).blocks if block.quantity == "growth"]
     assert growth.heads == ("train time",)
     assert [row.entries[0].text for row in growth.rows] == ["6.00 ms + 10.0 µs·T", "3.00 ms + 20.0 µs·T"]
-    (line,) = [text for text in told if text.startswith("Modelled, not run: train time at T=4096")]
+    (line,) = [text for text in sentences if text.startswith("Modelled, not run: train time at T=4096")]
     assert "lstm (torch/native) 84.9 ms" in line
     assert "train.time.modelled" not in [block.quantity for block in build(records).blocks], "only if asked for"
     (block,) = [block for block in build(records, everything=True).blocks if block.quantity == "train.time.modelled"]
@@ -129,14 +130,14 @@ def test_exponents_stand_in_a_table_with_their_intervals() -> None:
     rows += [timing(1e-6 * T**0.5, cell="attention", seq_len=T) for T in LENGTHS]
     rows += [timing(1e-6 * k / T, cell="noise", seq_len=T) for T, k in zip(LENGTHS, (1, 8, 6, 60, 60), strict=True)]
     (block,) = [block for block in build(rows).blocks if block.quantity == "growth"]
-    told = {row.labels[0]: row.entries[0].text or row.entries[0].status for row in block.rows}
-    assert told == {"lstm": "1.00", "attention": "1.50", "noise": "unclear"}
+    texts = {row.labels[0]: row.entries[0].text or row.entries[0].status for row in block.rows}
+    assert texts == {"lstm": "1.00", "attention": "1.50", "noise": "unclear"}
     assert [round(row.entries[0].number, 6) for row in block.rows[:2]] == [1.0, 1.5]
 
 
 def test_memory_has_a_model_and_noise_has_none() -> None:
-    told = [finding.text for finding in findings(panels([memory(2**20 + 2**14 * T, seq_len=T) for T in LENGTHS]))]
-    assert any(text.startswith("Modelled, not run: train peak memory (process) at T=4096: lstm") for text in told)
+    sentences = [finding.text for finding in findings(panels([memory(2**20 + 2**14 * T, seq_len=T) for T in LENGTHS]))]
+    assert any(text.startswith("Modelled, not run: train peak memory (process) at T=4096: lstm") for text in sentences)
     noisy = [timing(1e-6 * k, seq_len=T) for T, k in zip(LENGTHS, (1, 5, 0.5, 4, 1), strict=True)]
     shown = build(noisy, everything=True).blocks
     assert "train.time.modelled" not in [block.quantity for block in shown], "nothing to say, no row"
@@ -152,8 +153,8 @@ def test_a_prediction_reaches_as_far_as_the_row_it_rests_on() -> None:
     rows += [timing(1e-6, cell="short", seq_len=T) for T in LENGTHS if T <= 256]
     shown = build(rows, everything=True).blocks
     (block,) = [block for block in shown if block.quantity == "train.time.modelled"]
-    told = {row.labels[0]: [entry.status for entry in row.entries] for row in block.rows}
-    assert told == {"long": ["ok", "ok"]}, "2048 and 4096; neither is within four times 256"
+    statuses = {row.labels[0]: [entry.status for entry in row.entries] for row in block.rows}
+    assert statuses == {"long": ["ok", "ok"]}, "2048 and 4096; neither is within four times 256"
     assert block.caption.startswith("modelled, not run: fitted to T=64 to 256 or 1024")
 
 

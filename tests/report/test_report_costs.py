@@ -11,7 +11,7 @@ from rnnbench.report.findings.varied import axes, frameworks, implementations
 from rnnbench.report.series import panels
 
 
-def told(kind: Any, records: list[Record]) -> list[str]:
+def sentences(kind: Any, records: list[Record]) -> list[str]:
     return [finding.text for finding in kind(panels(records))]
 
 
@@ -28,20 +28,20 @@ def test_a_gradient_that_is_cut_or_recomputed_is_told_against_the_full_one_at_th
         cut(memory(8e6, settings={}), "full", None),
         cut(memory(2e6, settings={}), "truncated", 16),
     ]
-    times, sizes = told(axes, records)
+    times, sizes = sentences(axes, records)
     assert times == (
         "Train time per step by bptt: checkpointed in segments of 16 takes 2.5 (2.5–2.6) times as long as full for "
         "lstm (torch/native), T=128; truncated in segments of 16 is 2.0 times as fast as full for "
         "lstm (torch/native), T=64."
     )
     assert "full has 4.0 times that of truncated in segments of 16 for lstm" in sizes
-    assert told(axes, [timing(1e-5)]) == []
+    assert sentences(axes, [timing(1e-5)]) == []
 
 
 def test_number_formats_threads_and_batches_are_held_against_the_first():
     """float32 at 20 µs and bfloat16 at 10 µs, ± 1 %: 2.0, from 19.8/10.1 to 20.2/9.9, which prints the same."""
     records = [timing(20e-6), timing(10e-6, dtype="bfloat16"), timing(19.9e-6, dtype="float16")]
-    (first, *_) = told(axes, records)
+    (first, *_) = sentences(axes, records)
     assert first == (
         "Train time per step by number format: bfloat16 is 2.0 times as fast as float32 for "
         "lstm (torch/native), T=64; no clear difference between float16 and float32 for lstm (torch/native), T=64."
@@ -50,7 +50,7 @@ def test_number_formats_threads_and_batches_are_held_against_the_first():
         records = [
             timing(cost, **dict[str, Any]({axis: value})) for value, cost in zip(values, (20e-6, 10e-6), strict=True)
         ]
-        assert f"{values[1]} is 2.0 times as fast as {values[0]} for lstm" in told(axes, records)[0]
+        assert f"{values[1]} is 2.0 times as fast as {values[0]} for lstm" in sentences(axes, records)[0]
 
 
 def test_the_batch_of_saturation_and_what_a_parallel_scan_brings():
@@ -62,10 +62,10 @@ def test_the_batch_of_saturation_and_what_a_parallel_scan_brings():
         return record(found, probe="parallelism", cell="mingru", implementation=program, **differs)
 
     records = [one("eager", 4.0, 1e6), one("associative_scan", 12.0, 3e6)]
-    assert told(rankings, records)[0] == (
+    assert sentences(rankings, records)[0] == (
         "Forward saturation batch (T=64): mingru (torch/associative_scan) 12.0; mingru (torch/eager) 4.00."
     )
-    assert told(implementations, records) == [
+    assert sentences(implementations, records) == [
         "Forward best tokens per second, best implementation against the next: "
         "mingru at T=64: torch/associative_scan is 3.0 times better than torch/eager."
     ]
@@ -77,19 +77,19 @@ def test_the_batch_of_saturation_and_what_a_parallel_scan_brings():
         {"seq_len": 128},
     )
     for differs in unlike:
-        assert told(implementations, [one("eager", 4.0, 1e6), one("associative_scan", 12.0, 3e6, **differs)]) == []
-    assert told(implementations, [timing(1e-5)]) == []
-    assert "at least 64.0" in told(rankings, [one("eager", 64.0, 1e6, "lower"), one("x", 2.0, 1e6)])[0]
+        assert sentences(implementations, [one("eager", 4.0, 1e6), one("associative_scan", 12.0, 3e6, **differs)]) == []
+    assert sentences(implementations, [timing(1e-5)]) == []
+    assert "at least 64.0" in sentences(rankings, [one("eager", 64.0, 1e6, "lower"), one("x", 2.0, 1e6)])[0]
 
 
 def test_frameworks_are_compared_by_their_best_where_some_are_told_apart():
     records = [timing(10e-6), timing(30e-6, backend="jax", implementation="scan"), timing(9e-6, cell="gru")]
-    assert told(frameworks, records) == [
+    assert sentences(frameworks, records) == [
         "Train time per step, best against best of each framework: "
         "lstm at T=64: torch/native is 3.0 (2.9–3.1) times as fast as jax/scan."
     ]
     alike = [timing(10e-6, spread=0.1), timing(11e-6, spread=0.1, backend="jax", implementation="scan")]
-    assert told(frameworks, alike) == []
+    assert sentences(frameworks, alike) == []
 
 
 def tried(one: Record, **ratios: float) -> Record:
@@ -103,12 +103,12 @@ def test_the_best_implementations_that_trials_took_are_told_and_held_against_eac
         tried(timing(9e-6, **ran, ran="fused", cell="gru"), fused=1.0, native=5.0),
         tried(timing(30e-6, **ran, ran="scan", backend="jax"), scan=1.0),
     ]
-    assert told(trials, records) == [
+    assert sentences(trials, records) == [
         "By a trial of all implementations (throughput): torch/fused for lstm, gru (3.0 to 5.0 times as fast as the "
         "next); jax/scan for lstm."
     ]
-    assert told(frameworks, records) == [
+    assert sentences(frameworks, records) == [
         "Train time per step, best against best of each framework: "
         "lstm at T=64: torch/fused is 3.0 (2.9–3.1) times as fast as jax/scan."
     ]
-    assert told(trials, [timing(10e-6), replace(timing(1e-6), details={"tried": {"ratios": 3}})]) == []
+    assert sentences(trials, [timing(10e-6), replace(timing(1e-6), details={"tried": {"ratios": 3}})]) == []

@@ -22,42 +22,42 @@ from rnnbench.report.table import build
 LENGTHS = (64, 128, 256, 512)
 
 
-def told(records: Sequence[Record]) -> list[str]:
+def sentences(records: Sequence[Record]) -> list[str]:
     return [finding.text for finding in findings(panels(records))]
 
 
 def test_gradients_are_ranked_at_initialisation_the_longest_first() -> None:
     """Half-lives of 9 and 100 steps; one that grows has none, and its rate stands in."""
     records = [gradient(-math.log(2) / n, 1e-9, cell=cell, seq_len=2048) for cell, n in (("rnn", 9), ("lru", 100))]
-    assert told(records)[0] == (
+    assert sentences(records)[0] == (
         "Half-life of the gradient at initialisation (T=2048): lru (torch/native) 100 steps; "
         "rnn (torch/native) 9 steps. The first is 11 times ahead."
     )
-    assert "; no such number: irnn" in told([*records, gradient(0.1, 0.01, cell="irnn", seq_len=2048)])[0]
-    assert told([gradient(-0.1)]) == [], "one alone is no ranking"
+    assert "; no such number: irnn" in sentences([*records, gradient(0.1, 0.01, cell="irnn", seq_len=2048)])[0]
+    assert sentences([gradient(-0.1)]) == [], "one alone is no ranking"
 
 
 def test_equal_numbers_of_a_cell_are_told_of_the_cell_and_different_ones_of_the_program() -> None:
     other: dict[str, Any] = {"backend": "jax", "implementation": "scan"}
     gru = [gradient(-0.2, cell="gru"), gradient(-0.2001, cell="gru", **other)]
     same = [gradient(-0.1), gradient(-0.1001, **other), *gru]
-    assert "lstm 6.93 steps; gru 3.47 steps" in told(same)[0]
+    assert "lstm 6.93 steps; gru 3.47 steps" in sentences(same)[0]
     different = [gradient(-0.1), gradient(-0.3, **other), *gru]
-    assert "lstm (torch/native) 6.93 steps; gru 3.47 steps" in told(different)[0]
+    assert "lstm (torch/native) 6.93 steps; gru 3.47 steps" in sentences(different)[0]
 
 
 def test_numbers_that_must_be_zero_are_an_alarm() -> None:
     one = gradient(-0.1)
     bad = replace(one, quantities=named(dict(one.quantities) | {"gradient.nonfinite_share": entry(0.031, "1")}))
-    (alarm,) = [text for text in told([bad]) if "NaN" in text]
+    (alarm,) = [text for text in sentences([bad]) if "NaN" in text]
     assert alarm.endswith("infinite or NaN gradient, at the worst length: lstm (torch/native) 0.0310.")
-    assert not [text for text in told([one]) if "NaN" in text]
+    assert not [text for text in sentences([one]) if "NaN" in text]
 
 
 def test_programs_are_ranked_with_the_interval_of_the_ratio() -> None:
     """10 ± 1 % against 30 ± 1 %: 3.0, from 29.7/10.1 to 30.3/9.9."""
     records = [timing(10e-6), timing(30e-6, backend="jax", implementation="scan")]
-    assert told(records)[0] == (
+    assert sentences(records)[0] == (
         "Train time per step (T=64): lstm (torch/native) 10.0 µs; lstm (jax/scan) 30.0 µs. "
         "The first is 3.0 (2.9–3.1) times ahead."
     )
@@ -65,13 +65,13 @@ def test_programs_are_ranked_with_the_interval_of_the_ratio() -> None:
 
 def test_overlapping_intervals_are_no_difference() -> None:
     records = [timing(10e-6, spread=0.1), timing(11e-6, spread=0.1, backend="jax", implementation="scan")]
-    assert told(records)[0].endswith("(jax/scan) 11.0 µs. The first two are not clearly apart.")
+    assert sentences(records)[0].endswith("(jax/scan) 11.0 µs. The first two are not clearly apart.")
 
 
 def test_a_vague_ratio_is_told_by_its_lower_end() -> None:
     """10 ± 20 % against 40 ± 20 %: the ratio lies between 32/12 and 48/8."""
     records = [timing(10e-6, spread=0.2), timing(40e-6, spread=0.2, cell="gru")]
-    assert told(records)[0].endswith("The first is at least 2.7 times ahead.")
+    assert sentences(records)[0].endswith("The first is at least 2.7 times ahead.")
 
 
 @pytest.mark.parametrize(
@@ -88,11 +88,13 @@ def test_no_ratio_without_grounds(slow: Entry, fast: Entry) -> None:
 
 
 def test_one_program_alone_is_neither_fastest_nor_compared() -> None:
-    assert told([timing(1e-6)]) == []
+    assert sentences([timing(1e-6)]) == []
 
 
 def test_different_problems_are_not_compared() -> None:
-    found = told([timing(1e-6), timing(2e-6, dtype="float16", cell="gru"), timing(3e-6, hidden_size=64, cell="rnn")])
+    found = sentences(
+        [timing(1e-6), timing(2e-6, dtype="float16", cell="gru"), timing(3e-6, hidden_size=64, cell="rnn")]
+    )
     assert found == []
 
 
@@ -100,7 +102,7 @@ def test_memory_per_step() -> None:
     """1 MiB and 16 KiB for every step."""
 
     def per_step(records: Sequence[Record]) -> list[str]:
-        return [text for text in told(records) if "per time step" in text]
+        return [text for text in sentences(records) if "per time step" in text]
 
     records = [memory(2**20 + 2**14 * T, seq_len=T) for T in LENGTHS]
     assert per_step(records) == ["Train peak memory (process) grows per time step by 16.0 KiB (lstm (torch/native))."]
@@ -113,7 +115,7 @@ def test_memory_per_step() -> None:
 def test_who_learned() -> None:
     records = [training(0.005, steps, replicate=k) for k, steps in enumerate((300, 340, None))]
     records += [training(0.16, None, replicate=k, cell="rnn") for k in range(3)]
-    assert told(records)[:2] == [
+    assert sentences(records)[:2] == [
         "adding, T=64: solved by lstm (torch/native) in 340 steps (2/3); in brackets the seeds that did.",
         "adding, T=64: not solved within the budget by the median seed of rnn (torch/native 0/3).",
     ]
@@ -122,14 +124,14 @@ def test_who_learned() -> None:
 def test_a_winner_at_the_edge_of_the_learning_rates() -> None:
     records = [training(loss, None, lr) for lr, loss in ((0.001, 0.1), (0.01, 0.05), (0.1, 0.01))]
     edge = "The best lr is 0.1, the largest tried, for lstm (torch/native): a better one may lie beyond."
-    assert edge in told(records)
+    assert edge in sentences(records)
     inner = [training(loss, None, lr) for lr, loss in ((0.001, 0.1), (0.01, 0.01), (0.1, 0.05))]
-    assert not [text for text in told(inner) if "best lr" in text]
+    assert not [text for text in sentences(inner) if "best lr" in text]
 
 
 def test_unverified_programs_and_failures_are_named() -> None:
     records = [timing(1e-6, cell="mine", verified="none"), timing(2e-6), record(status="oom", reason="x", seq_len=8)]
-    assert told(records) == [
+    assert sentences(records) == [
         "Not verified against any mathematics, so not ranked: mine (torch/native).",
         "1 of 3 cases gave no numbers: 1 oom.",
     ]
@@ -141,8 +143,8 @@ def test_disturbed_and_missing_processes_are_counted() -> None:
         return replace(one, parts=[*one.parts] * done, asked=3, conditions=conditions(contaminated))
 
     calm, slow, cut = with_processes(3, 0), with_processes(3, 2, seq_len=128), with_processes(1, 0, seq_len=256)
-    assert not [line for line in told([calm]) if "reference kernel" in line or "--resume" in line]
-    found = told([calm, slow, cut])
+    assert not [line for line in sentences([calm]) if "reference kernel" in line or "--resume" in line]
+    found = sentences([calm, slow, cut])
     assert [line.split(" ran")[0] for line in found if "reference kernel" in line] == ["2 of 7 processes"]
     assert [line.split(";")[0] for line in found if "--resume" in line] == [
         "Cases with fewer processes than they ask for: 1"
@@ -212,12 +214,12 @@ def test_a_probe_of_a_plugin_is_told_like_the_shipped_ones() -> None:
 def test_of_many_programs_that_did_alike_the_first_are_named() -> None:
     """A sentence about a hundred programs is not read."""
     many = [training(0.1, 200, cell="gru", backend=f"b{number}", seq_len=T) for number in range(9) for T in (8, 16)]
-    assert max(map(len, told(many))) < 200
-    assert any("gru (b0/native) and gru (b1/native) and 7 more in 200 steps" in text for text in told(many))
+    assert max(map(len, sentences(many))) < 200
+    assert any("gru (b0/native) and gru (b1/native) and 7 more in 200 steps" in text for text in sentences(many))
 
 
-@pytest.mark.parametrize(("sequences", "told"), [(None, False), (1000, True)])
-def test_a_gap_on_fresh_data_ranks_nobody(sequences: int | None, told: bool) -> None:
+@pytest.mark.parametrize(("sequences", "ranked"), [(None, False), (1000, True)])
+def test_a_gap_on_fresh_data_ranks_nobody(sequences: int | None, ranked: bool) -> None:
     """It is the luck of two samples; of a fixed set it is overfitting."""
     declared = Quantity("generalisation_gap", "1", "lower", "A gap.", headline=5, group="overfitting")
     found = []
@@ -226,4 +228,4 @@ def test_a_gap_on_fresh_data_ranks_nobody(sequences: int | None, told: bool) -> 
         gaps = {"generalisation_gap": replace(entry(gap, "1"), quantity=declared)}
         details = {**one.details, "available": {"train": sequences, "validation": None}}
         found.append(replace(one, quantities={**one.quantities, **gaps}, details=details))
-    assert any("generalisation gap" in str(sentence).lower() for sentence in findings(panels(found))) == told
+    assert any("generalisation gap" in str(sentence).lower() for sentence in findings(panels(found))) == ranked

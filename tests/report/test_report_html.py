@@ -406,13 +406,13 @@ def test_a_number_is_explained_by_its_record() -> None:
     one = replace(one, parts=[*one.parts] * 3, asked=3, conditions=conditions(1), notes=("train: noisy",))
     (panel,) = panels([one])
     group = panel.series[0].groups[64]
-    told = dict(explained("train.time_per_step", "s", group.entry("train.time_per_step"), group))
-    assert told["Value"] == "2.00 µs (0.00000200000 s)" or told["Value"].startswith("2.00 µs (")
-    assert told["95 % interval"] == "1.98 µs to 2.02 µs"
-    assert told["Samples"] == "9"
-    assert told["Fresh processes"] == "3 of 3 asked for"
-    assert told["Disturbed by other work"] == "1 of 3 processes"
-    assert told["Note"] == "train: noisy"
+    explained_rows = dict(explained("train.time_per_step", "s", group.entry("train.time_per_step"), group))
+    assert explained_rows["Value"] == "2.00 µs (0.00000200000 s)" or explained_rows["Value"].startswith("2.00 µs (")
+    assert explained_rows["95 % interval"] == "1.98 µs to 2.02 µs"
+    assert explained_rows["Samples"] == "9"
+    assert explained_rows["Fresh processes"] == "3 of 3 asked for"
+    assert explained_rows["Disturbed by other work"] == "1 of 3 processes"
+    assert explained_rows["Note"] == "train: noisy"
     for verdict in ("oracle", "weak", "self", "none"):
         (panel,) = panels([replace(one, verified=verdict)])
         group = panel.series[0].groups[64]
@@ -420,8 +420,8 @@ def test_a_number_is_explained_by_its_record() -> None:
     failed = record(status="oom", reason="no room")
     (panel,) = panels([failed, timing(1e-6, cell="gru")])
     group = panel.series[0].groups[64]
-    told = dict(explained("train.time", "s", group.entry("train.time"), group))
-    assert (told["Status"], told["Reason"]) == ("oom", "no room")
+    explained_rows = dict(explained("train.time", "s", group.entry("train.time"), group))
+    assert (explained_rows["Status"], explained_rows["Reason"]) == ("oom", "no room")
 
 
 def test_settings_that_are_compared_have_the_colours_and_each_cell_a_picture() -> None:

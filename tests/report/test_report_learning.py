@@ -26,7 +26,7 @@ from rnnbench.report.table import Table, build
 from rnnbench.report.text import block_scale, entry_text
 
 
-def told(kind: Any, records: Sequence[Record]) -> list[str]:
+def sentences(kind: Any, records: Sequence[Record]) -> list[str]:
     return [finding.text for finding in kind(panels(records))]
 
 
@@ -76,7 +76,7 @@ def test_the_longest_length_whose_target_the_median_seed_reached() -> None:
         "gru": (40, "lower"),
         "rnn": (10, "upper"),
     }
-    assert told(recall, spans(SPANS)) == [
+    assert sentences(recall, spans(SPANS)) == [
         "adding, longest of T=10, 20, 40 whose target the median seed reached: "
         "at least 40 for gru (torch/native); 20 for lstm (torch/native); none for rnn (torch/native)."
     ]
@@ -84,7 +84,7 @@ def test_the_longest_length_whose_target_the_median_seed_reached() -> None:
 
 def test_cells_that_reached_the_same_length_are_told_together() -> None:
     both = {"gru": SPANS["gru"], "mingru": SPANS["gru"], "rnn": SPANS["rnn"]}
-    (text,) = told(recall, spans(both))
+    (text,) = sentences(recall, spans(both))
     assert text.endswith(": at least 40 for gru, mingru (torch/native); none for rnn (torch/native).")
 
 
@@ -116,7 +116,7 @@ def test_a_length_that_diverged_was_not_recalled_and_one_that_failed_says_nothin
 
 def test_one_length_is_no_span() -> None:
     records = spans({"lstm": {10: [50]}, "gru": {10: [None]}})
-    assert told(recall, records) == []
+    assert sentences(recall, records) == []
     assert "longest_length_solved" not in blocks(build(records))
 
 
@@ -125,7 +125,7 @@ def test_capacity_is_told_the_most_first() -> None:
         record({"memory_capacity": entry(value, "step", "higher")}, probe="capacity", cell=cell)
         for cell, value in (("gru", 6.2), ("lru", 32.0))
     ]
-    assert told(rankings, records) == [
+    assert sentences(rankings, records) == [
         "Memory capacity of the untrained cell (T=64): lru (torch/native) 32 steps; gru (torch/native) 6.20 steps."
     ]
 
@@ -176,19 +176,21 @@ def optimised(steps: dict[str, Sequence[int | None]], cell: str = "lstm") -> lis
 def test_the_first_optimiser_on_each_cell() -> None:
     records = optimised({"sgd": [None] * 3, "adam": [150, 150, 200], "rmsprop": [250, 300, 300]})
     records += optimised({"sgd": [None] * 3, "adam": [None] * 3, "rmsprop": [None] * 3}, "rnn")
-    assert told(soonest, records) == [
+    assert sentences(soonest, records) == [
         "adding, T=64, first optimizer to reach the target: lstm (torch/native): adam in 150 steps (3/3 seeds), "
         "then rmsprop in 300; rnn (torch/native): none of sgd, adam, rmsprop."
     ]
 
 
 def test_optimisers_whose_seeds_overlap_are_named_together() -> None:
-    (text,) = told(soonest, optimised({"adam": [150, 200, 300], "rmsprop": [250, 260, 400], "sgd": [900, 950, 990]}))
+    (text,) = sentences(
+        soonest, optimised({"adam": [150, 200, 300], "rmsprop": [250, 260, 400], "sgd": [900, 950, 990]})
+    )
     assert "adam in 200 steps (3/3 seeds) or rmsprop in 260 (3/3), not told apart, then sgd in 950" in text
 
 
 def test_one_optimiser_is_no_comparison() -> None:
-    assert told(soonest, optimised({"adam": [150, 200, 300]})) == []
+    assert sentences(soonest, optimised({"adam": [150, 200, 300]})) == []
 
 
 # --- Performance profiles --------------------------------------------------------------------------------------------
@@ -209,14 +211,14 @@ def test_profiles_by_hand() -> None:
         "gru": [0.5, 0.5, 0.75, 0.75],
         "rnn": [0, 0, 0, 0.25],
     }
-    assert told(profile, spans(PROBLEMS)) == [
+    assert sentences(profile, spans(PROBLEMS)) == [
         "Over 4 problems gru (torch/native) is soonest at the target on 50 % and solves 75 %, no program more."
     ]
 
 
 def test_the_soonest_and_the_one_that_solves_most_may_be_two() -> None:
     records = spans({"lstm": {10: [100], 20: [100], 40: [None]}, "gru": {10: [150], 20: [400], 40: [900]}})
-    assert told(profile, records) == [
+    assert sentences(profile, records) == [
         "Over 3 problems lstm (torch/native) is soonest at the target on 67 %; "
         "gru (torch/native) solves most, 100 %, 67 % within twice the best's steps."
     ]
@@ -269,13 +271,13 @@ def gapped(gap: Sequence[float], dropout: float = 0.0, decay: float = 0.0, loss:
 
 def test_a_remedy_is_told_where_the_seeds_tell_it_apart() -> None:
     records = [*gapped([1.0, 1.1, 1.2]), *gapped([0.6, 0.7, 0.8], dropout=0.3), *gapped([0.4, 0.5, 0.6], 0.6, loss=0.4)]
-    (found,) = [text for text in told(axes, records) if "gap" in text]
+    (found,) = [text for text in sentences(axes, records) if "gap" in text]
     assert found == (
         "adding, generalisation gap by dropout: from 1.10 (1.00–1.20) to 0.700 (0.600–0.800) with dropout 0.3 "
         "(lstm (torch/native), T=64); from 1.10 (1.00–1.20) to 0.500 (0.400–0.600) with dropout 0.6 "
         "(lstm (torch/native), T=64)."
     )
-    (wider,) = told(axes, [*gapped([1.0, 1.1]), *gapped([2.0, 2.1], dropout=0.3)])
+    (wider,) = sentences(axes, [*gapped([1.0, 1.1]), *gapped([2.0, 2.1], dropout=0.3)])
     assert "from 1.05 (1.00–1.10) to 2.05 (2.00–2.10) with dropout 0.3" in wider
 
 
@@ -289,9 +291,9 @@ def test_a_plot_opens_with_what_the_sentence_above_it_speaks_of() -> None:
 
 
 def test_nothing_is_told_of_a_remedy_without_grounds() -> None:
-    assert told(axes, [*gapped([1.0, 1.1, 1.2]), *gapped([0.6, 0.7, 1.05], dropout=0.3)]) == []  # overlap
-    assert told(axes, [*gapped([1.0]), *gapped([0.1], dropout=0.3)]) == []  # one seed
-    assert told(axes, gapped([1.0, 1.1])) == []
+    assert sentences(axes, [*gapped([1.0, 1.1, 1.2]), *gapped([0.6, 0.7, 1.05], dropout=0.3)]) == []  # overlap
+    assert sentences(axes, [*gapped([1.0]), *gapped([0.1], dropout=0.3)]) == []  # one seed
+    assert sentences(axes, gapped([1.0, 1.1])) == []
 
 
 def test_each_remedy_is_held_against_rows_that_differ_in_nothing_else() -> None:
@@ -301,7 +303,7 @@ def test_each_remedy_is_held_against_rows_that_differ_in_nothing_else() -> None:
         *gapped([0.8, 0.9], 0.0, 0.01),
         *gapped([0.1, 0.2], 0.3, 0.01),
     ]
-    found = [text for text in told(axes, records) if "gap" in text]
+    found = [text for text in sentences(axes, records) if "gap" in text]
     kinds = ["adding, generalisation gap by dropout", "adding, generalisation gap by weight decay"]
     assert [text.split(": ")[0] for text in found] == kinds
     assert "with dropout 0.3 (lstm (torch/native, weight_decay 0), T=64)" in found[0]
@@ -323,15 +325,15 @@ def at_lengths(cell: str, metrics: dict[int, float], T: int = 64) -> Record:
 
 def test_what_is_left_at_longer_sequences_the_most_first() -> None:
     records = [at_lengths("mingru", {64: 1.0, 256: 0.51}), at_lengths("gru", {64: 0.99, 128: 0.99, 256: 0.98})]
-    assert told(lengths, records) == [
+    assert sentences(lengths, records) == [
         "adding, trained at T=64 and tested at T=256, accuracy from the one to the other: "
         "gru (torch/native) 0.990 to 0.980, mingru (torch/native) 1.00 to 0.510."
     ]
-    assert told(lengths, [at_lengths("gru", {64: 0.99})]) == []
+    assert sentences(lengths, [at_lengths("gru", {64: 0.99})]) == []
     apart = [at_lengths("gru", {64: 1.0, 128: 0.9}), at_lengths("rnn", {64: 1.0, 256: 0.8})]
-    assert [text.split(" and ")[1][:15] for text in told(lengths, apart)] == ["tested at T=128", "tested at T=256"]
+    assert [text.split(" and ")[1][:15] for text in sentences(lengths, apart)] == ["tested at T=128", "tested at T=256"]
 
 
 @pytest.mark.parametrize("kind", [recall, soonest, profile, axes, lengths, rankings])
 def test_records_without_numbers_say_nothing(kind: Any) -> None:
-    assert told(kind, [record(status="failed", reason="x", probe="convergence", seq_len=T) for T in (8, 16)]) == []
+    assert sentences(kind, [record(status="failed", reason="x", probe="convergence", seq_len=T) for T in (8, 16)]) == []

@@ -98,7 +98,7 @@ def test_a_run_from_before_a_number_was_declared_portable_shares_its_rows():
     assert row.entries[0].value == 0.1
 
 
-def told(a, b):
+def sentences(a, b):
     return [one.text for one in findings(panels(two_runs(a, b)))]
 
 
@@ -115,11 +115,11 @@ def learning(environment, loss=0.1, times=None):
 def test_what_all_runs_say_of_losses_and_steps_is_said_once():
     alone = [one.text for one in findings(panels(learning("env1")))]
     assert any("solved by" in text for text in alone) and any("loss" in text for text in alone)
-    assert told(learning("env1"), learning("env2")) == alone
+    assert sentences(learning("env1"), learning("env2")) == alone
 
 
 def test_runs_whose_losses_differ_each_have_their_sentence():
-    found = told(learning("env1"), learning("env2", loss=0.2))
+    found = sentences(learning("env1"), learning("env2", loss=0.2))
     assert sum("run A" in text and "loss" in text for text in found) == 1
     assert sum("run B" in text and "loss" in text for text in found) == 1
 
@@ -129,7 +129,7 @@ def test_of_such_runs_costs_are_told_by_run_beside_what_is_said_once():
         learning(name, times={"train.time_per_step": entry(each, "s")})
         for name, each in (("env1", 2e-6), ("env2", 1e-6))
     )
-    found = told(a, b)
+    found = sentences(a, b)
     assert sum("solved by" in text for text in found) == 1
     assert not any("run " in text for text in found if "solved by" in text or "loss" in text)
     assert any("train time per step" in text.lower() and "run B" in text for text in found)

@@ -516,8 +516,11 @@ def test_a_timing_of_few_samples_or_without_spread_is_in_no_ranking(samples: lis
     text = render([few, *others], "table")
     assert f"lstm  torch/native    ~89.0 (n={len(samples)})" in text and f"~0.500 (n={len(samples)})" in text
     assert best_of([few, *others], "train.time_per_step") == ["gru torch/native T=64"]
-    told = text.partition("train time per step, µs")[0]
-    assert "gru (torch/native) 100 µs; rnn (torch/native) 300 µs. The first is 3.0" in told and "89" not in told
+    before_tables = text.partition("train time per step, µs")[0]
+    assert (
+        "gru (torch/native) 100 µs; rnn (torch/native) 300 µs. The first is 3.0" in before_tables
+        and "89" not in before_tables
+    )
     assert "~x (n=k) from k samples: fewer than the 6 that an interval needs, or all alike; not ranked" in text
 
 
@@ -625,12 +628,12 @@ def test_the_share_of_the_limit_says_what_binds_where_all_processes_agree() -> N
 def test_an_axis_that_a_probe_ignores_is_not_told() -> None:
     """`parallelism` tries every batch size: that of the case says nothing about it."""
 
-    def told(*ignored: str) -> str:
+    def heading_of(*ignored: str) -> str:
         quantity = {"train.saturation_batch": entry(64, "1", "lower")}
         return render([record(quantity, probe="parallelism", details={"ignored": list(ignored)})], "table")
 
-    assert "batch 16" in told()
-    assert "batch 16" not in told("batch_size") and "hidden 128" in told("batch_size")
+    assert "batch 16" in heading_of()
+    assert "batch 16" not in heading_of("batch_size") and "hidden 128" in heading_of("batch_size")
 
 
 def test_a_compilers_lower_bound_is_never_best_and_never_first_in_a_sentence() -> None:

@@ -48,8 +48,10 @@ class Timed(Played):
         if job["kind"] == "verify" and job["case"]["implementation"] in self.wrong:
             return Outcome("ok", {"status": "wrong", "reason": "outputs differ", "seconds": 0.1}, seconds=0.1)
         if job["kind"] == "measure" and outcome.status == "ok" and job["case"]["settings"].get("processes") == 1:
-            told = json.loads(json.dumps(outcome.result).replace('"forward"', '"train"').replace("forward.", "train."))
-            return replace(outcome, result=told)
+            stored = json.loads(
+                json.dumps(outcome.result).replace('"forward"', '"train"').replace("forward.", "train.")
+            )
+            return replace(outcome, result=stored)
         return outcome
 
 
@@ -123,9 +125,9 @@ def test_a_run_that_goes_on_keeps_its_choice():
     assert len(session.measured) == 2, "no trial, two processes"
 
 
-@pytest.mark.parametrize("told", [None, 3, {}, {"mode": "train", "ratios": {"gone": 1.0}}, {"mode": 1, "ratios": 2}])
-def test_what_is_no_trial_of_these_programs_is_not_kept(told):
-    record = replace(run(Timed(SPEEDS), [LEARN])[-1], details={"tried": told})
+@pytest.mark.parametrize("stored", [None, 3, {}, {"mode": "train", "ratios": {"gone": 1.0}}, {"mode": 1, "ratios": 2}])
+def test_what_is_no_trial_of_these_programs_is_not_kept(stored):
+    record = replace(run(Timed(SPEEDS), [LEARN])[-1], details={"tried": stored})
     assert autotune.kept(record, list(SPEEDS)) is None
 
 

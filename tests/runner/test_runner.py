@@ -116,8 +116,8 @@ def test_processes_of_unlike_programs_are_never_one_number(monkeypatch):
     kept = run(Played(lambda *_: 2.0), [case], earlier={case.id: replace(other, case=case)})
     assert (kept[-1].implementation, kept[-1].value("forward.time"), kept[-1].complete) == ("plain", 2.0, True)
     assert len(kept) == 3, "as many processes as were asked for, all of one program"
-    told = "1 earlier process is left out: what ran was faster (oracle), now it is plain (oracle)"
-    assert told in "".join(kept[0].notes)
+    wanted = "1 earlier process is left out: what ran was faster (oracle), now it is plain (oracle)"
+    assert wanted in "".join(kept[0].notes)
 
 
 @pytest.mark.parametrize(
@@ -183,8 +183,8 @@ def test_seconds_are_divided_and_add_up():
     assert record.conditions is not None
     seconds = record.conditions.seconds
     assert sum(seconds.values()) == pytest.approx(record.seconds)
-    told = {"build": 0.75, "samples": 1.5, "process": 0.375, "probe": 0.375}  # three processes of 1 s, 0.875 s inside
-    assert {name: seconds[name] for name in told} == told
+    wanted = {"build": 0.75, "samples": 1.5, "process": 0.375, "probe": 0.375}  # three processes of 1 s, 0.875 s inside
+    assert {name: seconds[name] for name in wanted} == wanted
 
 
 def test_a_machine_that_slows_down_contaminates_what_ran_meanwhile():

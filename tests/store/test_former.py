@@ -35,9 +35,9 @@ def test_what_three_lines_of_a_case_said_together_is_one_record_of_three_process
     assert (len(record.parts), record.asked, record.complete) == (3, 3, True)
     for name, kept in last["quantities"].items():
         one = record.quantities[name]
-        told = last["details"]["processes"]["spread"][name]
+        known = last["details"]["processes"]["spread"][name]
         found = (one.value, one.low, one.high, *spread(record, name), *one.samples)
-        expected = (kept["value"], kept["low"], kept["high"], told["between"], told["within"], *kept["samples"])
+        expected = (kept["value"], kept["low"], kept["high"], known["between"], known["within"], *kept["samples"])
         assert [x for x in found if x is not None] == pytest.approx([x for x in expected if x is not None], rel=1e-9)
     assert list(record.notes) == last["notes"]
     steps = record.case.seq_len
@@ -104,8 +104,8 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize(("path", "value", "told"), FAULTS, ids=[f"{path[-1]}={value}" for path, value, _ in FAULTS])
-def test_a_line_that_was_changed_by_hand_is_left_out_and_the_one_before_stands(run, path, value, told):
+@pytest.mark.parametrize(("path", "value", "message"), FAULTS, ids=[f"{path[-1]}={value}" for path, value, _ in FAULTS])
+def test_a_line_that_was_changed_by_hand_is_left_out_and_the_one_before_stands(run, path, value, message):
     kept = lines(run)
     number = max(index for index, line in enumerate(kept) if line["id"] == THRICE)
     text = [json.dumps(line) for line in kept]
@@ -115,4 +115,4 @@ def test_a_line_that_was_changed_by_hand_is_left_out_and_the_one_before_stands(r
     record = next(one for one in folder.load() if one.case.id == THRICE)
     assert len(record.parts) == 2
     (notice,) = folder.notices
-    assert f"line {number + 1} is not a record (" in notice and told in notice
+    assert f"line {number + 1} is not a record (" in notice and message in notice

@@ -24,7 +24,7 @@ def ran(*kernels: float, environment: str = "here") -> Record:
     return merge(CASE, parts)
 
 
-def told(found: Record) -> list[tuple[float, int]]:
+def slowdowns(found: Record) -> list[tuple[float, int]]:
     return [
         (one.conditions.reference.slowdown, one.conditions.contaminated)
         for one in found.parts
@@ -34,15 +34,15 @@ def told(found: Record) -> list[tuple[float, int]]:
 
 def test_a_machine_that_is_slow_from_the_start_is_found_out():
     first, second = judged([ran(0.015, 0.0101), ran(0.0099, 0.01)])
-    [(slowdown, contaminated), *calm] = told(first)
+    [(slowdown, contaminated), *calm] = slowdowns(first)
     assert slowdown == pytest.approx(0.015 / 0.01005 - 1) and contaminated == 1
     assert first.conditions is not None and first.conditions.contaminated == 1
-    assert [contaminated for _, contaminated in [*calm, *told(second)]] == [0, 0, 0]
+    assert [contaminated for _, contaminated in [*calm, *slowdowns(second)]] == [0, 0, 0]
 
 
 def test_each_machine_has_its_own_median():
     fast, slow = ran(0.01, 0.01, 0.01), ran(0.02, 0.02, environment="there")
-    assert [told(one) for one in judged([fast, slow])] == [[(0.0, 0)] * 3, [(0.0, 0)] * 2]
+    assert [slowdowns(one) for one in judged([fast, slow])] == [[(0.0, 0)] * 3, [(0.0, 0)] * 2]
 
 
 def test_what_was_not_watched_is_left_alone():

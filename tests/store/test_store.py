@@ -114,7 +114,7 @@ def test_the_processes_of_a_case_are_lines_of_their_own_and_one_record(results):
 
 def test_a_process_of_another_program_environment_or_version_is_left_out_with_a_sentence(results):
     one = record(1, asked=2)
-    for field, told in (
+    for field, why in (
         ("implementation", "what ran was eager (oracle), now it is other (oracle)"),
         ("verified", "what ran was eager (oracle), now it is eager (other)"),
         ("environment", "in environment unknown, now it is eager (oracle) in environment other"),
@@ -126,7 +126,7 @@ def test_a_process_of_another_program_environment_or_version_is_left_out_with_a_
             kept = run.append(merge(one.case, [*one.parts, unlike]))
         (found,) = RunFolder.open(run.path).load()
         assert found == kept and found.parts == (unlike,) and not found.complete
-        assert found.notes[0].startswith("1 earlier process is left out") and told in found.notes[0]
+        assert found.notes[0].startswith("1 earlier process is left out") and why in found.notes[0]
 
 
 def test_records_come_back_as_they_were_in_order(results):
@@ -434,10 +434,10 @@ def test_killed_at_any_moment_every_line_that_was_kept_is_whole(results):
         with child(APPEND, run.path, total) as (process, _):
             time.sleep(rng.uniform(0, 0.15))
             process.send_signal(signal.SIGKILL)
-            told = [int(line) for line in printed(process).read().split()]
+            acknowledged = [int(line) for line in printed(process).read().split()]
         kept = [r.case.seq_len - 64 for r in RunFolder.open(run.path).records()]
         assert kept == list(range(len(kept)))  # none twice, none lost
-        assert len(kept) >= (told[-1] if told else total)  # what append said it kept is there
+        assert len(kept) >= (acknowledged[-1] if acknowledged else total)  # what append said it kept is there
         total = len(kept)
     assert total > 5
 

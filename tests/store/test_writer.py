@@ -47,8 +47,8 @@ def test_what_something_else_does_to_the_file_is_undone_and_told(path, content, 
     else:
         writer.append(b"second\n")
     writer.check()
-    told = [f"{path} was changed by something else while the run was writing it, and set back"]
-    assert [notice.partition(":")[0] for notice in writer.notices] == (told if content != b"first\n" else [])
+    expected = [f"{path} was changed by something else while the run was writing it, and set back"]
+    assert [notice.partition(":")[0] for notice in writer.notices] == (expected if content != b"first\n" else [])
     writer.close()
     assert path.read_bytes() == (b"first\n" if last else b"first\nsecond\n")
 

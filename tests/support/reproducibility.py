@@ -57,7 +57,7 @@ def columns(records: Sequence[Record], suffix: str = ".time") -> dict[tuple[str,
 def agreement(a: Sequence[Record], b: Sequence[Record], suffix: str = ".time") -> Agreement:
     """Of two runs of one suite."""
     one, other = columns(a, suffix), columns(b, suffix)
-    moved, overlap, widths, told = [], [], [], []
+    moved, overlap, widths, agreeing = [], [], [], []
     contradictions = 0
     for column in one.keys() & other.keys():
         for x, y in _pairs(one[column], other[column]):
@@ -69,14 +69,14 @@ def agreement(a: Sequence[Record], b: Sequence[Record], suffix: str = ".time") -
             widths.append((first.high - first.low) / first.value)
             both = first.apart and second.apart
             if abs(math.log(first.value)) >= math.log(APART):
-                told.append(both)
+                agreeing.append(both)
             contradictions += both and (first.value > 1) != (second.value > 1)
     return Agreement(
         len(moved),
         float(np.median(moved)),
         float(np.quantile(moved, 0.9)),
         float(np.mean(overlap)),
-        float(np.mean(told)),
+        float(np.mean(agreeing)),
         contradictions,
         float(np.median(widths)),
     )

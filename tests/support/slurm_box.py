@@ -53,8 +53,8 @@ class Box:
             out, err = process.communicate(timeout=600)
         except subprocess.TimeoutExpired:
             process.kill()
-            told = "" if command[0] == "scontrol" else self.ask("scontrol", "show", "jobs").out
-            raise AssertionError(f"{command} did not end: {process.communicate()}, {told}") from None
+            answer = "" if command[0] == "scontrol" else self.ask("scontrol", "show", "jobs").out
+            raise AssertionError(f"{command} did not end: {process.communicate()}, {answer}") from None
         return Answer(process.returncode, out, err)
 
     def rnnbench(self, *arguments: object, cwd: Path, env: Mapping[str, str] | None = None) -> Answer:
@@ -67,8 +67,8 @@ class Box:
 
     def accounts(self) -> list[list[str]]:
         """Job, state, node, start and end of all jobs that there were."""
-        told = self.ask("sacct", "-X", "--noheader", "--parsable2", "--format=JobID,State,NodeList,Start,End")
-        return [line.split("|") for line in told.out.splitlines()]
+        answer = self.ask("sacct", "-X", "--noheader", "--parsable2", "--format=JobID,State,NodeList,Start,End")
+        return [line.split("|") for line in answer.out.splitlines()]
 
     def lose(self, node: str) -> None:
         """End a node with all that runs on it, as a power cut does: its daemons first, so that they tell nothing."""

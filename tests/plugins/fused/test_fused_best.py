@@ -36,12 +36,12 @@ def test_a_trial_chooses_and_the_record_and_its_explanation_tell(tmp_path):
     run = rnnbench.run(SUITE, results=tmp_path)
     assert [one.status for one in run.records] == ["ok", "ok"], [one.reason for one in run.records]
     for one in run.records:
-        told = one.details["tried"]
-        assert set(told["ratios"]) == {"fused", "native", "eager"} and not told["failed"]
-        assert one.implementation == next(iter(told["ratios"])) and told["ratios"][one.implementation] <= 1.05
-        assert told["ratios"]["eager"] > 1.05, "a loop in Python is never the fastest"
+        trial = one.details["tried"]
+        assert set(trial["ratios"]) == {"fused", "native", "eager"} and not trial["failed"]
+        assert one.implementation == next(iter(trial["ratios"])) and trial["ratios"][one.implementation] <= 1.05
+        assert trial["ratios"]["eager"] > 1.05, "a loop in Python is never the fastest"
         assert one.verified == "oracle"
-        assert "compiled" in told["untried"]
+        assert "compiled" in trial["untried"]
     timed = explain(choose(run.records, Choice("gru", fields={"probe": "throughput"})), "train.time")
     assert any("was chosen by a trial in lockstep: " in sentence for sentence in timed.made)
 

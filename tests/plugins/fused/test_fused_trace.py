@@ -224,9 +224,9 @@ def test_a_step_that_is_no_expression_is_refused_in_one_sentence(step, sentence)
     assert "\n" not in answer
     if step not in (other_structure, other_shape):
         line = step.__code__.co_firstlineno
-        told = int(answer.rpartition(":")[2].rstrip(")"))
+        line_named = int(answer.rpartition(":")[2].rstrip(")"))
         assert "test_fused_trace.py" in answer
-        assert line < told <= line + 3
+        assert line < line_named <= line + 3
 
 
 def test_states_that_are_no_vectors_are_refused():

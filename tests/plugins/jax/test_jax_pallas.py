@@ -104,8 +104,8 @@ def test_an_interpreted_program_is_verified_beyond_its_block_and_has_no_number(s
 
 def test_a_state_that_is_lost_between_blocks_is_wrong(session: Session) -> None:
     """Control: the same fault in a kernel that does not say how long its blocks are goes unnoticed at a few steps."""
-    told, silent = (run(session, PLUGIN, implementation=name) for name in ("forgetful", "silent"))
-    assert told.status == "wrong", told.reason
+    forgetful, silent = (run(session, PLUGIN, implementation=name) for name in ("forgetful", "silent"))
+    assert forgetful.status == "wrong", forgetful.reason
     assert silent.status == "interpreted" and silent.details["verified"]["steps"] < BLOCK
 
 

@@ -74,8 +74,8 @@ def test_a_chaotic_net_falls_back_and_is_right(backend):
 @LONG
 @pytest.mark.parametrize("backend", ["torch", "jax"])
 def test_what_fell_back_is_verified(backend):
-    told = verified(CHAOTIC, backend, "newton", 256, H=32, dtype="float64")
-    assert told["status"] == "ok", told["reason"]
+    verdict = verified(CHAOTIC, backend, "newton", 256, H=32, dtype="float64")
+    assert verdict["status"] == "ok", verdict["reason"]
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def test_a_changed_text_is_another_one(cache, book, encoded):
 @pytest.mark.parametrize("damage", ["truncated", "garbage", "gone", "scores", "types"])
 def test_what_is_damaged_in_the_cache_is_made_again(cache, book, encoded, damage):
     truth = np.array(fresh(book).ids)
-    [ids], [told] = cache.glob("*.npy"), cache.glob("*.json")
+    [ids], [facts] = cache.glob("*.npy"), cache.glob("*.json")
     if damage == "truncated":
         ids.write_bytes(ids.read_bytes()[:-1])
     elif damage == "garbage":
@@ -81,7 +81,7 @@ def test_what_is_damaged_in_the_cache_is_made_again(cache, book, encoded, damage
     elif damage == "gone":
         ids.unlink()
     elif damage == "scores":
-        told.write_text("[]")
+        facts.write_text("[]")
     else:
         np.save(ids, truth.astype(float))
     assert np.array_equal(fresh(book).ids, truth)
