@@ -95,3 +95,11 @@ def test_what_is_new_works_as_it_is(tmp_path: Path) -> None:
     assert ask("run", "mine", "--dry-run", "--set", "profile=quick", cwd=tmp_path).out.endswith("16 cases\n")
     again = ask("new", "suite", "mine", cwd=tmp_path)
     assert again.code == 2 and "--force" in again.err
+
+
+@pytest.mark.parametrize("word", [" " * 100_000, "[" * 60_000, "é" * 50_000])
+@pytest.mark.parametrize("words", [("run",), ("run", "smoke", "--plugin"), ("list",), ("report",), ()])
+def test_a_word_of_any_length_is_named_in_a_message_of_a_few_lines(words, word, tmp_path):
+    answer = ask(*words, word, cwd=tmp_path)
+    assert answer.code == 2
+    assert 0 < len(answer.err) < 5000 and "Traceback" not in answer.err

@@ -112,17 +112,28 @@ def exit_code() -> int:
     except (click.exceptions.Abort, KeyboardInterrupt):
         return 130
     except click.ClickException as error:
+        error.message = _readable(error.message)
         error.show()
     except SystemExit as error:  # no command of ours raises it
         click.echo(f"error: code of a plugin ended the command: {place.described(error)}", err=True)
     except RnnbenchError as error:
-        click.echo(f"error: {error}", err=True)
+        click.echo(f"error: {_readable(str(error))}", err=True)
     except Exception:
         if _working_folder_is_gone():
             click.echo(f"error: {GONE}", err=True)
         else:
             traceback.print_exc()  # a bug; Python's own exit code, 1, would say that a case failed
     return 2
+
+
+LONGEST = 1000
+"""Letters of a line of a message: what it found may be a word of a megabyte."""
+
+
+def _readable(message: str) -> str:
+    """A message without the middle of lines that nobody reads."""
+    lines = message.split("\n")
+    return "\n".join(f"{line[:700]} … {line[-200:]}" if len(line) > LONGEST else line for line in lines)
 
 
 def _refuse_silent_ends() -> None:
