@@ -222,6 +222,32 @@ def prefix_unroll(cell: Cell, ops: Any, prefixes: Callable[..., Sequence[Array]]
     return unroll
 
 
+def chunk_implementations(
+    backend: str, build_chunks: Callable[[Cell, str, str], Unroll], build_prefixes: Callable[[Cell, str, str], Unroll]
+) -> tuple[Implementation, ...]:
+    """`chunkwise` and `prefix_scan`: many steps joined into one, of the two kinds that a cell can offer.
+
+    Args:
+        backend: Name of the backend.
+        build_chunks: As `Implementation.build`, of cells with `chunk` or a scan of a matrix state.
+        build_prefixes: As `Implementation.build`, of cells with an associative operator of their own.
+
+    Returns:
+        Both implementations, `chunkwise` first.
+
+    Example:
+        >>> from rnnbench import chunk_implementations
+        >>> [one.name for one in chunk_implementations("torch", None, None)]
+        ['chunkwise', 'prefix_scan']
+    """
+    chunks = f"Up to {scans.SCALAR} steps at once as matrix products, for cells with a matrix state."
+    prefixes = "A parallel prefix scan of the cell's own associative operator."
+    return (
+        Implementation("chunkwise", backend, supports_chunks, build_chunks, doc=chunks),
+        Implementation("prefix_scan", backend, supports_scan("semigroup"), build_prefixes, doc=prefixes),
+    )
+
+
 def module_implementation(backend: str) -> Implementation:
     """`module`: a layer of some library as it is, called once for the whole sequence.
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from rnnbench import Backend, Implementation, hookimpl, module_implementation
+from rnnbench_jax import chunkwise
 from rnnbench_jax.associative_scan import ASSOCIATIVE_SCAN
 from rnnbench_jax.backend import JaxBackend
-from rnnbench_jax.chunkwise import CHUNKWISE, PREFIX_SCAN
 from rnnbench_jax.cudnn import CUDNN
 from rnnbench_jax.pallas import PALLAS
 from rnnbench_jax.scan import SCAN
@@ -20,4 +20,4 @@ def rnnbench_backends() -> tuple[Backend, ...]:
 @hookimpl
 def rnnbench_implementations() -> tuple[Implementation, ...]:
     """The stepwise reference first."""
-    return (SCAN, module_implementation("jax"), ASSOCIATIVE_SCAN, CHUNKWISE, PREFIX_SCAN, PALLAS, CUDNN)
+    return (SCAN, module_implementation("jax"), ASSOCIATIVE_SCAN, *chunkwise.IMPLEMENTATIONS, PALLAS, CUDNN)

@@ -7,14 +7,12 @@ from functools import partial
 from rnnbench import (
     Array,
     Cell,
-    Implementation,
     Params,
     State,
     Unroll,
+    chunk_implementations,
     prefix_unroll,
     scans,
-    supports_chunks,
-    supports_scan,
     tree_map,
 )
 from rnnbench_jax.ops import jax_ops
@@ -78,17 +76,4 @@ def build_prefix(cell: Cell, device: str, dtype: str) -> Unroll:
     return prefix_unroll(cell, jax_ops(), jax.lax.associative_scan)
 
 
-CHUNKWISE = Implementation(
-    name="chunkwise",
-    backend="jax",
-    supports=supports_chunks,
-    build=build,
-    doc=f"up to {scans.SCALAR} steps at once as matrix products, for cells with a matrix state",
-)
-PREFIX_SCAN = Implementation(
-    name="prefix_scan",
-    backend="jax",
-    supports=supports_scan("semigroup"),
-    build=build_prefix,
-    doc="a parallel prefix scan of the cell's own associative operator",
-)
+IMPLEMENTATIONS = chunk_implementations("jax", build, build_prefix)

@@ -22,8 +22,7 @@ def rnnbench_implementations() -> tuple[Implementation, ...]:
         native.implementation,
         module_implementation("torch"),
         associative_scan.implementation,
-        chunkwise.chunkwise,
-        chunkwise.prefix_scan,
+        *chunkwise.IMPLEMENTATIONS,
         higher_order.SCAN,
         higher_order.ASSOCIATIVE_SCAN,
     )

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 
 from rnnbench import (
     Cell,
-    Implementation,
     Params,
     State,
     Unroll,
+    chunk_implementations,
     prefix_unroll,
     scans,
-    supports_chunks,
-    supports_scan,
     tree_map,
 )
 from rnnbench_torch.ops import torch_ops
@@ -83,17 +81,4 @@ def build_prefix(cell: Cell, device: str, dtype: str) -> Unroll:
     return prefix_unroll(cell, ops, partial(scans.prefixes, ops))
 
 
-chunkwise = Implementation(
-    name="chunkwise",
-    backend="torch",
-    supports=supports_chunks,
-    build=build,
-    doc=f"Up to {scans.SCALAR} steps at once as matrix products, for cells with a matrix state.",
-)
-prefix_scan = Implementation(
-    name="prefix_scan",
-    backend="torch",
-    supports=supports_scan("semigroup"),
-    build=build_prefix,
-    doc="A parallel prefix scan of the cell's own associative operator.",
-)
+IMPLEMENTATIONS = chunk_implementations("torch", build, build_prefix)
