@@ -78,6 +78,12 @@ class Context:
         """How gradients go back through time, and the length of a segment: `rnnbench.model.bptt`."""
         return bptt_of(self.case.settings)
 
+    @property
+    def modes(self) -> tuple[Any, ...]:
+        """The passes that the settings ask for and the implementation has: forward alone, where it has no gradients."""
+        asked = self.settings.modes
+        return asked if self.implementation.differentiable else tuple(mode for mode in asked if mode == "forward")
+
     def weights(self, *names: object) -> Weights:
         """The initial weights of the model.
 

@@ -30,7 +30,8 @@ class Implementation:
         Called in the parent process: it must not import the framework. `device` is `cpu`, `cuda`, `tpu`, ...
     build(cell, device, dtype) -> unroll
         Called in the process that measures; may import the framework. `unroll` must be differentiable by the framework
-        with respect to params, state and xs. State leaves and xs carry a batch axis: (B, ...) and (T, B, D).
+        with respect to params, state and xs, unless `differentiable` says otherwise. State leaves and xs carry a batch
+        axis: (B, ...) and (T, B, D).
     prepare(params) -> params
         Optional, called once per layer when weights are on the device: lay them out as the kernels like them (cuDNN's
         flat buffer, say). Same names, same numbers.
@@ -46,7 +47,10 @@ class Implementation:
         iterations, a share of runs that fell back to another way. `account` is called once, after the probe, in the
         process that measured; its values are of `quantities`, its notes and details are added to the record's.
     stepwise: true where the implementation is the plain loop over the portable step, the reference of its backend.
+    differentiable: false for one that runs forward and has no gradients. It is verified forward alone, its rows say
+        `verified: forward`, and what trains is skipped and says so.
     slow_to_build: true where it takes tens of seconds to compile or to be verified: `best` does not try it.
+    distribution: name on PyPI of the package whose kernels it calls, where that is not its backend's own.
     doc: one sentence for `rnnbench list`.
 
     Example:
@@ -67,7 +71,9 @@ class Implementation:
     quantities: tuple[Quantity, ...] = ()
     account: Callable[[], Measurement] | None = None
     stepwise: bool = False
+    differentiable: bool = True
     slow_to_build: bool = False
+    distribution: str = ""
     doc: str = ""
 
 

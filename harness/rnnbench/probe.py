@@ -41,6 +41,8 @@ class Probe:
         the same whatever else runs (losses, gradients): its cases are packed, one a core, and of such a process only
         the quantities are kept that are declared `portable`.
     uses_ceilings: `measure` wants to know what the machine can do at best (`Context.ceilings`).
+    trains: it takes gradients, unless its settings have `modes` that say otherwise. One that says False runs forward
+        passes alone, for which an implementation without gradients will do.
     doc: one sentence for `rnnbench list`.
 
     Example:
@@ -68,4 +70,5 @@ class Probe:
     measures_memory: bool = False
     lockstep: bool = False
     quiet: bool = True
+    trains: bool = True
     doc: str = ""

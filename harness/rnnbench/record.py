@@ -24,8 +24,9 @@ class Record:
         implementation: What ran (never `auto` or `best` once something was resolved).
         verified: `oracle` where the program was checked against float64 NumPy, `weak` where a tenth too much would have
             passed, `cell lstm` where a class of a library was checked against the oracle of the portable cell that it
-            is, `self` where a cell without portable mathematics was checked against itself (`none` in runs of
-            before: not at all), empty where nothing ran.
+            is, `forward` where the program has no gradients that could be compared, `self` where a cell without
+            portable mathematics was checked against itself (`none` in runs of before: not at all), empty where nothing
+            ran.
         quantities: By name, median and interval over the processes, and their samples one after the other.
         curves: By name; of several processes, their median at each place.
         notes: Sentences that a reader of the numbers must know.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rnnbench import Backend, Implementation, hookimpl, module_implementation
-from rnnbench_torch import associative_scan, chunkwise, compiled, eager, higher_order, native
+from rnnbench_torch import associative_scan, chunkwise, compiled, eager, higher_order, native, onnx_runtime
 from rnnbench_torch.backend import TorchBackend
 
 
@@ -25,4 +25,5 @@ def rnnbench_implementations() -> tuple[Implementation, ...]:
         *chunkwise.IMPLEMENTATIONS,
         higher_order.SCAN,
         higher_order.ASSOCIATIVE_SCAN,
+        onnx_runtime.implementation,
     )

@@ -28,7 +28,7 @@ class TorchBackend(Backend):
     def versions(self) -> dict[str, str]:
         """torch and what it computes with."""
         found = {}
-        for package in ("torch", "array-api-compat", "triton", "nvidia-cudnn-cu12", "nvidia-cudnn-cu13"):
+        for package in ("torch", "array-api-compat", "triton", "nvidia-cudnn-cu12", "nvidia-cudnn-cu13", "onnxruntime"):
             try:
                 found[package] = version(package)
             except PackageNotFoundError:

@@ -198,3 +198,22 @@ def test_neighbours_of_two_plugins_are_not_mixed_up(tmp_path):
 def test_an_exception_that_is_no_exception_breaks_only_its_plugin(tmp_path):
     with pytest.raises(PluginError, match=r"Stop: now \(mine.py:12\)"):
         load([plugin(tmp_path, "class Stop(BaseException): pass\nraise Stop('now')\n")])
+
+
+def test_one_without_gradients_has_forward_passes_to_do_and_no_more():
+    registry = load()
+    key = "torch", "eager"
+    registry.implementations[key] = replace(registry.implementations[key], differentiable=False)
+    case = Case("throughput", "gru", "torch", "eager", "cpu", "float32", 4, 2, 3, 3)
+
+    def found(**changes):
+        return candidates(replace(case, **changes), registry)
+
+    assert found(settings={"modes": ["forward"]})[0] == ["eager"]
+    assert found(settings={"modes": ["forward", "train"]})[0] == ["eager"]
+    assert found(probe="decode")[0] == ["eager"]
+    refused = "eager: it runs forward passes alone, and the case asks for train, which takes gradients"
+    assert found(settings={"modes": ["train"]}) == ([], refused)
+    assert found(probe="convergence") == ([], refused)
+    assert "eager" in found(implementation="best", settings={"modes": ["forward"]})[0]
+    assert "eager" not in found(implementation="best", settings={"modes": ["forward", "train"]})[0]

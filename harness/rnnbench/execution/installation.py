@@ -83,10 +83,14 @@ class InstallationCheck:
         if problem is not None or backend is None:
             return _absent(name, problem or "")
         package, version = next(iter(backend.versions().items()), ("", ""))
+        if kernels := implementation.distribution:
+            package, version = kernels, version_of(kernels)
+            if not version:
+                return _absent(name, f"pip install {kernels}")
         known = {"licence": licence(package), "version": f"{package} {version}".strip()}
-        if backend.name not in imports:
-            imports[backend.name] = self._imported(package)
-        if problem := imports[backend.name]:
+        if package not in imports:
+            imports[package] = self._imported(package)
+        if problem := imports[package]:
             return Installation(name, YES, "no", "no", NOT_TRIED, **known, about=problem)
         how = f"`rnnbench verify {name}`"
         cell, problem = self._cell(backend, implementation)

@@ -205,5 +205,6 @@ DECODE = Probe(
     ignores=("seq_len", "dropout"),
     uses_ceilings=True,
     lockstep=True,
+    trains=False,
     doc="one step at a time with carried state: latency p50 and p99, bytes of state",
 )

@@ -50,7 +50,7 @@ def measure(context: Context) -> Measurement:
     apart, notes = forked.possible(), []
     values: dict[str, Value] = {}
     sizes, settings = {}, {}
-    for mode in context.settings.modes:
+    for mode in context.modes:
 
         def ask(mode: Mode = mode) -> dict[str, Any]:
             return _of_mode(context, mode)
@@ -110,7 +110,7 @@ def _not_run(context: Context, program: Program) -> Measurement:
     where = f"in {interpreter} on {checked}, at small sizes" if interpreter else f"on {checked}"
     notes = [f"compiled for {case.device}, not run; verified {where}"]
     caveats: dict[str, None] = {}
-    for mode in context.settings.modes:
+    for mode in context.modes:
         one = program.compiled(mode, random_batch(context))
         if one is None:
             continue

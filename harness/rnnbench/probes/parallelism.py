@@ -58,7 +58,7 @@ def measure(context: Context) -> Measurement:
     program = context.program()
     settings = program.settings()
     saturating: dict[Pass, int] = {}
-    for mode in context.settings.modes:
+    for mode in context.modes:
         rates, note = _over_batches(context, program, mode)
         medians = {size: rate.value for size, rate in rates.items()}
         best = max(rates, key=medians.__getitem__)

@@ -52,7 +52,7 @@ def measure(context: Context) -> Measurement:
     timings: dict[str, Timing] = {}
     notes: list[str] = []
     details = {}
-    for mode in context.settings.modes:
+    for mode in context.modes:
         started = SYSTEM.now()
         call = unit_of_work(context, program, mode)
         compiled = program.compilations()

@@ -7,6 +7,7 @@ from rnnbench.case import AUTO, BEST, Case
 from rnnbench.cell import Cell
 from rnnbench.errors import PluginError
 from rnnbench.implementation import Implementation
+from rnnbench.probe import Probe
 from rnnbench.registry import Registry, place, spelling
 from rnnbench.registry.declared import a
 
@@ -141,8 +142,23 @@ def _supported(names: list[str], cell: Cell, case: Case, registry: Registry) -> 
             reasons[""] = f"backend {case.backend!r} has no implementation {name!r}; it has {known}"
             continue
         reason = support_problem(implementation, cell, case.device, case.dtype)
+        reason = reason or _lack_of_gradients(implementation, case, registry.probes.get(case.probe))
         if reason is None:
             supported.append(name)
         else:
             reasons[name] = reason
     return supported, reasons
+
+
+def _lack_of_gradients(implementation: Implementation, case: Case, probe: Probe | None) -> str | None:
+    """Why one that runs forward alone has nothing to do in a case; None where there is something.
+
+    A trial compares it with others only where nothing but forward passes is asked for.
+    """
+    if implementation.differentiable or probe is None:
+        return None
+    asked = case.settings.get("modes") or (("train",) if probe.trains else ("forward",))
+    beyond = [mode for mode in asked if mode != "forward"]
+    if not beyond or ("forward" in asked and case.implementation != BEST):
+        return None
+    return f"it runs forward passes alone, and the case asks for {' and '.join(beyond)}, which takes gradients"

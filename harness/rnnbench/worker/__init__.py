@@ -16,7 +16,6 @@ from typing import Any
 from rnnbench.case import Case
 from rnnbench.context import Context
 from rnnbench.errors import CaseError, Wrong
-from rnnbench.implementation import Implementation
 from rnnbench.machine import allocator, waiting
 from rnnbench.measure import lockstep, process_memory
 from rnnbench.measurement import Measurement
@@ -77,7 +76,7 @@ def _measure(context: Context, registry: Registry, job: Job) -> dict[str, Any]:
     _check_weights(context, job.get("weights"))
     with lockstep.joined(**job.get("turns", {})) as place:
         measurement = probe.measure(replace(context, ceilings=job.get("ceilings")))
-    measurement = _accounted(measurement, context.implementation)
+    measurement = _accounted(measurement, context)
     declared = (*context.implementation.quantities, *probe.quantities)
     part = answers.part(measurement, {quantity.name: quantity for quantity in declared})
     details: dict[str, Any] = {"ignored": list(probe.ignores)}
@@ -91,9 +90,16 @@ def _measure(context: Context, registry: Registry, job: Job) -> dict[str, Any]:
     return answer | ({"turns": place.taken, "waited": place.waited} if "turns" in job else {})
 
 
-def _accounted(measurement: Measurement, implementation: Implementation) -> Measurement:
+def _accounted(measurement: Measurement, context: Context) -> Measurement:
     """With what the implementation tells of its own runs; what the probe itself measured stands."""
-    if implementation.account is None or not isinstance(measurement, Measurement):
+    implementation = context.implementation
+    if not isinstance(measurement, Measurement):
+        return measurement
+    if not implementation.differentiable:
+        left_out = [mode for mode in getattr(context.settings, "modes", ()) if mode not in context.modes]
+        told = [f"{mode}: {implementation.name} runs forward passes alone, it has no gradients" for mode in left_out]
+        measurement = replace(measurement, notes=[*measurement.notes, *told])
+    if implementation.account is None:
         return measurement
     own = implementation.account()
     return replace(

@@ -22,7 +22,7 @@ SERVED = [
     (cell.name, impl.name)
     for cell in CELLS.values()
     for impl in IMPLEMENTATIONS.values()
-    if impl.name != "compiled" and impl.supports(cell, "cpu", "float32") is None
+    if impl.name != "compiled" and impl.differentiable and impl.supports(cell, "cpu", "float32") is None
 ]
 
 

@@ -17,6 +17,7 @@ from rnnbench.report.wording import listed
 VERIFIED = {
     "oracle": "the program agrees with a float64 NumPy oracle (outputs, final state, gradients)",
     "weak": "the program agrees with a float64 NumPy oracle, so loosely that a tenth too much would have passed",
+    "forward": "the program agrees with a float64 NumPy oracle (outputs, final state); it has no gradients",
     "self": "checked against itself only: the cell has no portable mathematics that an oracle could run",
     "none": "not checked: the cell has no portable mathematics",
 }

@@ -53,6 +53,10 @@ def facts(records: Sequence[Record]) -> list[str]:
             f"Those of {checked['weak']} agree with it as far as it can be told: rounding decides so much of their "
             "outputs that a tenth too much would have passed."
         )
+    if checked["forward"]:
+        lines.append(
+            f"Those of {checked['forward']} run forward passes alone: they agree with it in outputs and final state."
+        )
     if checked["self"]:
         lines.append(
             f"{checked['self']} come from classes of other libraries, which were checked against themselves: against "

@@ -167,7 +167,7 @@ class _Verification:
         failed = [check for check in self.checks if not check.passed]
         weak = self.sensitive or any(check.weak for check in self.checks)
         found = {
-            "verified": "weak" if weak else "oracle" if self.twin is None else f"cell {self.twin.equal.to}",
+            "verified": "weak" if weak else self._verdict,
             "checks": [asdict(check) for check in self.checks],
             "looked_at": {
                 "dtypes": stages,
@@ -183,6 +183,18 @@ class _Verification:
         reason = "; ".join(dict.fromkeys(check.sentence() for check in failed[:3]))
         where = "" if dtype == self.context.case.dtype or self.only else f" (in {dtype})"
         return found | {"status": "wrong", "reason": reason + where}
+
+    @property
+    def _verdict(self) -> str:
+        """What a program is called that passes."""
+        if not self._differentiable:
+            return "forward"
+        return "oracle" if self.twin is None else f"cell {self.twin.equal.to}"
+
+    @property
+    def _differentiable(self) -> bool:
+        """Whether there are gradients to be compared."""
+        return self.context.implementation.differentiable
 
     def _known(self, dtype: str, xs: np.ndarray) -> bool:
         """Whether the few steps in float64 are vouched for, and nothing else is asked of that dtype."""
@@ -250,6 +262,8 @@ class _Verification:
             self._chaotic(program, truth, got, xs, rows, dtype, steps, last)
             return
         self.checks += forward_checks(got, truth, dtype)
+        if not self._differentiable:
+            return
         if len(xs) > WHOLE:
             self._stretches(program, truth, xs, rows, dtype)
             return
@@ -365,14 +379,11 @@ class _Verification:
         forced = comparison.forced_check(got[0], some, dtype)
         self.checks += [forced] if forced else []
         self._finite(got[0], some, dtype)
-        early = max(1, steps // 2)
-        cotangent = self._cotangent(xs, early, rows)
-        first = self._truth(some.given, xs, rows, cotangent).first(early)
-        found = _some(backward(program, xs, cotangent), rows)
-        self.checks += gradient_checks(found | {"xs": found["xs"][:early]}, first, dtype)
+        if self._differentiable:
+            self._first_gradients(program, some, xs, rows, dtype, steps)
         if not all(check.passed for check in self.checks):
             return  # wrong, however far its gradients go
-        if len(xs) <= WHOLE:
+        if len(xs) <= WHOLE and self._differentiable:
             comparison.overflow(some, dtype, gradients=True)
         if not self.only and dtype != "float64" and self._supports("float64"):
             self._against_oracle("float64", xs, last=False)  # it is predictable for longer there
@@ -383,8 +394,18 @@ class _Verification:
         program, cotangent = self._program(calm, dtype), self._cotangent(xs, len(xs) if len(xs) <= WHOLE else 0, rows)
         truth = self._truth(calm, xs, rows, cotangent)
         self.checks += forward_checks(_rows_of(forward(program, xs), rows), truth, dtype)
-        if len(xs) <= WHOLE:
+        if len(xs) <= WHOLE and self._differentiable:
             self._whole(program, truth, xs, cotangent, rows, dtype, last)
+
+    def _first_gradients(
+        self, program: Program, some: Truth, xs: np.ndarray, rows: np.ndarray, dtype: str, steps: int
+    ) -> None:
+        """Those of the first half of the steps over which outputs can be predicted."""
+        early = max(1, steps // 2)
+        cotangent = self._cotangent(xs, early, rows)
+        first = self._truth(some.given, xs, rows, cotangent).first(early)
+        found = _some(backward(program, xs, cotangent), rows)
+        self.checks += gradient_checks(found | {"xs": found["xs"][:early]}, first, dtype)
 
     def _finite(self, got: np.ndarray, some: Truth, dtype: str) -> None:
         beyond = ~np.isfinite(got)
@@ -400,7 +421,7 @@ class _Verification:
         rows = self._rows(xs, weights)
         wide, half = self._program(short, "float32"), self._program(short, dtype)
         cotangent = np.zeros(0)
-        if len(xs) <= WHOLE:
+        if len(xs) <= WHOLE and self._differentiable:
             cotangent = _rounded(self._cotangent(xs, len(xs), rows), dtype)
             scale = 8.0 / max(largest(backward(wide, xs, cotangent).values()), 1e-30)
             cotangent = _rounded(cotangent * scale, dtype)
@@ -410,6 +431,8 @@ class _Verification:
         with np.errstate(all="ignore"):
             natural = truth.disturbed(dtype)[0]
         self.checks.append(comparison.outputs_along(got, true, natural, dtype))
+        if not self._differentiable:
+            return
         if len(xs) > WHOLE:
             self.notes.append(f"gradients of {dtype} were not compared over {len(xs)} steps")
             return
