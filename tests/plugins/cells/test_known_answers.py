@@ -624,6 +624,112 @@ def a_mini_batch_descends_its_whole_loss():
     close(run()[0][0][1][:, 0], W, atol=1e-12)
 
 
+# --- one step by hand, where a cell departs from its relatives ------------------------------------------------------
+
+
+def one_step(name, *zeroed, **options):
+    """A run of one step from a state of standard normal numbers, with zeros in these parameters."""
+    run = CellRun(name, T=1, **options)
+    if zeroed:
+        run.zeroed(*zeroed)
+    leaves = [normal(*leaf.shape, seed=k) for k, leaf in enumerate(_all(run.state))]
+    run.state = tuple(leaves) if isinstance(run.state, tuple) else leaves[0]
+    return run
+
+
+def _all(state):
+    return state if isinstance(state, tuple) else (state,)
+
+
+def apart(one, other):
+    assert np.abs(one - other).max() > 0.01
+
+
+@known("lstm_peephole")
+def peepholes_look_at_the_old_and_the_new_cell():
+    run = one_step("lstm_peephole", "weight_ih", "weight_hh", "bias")
+    run.params["bias"] = np.repeat([0, 0, 0.7, 0], H)  # tanh(g) of each unit
+    p_i, p_f, p_o = (run.params[f"peephole_{gate}"] * 5 for gate in "ifo")
+    run.params |= {"peephole_i": p_i, "peephole_f": p_f, "peephole_o": p_o}
+    _, c = run.state
+    (_, new), ys = run()
+    close(new, sigmoid(p_f * c) * c + sigmoid(p_i * c) * np.tanh(0.7))
+    close(ys[0], sigmoid(p_o * new) * np.tanh(new))
+    apart(ys[0], sigmoid(p_o * c) * np.tanh(new))
+
+
+@known("lstm_proj")
+def the_projection_is_what_is_shown_and_fed_back():
+    run = one_step("lstm_proj", "weight_ih", "weight_hh", "bias")
+    _, c = run.state
+    (h, new), ys = run()
+    close(new, c / 2)
+    close(ys[0], np.tanh(c / 2) / 2 @ run.params["weight_hr"].T)
+    close(h, ys[0])
+
+
+@known("gru_v3", "mgu")
+def the_gate_acts_before_the_product(name):
+    run = one_step(name, "weight_ih")
+    run.params["weight_hh"][:-H] = 0  # gates of their biases alone
+    run.params["bias"] = 2 * normal(len(run.params["bias"]))
+    gates, b = sigmoid(run.params["bias"][:-H]), run.params["bias"][-H:]
+    first, last, h, U = gates[:H], gates[-H:], run.state, run.params["weight_hh"][-H:]
+
+    def after(n):
+        return last * h + (1 - last) * n if name == "gru_v3" else (1 - last) * h + last * n
+
+    _, ys = run()
+    close(ys[0], after(np.tanh((first * h) @ U.T + b)))
+    apart(ys[0], after(np.tanh(first * (h @ U.T) + b)))
+
+
+@known("fastgrnn")
+def the_gate_and_the_candidate_share_their_product():
+    run = one_step("fastgrnn")
+    run.params |= {"zeta": np.array(0.0), "nu": np.array(0.0), "bias_z": normal(H)}
+    h, p = run.state, run.params
+    m = run.xs[0] @ p["weight_ih"].T + h @ p["weight_hh"].T + p["bias"]
+    z = sigmoid(m + p["bias_z"])
+    close(run()[1][0], (1 - z / 2) * np.tanh(m) + z * h)  # (1 − z)/2 + 1/2
+
+
+@known("mi_rnn")
+def inputs_and_states_are_multiplied():
+    run = one_step("mi_rnn", D=H)
+    run.params |= {"weight_ih": np.eye(H), "weight_hh": np.eye(H), "bias": np.full(H, 0.1)}
+    x, h = run.xs[0], run.state
+    close(run()[1][0], np.tanh(x * h + h / 2 + x / 2 + 0.1))
+
+
+@known("nbrc")
+def the_feedback_of_a_unit_depends_on_other_units():
+    run = one_step("nbrc", "weight_ih", "bias")
+    turn = np.roll(np.eye(H), 1, axis=1)  # (turn h)_i = h_{i+1}
+    run.params |= {"weight_a": 2 * turn, "weight_c": -turn}
+    h, near = run.state, np.roll(run.state, -1, axis=1)
+    c = sigmoid(-near)
+    close(run()[1][0], c * h + (1 - c) * np.tanh((1 + np.tanh(2 * near)) * h))
+
+
+@known("trnn")
+def the_candidate_is_not_squashed():
+    """With constant gates the distance to it shrinks by f at each step."""
+    run = CellRun("trnn").zeroed("weight_ih")
+    run.params["bias"] = np.repeat([np.log(3.0), 5.0], H)  # f = 3/4, z = 5
+    run.state = normal(B, H)
+    close(run()[1][-1], 5 + 0.75**6 * (run.state - 5))
+
+
+@known("antisymmetric_gated")
+def the_gate_sees_the_same_product():
+    run = one_step("antisymmetric_gated", "weight_ih", epsilon=0.5, gamma=0.2)
+    run.params["bias"] = normal(2 * H)
+    W, h, b = run.params["weight_hh"], run.state, run.params["bias"]
+    turned = h @ (W - W.T - 0.2 * np.eye(H)).T
+    close(run()[1][0], h + 0.5 * sigmoid(turned + b[H:]) * np.tanh(turned + b[:H]))
+
+
 # --- all of them --------------------------------------------------------------------------------------------------
 
 
@@ -705,14 +811,17 @@ COUNTS: dict[str, Callable[[int, int], int]] = {
 """Parameters that are trained, as the cells' documentation says, at their default options."""
 
 
+LATER = {cell.name for family in list(rnnbench_cells.FAMILIES)[1:] for cell in rnnbench_cells.FAMILIES[family]}
+"""All cells but those of the first days, which test_cells.py knows."""
+
+
+def test_no_cell_is_without_a_known_answer():
+    assert set(KNOWN) == LATER
+
+
 def test_parameters_are_as_many_as_is_said():
     from rnnbench import Model, initialise
 
-    later = {cell.name for family in list(rnnbench_cells.FAMILIES)[1:] for cell in rnnbench_cells.FAMILIES[family]}
-    assert set(COUNTS) == later
+    assert set(COUNTS) == LATER
     found = {name: initialise(Model(CELLS[name], 12, 16), 0).count for name in COUNTS}
     assert found == {name: count(12, 16) for name, count in COUNTS.items()}
-
-
-def test_every_cell_says_where_it_comes_from():
-    assert [name for name, cell in CELLS.items() if not cell.source] == []
