@@ -64,7 +64,7 @@ mgu = Cell(
     init=init_mgu,
     step=step_mgu,
     project=project,
-    source="Zhou et al. 2016, arXiv:1603.09420, equations 7 (minimal gated unit)",
+    source="Zhou et al. 2016, arXiv:1603.09420, equation 7 (minimal gated unit)",
     recurrent=("weight_hh",),
 )
 """f = σ(W_f x + U_f h + b_f),  h̃ = tanh(W_h x + U_h (f ∘ h) + b_h),  h' = (1 − f) ∘ h + f ∘ h̃,  y = h'.

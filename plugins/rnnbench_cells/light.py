@@ -34,7 +34,7 @@ janet = Cell(
     init=init_janet,
     step=step_janet,
     project=project,
-    source="van der Westhuizen & Lasenby 2018, arXiv:1804.04849, equations 8",
+    source="van der Westhuizen & Lasenby 2018, arXiv:1804.04849, equation 8",
     options={"beta": 1.0},
     recurrent=("weight_hh",),
 )
@@ -178,7 +178,7 @@ ran = Cell(
     init=init_ran,
     step=step_ran,
     project=project_ran,
-    source="Lee, Levy & Zettlemoyer 2017, arXiv:1705.07393, equations 1 (recurrent additive network)",
+    source="Lee, Levy & Zettlemoyer 2017, arXiv:1705.07393, equation 1 (recurrent additive network)",
     recurrent=("weight_hh",),
 )
 """c̃ = W_c x,  i, f = σ(W x + U h + b),  c' = i ∘ c̃ + f ∘ c,  h' = tanh(c'),  y = h'.
