@@ -113,6 +113,13 @@ def spoilt(**changes):
         ({"lookback": -1}, r"`lookback` is -1; give the number of earlier inputs"),
         ({"project": None}, r"has a `lookback`, but its `project` takes no earlier inputs"),
         ({"options": {}}, r"`step` asks by keyword for 'gain', which is no option .*there: none"),
+        ({"options": ["gain"]}, r"`options` is a list; give names and defaults"),
+        ({"options": {"gain": [1, 2]}}, r"option 'gain' is \[1, 2\]; an option is a number, a text"),
+        (
+            {"init": lambda rng, D, H: None},
+            r"`options` names 'gain', which `init` does not take; write init\(rng, D, H",
+        ),
+        ({"init": lambda rng, D, H, *, gain=7.5: None}, r"`options` says gain=.* and `init` gain=7.5; give both one"),
         ({"recurrence": "diagonal"}, r"`recurrence` is 'diagonal'; it is \"elementwise\""),
     ],
 )

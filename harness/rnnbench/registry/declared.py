@@ -5,13 +5,13 @@ from __future__ import annotations
 import inspect
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rnnbench import scans
 from rnnbench.adapter import Adapter
 from rnnbench.backend import Backend
-from rnnbench.cell import BOUND, COUNTED, Cell, keywords
+from rnnbench.cell import BOUND, COUNTED, Cell, Option, keywords
 from rnnbench.errors import PluginError
 from rnnbench.executor import Executor
 from rnnbench.implementation import Implementation
@@ -102,6 +102,7 @@ def _check_functions(kind: type, value: Any) -> None:
     if isinstance(value, Cell):
         _check_mathematics(what, value)
     if isinstance(value, Cell):
+        _check_options(what, value)
         _check_declarations(what, value)
     if isinstance(value, Implementation) and (type(value.block) is not int or value.block < 0):
         raise PluginError(f"{what}: `block` is {value.block!r}; give the time steps of one call of its kernel, or 0")
@@ -165,6 +166,32 @@ def _check_declarations(what: str, cell: Cell) -> None:
             f"{what} has a `lookback`, but its `project` takes no earlier inputs: write "
             "project(ops, params, xs, *, past)"
         )
+
+
+def _check_options(what: str, cell: Cell) -> None:
+    """Options are what `init` takes by keyword, with the defaults that it has itself."""
+    if not isinstance(cell.options, Mapping):
+        raise PluginError(f"{what}: `options` is {a(cell.options)}; give names and defaults, {{'heads': 4}}")
+    for option, default in cell.options.items():
+        if not isinstance(default, Option):
+            raise PluginError(f"{what}: option {option!r} is {default!r}; an option is a number, a text, True or False")
+    if not callable(cell.init):
+        return
+    taken = inspect.signature(cell.init).parameters
+    if any(each.kind is each.VAR_KEYWORD for each in taken.values()):
+        return
+    for option, default in cell.options.items():
+        where = place.of_function(cell.init)
+        if option not in taken:
+            raise PluginError(
+                f"{what}: `options` names {option!r}, which `init` does not take; write init(rng, D, H, *, "
+                f"{option}={default!r}){where}"
+            )
+        own = taken[option].default
+        if own not in (inspect.Parameter.empty, None, default):
+            raise PluginError(
+                f"{what}: `options` says {option}={default!r} and `init` {option}={own!r}; give both one default{where}"
+            )
 
 
 def _place_of(value: Any) -> str:
