@@ -134,6 +134,10 @@ def test_a_mistake_in_a_declaration_is_named_with_its_remedy(changes, message):
         ({"frozen": ("reed",)}, r"returns no parameter 'reed', which `frozen` names; it returns skew, taps"),
         ({"derive": lambda ops, p: {"skew": p["skew"]}}, r"`derive`.* returns 'skew', which is a parameter already"),
         ({"derive": lambda ops, p: p["skew"]}, r"`derive`.* returned .*; return a dict of named arrays"),
+        (
+            {"project": lambda ops, p, xs, *, past: xs + past[2]},
+            r"`project` raised IndexError.*; `past` has 2 earlier inputs, past\[0\] to past\[1\]: raise `lookback`",
+        ),
         ({"output_size": lambda D, H: 0}, r"`output_size`.* returned 0; return how many features y has"),
         ({"output_size": None}, r"returned y with 9 features; y must have H = 8"),
         ({"recurrence": "elementwise"}, r"returns states of shapes"),

@@ -147,7 +147,13 @@ class _Check:
             ) from None
         except Exception as error:
             demands = _OtherSizes if isinstance(error, AssertionError | ValueError | IndexError) else PluginError
-            raise demands(f"cell {self.cell.name!r}: `{function}` raised {place.described(error)}") from error
+            remedy = self._of_lookback() if function == "project" and isinstance(error, IndexError) else ""
+            raise demands(f"cell {self.cell.name!r}: `{function}` raised {place.described(error)}{remedy}") from error
+
+    def _of_lookback(self) -> str:
+        """How many earlier inputs there are, for one who reached beyond them."""
+        count: Any = self.cell.lookback  # a number, for the cell is bound
+        return f"; `past` has {count} earlier inputs, past[0] to past[{count - 1}]: raise `lookback`" if count else ""
 
     def _initial(self) -> tuple[Params, State]:
         """What `init` returns."""
