@@ -344,9 +344,20 @@ class Backend(ABC):
         """Work that shows what the device can do at best, set up in this process as `build` would set it up.
 
         `flops_per_second`: a square product of 2n³ FLOP, large enough to fill the device. `bytes_per_second`: an array
-        larger than any cache, read and written once. Empty where the backend has nothing to offer.
+        larger than any cache, read and written once. `activations_per_second`: a sigmoid of as many numbers as a cache
+        holds. Empty where the backend has nothing to offer.
         """
         del device, dtype, threads
+        return {}
+
+    def products(self, device: str, dtype: str, threads: int | None, batch: int, hidden: int) -> Mapping[str, Workload]:
+        """Work that shows what the device can do at best with the small products of a recurrent step.
+
+        `products_per_second.k` for k of 1, 2, 3, 4: products (batch, hidden) by (hidden, k·hidden), 2k·batch·hidden²
+        FLOP each, as many in a call as make its dispatch short beside them, all by one matrix. Empty where the backend
+        has nothing to offer.
+        """
+        del device, dtype, threads, batch, hidden
         return {}
 
     @abstractmethod

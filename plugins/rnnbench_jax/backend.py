@@ -46,12 +46,21 @@ class JaxBackend(Backend):
         return ("module", "scan", *parallel) if device == "cpu" else ("module", *parallel, "scan")
 
     def ceilings(self, device: str, dtype: str, threads: int | None) -> Mapping[str, Workload]:
-        """A large product and a large stream, under the settings of a program."""
+        """A large product, a large stream and a sigmoid, under the settings of a program."""
         from rnnbench_jax import ceilings
         from rnnbench_jax.program import MATMUL_PRECISION
 
         self._require(device)
         return ceilings.workloads(find_device(device, pool.wanted(threads)), dtype, MATMUL_PRECISION)
+
+    def products(self, device: str, dtype: str, threads: int | None, batch: int, hidden: int) -> Mapping[str, Workload]:
+        """Products by one matrix in a loop of XLA's, under the settings of a program."""
+        from rnnbench_jax import ceilings
+        from rnnbench_jax.program import MATMUL_PRECISION
+
+        self._require(device)
+        found = find_device(device, pool.wanted(threads))
+        return ceilings.products(found, dtype, MATMUL_PRECISION, batch, hidden)
 
     def build(self, spec: ProgramSpec) -> Program:
         """Compile nothing yet. Raises Skipped for an absent device or a dtype the cell's state cannot have."""

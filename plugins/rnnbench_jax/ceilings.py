@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from rnnbench import Array, Workload
 from rnnbench_jax.devices import Device
@@ -13,15 +14,24 @@ kernel. It is float32 whatever the dtype, which memory does not see: narrow numb
 fetch."""
 
 
+ACTIVATED = {"cpu": 2**17, "gpu": 2**26, "tpu": 2**26}
+"""Platform -> numbers whose sigmoid is taken: what a cache of the second level holds, and elsewhere long beside the
+launch."""
+
+ENOUGH = {"cpu": 2**26, "gpu": 2**30, "tpu": 2**30}
+"""Platform -> FLOP of a call of small products, long beside its dispatch."""
+
+MOST = 1024
+"""Small products in a call, at the most."""
+
+
 def workloads(device: Device, dtype: str, precision: str) -> Mapping[str, Workload]:
-    """A product of two square matrices, and x += 1 in place: each number read once and written once."""
+    """A product of two square matrices, x += 1 in place (each number read and written once), and sigmoid."""
     import jax
     import jax.numpy as jnp
     import numpy as np
 
-    def asked(function: Callable[..., Array], *arguments: Array) -> Array:
-        with jax.enable_x64(dtype == "float64"), jax.default_matmul_precision(precision):
-            return jax.block_until_ready(function(*arguments))
+    asked = partial(_asked, dtype, precision)
 
     def placed(array: np.ndarray) -> Array:
         return asked(lambda: jax.device_put(array, device))
@@ -39,10 +49,46 @@ def workloads(device: Device, dtype: str, precision: str) -> Mapping[str, Worklo
         nonlocal x
         x = asked(increment, x)
 
+    activated = ACTIVATED[device.platform]
+    some = placed(rng.standard_normal(activated, np.float32).astype(jnp.dtype(dtype)))
+    activate = jax.jit(jax.nn.sigmoid)
+
     return {
         "flops_per_second": Workload(lambda: asked(multiply, a, b), 2.0 * n**3),
         "bytes_per_second": Workload(stream, 2.0 * size),
+        "activations_per_second": Workload(lambda: asked(activate, some), activated),
     }
+
+
+def products(device: Device, dtype: str, precision: str, batch: int, hidden: int) -> Mapping[str, Workload]:
+    """Many products (batch, hidden) by one (hidden, k·hidden) in a loop that XLA runs."""
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    asked = partial(_asked, dtype, precision)
+    rng = np.random.default_rng(0)
+
+    def workload(width: int) -> Workload:
+        flops = 2 * width * batch * hidden**2
+        count = max(1, min(ENOUGH[device.platform] // flops, MOST))
+        shapes = (count, batch, hidden), (hidden, width * hidden)
+        a, b = (
+            asked(lambda shape=shape: jax.device_put(rng.standard_normal(shape).astype(jnp.dtype(dtype)), device))
+            for shape in shapes
+        )
+        multiply = jax.jit(lambda a, b: jax.lax.map(lambda one: one @ b, a))
+        return Workload(lambda: asked(multiply, a, b), float(flops * count))
+
+    return {f"products_per_second.{width}": workload(width) for width in (1, 2, 3, 4)}
+
+
+def _asked(dtype: str, precision: str, function: Callable[..., Array], *arguments: Array) -> Array:
+    """What the function gives, once it is there, under the settings of a program."""
+    import jax
+
+    with jax.enable_x64(dtype == "float64"), jax.default_matmul_precision(precision):
+        return jax.block_until_ready(function(*arguments))
 
 
 def matrix_size(platform: str, dtype: str) -> int:

@@ -41,9 +41,14 @@ class TorchBackend(Backend):
         return ("native", "module", "chunkwise", "prefix_scan", "associative_scan", "eager")
 
     def ceilings(self, device: str, dtype: str, threads: int | None) -> Mapping[str, Workload]:
-        """A large product and a large stream, under the settings of a program."""
+        """A large product, a large stream and a sigmoid, under the settings of a program."""
         _require(device)
         return ceilings.workloads(device, dtype, threads)
+
+    def products(self, device: str, dtype: str, threads: int | None, batch: int, hidden: int) -> Mapping[str, Workload]:
+        """Batched products by one matrix, under the settings of a program."""
+        _require(device)
+        return ceilings.products(device, dtype, threads, batch, hidden)
 
     def build(self, spec: ProgramSpec) -> TorchProgram:
         """Set threads and precision for the process and put the model on its device."""

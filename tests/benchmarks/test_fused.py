@@ -5,9 +5,10 @@ ratios within a cycle, so that the machine's changes hit both sides. With one th
 other processes hardly change; with more it is the clock's, and the machine has to be quiet.
 
 RNNBENCH_FUSED_THREADS (1 by default), RNNBENCH_FUSED_CYCLES (15), RNNBENCH_FUSED_STEPS (1024) and RNNBENCH_FUSED_SIZES
-("B,H B,H ...") say how. The floor: recurrent products and activations of those sizes at the speed torch reaches;
-training takes three of each product, and a second pointwise pass. A loss and an optimiser are not in it, so it is the
-kernel alone, backward given a cotangent, whose share of it counts; that of the whole pass is printed beside it.
+("B,H B,H ...") say how; `-k "gru and train"` takes a part. The floor is the least time of `limit share`, by the same
+functions: products of the steps at the measured speed of their own shape, activations, and all else at the speed of a
+large product (`rnnbench.machine.roofline`). A loss and an optimiser are not in it, so it is the kernel alone, backward
+given a cotangent, whose share of it counts; that of the whole pass is printed beside it.
 """
 
 from __future__ import annotations
@@ -17,12 +18,17 @@ import random
 import statistics
 import time
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import pytest
 
-from rnnbench import Model, Optimizer, ProgramSpec, initialise, tree_map
+from rnnbench import Backend, Model, Optimizer, ProgramSpec, initialise, tree_map
+from rnnbench.machine.roofline import Limit, limit
+from rnnbench.model import Pass
+from rnnbench.model.costs import count
 from rnnbench.registry import load
+from rnnbench.worker.ceilings import Kind, best_of, measure, measure_products
 
 pytestmark = pytest.mark.long
 
@@ -39,22 +45,32 @@ SIZES = [
 ]
 T, D = int(os.environ.get("RNNBENCH_FUSED_STEPS", "1024")), 32
 CLOCK = time.process_time if THREADS == 1 else time.perf_counter
-PRODUCTS = {"rnn": 1, "gru": 3, "lstm": 4}
-"""Cell -> recurrent matrices H x H."""
-
 LEAST = {("rnn", "native"): 2.0, ("gru", "native"): 2.0, ("lstm", "native"): 1.0, "scan": 2.0}
 """How many times as fast `fused` has to train, where the floor leaves room for that."""
 
 SHARE = 0.6
 """Of the floor, at least."""
 
+COLUMNS = (
+    "cell",
+    "pass",
+    "threads",
+    "B, H",
+    "µs a step",
+    "native",
+    "scan",
+    "oneDNN lstm",
+    "share of the floor",
+    "binds",
+)
+"""native and oneDNN's lstm: over torch/fused; scan: over jax/fused; the share: of the kernel, and of the whole pass."""
 
 COMPETITORS = [("torch", "fused"), ("torch", "native"), ("jax", "fused"), ("jax", "scan")]
 ONEDNN = "oneDNN lstm"
 """The one recurrence of torch's whose kernel is not a loop of ATen's: what every other cell is held against too."""
 
 
-def calls(cell: str, B: int, H: int, mode: str) -> dict[str, Callable[[], object]]:
+def calls(cell: str, B: int, H: int, mode: Pass) -> dict[str, Callable[[], object]]:
     """Competitor -> one pass, ready and warm."""
     registry = load()
     rng = np.random.default_rng(0)
@@ -82,7 +98,7 @@ def calls(cell: str, B: int, H: int, mode: str) -> dict[str, Callable[[], object
     return found
 
 
-def kernel(cell: str, B: int, H: int, mode: str) -> Callable[[], object]:
+def kernel(cell: str, B: int, H: int, mode: Pass) -> Callable[[], object]:
     """What torch/fused does without a loss and an optimiser."""
     import torch
 
@@ -104,24 +120,24 @@ def kernel(cell: str, B: int, H: int, mode: str) -> Callable[[], object]:
     return {"forward": forward, "train": train}[mode]
 
 
-def floor(cell: str, B: int, H: int) -> dict[str, Callable[[], object]]:
-    """The product (B, H) by (H, kH) of a step, and an activation of what it gives, T times each."""
-    import torch
+@cache
+def device_ceilings() -> dict[str, float]:
+    return best("ceilings", lambda backend: measure(backend, "cpu", "float32", THREADS))
 
-    width = PRODUCTS[cell] * H
-    a, b, out, other = torch.randn(B, H), torch.randn(H, width), torch.randn(B, width), torch.empty(B, width)
 
-    def products() -> None:
-        with torch.no_grad():
-            for _ in range(T):
-                torch.mm(a, b, out=other)
+@cache
+def product_ceilings(B: int, H: int) -> dict[str, float]:
+    return best("products", lambda backend: measure_products(backend, "cpu", "float32", THREADS, B, H))
 
-    def pointwise() -> None:
-        with torch.no_grad():
-            for _ in range(T):
-                torch.sigmoid(out, out=other)
 
-    return {"products": products, "pointwise": pointwise}
+def best(kind: Kind, measured: Callable[[Backend], dict[str, float]]) -> dict[str, float]:
+    return best_of(kind, [measured(load().backends[name]) for name in ("torch", "jax")])
+
+
+def floor(cell: str, B: int, H: int, mode: Pass, seconds: float) -> Limit:
+    """What of a pass that took so long is its least time, and what binds."""
+    cost = count(Model(load().cells[cell], D, H), T, B, "float32", mode)
+    return limit(cost, seconds, device_ceilings() | product_ceilings(B, H))
 
 
 def cycles(found: dict[str, Callable[[], object]], budget: float = 20.0) -> dict[str, list[float]]:
@@ -149,25 +165,32 @@ def test_speed(cell, mode):
     pytest.importorskip("torch")
     pytest.importorskip("jax")
     missed = []
-    print(
-        f"\n{cell} {mode}, T={T}, D={D}, {THREADS} thread(s); µs per step of torch/fused; ratios to it; share of the "
-        "floor of its kernel (of the whole pass)"
-    )
+    print(f"\nT={T}, D={D}, medians over the cycles; B, H whose products or device ceilings are doubtful end in ?\n")
+    print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}", flush=True)
     for B, H in SIZES:
-        found = calls(cell, B, H, mode)
-        times = cycles(found | floor(cell, B, H))
-        step = statistics.median(times["torch/fused"]) / T * 1e6
-        ratios = {name: ratio(times, name, "torch/fused") for name in times if name != "torch/fused"}
-        often = {"forward": (1, 1), "train": (3, 2)}[mode]
-        whole = often[0] * ratios.pop("products") + often[1] * ratios.pop("pointwise")
-        share = whole / ratios.pop("kernel")
-        shown = "  ".join(f"{name} {value:5.2f}" for name, value in ratios.items())
-        print(f"B={B:<4} H={H:<4} {step:8.1f}   {shown}   {share:.0%} ({whole:.0%})", flush=True)
+        times = cycles(calls(cell, B, H, mode))
+        seconds = {name: statistics.median(each) for name, each in times.items()}
+        ratios = {name: ratio(times, name, "torch/fused") for name in times}
+        kernel_floor, whole_floor = (floor(cell, B, H, mode, seconds[name]) for name in ("kernel", "torch/fused"))
+        native, scan = ratios["torch/native"], ratios["jax/scan"] / ratios["jax/fused"]
+        doubt = "?" if device_ceilings()["disturbed"] or product_ceilings(B, H)["disturbed"] else ""
+        row = (
+            cell,
+            mode,
+            THREADS,
+            f"{B}, {H}{doubt}",
+            f"{seconds['torch/fused'] / T * 1e6:.1f}",
+            f"{native:.2f}",
+            f"{scan:.2f}",
+            f"{ratios[ONEDNN]:.2f}" if ONEDNN in ratios else "",
+            f"{kernel_floor.share:.0%} ({whole_floor.share:.0%})",
+            kernel_floor.binds,
+        )
+        print(f"| {' | '.join(map(str, row))} |", flush=True)
         if mode == "train":
-            native, scan = ratios["torch/native"], ratios["jax/scan"] / ratios["jax/fused"]
             for other, found_ratio, least in [("native", native, LEAST[cell, "native"]), ("scan", scan, LEAST["scan"])]:
-                if found_ratio < least <= found_ratio / whole:  # no kernel can be faster than the floor
+                if found_ratio < least <= found_ratio / whole_floor.share:  # no kernel can be faster than the floor
                     missed.append(f"B={B} H={H}: {found_ratio:.2f} times as fast as {other}, not {least:g}")
-            if share < SHARE:
-                missed.append(f"B={B} H={H}: {share:.0%} of the floor, not {SHARE:.0%}")
+            if kernel_floor.share < SHARE:
+                missed.append(f"B={B} H={H}: {kernel_floor.share:.0%} of the floor, not {SHARE:.0%}")
     assert not missed, "\n".join(missed)

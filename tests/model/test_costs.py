@@ -71,9 +71,32 @@ def test_counts_at_any_size_are_those_of_running_at_that_size():
     model = Model(CELLS["gru"], D, H, 2)
     modes: tuple[Pass, ...] = ("forward", "backward")
     for mode in modes:
-        matmul, other = costs._counted(model, initialise(model, 0), 40, 9, mode)
+        matmul, other, step, activations = costs._counted(model, initialise(model, 0), 40, 9, mode)
         found = count(model, 40, 9, "float32", mode)
         assert (found.matmul_flops, found.flops) == (matmul, matmul + other)
+        assert (found.step_flops, found.step_activations) == (step, activations)
+
+
+@pytest.mark.parametrize(
+    ("name", "gates", "activations"), [("rnn", 1, 1), ("lstm", 4, 5), ("gru", 3, 3), ("irnn", 1, 0)]
+)
+def test_what_goes_step_by_step_is_the_hand_count(name, gates, activations):
+    """Products of the state, again for its gradient too; the weights' gradient can wait."""
+    step = 2 * B * gates * H * H
+    forward, backward, train = (cost(CELLS[name], mode) for mode in ("forward", "backward", "train"))
+    assert [each.step_flops for each in (forward, backward, train)] == [T * step, T * step, 2 * T * step]
+    assert [each.gates for each in (forward, backward, train)] == [gates] * 3
+    assert [each.step_activations for each in (forward, backward, train)] == [
+        T * B * H * activations,
+        0,
+        T * B * H * activations,
+    ]
+
+
+@pytest.mark.parametrize("name", ["mingru", "minlstm", "lru"])
+def test_of_a_linear_cell_nothing_has_to_go_step_by_step(name):
+    found = cost(CELLS[name], "train")
+    assert (found.step_flops, found.gates, found.step_activations) == (0, 0, 0)
 
 
 def test_adam_is_counted_with_training():

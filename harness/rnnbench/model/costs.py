@@ -46,7 +46,9 @@ class Cost:
 
     flops: all operations; matmul_flops: those of matrix products. bytes: the least that crosses memory, every array
     once a time it must be read or written (see `least_bytes`). state_bytes: the recurrent state of one batch, all
-    layers. parameters: their number.
+    layers. parameters: their number. step_flops: of `matmul_flops`, those of products inside the steps. gates: k, where
+    the products of a step are as large as one of (B, H) by (H, k·H). step_activations: numbers of which an exp, tanh or
+    the like is taken inside the steps.
     """
 
     flops: int
@@ -54,6 +56,9 @@ class Cost:
     bytes: int
     state_bytes: int
     parameters: int
+    step_flops: int = 0
+    gates: float = 0.0
+    step_activations: int = 0
 
 
 def count(model: Model, T: int, B: int, dtype: str, mode: Pass, weights: Weights | None = None) -> Cost:
@@ -71,11 +76,13 @@ def count(model: Model, T: int, B: int, dtype: str, mode: Pass, weights: Weights
     coefficients = _solved(counts[:4])
     if any(law[4] @ coefficients != counts[4]):
         raise CaseError(f"the operations of cell {model.cell.name!r} do not grow as T and B do: they cannot be counted")
-    matmul, other = (int(found) for found in np.array([1, T, B, T * B], dtype=object) @ coefficients)
+    matmul, other, step, activations = map(int, np.array([1, T, B, T * B], dtype=object) @ coefficients)
     if mode == "train":
         other += ADAM * weights.count
     least = ITEM_BYTES[dtype] * _least_items(model, weights, T, B, mode)
-    return Cost(matmul + other, matmul, least, state_bytes(weights, B, dtype), weights.count)
+    passes = {"forward": 1, "backward": 1, "train": 2}[mode]
+    gates = float(coefficients[3][2] / (2 * model.hidden_size**2 * model.layers * passes))
+    return Cost(matmul + other, matmul, least, state_bytes(weights, B, dtype), weights.count, step, gates, activations)
 
 
 def state_bytes(weights: Weights, B: int, dtype: str) -> int:
@@ -117,17 +124,30 @@ def _state_size(weights: Weights) -> int:
 
 @dataclass
 class OperationCount:
-    """Operations so far: forward and backward, of products and elementwise."""
+    """Operations so far: forward and backward, of products and elementwise; `step`: of those, inside the steps."""
 
     matmul: int = 0
     other: int = 0
     matmul_back: int = 0
     other_back: int = 0
+    step: int = 0
+    step_back: int = 0
+    activations: int = 0
+    stepping: bool = False
 
     def product(self, flops: int, operands: Sequence[Any]) -> None:
         """One matrix product, and what its backward takes."""
+        needed = sum(map(_needs_gradient, operands))
         self.matmul += flops
-        self.matmul_back += flops * sum(map(_needs_gradient, operands))
+        self.matmul_back += flops * needed
+        if self.stepping:
+            self.step += flops
+            self.step_back += flops * min(needed, 1)
+
+    def activation(self, count: int) -> None:
+        """exp, tanh or the like of so many numbers; backward has its results and takes none."""
+        if self.stepping:
+            self.activations += count
 
     def elementwise(self, flops: int, operands: Sequence[Any]) -> None:
         """One elementwise operation, and what its backward takes."""
@@ -152,6 +172,8 @@ class Counted(np.ndarray):
                 self.tally.product(_product_flops(inputs, result, np.shape(inputs[0])[-1]), inputs)
             elif method == "__call__":
                 self.tally.elementwise(_size(result) * _weight(ufunc, inputs), inputs)
+                if ufunc in TRANSCENDENTAL:
+                    self.tally.activation(_size(result))
             else:  # reduce and its like: an operation per element that goes in
                 self.tally.elementwise(_size(inputs[0]) * _weight(ufunc, inputs), inputs)
         return _wrapped(result, inputs, self.tally)
@@ -191,9 +213,15 @@ LINALG: dict[Any, Callable[..., int]] = {
 """Operations by the shapes of the arguments (Golub & Van Loan 2013, sections 3.2 and 4.2); as of products, backward
 takes as many again for each argument that needs a gradient."""
 
+TRANSCENDENTAL = {np.exp, np.expm1, np.log, np.log1p, np.tanh, np.sin, np.cos, np.logaddexp}
+"""What takes about as long as a sigmoid."""
 
-def _counted(model: Model, weights: Weights, T: int, B: int, mode: Pass) -> tuple[int, int]:
-    """(operations of products, elementwise operations) of one pass, by doing it. Adam's are not in it."""
+
+def _counted(model: Model, weights: Weights, T: int, B: int, mode: Pass) -> tuple[int, int, int, int]:
+    """Operations of one pass, by doing it: of products, elementwise, of products in steps, activations in steps.
+
+    Adam's are not in it.
+    """
     tally = OperationCount()
 
     def counted(array: Any, gradient: bool = False) -> Counted:
@@ -206,27 +234,31 @@ def _counted(model: Model, weights: Weights, T: int, B: int, mode: Pass) -> tupl
     states = tuple(tree_map(counted, state) for state in batched(weights.states, B, np.broadcast_to))
     xs = counted(rng.standard_normal((T, B, model.input_size)), mode == "backward")
     with np.errstate(all="ignore"):
-        _, outputs = run_model(model, _unroll(model.cell), params, states, xs)
+        _, outputs = run_model(model, _unroll(model.cell, tally), params, states, xs)
         if not isinstance(outputs, Counted):
             raise CaseError(f"cell {model.cell.name!r} leaves the arrays it is given, so it cannot be counted")
         if mode != "forward":
             mean_square(OPS, outputs, {"targets": rng.standard_normal(outputs.shape)})
     if mode == "forward":
-        return tally.matmul, tally.other
+        return tally.matmul, tally.other, tally.step, tally.activations
     if mode == "backward":
-        return tally.matmul_back, tally.other_back
-    return tally.matmul + tally.matmul_back, tally.other + tally.other_back
+        return tally.matmul_back, tally.other_back, tally.step_back, 0
+    both = tally.matmul + tally.matmul_back, tally.other + tally.other_back
+    return *both, tally.step + tally.step_back, tally.activations
 
 
-def _unroll(cell: Cell) -> Callable[[Params, State, Array], tuple[State, Array]]:
+def _unroll(cell: Cell, tally: OperationCount) -> Callable[[Params, State, Array], tuple[State, Array]]:
     """The cell as implementations run it: all that does not depend on the state is done once, not step by step."""
+    in_order = cell.chunk is None and cell.combine is None
 
     def steps(params: Params, state: State, xs: Array) -> tuple[State, Array]:
         opened = cell.open(OPS, params, state, xs)
         own, ys = opened.state, []
+        tally.stepping = in_order
         for t in range(len(xs)):
             own, y = cell.advance(OPS, opened.params, own, tree_map(lambda part, t=t: part[t], opened.zs))
             ys.append(y)
+        tally.stepping = False
         return opened.close(own), np.stack(ys)
 
     def recurrence(params: Params, state: State, xs: Array) -> tuple[State, Array]:
@@ -242,7 +274,7 @@ def _unroll(cell: Cell) -> Callable[[Params, State, Array], tuple[State, Array]]
     return steps if cell.linear is None else recurrence
 
 
-def _activation(function: Callable[..., Any]) -> Callable[..., Any]:
+def _activation(function: Callable[..., Any], transcendental: bool) -> Callable[..., Any]:
     """One operation per element, whatever NumPy makes it of."""
 
     def counting(x: Any, *args: Any, **kwargs: Any) -> Any:
@@ -250,6 +282,8 @@ def _activation(function: Callable[..., Any]) -> Callable[..., Any]:
         if not isinstance(x, Counted):
             return result
         x.tally.elementwise(x.size, [x])
+        if transcendental:
+            x.tally.activation(x.size)
         return _wrapped(result, [x], x.tally)
 
     return counting
@@ -257,7 +291,7 @@ def _activation(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _counting_ops() -> Ops:
     plain = numpy_ops()
-    activations = {name: _activation(getattr(plain, name)) for name in ACTIVATIONS}
+    activations = {name: _activation(getattr(plain, name), name != "relu") for name in ACTIVATIONS}
     return Ops(np, **activations, asarray=np.asanyarray)  # asarray would take the counting away
 
 

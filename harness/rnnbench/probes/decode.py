@@ -175,7 +175,7 @@ def _elapsed(step: Callable[[], object], clock: Clock) -> float:
 
 DECODE = Probe(
     name="decode",
-    version=2,
+    version=3,
     settings=DecodeSettings,
     quantities=(
         Quantity(

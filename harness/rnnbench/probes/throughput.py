@@ -127,7 +127,7 @@ def _quantities(mode: str, what: str) -> tuple[Quantity, ...]:
 
 THROUGHPUT = Probe(
     name="throughput",
-    version=3,
+    version=4,
     settings=ThroughputSettings,
     quantities=tuple(quantity for mode, what in PASSES.items() for quantity in _quantities(mode, what)),
     measure=measure,

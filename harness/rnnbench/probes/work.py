@@ -174,7 +174,7 @@ class Shared:
 def share_of_limit(context: Context, name: str, mode: Pass, time: Value, seq_len: int | None = None) -> Shared:
     """`<name>.flops`, and `<name>.limit_share` where the ceilings are known, of a pass that took `time`.
 
-    details: the cost, and `limit`: ceilings, seconds at each, which of compute, bandwidth and latency binds.
+    details: the cost, and `limit`: ceilings, seconds at each, what binds (`rnnbench.machine.roofline`).
     """
     from rnnbench.model.costs import count
 

@@ -28,7 +28,7 @@ Job = Mapping[str, Any]
 
 
 def perform(job: Job) -> dict[str, Any]:
-    """Run one job: `{"kind": "verify" | "measure" | "kit" | "reductions" | "ceilings", "case": {...},
+    """Run one job: `{"kind": "verify" | "measure" | "kit" | "reductions" | "ceilings" | "products", "case": {...},
     "plugins": [files], "folder": that data files are relative to}`.
 
     Args:
@@ -152,10 +152,21 @@ def _ceilings(context: Context, registry: Registry, job: Job) -> dict[str, Any]:
     return {"ceilings": measure(context.backend, case.device, case.dtype, case.threads or context.cores)}
 
 
+def _products(context: Context, registry: Registry, job: Job) -> dict[str, Any]:
+    """What the small products of the case's steps do at best, alone."""
+    from rnnbench.worker.ceilings import measure_products
+
+    del registry, job
+    case, threads = context.case, context.case.threads or context.cores
+    found = measure_products(context.backend, case.device, case.dtype, threads, case.batch_size, case.hidden_size)
+    return {"ceilings": found}
+
+
 KINDS: dict[str, Callable[[Context, Registry, Job], dict[str, Any]]] = {
     "measure": _measure,
     "verify": _verify,
     "kit": _kit,
     "reductions": _reductions,
     "ceilings": _ceilings,
+    "products": _products,
 }

@@ -45,6 +45,9 @@ _ORIGIN = {
 _CAUSES = {
     "compute": "arithmetic: fewer operations, or a dtype with a higher peak, would make it faster",
     "bandwidth": "memory traffic: fewer or smaller arrays would make it faster",
+    "products": "the small matrix products of the steps: a larger batch, or fewer or narrower ones, would make "
+    "it faster",
+    "pointwise": "exp, tanh and their like inside the steps: fewer of them would make it faster",
     "latency": "latency: neither arithmetic nor memory traffic explains it; the time goes into steps that wait for "
     "each other, and into dispatch",
 }
