@@ -38,7 +38,10 @@ STALE = 24 * 3600.0
 
 def compiler() -> list[str] | None:
     """The command of the compiler: $CC, or the first of `COMPILERS` that is there."""
-    for command in [shlex.split(os.environ.get("CC", "")), *([name] for name in COMPILERS)]:
+    own: list[str] = []
+    with contextlib.suppress(ValueError):  # quotes that do not close: no command
+        own = shlex.split(os.environ.get("CC", ""))
+    for command in [own, *([name] for name in COMPILERS)]:
         if command and shutil.which(command[0]):
             return command
     return None
@@ -71,22 +74,36 @@ _LOADED: dict[str, ctypes.CDLL] = {}
 
 def _found_or_made(key: str, command: Sequence[str], text: str, includes: Sequence[str]) -> ctypes.CDLL:
     folder = cache_folder() / "kernels"
-    found = _kept(folder, key)
-    if found is not None:
-        return ctypes.CDLL(str(found))
-    with tempfile.TemporaryDirectory(prefix="rnnbench-") as name:
-        made = Path(name) / "kernel.so"
-        _compile(command, text, made, includes)
-        _keep(made, folder, key)
-        return ctypes.CDLL(str(made))  # what is loaded stays loaded when its file goes
+    kept = _kept(folder, key)
+    if kept is not None:
+        return kept
+    try:
+        with tempfile.TemporaryDirectory(prefix="rnnbench-") as name:
+            made = Path(name) / "kernel.so"
+            _compile(command, text, made, includes)
+            library = _opened(command, made)  # what is loaded stays loaded when its file goes
+            _keep(made, folder, key)
+            return library
+    except OSError as error:
+        raise CaseError(f"fused: no folder to compile in ({error}): set TMPDIR to one with room to write in") from None
 
 
-def _kept(folder: Path, key: str) -> Path | None:
-    """The library that an earlier call made, if its bytes are what they were."""
-    with contextlib.suppress(OSError):
-        for path in sorted(folder.glob(f"{key}-*.so")):
+def _opened(command: Sequence[str], made: Path) -> ctypes.CDLL:
+    try:
+        return ctypes.CDLL(str(made))
+    except OSError as error:
+        raise CaseError(
+            f"fused: what the compiler {command[0]} wrote cannot be loaded ({error}): set CC to another, or TMPDIR to "
+            "a folder from which programs may run"
+        ) from None
+
+
+def _kept(folder: Path, key: str) -> ctypes.CDLL | None:
+    """The library that an earlier call made, if its bytes are what they were and it can be loaded here."""
+    for path in sorted(folder.glob(f"{key}-*.so")):
+        with contextlib.suppress(OSError):
             if path.stem.endswith(_digest(path.read_bytes())):
-                return path
+                return ctypes.CDLL(str(path))
     return None
 
 
@@ -113,7 +130,7 @@ def _compile(command: Sequence[str], text: str, to: Path, includes: Sequence[str
     for native in NATIVE:
         whole = [*command, *FLAGS, *native, *(f"-I{each}" for each in includes), "-o", str(to), str(source), "-lm"]
         try:
-            done = subprocess.run(whole, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+            done = subprocess.run(whole, capture_output=True, text=True, errors="replace", timeout=TIMEOUT, check=False)
         except (OSError, subprocess.TimeoutExpired) as error:
             raise CaseError(
                 f"fused: the compiler {command[0]} does not run ({error}): set CC to one that does"
@@ -121,8 +138,10 @@ def _compile(command: Sequence[str], text: str, to: Path, includes: Sequence[str
         if done.returncode == 0 and to.is_file():
             return
         errors = errors or done.stderr
-    first = next((line for line in errors.splitlines() if "error" in line), errors.strip()[:200] or "no message")
-    raise CaseError(f"fused: compiler {command[0]} fails on the generated kernel ({first.strip()}): set CC to another")
+    told = (line for line in errors.splitlines() if "error" in line or "failed" in line)  # ld's reason comes first
+    first = next(told, errors).strip()[:200]
+    said = "".join(letter for letter in first if letter.isprintable()) or "no message"
+    raise CaseError(f"fused: compiler {command[0]} fails on the generated kernel ({said}): set CC to another")
 
 
 def _sweep(folder: Path) -> None:

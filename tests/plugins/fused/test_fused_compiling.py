@@ -73,9 +73,12 @@ def test_without_a_compiler_rows_are_skipped_with_the_remedy(monkeypatch):
             r"fails on the generated kernel \(x.c:1: error: no space",
         ),
         ("exit 0", r"fails on the generated kernel \(no message\)"),
+        (r"printf '\377\001 error' >&2; exit 1", "fails on the generated kernel \\(\ufffd error\\)"),
+        ("echo 'ld: final link failed: full' >&2; echo 'error: ld returned 1' >&2; exit 1", "link failed: full"),
+        ('while [ "$1" != -o ]; do shift; done; echo nonsense > "$2"', "what the compiler .* wrote cannot be loaded"),
         ("sleep 30", "does not run .*timed out"),
     ],
-    ids=["fails", "writes nothing", "hangs"],
+    ids=["fails", "writes nothing", "no text", "no room", "nonsense", "hangs"],
 )
 def test_a_broken_compiler_is_an_error_of_the_case(body, sentence, cache, tmp_path, monkeypatch):
     monkeypatch.setenv("CC", script(tmp_path / "broken", body))
@@ -105,6 +108,30 @@ def test_a_damaged_file_is_not_loaded(cache):
     assert compiling.loaded(TEXT).answer() == 42
     [path] = cache.iterdir()
     assert path.read_bytes() == data
+
+
+def test_a_file_that_cannot_be_loaded_here_is_made_again(cache):
+    """Of another machine, say, with the right hash of its bytes in its name."""
+    compiling.loaded(TEXT)
+    compiling._LOADED.clear()
+    [path] = cache.iterdir()
+    foreign = path.read_bytes()[:200]
+    path.unlink()
+    own = cache / f"{path.stem.split('-')[0]}-{compiling._digest(foreign)}.so"
+    own.write_bytes(foreign)
+    assert compiling.loaded(TEXT).answer() == 42
+    assert path.is_file()
+
+
+def test_no_folder_to_compile_in_is_one_sentence(cache, monkeypatch, tmp_path):
+    monkeypatch.setattr(compiling.tempfile, "tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(CaseError, match=r"no folder to compile in .*: set TMPDIR"):
+        compiling.loaded(TEXT)
+
+
+def test_a_name_of_a_compiler_that_is_no_command(cache, monkeypatch):
+    monkeypatch.setenv("CC", "'unbalanced")
+    assert compiling.loaded(TEXT).answer() == 42
 
 
 def test_a_folder_that_cannot_be_made(tmp_path, monkeypatch):
