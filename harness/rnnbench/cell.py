@@ -6,7 +6,8 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import Any, Literal
+from types import FunctionType
+from typing import Any, Literal, TypeGuard
 
 from rnnbench import carried, scans
 from rnnbench.equal import Equal
@@ -354,11 +355,22 @@ def keywords(function: Callable[..., Any] | None) -> tuple[str, ...]:
     """Names of the keyword-only parameters of a function; none of no function, or of one that does not tell."""
     if function is None:
         return ()
+    if is_plain(function):
+        code = function.__code__
+        return code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
         return ()
     return tuple(each.name for each in parameters if each.kind is each.KEYWORD_ONLY)
+
+
+def is_plain(function: Callable[..., Any] | None) -> TypeGuard[FunctionType]:
+    """Whether the code of a function says what it takes: its signature takes much longer, and cells have hundreds.
+
+    What a decorator changes of it stands in an attribute.
+    """
+    return type(function) is FunctionType and not vars(function)
 
 
 def tree_map(function: Callable[[Any], Any], tree: Any) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from rnnbench.case import Case
+from rnnbench.cell import Cell, is_plain, keywords
 from rnnbench.errors import PluginError
 from rnnbench.registry import load
 from rnnbench.registry.availability import candidates
+from rnnbench.registry.declared import takes
 
 CELL = """
 import numpy as np
@@ -166,6 +170,38 @@ def test_supports_of_the_wrong_form_is_told_with_its_line(tmp_path):
     message = r"'x': `supports` must take 3 arguments: supports\(cell, device, dtype\) \(mine.py:15\)"
     with pytest.raises(PluginError, match=message):
         load([plugin(tmp_path, text)])
+
+
+@pytest.mark.parametrize("count", range(4))
+def test_what_a_function_takes_is_read_from_its_code_as_its_signature_says(count):
+    """The signature is the right answer, and slow."""
+
+    @functools.wraps(lambda a, b: None)
+    def wrapped(*args):
+        del args
+
+    plain = [
+        lambda: None,
+        lambda a: None,
+        lambda a, b=1: None,
+        lambda a=1, /, b=2: None,
+        lambda a, *rest: None,
+        lambda a, b, *, k: None,
+        lambda a, *rest, k, l=2, **others: None,
+        lambda **others: None,
+    ]
+    for function in [*plain, wrapped, functools.partial(plain[5], 1), str.upper, Case.from_json, Cell]:
+        signature = inspect.signature(function)
+        asked = tuple(one.name for one in signature.parameters.values() if one.kind is one.KEYWORD_ONLY)
+        assert keywords(function) == asked
+        try:
+            signature.bind(*range(count), **dict.fromkeys(asked))
+            fits = True
+        except TypeError:
+            fits = False
+        assert takes(function, count) == fits, function
+    assert [is_plain(function) for function in plain] == [True] * len(plain)
+    assert not is_plain(wrapped)
 
 
 def test_a_plugin_may_import_its_neighbours_also_later(tmp_path):

@@ -44,7 +44,8 @@ def load_plugins(files: Iterable[Path]) -> Registry:
     """
     named = [str(file) for file in files]
     files = [placed(Path(name)) for name in named if not is_target(name)]
-    foreign = [name for name, point in installed().items() if point.dist is None or point.dist.name != "rnnbench"]
+    points = installed()
+    foreign = [name for name, point in points.items() if point.dist is None or point.dist.name != "rnnbench"]
     problems = _tried([{"file": str(file)} for file in files] + [{"installed": name} for name in foreign])
     broken = [f"plugin {file}: {problem}" for file in files if (problem := problems.get(str(file)))]
     if broken:
@@ -52,8 +53,8 @@ def load_plugins(files: Iterable[Path]) -> Registry:
     without = {name: problems[name] for name in foreign if name in problems}
     with contextlib.redirect_stdout(sys.stderr):  # stdout is data, whatever a plugin prints
         classes = [name for name in named if is_target(name)]
-        files += adapted(classes, load((), without)) if classes else []
-        registry = load(files, without)
+        files += adapted(classes, load((), without, points)) if classes else []
+        registry = load(files, without, points)
     guard(registry)
     for plugin in registry.broken:
         click.echo(f"warning: plugin {plugin.name} ({plugin.origin}) is left out: {plugin.problem}", err=True)

@@ -110,16 +110,21 @@ def installed() -> dict[str, importlib.metadata.EntryPoint]:
     return found
 
 
-def load(files: Iterable[Path] = (), broken: Mapping[str, str] | None = None) -> Registry:
+def load(
+    files: Iterable[Path] = (),
+    broken: Mapping[str, str] | None = None,
+    points: Mapping[str, importlib.metadata.EntryPoint] | None = None,
+) -> Registry:
     """All installed plugins (entry points in group `rnnbench`) and the given plugin files.
 
     Installed plugins that are broken are listed in `broken`. A broken file was asked for, so it raises PluginError.
     broken: installed plugins that must not be imported, as `installed` names them, with the reason.
+    points: what `installed` said, where it was asked already: it reads the files of every installed distribution.
     """
     registry = Registry()
     manager = pluggy.PluginManager(hooks.PROJECT)
     manager.add_hookspecs(hooks)
-    for name, point in installed().items():
+    for name, point in (installed() if points is None else points).items():
         plugin = Plugin(point.name, _origin(point), (broken or {}).get(name))
         registry.plugins.append(plugin if plugin.problem else _taken(registry, manager, plugin, point.load))
     for file in dict.fromkeys(placed(Path(f)) for f in files):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import inspect
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rnnbench import scans
 from rnnbench.adapter import Adapter
 from rnnbench.backend import Backend
-from rnnbench.cell import BOUND, COUNTED, Cell, Option, keywords
+from rnnbench.cell import BOUND, COUNTED, Cell, Option, is_plain, keywords
 from rnnbench.errors import PluginError
 from rnnbench.executor import Executor
 from rnnbench.implementation import Implementation
@@ -112,13 +112,24 @@ def _check_functions(kind: type, value: Any) -> None:
             continue
         if not callable(function):
             raise PluginError(f"{what}: `{name}` is {a(function)}; give a function {name}({', '.join(arguments)})")
-        try:
-            inspect.signature(function).bind(*arguments, **dict.fromkeys(keywords(function)))
-        except (TypeError, ValueError):
+        if not takes(function, len(arguments)):
             raise PluginError(
                 f"{what}: `{name}` must take {len(arguments)} argument{'s' * (len(arguments) > 1)}: "
                 f"{name}({', '.join(arguments)}){place.of_function(function)}"
-            ) from None
+            )
+
+
+def takes(function: Callable[..., Any], count: int) -> bool:
+    """Whether a function can be called with so many arguments, and its keyword-only ones by name."""
+    if is_plain(function):
+        code = function.__code__
+        needed = code.co_argcount - len(function.__defaults__ or ())
+        return needed <= count and (count <= code.co_argcount or bool(code.co_flags & inspect.CO_VARARGS))
+    try:
+        inspect.signature(function).bind(*range(count), **dict.fromkeys(keywords(function)))
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _check_mathematics(what: str, cell: Cell) -> None:
