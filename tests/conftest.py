@@ -2,11 +2,16 @@
 
 import os
 import signal
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from quick_processes import VARIABLES
+from rnnbench.case import Case
 from rnnbench.machine import cores
+from rnnbench.registry import Registry
+from rnnbench.worker import ceilings
 
 # A background job of a shell ignores SIGINT, and so would all that the tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -18,6 +23,24 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.markexpr == "not long":
         for name, value in VARIABLES.items():
             os.environ.setdefault(name, value)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ceilings_once(request: pytest.FixtureRequest) -> Iterator[None]:
+    """On a busy machine every run measures the machine's limits again, since none is kept; here the first one's serve
+    all commands that run in the process of the tests.
+    """
+    if request.config.option.markexpr != "not long":
+        yield
+        return
+    known, each = {}, ceilings.for_case
+
+    def once(case: Case, registry: Registry, job: ceilings.Job, environment: str, _: Any) -> ceilings.Ceilings | None:
+        return each(case, registry, job, environment, known)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ceilings, "for_case", once)
+        yield
 
 
 @pytest.hookimpl(optionalhook=True)

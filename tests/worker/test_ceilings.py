@@ -255,6 +255,14 @@ def test_small_products_are_measured_once_per_batch_and_hidden_size(cache):
     }
 
 
+@pytest.mark.parametrize(
+    ("hidden", "size"), [(1, 1), (2, 2), (3, 3), (5, 6), (33, 32), (56, 64), (78, 64), (79, 96), (111, 128), (591, 512)]
+)
+def test_hidden_sizes_share_a_few_shapes(hidden, size):
+    assert ceilings.nearest(hidden) == size
+    assert 0.8 < size / hidden < 1.25
+
+
 def test_doubtful_small_products_make_the_ceilings_doubtful(cache):
     found = for_case(CASE, ONE, Jobs(products=PRODUCTS | {"disturbed": 1.0}), "env", {})
     assert found == ROOF | PRODUCTS | {"disturbed": 1.0}

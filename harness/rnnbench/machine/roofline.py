@@ -2,7 +2,7 @@
 what has to be done step by step.
 
 compute = flops outside the steps / FLOP/s of a large product
-products = flops of products inside the steps / FLOP/s of products of that very shape, small and narrow
+products = flops of products inside the steps / FLOP/s of products of that shape, small and narrow
 pointwise = activations inside the steps / activations/s
 least time = max(compute + products + pointwise, bytes / B/s)        share of the limit = least time / measured time
 

@@ -2,7 +2,8 @@
 
 Of a device, dtype and number of threads: the FLOP/s of a large square product, the B/s of a large array that is read
 and written, the numbers of which a sigmoid is taken in a second. Of a batch and hidden size besides: the FLOP/s of the
-small products of a recurrent step, many independent ones in a call, so that no dispatch is in them. Each is the best
+small products of a recurrent step, many independent ones in a call, so that no dispatch is in them; the hidden size is
+rounded (`nearest`), so that cells of equal parameters share a few shapes. Each is the best
 that any installed backend reaches, so that all rows are held against one limit. A backend is measured once per machine,
 in a process of its own, and kept in the user's cache folder: `$XDG_CACHE_HOME/rnnbench/ceilings/`, or
 `~/.cache/rnnbench/ceilings/`, one small JSON file each, named after the environment. Delete the files to measure again.
@@ -12,6 +13,7 @@ What was measured while other work held the machine back serves the run at hand,
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import time
@@ -101,10 +103,17 @@ def for_case(case: Case, registry: Registry, job: Job, environment: str, known: 
     kept on disk. known: what this run has found out so far, of each backend and the best; added to.
     """
     device = _best("ceilings", case, registry, job, environment, known)
-    products = device and _best("products", case, registry, job, environment, known)
+    shape = replace(case, hidden_size=nearest(case.hidden_size))
+    products = device and _best("products", shape, registry, job, environment, known)
     if not device or not products:
         return device
     return {**device, **products, "disturbed": max(device["disturbed"], products["disturbed"])}
+
+
+def nearest(hidden: int) -> int:
+    """The nearest of 2ᵏ and 3·2ᵏ: at most a fifth away, where products are about as fast."""
+    octave = 2 ** (hidden.bit_length() - 1)
+    return min((octave, 3 * octave // 2, 2 * octave), key=lambda size: abs(math.log(size / hidden)))
 
 
 def _best(kind: Kind, case: Case, registry: Registry, job: Job, environment: str, known: Known) -> Ceilings | None:
