@@ -14,6 +14,7 @@ Device = Any
 """A jax.Device, which is a class only once jax is imported."""
 CUDA_PLUGINS = ("jax-cuda13-plugin", "jax-cuda12-plugin")
 _PLATFORMS = {"cpu": "cpu", "cuda": "cuda,cpu", "tpu": "tpu,cpu"}
+_DEBUGGING = ("jax_debug_nans", "jax_debug_infs", "jax_enable_checks", "jax_check_tracer_leaks")
 
 
 def installed(package: str) -> str | None:
@@ -58,6 +59,12 @@ def device(name: str, threads: int) -> Device:
         raise CaseError(
             "JAX_DISABLE_JIT is set: jax would run operation by operation, and its times would say nothing; unset it"
         )
+    for name in _DEBUGGING:
+        if jax.config.values[name]:
+            raise CaseError(
+                f"{name.upper()} is set: jax would look at every result or trace twice, and its times would say "
+                "nothing; unset it"
+            )
     jax.config.update("jax_enable_compilation_cache", False)  # a first call is told with its compilation
     if not jax.config.values["jax_platforms"]:
         jax.config.update("jax_platforms", _PLATFORMS[name])
