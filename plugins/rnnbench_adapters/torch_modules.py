@@ -81,21 +81,29 @@ def study(cls: type) -> Protocol:
                     return attempt(module, sizes)
                 except Unusable as error:
                     reasons.append(str(error))
-    _refuse_equal_sizes(cls, reasons)
+    _refuse_equal_sizes(cls)
     raise Unusable(most_telling(reasons, cls))
 
 
-def _refuse_equal_sizes(cls: type, reasons: Sequence[str]) -> None:
-    """Raises Unusable where it can be made with D = H, and not otherwise."""
+def _refuse_equal_sizes(cls: type) -> None:
+    """Raises Unusable where it can be made and called with D = H, and not otherwise."""
+    if len(arguments(cls)) > 1 and not _runs(cls, D) and _runs(cls, H):
+        raise Unusable("it needs D = H; wrap it in a class with a projection from D")
+
+
+def _runs(cls: type, width: int) -> bool:
+    """Whether it can be made for inputs of so many features, and any call with one step or a sequence runs."""
     import torch
 
-    made = False
-    if all(reason.startswith("it cannot be made") for reason in reasons) and len(arguments(cls)) > 1:
-        with suppress(Exception), seeded(0), torch.no_grad():
-            construct(cls, (), H, H, {})
-            made = True
-    if made:
-        raise Unusable("it needs D = H; wrap it in a class with a projection from D")
+    with suppress(Exception), seeded(0), torch.no_grad():
+        module = construct(cls, (), width, H, {}).double()
+        for x in (torch.zeros(B, width), torch.zeros(T, B, width)):
+            for _, state in _starts(module, B, width, H):
+                for call in ("x",) if state is None else CALLS:
+                    with suppress(Exception):
+                        called(module, call, x, state)
+                        return True
+    return False
 
 
 @contextmanager

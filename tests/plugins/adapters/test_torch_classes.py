@@ -31,6 +31,7 @@ REFUSED = {
     "Noisy": r"draws random numbers: .* when called again, also after `.eval\(\)`",
     "Remembers": "keeps something between calls: it gives other outputs for the same inputs",
     "Detached": "has no gradient: its output does not reach any of its parameters",
+    "AddsItsInput": "needs D = H; wrap it in a class with a projection from D",
     "EqualSizes": "needs D = H; wrap it in a class with a projection from D",
     "OtherState": r"no call .* gave an output of H = 5 features and a state",
     "MixedRows": "a changed row of the batch moves the outputs of another",
