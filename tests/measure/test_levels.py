@@ -97,6 +97,34 @@ def test_a_program_that_chooses_between_two_kernels_keeps_its_own_spread():
     assert errors[0] > 4 * max(errors[1:])
 
 
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.1])
+def test_a_process_with_bad_luck_moves_no_ratio_and_intervals_hold_those_of_typical_ones(share):
+    """Two runs of the same programs, of whose processes a share is 15 to 40 % slower, as was seen."""
+    rng = np.random.default_rng(31)
+    held, moved = [], []
+    for _ in range(10):
+        truth = rng.normal(0, 0.5, PROGRAMS)
+        runs = []
+        for _ in range(2):
+            programs = ran(truth, rng)
+            for processes in programs:
+                for index, one in enumerate(processes):
+                    if rng.random() < share:
+                        slower = 1 + rng.uniform(0.15, 0.4)
+                        processes[index] = CycleTimes(one.group, {c: slower * t for c, t in one.seconds.items()})
+            runs.append(known(levels(programs)))
+        for i, j in itertools.combinations(range(PROGRAMS), 2):
+            pair = [ratio(found[i], found[j]) for found in runs]
+            moved.append(abs(math.log(pair[0].value / pair[1].value)))
+            for one in pair:
+                assert one.low is not None and one.high is not None
+                held.append(one.low <= math.exp(truth[j] - truth[i]) <= one.high)
+    late = np.quantile(moved, 0.9)
+    print(f"{share:.0%} slow: {np.mean(held):.1%} held, moved by {np.median(moved):.1%}, p90 {late:.1%}")
+    assert np.mean(held) >= 0.93
+    assert np.median(moved) <= 0.02 and late <= (0.04 if share < 0.1 else 0.06)
+
+
 def test_groups_that_share_a_program_are_compared_through_it():
     rng = np.random.default_rng(4)
     truth = np.array([0.0, 0.2, 0.5, 0.9])
