@@ -15,7 +15,7 @@ from rnnbench import Implementation
 from rnnbench.case import Case
 from rnnbench.errors import CaseError, Wrong
 from rnnbench.measure.timing import LOOKS
-from rnnbench.probes import convergence, parallelism, recheck, throughput, work
+from rnnbench.probes import convergence, decode, parallelism, recheck, throughput, work
 from rnnbench.quantity import Value
 from rnnbench.registry import load
 from rnnbench.worker.resolve import resolve
@@ -113,6 +113,49 @@ def _forgets_when_warm(run):
     return unroll
 
 
+def _swaps_rows_when_warm(run):
+    calls = []
+
+    def unroll(params, state, xs):
+        calls.append(1)
+        final, ys = run(params, state, xs)
+        return final, ys if len(calls) <= 4 else ys.flip(1)
+
+    return unroll
+
+
+def _right_on_one_input(run):
+    """The first of each shape: where verification's seed is known, or is the only one that is ever used."""
+    kept = {}
+
+    def unroll(params, state, xs):
+        import torch
+
+        final, ys = run(params, state, xs)
+        known = kept.setdefault((tuple(xs.shape), xs.dtype), xs.detach().clone())
+        return final, ys if torch.equal(known, xs) else 1.01 * ys
+
+    return unroll
+
+
+def _stretches_rows_when_warm(run):
+    """Right outputs; the gradients of five sequences are half as large again."""
+    calls = []
+
+    def unroll(params, state, xs):
+        import torch
+
+        calls.append(1)
+        final, ys = run(params, state, xs)
+        if len(calls) > 4 and torch.is_grad_enabled():
+            factor = torch.ones(ys.shape[1], 1)
+            factor[:5] = 1.5
+            ys = factor * ys - ((factor - 1) * ys).detach()
+        return final, ys
+
+    return unroll
+
+
 def _planted(change) -> Implementation:
     return Implementation("planted", "torch", lambda *_: None, lambda cell, device, dtype: change(_honest()))
 
@@ -123,12 +166,14 @@ LIES = [
     _works_later,
     _cheats_when_warm,
     _forgets_when_warm,
+    _swaps_rows_when_warm,
+    _right_on_one_input,
 ]
 
 
-def _refusal(context) -> str:
+def _refusal(context, measure=throughput.measure) -> str:
     try:
-        throughput.measure(context)
+        measure(context)
     except Wrong as wrong:
         return str(wrong)
     return ""
@@ -141,6 +186,46 @@ def test_a_program_that_is_another_once_it_is_warm_is_wrong(lie):
     assert verify(context).get("status") is None  # it is not found out there
     refusal = _refusal(context)
     assert "after it was timed" in refusal or "remembers its answers" in refusal
+
+
+@real_clock
+@pytest.mark.parametrize("lie", [None, _forgets_when_warm, _stretches_rows_when_warm])
+def test_a_backward_pass_that_is_timed_alone_is_held_against_the_oracle_too(lie):
+    context = resolve(replace(CASE, settings={**CASE.settings, "modes": ["backward"]}), load())
+    if lie is not None:
+        context = replace(context, implementation=_planted(lie))
+    assert ("is not the oracle's" in _refusal(context)) == (lie is not None)
+
+
+@pytest.mark.parametrize("cell", ["irnn(gain=1.5)", "rnn(gain=3)", "lru"])
+def test_an_honest_backward_pass_is_timed_where_gradients_grow_and_fade(cell):
+    implementation = "associative_scan" if cell == "lru" else "native" if cell.startswith("rnn") else "eager"
+    context = resolve(replace(CASE, cell=cell, implementation=implementation, seq_len=96), load())
+    recheck.check(context, context.program(), "backward", None)
+
+
+@real_clock
+@pytest.mark.parametrize("honest", [True, False])
+def test_a_step_that_is_remembered_is_not_decoded(honest):
+    settings = {"processes": 1, "budget": 1.0}
+    case = replace(CASE, probe="decode", hidden_size=256, settings=settings)
+    context = resolve(case, load())
+    if not honest:
+        context = replace(context, implementation=_planted(_remembers_steps))
+    assert ("remembers its answers" in _refusal(context, decode.measure)) != honest
+
+
+def _remembers_steps(run):
+    """By where its inputs lie, states too: the chain from one start is soon known by heart."""
+    kept = {}
+
+    def unroll(params, state, xs):
+        key = (xs.data_ptr(), tuple(leaf.data_ptr() for leaf in (state if isinstance(state, tuple) else (state,))))
+        if key not in kept:
+            kept[key] = (xs, state, run(params, state, xs))
+        return kept[key][2]
+
+    return unroll
 
 
 @pytest.mark.parametrize("cell", ["gru", "rnn(gain=10)"])
@@ -160,7 +245,19 @@ def test_every_batch_size_of_a_sweep_is_looked_at():
 
         return unroll
 
+    def last_step_alone_above_eight(run):
+        def unroll(params, state, xs):
+            import torch
+
+            final, ys = run(params, state, xs)
+            return final, ys if xs.shape[1] <= 8 else torch.cat([ys[:-1].detach(), ys[-1:]])
+
+        return unroll
+
     assert parallelism.measure(context).values
+    training = resolve(replace(CASE, probe="parallelism", settings={**settings, "modes": ["train"]}), load())
+    with pytest.raises(Wrong, match="after it was timed"):
+        parallelism.measure(replace(training, implementation=_planted(last_step_alone_above_eight)))
     with pytest.raises(Wrong, match="after it was timed"):
         parallelism.measure(replace(context, implementation=_planted(zeros_above_eight)))
 

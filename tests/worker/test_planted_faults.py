@@ -117,6 +117,20 @@ def test_the_honest_loop_is_not(dtype):
     assert found["looked_at"]["steps"] == 24
 
 
+def test_what_is_wrong_beyond_a_length_in_half_precision_alone_is_found():
+    def forgetful(dtype):
+        def change(state, zs, t, T):
+            import torch
+
+            return 0.9 * state if t >= 40 and state.dtype == getattr(torch, dtype) else state
+
+        return looped(change)
+
+    case = replace(CASE, seq_len=48, dtype="bfloat16")
+    assert verdict(case, forgetful("bfloat16"))["status"] == "wrong"
+    assert "status" not in verdict(case, forgetful("float16"))
+
+
 def test_beyond_1024_steps_too():
     """Gradients are compared over the whole length: here they end at step 1025."""
     case = replace(CASE, seq_len=1100, batch_size=2, hidden_size=4)

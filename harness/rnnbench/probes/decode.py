@@ -18,6 +18,7 @@ from rnnbench.measure.statistics import quantile_interval
 from rnnbench.measure.timing import TimingSettings
 from rnnbench.measurement import Measurement
 from rnnbench.probe import Probe
+from rnnbench.probes import recheck
 from rnnbench.probes.work import limit_quantities, share_of_limit
 from rnnbench.quantity import Quantity, Value
 from rnnbench.ranges import Count, Positive
@@ -63,6 +64,10 @@ class Stream:
         self._start, _ = program.forward(xs[0])
         self._states = self._start
 
+    def first(self, x: Array) -> Callable[[], object]:
+        """The first step after the start, with this input."""
+        return partial(self._program.forward, x, self._start)
+
     def step(self) -> Array:
         """The next outputs (1, B, H), when they are there."""
         position, x = next(self._inputs)
@@ -87,6 +92,7 @@ def measure(context: Context) -> Measurement:
     )
     compiled = program.compilations() - compiled
     timing.check_complete(stream.step, program.synchronize, timed.median)
+    _refuse_memory(program, stream, context, timed.median)
     _check_outputs(program, xs[: CHECKED + 1], context)  # last, for it compiles, and the first call is timed
     shared = share_of_limit(context, "decode", "forward", timed.value(), seq_len=1)
     agreement, notes = _agreement(stream.step)
@@ -108,6 +114,14 @@ def measure(context: Context) -> Measurement:
         details={"decode": details, "settings": program.settings()},
         timings={"decode": timed},
     )
+
+
+def _refuse_memory(program: Program, stream: Stream, context: Context, seconds: float) -> None:
+    """Raises Wrong where steps on inputs that were not seen before are plainly slower than those that were timed."""
+    fresh = context.inputs("fresh", seq_len=recheck.FRESH + recheck.PAIRS)
+    steps = [stream.first(program.put({"x": x[None]})["x"]) for x in fresh]
+    quickest = min(_elapsed(step, SYSTEM) for step in steps[: recheck.FRESH])
+    recheck.refuse_memory(steps[recheck.FRESH :], quickest, seconds)
 
 
 def _check_outputs(program: Program, xs: np.ndarray, context: Context) -> None:
