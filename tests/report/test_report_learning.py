@@ -334,6 +334,12 @@ def test_what_is_left_at_longer_sequences_the_most_first() -> None:
     assert [text.split(" and ")[1][:15] for text in sentences(lengths, apart)] == ["tested at T=128", "tested at T=256"]
 
 
+def test_a_curve_over_lengths_of_a_probe_without_a_score_is_no_score() -> None:
+    """Of `longest` the bytes of each length that was tried: its runs ended in a KeyError."""
+    tried = {"longest.trials.memory": Curve("T", "peak bytes of a training step", [16, 64, 256], [1.0, 4.0, 16.0])}
+    assert told(lengths, [replace(timing(10e-6), curves=tried)]) == []
+
+
 @pytest.mark.parametrize("kind", [recall, soonest, profile, axes, lengths, rankings])
 def test_records_without_numbers_say_nothing(kind: Any) -> None:
     assert sentences(kind, [record(status="failed", reason="x", probe="convergence", seq_len=T) for T in (8, 16)]) == []

@@ -100,9 +100,10 @@ def soonest(panels: Sequence[Panel]) -> Iterator[Finding]:
 def lengths(panels: Sequence[Panel]) -> Iterator[Finding]:
     """What is left of a trained cell's score at longer sequences than it was trained on: of curves over the length.
 
-    Where several were measured, a metric speaks for its loss.
+    Where several were measured, a metric speaks for its loss. Other probes may have curves over lengths, of what was
+    tried say, where there is no score.
     """
-    for panel in panels:
+    for panel in (one for one in panels if one.goal or one.criterion):
         names = sorted({name for record in panel.ran for name, one in record.curves.items() if one.x_name == "T"})
         for length in panel.lengths:
             for name in sorted(names, key=lambda name: "loss" in name)[:1]:
