@@ -7,6 +7,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from statistics import median
 
 import pytest
 
@@ -171,9 +172,9 @@ LIES = [
 ]
 
 
-def _refusal(context, measure=throughput.measure) -> str:
+def _refusal(context) -> str:
     try:
-        measure(context)
+        throughput.measure(context)
     except Wrong as wrong:
         return str(wrong)
     return ""
@@ -204,15 +205,35 @@ def test_an_honest_backward_pass_is_timed_where_gradients_grow_and_fade(cell):
     recheck.check(context, context.program(), "backward", None)
 
 
-@real_clock
 @pytest.mark.parametrize("honest", [True, False])
-def test_a_step_that_is_remembered_is_not_decoded(honest):
-    settings = {"processes": 1, "budget": 1.0}
-    case = replace(CASE, probe="decode", hidden_size=256, settings=settings)
-    context = resolve(case, load())
-    if not honest:
-        context = replace(context, implementation=_planted(_remembers_steps))
-    assert ("remembers its answers" in _refusal(context, decode.measure)) != honest
+def test_a_step_that_is_remembered_is_not_decoded(monkeypatch, honest):
+    """A step that is worked out takes a millisecond here, one that is remembered a microsecond."""
+    worked = []
+
+    def counted(run):
+        def unroll(params, state, xs):
+            worked.append(1)
+            return run(params, state, xs)
+
+        return unroll if honest else _remembers_steps(unroll)
+
+    def ticking(call, *_):
+        before = len(worked)
+        call()
+        return 1e-3 if len(worked) > before else 1e-6
+
+    monkeypatch.setattr(recheck, "_seconds", ticking)
+    monkeypatch.setattr(decode, "_elapsed", ticking)
+    case = replace(CASE, probe="decode", settings={"processes": 1, "budget": 1.0})
+    context = replace(resolve(case, load()), implementation=_planted(counted))
+    program = context.program()
+    xs = context.inputs(seq_len=decode.STEPS + 1)
+    stream = decode.Stream(program, [program.put({"x": x[None]})["x"] for x in xs])
+    seconds = median([ticking(stream.step) for _ in range(4 * decode.STEPS)])
+    assert seconds == (1e-3 if honest else 1e-6)
+    caught = contextlib.nullcontext() if honest else pytest.raises(Wrong, match="remembers its answers")
+    with caught:
+        decode._refuse_memory(program, stream, context, seconds)
 
 
 def _remembers_steps(run):
