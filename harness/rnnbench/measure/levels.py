@@ -153,10 +153,10 @@ def _combined(found: np.ndarray, slow: Sequence[np.ndarray], scale: str) -> list
 
     group, level = np.zeros(found.shape[1]), np.nanmean(found, axis=1)
     for _ in range(_SWEEPS):
-        group = np.nanmedian(found - level[:, None], axis=0)
         level = np.nanmean(found - group, axis=1)
+        group = np.nanmedian(found - level[:, None], axis=0)
     free = np.isfinite(found).sum(axis=1) - 1
-    squares = np.nansum((found - level[:, None] - group) ** 2, axis=1)
+    squares = np.nansum((found - group - level[:, None]) ** 2, axis=1)
     squares *= len(found) / (len(found) - 1)  # the groups' own offsets were fitted to them
     common = _common(squares, free)
     level = _huber(found - group, math.sqrt(common))
