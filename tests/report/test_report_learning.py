@@ -337,7 +337,7 @@ def test_what_is_left_at_longer_sequences_the_most_first() -> None:
 def test_a_curve_over_lengths_of_a_probe_without_a_score_is_no_score() -> None:
     """Of `longest` the bytes of each length that was tried: its runs ended in a KeyError."""
     tried = {"longest.trials.memory": Curve("T", "peak bytes of a training step", [16, 64, 256], [1.0, 4.0, 16.0])}
-    assert told(lengths, [replace(timing(10e-6), curves=tried)]) == []
+    assert sentences(lengths, [replace(timing(10e-6), curves=tried)]) == []
 
 
 @pytest.mark.parametrize("kind", [recall, soonest, profile, axes, lengths, rankings])
