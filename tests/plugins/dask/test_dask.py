@@ -234,6 +234,6 @@ def test_jobs_of_a_batch_system_are_workers(tmp_path, monkeypatch):
     for name, text in QSUB.items():
         (folder / name).write_text(text)
         (folder / name).chmod(0o755)
-    assert not (tmp_path / "results").exists(), "what never began leaves no run"
+    assert not list((tmp_path / "results").rglob("run.json")), "what never began leaves no run"
     assert begun(tmp_path, *pbs).wait(240) == 0, (tmp_path / "said.txt").read_text()
     whole(tmp_path)
