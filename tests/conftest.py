@@ -1,8 +1,11 @@
 """What holds for every test."""
 
+import compileall
 import os
 import signal
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +26,12 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.markexpr == "not long":
         for name, value in VARIABLES.items():
             os.environ.setdefault(name, value)
+    if sys.dont_write_bytecode and not hasattr(config, "workerinput"):
+        for sources in (
+            "harness",
+            "plugins",
+        ):  # which every process of the tests would compile anew: a third of a start
+            compileall.compile_dir(Path(__file__).parents[1] / sources, quiet=2)
 
 
 @pytest.fixture(scope="session", autouse=True)
