@@ -26,7 +26,9 @@ ANSWERS = 10.0
 COMES = 60.0
 """Seconds in which one of the workers of an address has to come back, where all are gone."""
 ENDS = 20.0
-"""Seconds in which a worker has to end, and its nanny to start it again."""
+"""Seconds in which the jobs of a batch system have to end."""
+RESTARTS = 120.0
+"""Seconds in which workers have to be started anew; Dask gives those up for good that are slower."""
 JOBS = 2
 """Jobs of a batch system, where `at_most` does not say."""
 
@@ -112,7 +114,7 @@ class DaskCluster(LotQueue[_Task]):
         for id, task in tasks.items():
             self._forget(id, task)
         if workers:
-            self._client.restart_workers(workers, timeout=ENDS, raise_for_error=False)
+            self._client.restart_workers(workers, timeout=RESTARTS, raise_for_error=False)
 
     def attach(self, ids: Sequence[str]) -> None:
         """Go on with those that the scheduler has; that of a batch system ended with the command that made it."""
