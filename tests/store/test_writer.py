@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from rnnbench.errors import UsageError
+from rnnbench.store.files import write_atomically
 from rnnbench.store.writer import Writer
 
 
@@ -71,3 +72,15 @@ def test_a_resumed_file_is_set_back_with_its_earlier_lines(path):
     writer.append(b"first\n")
     writer.close()
     assert path.read_bytes() == b"zeroth\nfirst\n"
+
+
+@pytest.mark.parametrize("place", ["/dev/zero", "/dev/null"])
+def test_records_that_are_no_regular_file_are_refused(tmp_path, place):
+    (tmp_path / "records.jsonl").symlink_to(place)
+    with pytest.raises(UsageError, match="is no regular file"):
+        Writer(tmp_path / "records.jsonl")
+
+
+def test_the_top_folder_is_no_file_to_write():
+    with pytest.raises(UsageError, match="it names no file"):
+        write_atomically(Path("/"), "text")

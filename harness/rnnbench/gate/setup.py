@@ -92,7 +92,7 @@ class Planned:
 
 def repository_of(suite: Path) -> Repository | None:
     """The repository of the suite, or of the current folder."""
-    folder = next(parent for parent in suite.resolve().parents if parent.is_dir())
+    folder = next((parent for parent in suite.resolve().parents if parent.is_dir()), Path("/"))
     return Repository.around(folder) or Repository.around(Path.cwd())
 
 

@@ -33,6 +33,8 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
     Raises UsageError where the disk is full or the folder cannot be written.
     """
+    if not path.name:
+        raise UsageError(f"cannot write {path}: it names no file.")
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     with explained("write", path):
         try:

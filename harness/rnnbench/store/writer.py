@@ -30,6 +30,8 @@ class Writer:
         self.notices: list[str] = []
         self._path = path
         with explained("write", path):
+            if path.exists() and not path.is_file():
+                raise UsageError(f"{path} is no regular file; remove it, or begin a new run.")
             self._fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
             with tempfile.TemporaryFile(dir=path.parent) as nameless:
                 self._copy = os.dup(nameless.fileno())
