@@ -103,3 +103,8 @@ def test_a_word_of_any_length_is_named_in_a_message_of_a_few_lines(words, word, 
     answer = ask(*words, word, cwd=tmp_path)
     assert answer.code == 2
     assert 0 < len(answer.err) < 5000 and "Traceback" not in answer.err
+
+
+def test_a_cell_whose_name_no_file_can_have_is_refused(tmp_path):
+    answer = ask("new", "cell", "é" * 300, cwd=tmp_path)
+    assert answer.code == 2 and "File name too long; take a shorter name" in answer.err

@@ -178,9 +178,11 @@ def _refuse_existing(path: Path, force: bool) -> None:
 
 
 def _write(path: Path, text: str, force: bool) -> None:
-    _refuse_existing(path, force)
     try:
+        _refuse_existing(path, force)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}; change to a folder you may write to") from error
+        raise UsageError(
+            f"cannot write {path}: {error.strerror}; take a shorter name, or a folder you may write to"
+        ) from error
