@@ -6,6 +6,7 @@ was wrong or regressed, 2 usage, suite or plugin error, 130 interrupted.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -112,8 +113,9 @@ def exit_code() -> int:
     except (click.exceptions.Abort, KeyboardInterrupt):
         return 130
     except click.ClickException as error:
-        error.message = _readable(error.message)
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        click.echo(_readable(shown.getvalue()), err=True, nl=False)
     except SystemExit as error:  # no command of ours raises it
         click.echo(f"error: code of a plugin ended the command: {place.described(error)}", err=True)
     except RnnbenchError as error:
