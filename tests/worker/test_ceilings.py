@@ -311,7 +311,7 @@ def test_a_folder_that_cannot_be_written_only_costs_time(cache):
 
 @pytest.mark.parametrize("backend", ["torch", "jax"])
 def test_a_job_measures_the_real_ceilings(backend, monkeypatch):
-    """In the worker, as the runner asks for it. Any machine does between 1 GFLOP/s and 1 PFLOP/s here."""
+    """In the worker, as the runner asks for it. Any machine, however busy, does between 1 GFLOP/s and 1 PFLOP/s here."""
     pytest.importorskip(backend)
     module = pytest.importorskip(f"rnnbench_{backend}.ceilings")
     monkeypatch.setattr(module, "matrix_size", lambda *_: 512)
@@ -323,7 +323,7 @@ def test_a_job_measures_the_real_ceilings(backend, monkeypatch):
     answer = worker.perform({"kind": "ceilings", "case": case.to_json()})
     assert answer["status"] == "ok", answer["reason"]
     assert 1e9 < answer["ceilings"]["flops_per_second"] < 1e15
-    assert 1e8 < answer["ceilings"]["bytes_per_second"] < 1e13
+    assert 1e7 < answer["ceilings"]["bytes_per_second"] < 1e13
     assert 1e7 < answer["ceilings"]["activations_per_second"] < 1e13
     monkeypatch.setattr(module, "ENOUGH", {"cpu": 2**16})
     answer = worker.perform({"kind": "products", "case": replace(case, hidden_size=32).to_json()})
