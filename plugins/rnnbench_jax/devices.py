@@ -59,10 +59,10 @@ def device(name: str, threads: int) -> Device:
         raise CaseError(
             "JAX_DISABLE_JIT is set: jax would run operation by operation, and its times would say nothing; unset it"
         )
-    for name in _DEBUGGING:
-        if jax.config.values[name]:
+    for flag in _DEBUGGING:
+        if jax.config.values[flag]:
             raise CaseError(
-                f"{name.upper()} is set: jax would look at every result or trace twice, and its times would say "
+                f"{flag.upper()} is set: jax would look at every result or trace twice, and its times would say "
                 "nothing; unset it"
             )
     jax.config.update("jax_enable_compilation_cache", False)  # a first call is told with its compilation
