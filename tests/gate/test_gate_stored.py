@@ -147,7 +147,7 @@ def compiled(seconds: float) -> Record:
     settings, backend = memory.MemorySettings(modes=("train",)), SimpleNamespace(verified_on=lambda device: "cpu")
     own = SimpleNamespace(interpreter=lambda device: None)
     context: Any = SimpleNamespace(
-        case=case(), settings=settings, backend=backend, implementation=own, program=lambda: program
+        case=case(), settings=settings, backend=backend, implementation=own, program=lambda: program, modes=("train",)
     )
     measurement = memory.measure(context)
     part = answers.part(measurement, {one.name: one for one in memory.MEMORY.quantities})

@@ -17,7 +17,7 @@ from napping import SUITE, begun, kept, lines, meta, meta_or_empty, notes, ran, 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc and affinities")
 
 
-@pytest.mark.parametrize("backend", ["torch", "jax"])
+@pytest.mark.parametrize("backend", ["torch", pytest.param("jax", marks=pytest.mark.long)])
 def test_packed_losses_are_those_of_one_process_after_the_other_bit_for_bit(tmp_path, backend):
     pytest.importorskip(backend)
     (tmp_path / "learn.yaml").write_text(LEARN.replace("BACKEND", backend))

@@ -311,7 +311,7 @@ def test_a_folder_that_cannot_be_written_only_costs_time(cache):
 
 @pytest.mark.parametrize("backend", ["torch", "jax"])
 def test_a_job_measures_the_real_ceilings(backend, monkeypatch):
-    """In the worker, as the runner asks for it. Any machine, however busy, does between 1 GFLOP/s and 1 PFLOP/s here."""
+    """In the worker, as the runner asks for it. Any machine, however busy, does 1 GFLOP/s to 1 PFLOP/s here."""
     pytest.importorskip(backend)
     module = pytest.importorskip(f"rnnbench_{backend}.ceilings")
     monkeypatch.setattr(module, "matrix_size", lambda *_: 512)

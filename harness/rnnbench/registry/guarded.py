@@ -91,7 +91,8 @@ def _asked(question: Callable[[], Any]) -> tuple[Any, str | RnnbenchError]:
     """(the answer, "") or (None, what went wrong). Raises TimeoutError."""
     answers, told = os.pipe()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # threads of a display, which the child does without
+        for kind in (DeprecationWarning, RuntimeWarning):  # threads of a display or of jax: the child does without
+            warnings.simplefilter("ignore", kind)
         child = os.fork()
     if child == 0:
         _answer(question, told)
