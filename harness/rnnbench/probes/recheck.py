@@ -413,11 +413,8 @@ class _Gradients:
         """By the part whose targets were made large; not where rounding decides of the outputs there."""
         import numpy as np
 
-        from rnnbench.model.adjoint import Noise
         from rnnbench.model.reverse import Untraceable
-        from rnnbench.ops import EPS
-        from rnnbench.worker.verification.comparison import SLACK
-        from rnnbench.worker.verification.truth import Truth
+        from rnnbench.worker.verification.truth import DRAWS, Truth
 
         weights = Weights(self.weights, context.weights().states)
         xs, targets = part.of(batch["xs"]), part.of(batch["targets"])
@@ -433,11 +430,22 @@ class _Gradients:
         if not off:
             return
         # a cell whose gradients grow so fast that all steps count after all, or that rounding decides?
-        noise = Noise(SLACK * EPS[context.case.dtype], 1)
-        exact, moved = (_whole_gradients(context, weights, batch, part.spike, one) for one in (None, noise))
-        exact, moved = ({**one, "xs": part.of(one["xs"])} for one in (exact, moved))
-        if (off := _off(got, exact)) and _off(moved, exact) != off:
+        exact = self._exact(context, batch, part)
+        if (off := _off(got, exact)) and not any(
+            _off(self._exact(context, batch, part, draw), exact) == off for draw in range(1, DRAWS + 1)
+        ):
             raise Wrong(f"after it was timed, on a batch it had not seen, the gradient of {off} is not the oracle's")
+
+    def _exact(self, context: Context, batch: Batch, part: _Part, draw: int = 0) -> Batch:
+        """The oracle's gradients of the whole batch; with a draw, as rounding that a verification accepts has them."""
+        from rnnbench.model.adjoint import Noise
+        from rnnbench.ops import EPS
+        from rnnbench.worker.verification.comparison import SLACK
+
+        weights = Weights(self.weights, context.weights().states)
+        noise = Noise(SLACK * EPS[context.case.dtype], draw) if draw else None
+        found = _whole_gradients(context, weights, batch, part.spike, noise)
+        return {**found, "xs": part.of(found["xs"])}
 
 
 def _off(got: Batch, true: Batch) -> str:
