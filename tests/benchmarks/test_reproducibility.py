@@ -213,8 +213,9 @@ def test_a_planted_twentieth_is_told_and_its_twin_is_not(tmp_path):
     for T in (32, 128):
         for name in ("forward.time", "train.time"):
             rows = {one.implementation: one.quantities[name].level for one in records if one.case.seq_len == T}
-            assert rows["more"] and rows["twenty"] and rows["again"]
-            more, again = (rows[other].over(rows["twenty"]) for other in ("more", "again"))
+            more_level, again_level, reference = (rows[one] for one in ("more", "again", "twenty"))
+            assert more_level and again_level and reference
+            more, again = more_level.over(reference), again_level.over(reference)
             assert more.low and more.high and again.low and again.high
             told.append(more.apart and more.value > 1)
             right.append(more.low <= 1.05 <= more.high)
