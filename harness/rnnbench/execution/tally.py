@@ -43,14 +43,20 @@ class Tally:
         self._began = clock()
         self._measured: dict[str, float] = {}
         """id of each case that is being measured -> when that began."""
+        self._expected: dict[str, float] = {}
+        """id of each case that is measured together with them, ended or not -> seconds, as expected when it began."""
         self.total = len(left) + done
         self.last: Record | None = None
         self.skipped: Counter[str] = Counter()
 
     def started(self, case: Case) -> None:
         """A process of this case begins, or it is about to be skipped."""
-        if case.id in self._left:
-            self._measured[case.id] = self._clock()
+        if case.id not in self._left:
+            return
+        if not self._measured:
+            self._expected = {}
+        self._measured[case.id] = self._clock()
+        self._expected[case.id] = self._costs.seconds(case)[0] * self._share(case)
 
     def ended(self, record: Record) -> None:
         """It is over, and this record of the case is kept."""
@@ -104,15 +110,11 @@ class Tally:
         """
         left = [(self._cases[id], left) for id, left in self._left.items() if left]
         estimate = self._costs.estimate(left, share=self._share)
-        elapsed, expected = self.current_elapsed, self._expected()
-        passed = min(elapsed, expected)
+        elapsed, expected = self.current_elapsed, sum(self._expected.values()) if self._measured else 0.0
+        own = sum(self._expected[id] for id in self._measured)  # of those that have not ended: they end together
+        passed = min(elapsed, expected) * own / expected if expected else 0.0
         slowness = (max(elapsed, expected) + SLOWNESS_PRIOR) / (expected + SLOWNESS_PRIOR)
         seconds, low, high = (
             slowness * max(0.0, each - passed) for each in (estimate.seconds, estimate.low, estimate.high)
         )
         return replace(estimate, seconds=seconds, low=low, high=high)
-
-    def _expected(self) -> float:
-        """Seconds that all that is being measured was expected to take."""
-        measured = [self._cases[id] for id in self._measured]
-        return sum(self._costs.seconds(case)[0] * self._share(case) for case in measured)
