@@ -186,9 +186,9 @@ def _check_options(what: str, cell: Cell) -> None:
     for option, default in cell.options.items():
         if not isinstance(default, Option):
             raise PluginError(f"{what}: option {option!r} is {default!r}; an option is a number, a text, True or False")
-    if not callable(cell.init):
+    if not cell.options or not callable(cell.init):
         return
-    taken = inspect.signature(cell.init).parameters
+    taken = inspect.signature(cell.init).parameters  # which takes long: most cells have no options
     if any(each.kind is each.VAR_KEYWORD for each in taken.values()):
         return
     for option, default in cell.options.items():

@@ -57,6 +57,7 @@ class Truth:
     draws: int = 1
     _runs: dict[Rounded, ForwardPass] = field(default_factory=dict)
     _run_at: dict[Rounded, Outputs] = field(default_factory=dict)
+    _differences: dict[tuple[str, int], Outputs] = field(default_factory=dict)
     _passes: dict[Rounded, Gradients] = field(default_factory=dict)
 
     @cached_property
@@ -114,10 +115,13 @@ class Truth:
         return replace(self, draws=DRAWS)
 
     def _disturbed(self, dtype: str) -> Outputs:
-        runs = [self._forward((dtype, draw)) for draw in range(1, self.draws + 1)]
-        outputs, finals = self.run
-        leaves = zip(finals, zip(*(run[1] for run in runs), strict=True), strict=True)
-        return _typical(outputs, [run[0] for run in runs]), tuple(_typical(*leaf) for leaf in leaves)
+        if (dtype, self.draws) not in self._differences:
+            runs = [self._forward((dtype, draw)) for draw in range(1, self.draws + 1)]
+            outputs, finals = self.run
+            leaves = zip(finals, zip(*(run[1] for run in runs), strict=True), strict=True)
+            moved = tuple(_typical(*leaf) for leaf in leaves)
+            self._differences[dtype, self.draws] = _typical(outputs, [run[0] for run in runs]), moved
+        return self._differences[dtype, self.draws]
 
     def _moved(self, dtype: str) -> Mapping[str, np.ndarray]:
         runs = [self._back((dtype, draw)).gradients for draw in range(1, self.draws + 1)]
