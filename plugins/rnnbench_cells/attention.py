@@ -45,7 +45,7 @@ retnet = Cell(
     scan="outer",
     elements=elements,
     output=shown,
-    source="Sun et al. 2023, arXiv:2307.08621, equations 6-8, without xPos, normalisation and gate",
+    source="Sun et al. 2023, arXiv:2307.08621, equations 6 and 8, without xPos, normalisation and gate",
     options=HEADS,
     frozen=("log_decay",),
 )
@@ -55,7 +55,8 @@ Shapes: weight_q, weight_k (heads·dk, D), weight_v (H, D), log_decay (heads,), 
 H/heads, dk = keys, or dv where keys is 0. D(2·heads·dk + H) parameters: 3HD by default. In parallel y = (Q Kᵀ ∘ Γ) V,
 Γ_ts = γ^(t−s).
 
-Where frameworks differ: fla scales q, the paper k; the paper's xPos, group norm and swish gate belong to its block.
+Where frameworks differ: the paper scales Q Kᵀ, some code k, fla and this one q: the same y from another state. The
+paper's xPos, group norm and swish gate belong to its block.
 """
 
 
@@ -157,7 +158,7 @@ mamba2 = Cell(
     scan="outer",
     elements=elements_mamba2,
     output=output_mamba2,
-    source="Dao & Gu 2024, arXiv:2405.21060, sections 2.1 and 7 (SSD), without convolution, gate and norm",
+    source="Dao & Gu 2024, arXiv:2405.21060, the SSD recurrence, without convolution, gate and norm",
     options={"heads": 4, "states": 16},
 )
 """Δ = softplus(W_Δ x + b_Δ),  S' = exp(−Δ e^A) S + B (Δ u)ᵀ,  y = S'ᵀ C + D u,  u, B, C = W_u,B,C x,
@@ -202,7 +203,7 @@ hgrn2 = Cell(
     scan="outer",
     elements=elements,
     output=shown,
-    source="Qin et al. 2024, arXiv:2404.07904, equation 4, without normalisation",
+    source="Qin et al. 2024, arXiv:2404.07904, state expansion by outer products, without normalisation",
     options={"heads": 4, "lower_bound": 0.0},
 )
 """α = β + (1 − β) σ(W_f x),  S' = diag(α) S + (1 − α) iᵀ,  y = S'ᵀ silu(W_q x),  i = W_i x.

@@ -57,7 +57,7 @@ clockwork = Cell(
     step=step_clockwork,
     project=project_clockwork,
     derive=derive_clockwork,
-    source="Koutník et al. 2014, arXiv:1402.3511, equations 1-2 and section 3",
+    source="Koutník et al. 2014, arXiv:1402.3511, the clockwork RNN with periods 2^g",
     options={"modules": 4},
     recurrent=("weight_hh",),
 )
@@ -114,7 +114,7 @@ phased_lstm = Cell(
     init=init_phased,
     step=step_phased,
     project=project_phased,
-    source="Neil, Pfeiffer & Liu 2016, arXiv:1610.09513, equations 6-11, without peepholes",
+    source="Neil, Pfeiffer & Liu 2016, arXiv:1610.09513, time gate and updates of the phased LSTM, no peepholes",
     options={"leak": 1e-3, "ratio": 0.05, "tau_max": 100.0},
     recurrent=("weight_hh",),
 )
@@ -151,7 +151,8 @@ def dilated(cell: Cell, name: str) -> Cell:
         init,
         step,
         cell.projected,
-        source=f"Chang et al. 2017, arXiv:1710.02224, equation 2, of {cell.name}: {cell.source}",
+        source=f"Chang et al. 2017, arXiv:1710.02224, the dilated recurrent skip connection, "
+        f"of {cell.name}: {cell.source}",
         options={"dilation": 4, **cell.options},
         recurrent=cell.recurrent,
     )

@@ -55,7 +55,8 @@ deltanet = Cell(
     scan="delta",
     elements=elements,
     output=shown,
-    source="Schlag, Irie & Schmidhuber 2021, arXiv:2102.11174, equation 24; keys as Yang et al. 2024, arXiv:2406.06484",
+    source="Schlag, Irie & Schmidhuber 2021, arXiv:2102.11174, the delta rule; "
+    "keys as Yang et al. 2024, arXiv:2406.06484",
     options={"heads": 4, "keys": 0, "normalise": True},
 )
 """S' = S + β k (v − Sᵀ k)ᵀ = (I − β k kᵀ) S + β k vᵀ,  y = S'ᵀ q,  β = σ(W_β x),  q, k = silu(W_q,k x) of length one,
@@ -105,7 +106,8 @@ gated_deltanet = Cell(
     scan="delta",
     elements=elements,
     output=shown,
-    source="Yang, Kautz & Hatamizadeh 2024, arXiv:2412.06464, equation 10, without convolution, gate and norm",
+    source="Yang, Kautz & Hatamizadeh 2024, arXiv:2412.06464, equation 10 (8 in arXiv's HTML), "
+    "without convolution, gate and norm",
     options={"heads": 4, "keys": 0},
 )
 """S' = α (I − β k kᵀ) S + β k vᵀ,  y = S'ᵀ q,  α = exp(−e^A softplus(W_Δ x + b_Δ)),  the rest as in `deltanet`.
@@ -181,7 +183,7 @@ gated_deltaproduct = Cell(
     project=project_gated_deltaproduct,
     chunk=chunk_gated_deltaproduct,
     chunk_steps=lambda *, householders: max(1, scans.SCALAR // householders),
-    source="Siems et al. 2025, arXiv:2502.10297, equations 4-6, with the gate of Gated DeltaNet",
+    source="Siems et al. 2025, arXiv:2502.10297, Gated DeltaProduct: the gate of Gated DeltaNet",
     options={"heads": 4, "keys": 0, "householders": 2},
 )
 """S ← α S;  for j = 1 ... n:  S ← (I − β_j k_j k_jᵀ) S + β_j k_j v_jᵀ;  y = Sᵀ q: n steps of the delta rule per input.

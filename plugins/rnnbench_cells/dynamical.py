@@ -57,7 +57,7 @@ def step_antisymmetric_gated(ops: Any, params: Params, h: Array, z: Array, *, ep
     return h, h
 
 
-_CHANG = "Chang et al. 2019, arXiv:1902.09689, equation"
+_CHANG = "Chang et al. 2019, arXiv:1902.09689, the Euler step with diffusion of the AntisymmetricRNN"
 _STABLE = {"epsilon": 0.1, "gamma": 0.01}
 antisymmetric = Cell(
     "antisymmetric",
@@ -65,7 +65,7 @@ antisymmetric = Cell(
     step_antisymmetric,
     project,
     derive=derive_antisymmetric,
-    source=f"{_CHANG} 10",
+    source=_CHANG,
     options=_STABLE,
 )
 """h' = h + ε tanh((W − Wᵀ − γ I) h + V x + b),  y = h'.
@@ -81,7 +81,7 @@ antisymmetric_gated = Cell(
     step_antisymmetric_gated,
     project,
     derive=derive_antisymmetric,
-    source=f"{_CHANG} 12",
+    source=f"{_CHANG}, gated",
     options=_STABLE,
 )
 """M = W − Wᵀ − γ I,  z = σ(M h + V_z x + b_z),  h' = h + ε z ∘ tanh(M h + V_h x + b_h),  y = h'.
@@ -120,7 +120,7 @@ cornn = Cell(
     init=init_cornn,
     step=step_cornn,
     project=project,
-    source="Rusch & Mishra 2021, arXiv:2010.00951, equation 3, damped with the old velocity",
+    source="Rusch & Mishra 2021, arXiv:2010.00951, the IMEX scheme of the coRNN, old velocity in the damping",
     options={"dt": 0.05, "gamma": 1.0, "epsilon": 1.0},
     recurrent=("weight_hh",),
 )
@@ -162,7 +162,7 @@ unicornn = Cell(
     init=init_unicornn,
     step=step_unicornn,
     project=project,
-    source="Rusch & Mishra 2021, arXiv:2103.05487, equation 4",
+    source="Rusch & Mishra 2021, arXiv:2103.05487, the symplectic Euler step of a layer of UnICORNN",
     options={"dt": 0.1, "alpha": 1.0},
     recurrence="elementwise",
 )
@@ -201,7 +201,7 @@ lem = Cell(
     init=init_lem,
     step=step_lem,
     project=project,
-    source="Rusch et al. 2022, arXiv:2110.04744, equation 3 (long expressive memory)",
+    source="Rusch et al. 2022, arXiv:2110.04744, long expressive memory (LEM), discretised",
     options={"dt": 1.0},
     recurrent=("weight_y", "weight_z"),
 )
@@ -253,7 +253,7 @@ lipschitz = Cell(
     step=step_lipschitz,
     project=project,
     derive=derive_lipschitz,
-    source="Erichson et al. 2021, arXiv:2006.12070, equations 3-4, Euler steps",
+    source="Erichson et al. 2021, arXiv:2006.12070, the Lipschitz recurrent unit, Euler steps",
     options={"epsilon": 0.1, "beta": 0.75, "gamma": 0.001},
     recurrent=("M_A", "M_W"),
 )
@@ -298,7 +298,7 @@ cfc = Cell(
     init=init_cfc,
     step=step_cfc,
     project=project,
-    source="Hasani et al. 2022, arXiv:2106.13898, equation 10, as in the released code and ncps",
+    source="Hasani et al. 2022, arXiv:2106.13898, the closed-form network (CfC), as in the released code and ncps",
     options={"backbone": 32, "dt": 1.0, "gate": True},
     recurrent=("weight_hh",),
 )
@@ -373,6 +373,7 @@ Shapes: w, mu, sigma, reversal of the inputs (D, H) and of the units (H, H); lea
 4H(D + H) + 3H parameters. w, leak and capacity act through softplus. v is a mean of its old value, the rest and the
 reversal potentials, so it never leaves their range.
 
-Where frameworks differ: ncps has wiring masks, affine maps of inputs and outputs, and clips weights where softplus
-acts here.
+Where frameworks differ: the paper's algorithm has one time constant and one nonlinearity per unit; conductances per
+synapse, as here, are those of the released code. ncps has wiring masks, affine maps of inputs and outputs, and clips
+weights where softplus acts here.
 """

@@ -10,7 +10,7 @@ from rnnbench_cells.initial import Rng
 
 
 def init_indrnn(rng: Rng, D: int, H: int) -> tuple[dict[str, Array], Array]:
-    """weight_ih uniform in ±1/sqrt(D), u uniform in (0, 1) (section 4.1), bias 0; state zeros (H,)."""
+    """weight_ih uniform in ±1/sqrt(D), u uniform in (0, 1), bias 0; state zeros (H,)."""
     import numpy as np
 
     return {"weight_ih": matrix(rng, H, D), "bias": np.zeros(H), "u": rng.uniform(0, 1, H)}, np.zeros(H)
@@ -27,14 +27,15 @@ indrnn = Cell(
     init=init_indrnn,
     step=step_indrnn,
     project=project,
-    source="Li et al. 2018, arXiv:1803.04831, equation 2",
+    source="Li et al. 2018, arXiv:1803.04831, the update of the IndRNN",
     recurrence="elementwise",
 )
 """h' = max(0, W x + u ∘ h + b),  y = h'.
 
 Shapes: weight_ih (H, D), bias, u (H,); state h (H,). H(D + 2) parameters. While a unit is active, dh_T/dh_t = u^(T−t).
 
-Where frameworks differ: torchrecurrent has two biases; the paper clips |u| at a bound for the longest sequence.
+Where frameworks differ: torchrecurrent has two biases, and a tanh unless `nonlinearity=relu` is asked for; the paper
+clips |u| at a bound for the longest sequence.
 """
 
 
@@ -74,7 +75,7 @@ sru = Cell(
     init=init_sru,
     step=step_sru,
     project=project_sru,
-    source="Lei et al. 2018, arXiv:1709.02755v5, equations 3-6 (second version)",
+    source="Lei et al. 2018, arXiv:1709.02755v5, light recurrence and highway of the second version",
     recurrence="elementwise",
 )
 """f = σ(W_f x + v_f ∘ c + b_f),  r = σ(W_r x + v_r ∘ c + b_r),  c' = f ∘ c + (1 − f) ∘ W x,
@@ -122,8 +123,8 @@ def step_nbrc(ops: Any, params: Params, h: Array, z: Array) -> tuple[Array, Arra
     return _bistable(ops, h, z, h @ params["weight_a"].T, h @ params["weight_c"].T)
 
 
-_BRC = "Vecoven, Ernst & Drion 2020, arXiv:2006.05252, equations"
-brc = Cell("brc", init_brc, step_brc, project, source=f"{_BRC} 4-6", recurrence="elementwise")
+_BRC = "Vecoven, Ernst & Drion 2020, arXiv:2006.05252, the"
+brc = Cell("brc", init_brc, step_brc, project, source=f"{_BRC} bistable cell (BRC)", recurrence="elementwise")
 """a = 1 + tanh(W_a x + w_a ∘ h + b_a),  c = σ(W_c x + w_c ∘ h + b_c),  h' = c ∘ h + (1 − c) ∘ tanh(W x + a ∘ h + b).
 
 Shapes: weight_ih (3H, D), bias (3H,), rows a, c, h; w_a, w_c (H,); state h (H,), y = h'. H(3D + 5) parameters. Without
@@ -131,7 +132,14 @@ inputs h = tanh(a h) has one fixed point for a <= 1 and three for a > 1: a unit 
 
 Where frameworks differ: the paper has no biases.
 """
-nbrc = Cell("nbrc", init_nbrc, step_nbrc, project, source=f"{_BRC} 7-8", recurrent=("weight_a", "weight_c"))
+nbrc = Cell(
+    "nbrc",
+    init_nbrc,
+    step_nbrc,
+    project,
+    source=f"{_BRC} neuromodulated cell (nBRC)",
+    recurrent=("weight_a", "weight_c"),
+)
 """As `brc` with matrices: a = 1 + tanh(W_a x + U_a h + b_a),  c = σ(W_c x + U_c h + b_c).  H(3D + 2H + 3) parameters.
 
 Where frameworks differ: the paper has no biases.
@@ -174,7 +182,7 @@ qrnn = Cell(
     project=project_qrnn,
     linear=linear_qrnn,
     output=output_qrnn,
-    source="Bradbury et al. 2016, arXiv:1611.01576, equations 1-2 and 4 (fo-pooling)",
+    source="Bradbury et al. 2016, arXiv:1611.01576, masked convolution and fo-pooling",
     options={"width": 2},
     lookback=lambda *, width: width - 1,
 )
@@ -219,7 +227,7 @@ gilr = Cell(
     init=init_gilr,
     project=project_gilr,
     linear=linear_pair,
-    source="Martin & Cundy 2018, arXiv:1709.04057, section 3.2 (gated impulse linear recurrent layer)",
+    source="Martin & Cundy 2018, arXiv:1709.04057, the gated impulse linear recurrent layer (GILR)",
 )
 """g = σ(W_g x + b_g),  i = tanh(W_i x + b_i),  h' = g ∘ h + (1 − g) ∘ i,  y = h'.
 
@@ -232,7 +240,7 @@ trnn = Cell(
     init=init_gilr,
     project=project_trnn,
     linear=linear_pair,
-    source="Balduzzi & Ghifary 2016, arXiv:1602.02218, section 4.2 (strongly typed RNN)",
+    source="Balduzzi & Ghifary 2016, arXiv:1602.02218, the strongly typed RNN (T-RNN)",
 )
 """z = W_z x + b_z,  f = σ(W_f x + b_f),  h' = f ∘ h + (1 − f) ∘ z,  y = h'.
 

@@ -70,13 +70,13 @@ rnn = Cell(
     init=init_rnn,
     step=step_tanh,
     project=project,
-    source="Elman 1990, doi:10.1207/s15516709cog1402_1; layout of torch.nn.RNN",
+    source="Elman 1990, doi:10.1207/s15516709cog1402_1, the simple recurrent network; layout of torch.nn.RNN",
     options={"recurrent": "uniform", "gain": 1.0},
     recurrent=("weight_hh",),
 )
 """h_t = tanh(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh),  y_t = h_t.
 
-Shapes: weight_ih (H, D), weight_hh (H, H), bias_ih (H,), bias_hh (H,); state h (H,).
+Shapes: weight_ih (H, D), weight_hh (H, H), bias_ih (H,), bias_hh (H,); state h (H,). H(D + H + 2) parameters.
 
 Where frameworks differ: torch has two biases where Keras and Flax have one (only their sum acts on h, but plain
 gradient descent moves that sum twice as fast); Keras starts from an orthogonal W_hh, torch from a uniform one.
@@ -87,13 +87,14 @@ irnn = Cell(
     init=init_irnn,
     step=step_relu,
     project=project,
-    source="Le, Jaitly & Hinton 2015, arXiv:1504.00941",
+    source="Le, Jaitly & Hinton 2015, arXiv:1504.00941, the IRNN",
     options={"gain": 1.0},
     recurrent=("weight_hh",),
 )
 """h_t = max(0, W_ih x_t + b_ih + W_hh h_{t-1} + b_hh),  y_t = h_t, started at W_hh = I.
 
-Shapes as in `rnn`. With gain 1 an active unit keeps its value and its gradient for ever; nothing bounds the state, so
-expect divergence at learning rates a tanh network takes. torch's `nonlinearity="relu"` is the same function, but its
-initial weights are not these.
+Shapes and number of parameters as in `rnn`. With gain 1 an active unit keeps its value and its gradient for ever;
+nothing bounds the state, so expect divergence at learning rates a tanh network takes.
+
+Where frameworks differ: torch's `nonlinearity="relu"` is the same function, but its initial weights are not these.
 """

@@ -50,6 +50,7 @@ gru = Cell(
 n = tanh(W_n x_t + b_in + r ∘ (U_n h_{t-1} + b_hn)),  h_t = (1 - z) ∘ n + z ∘ h_{t-1},  y_t = h_t.
 
 Shapes: weight_ih (3H, D), weight_hh (3H, H), bias_ih (3H,), bias_hh (3H,), rows in the order r, z, n; state h (H,).
+3H(D + H + 2) parameters.
 
 Where frameworks differ: here, in torch, cuDNN, Flax and Keras (`reset_after=True`) r multiplies U_n h + b_hn; in Cho et
 al., equation 8, r multiplies h before the product, another function that no weights make equal. Here and in Cho et al.,

@@ -64,7 +64,7 @@ mgu = Cell(
     init=init_mgu,
     step=step_mgu,
     project=project,
-    source="Zhou et al. 2016, arXiv:1603.09420, equation 7 (minimal gated unit)",
+    source="Zhou et al. 2016, arXiv:1603.09420, the minimal gated unit (MGU)",
     recurrent=("weight_hh",),
 )
 """f = σ(W_f x + U_f h + b_f),  h̃ = tanh(W_h x + U_h (f ∘ h) + b_h),  h' = (1 − f) ∘ h + f ∘ h̃,  y = h'.
@@ -96,7 +96,7 @@ ugrnn = Cell(
     init=init_ugrnn,
     step=step_ugrnn,
     project=project,
-    source="Collins, Sohl-Dickstein & Sussillo 2017, arXiv:1611.09913, appendix (update gate RNN)",
+    source="Collins, Sohl-Dickstein & Sussillo 2017, arXiv:1611.09913, the update gate RNN (UGRNN)",
     recurrent=("weight_hh",),
 )
 """g = σ(W_g x + U_g h + b_g),  c = tanh(W_c x + U_c h + b_c),  h' = g ∘ h + (1 − g) ∘ c,  y = h'.
@@ -141,7 +141,7 @@ minimalrnn = Cell(
     init=init_minimalrnn,
     step=step_minimalrnn,
     project=project_minimalrnn,
-    source="Chen 2017, arXiv:1711.06788, section 2",
+    source="Chen 2017, arXiv:1711.06788, the update of the MinimalRNN",
     recurrent=("weight_hh",),
 )
 """m = tanh(W x + b),  u = σ(U h + V m + b_u),  h' = u ∘ h + (1 − u) ∘ m,  y = h'.

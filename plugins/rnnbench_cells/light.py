@@ -34,7 +34,7 @@ janet = Cell(
     init=init_janet,
     step=step_janet,
     project=project,
-    source="van der Westhuizen & Lasenby 2018, arXiv:1804.04849, equation 8",
+    source="van der Westhuizen & Lasenby 2018, arXiv:1804.04849, the JANET cell",
     options={"beta": 1.0},
     recurrent=("weight_hh",),
 )
@@ -72,7 +72,7 @@ cfn = Cell(
     init=init_cfn,
     step=step_cfn,
     project=project_cfn,
-    source="Laurent & von Brecht 2016, arXiv:1612.06212, equations 4-6 (chaos free network)",
+    source="Laurent & von Brecht 2016, arXiv:1612.06212, the chaos free network (CFN)",
     recurrent=("weight_hh",),
 )
 """θ = σ(W_θ x + U_θ h + b_θ),  η = σ(W_η x + U_η h + b_η),  h' = θ ∘ tanh(h) + η ∘ tanh(W x),  y = h'.
@@ -80,7 +80,7 @@ cfn = Cell(
 Shapes: weight_ih (2H, D), weight_hh (2H, H), bias (2H,), rows θ, η, weight_x (H, D); state h (H,).
 H(3D + 2H + 2) parameters. Without inputs |h| falls monotonically, whatever the weights: no chaos.
 
-Where frameworks differ: not known to.
+Where frameworks differ: torchrecurrent adds a bias to W x too; with it |h| need not fall without inputs.
 """
 
 
@@ -103,7 +103,7 @@ fastrnn = Cell(
     init=init_fastrnn,
     step=step_fastrnn,
     project=project,
-    source="Kusupati et al. 2018, arXiv:1901.02358, equations 1-2",
+    source="Kusupati et al. 2018, arXiv:1901.02358, the update of FastRNN",
     recurrent=("weight_hh",),
 )
 """h̃ = tanh(W x + U h + b),  h' = σ(α) h̃ + σ(β) h,  y = h', with two numbers α, β for the whole layer.
@@ -137,7 +137,7 @@ fastgrnn = Cell(
     init=init_fastgrnn,
     step=step_fastgrnn,
     project=project,
-    source="Kusupati et al. 2018, arXiv:1901.02358, equations 4-6",
+    source="Kusupati et al. 2018, arXiv:1901.02358, the update of FastGRNN",
     recurrent=("weight_hh",),
 )
 """m = W x + U h + b,  z = σ(m + b_z),  h̃ = tanh(m),  h' = (σ(ζ)(1 − z) + σ(ν)) ∘ h̃ + z ∘ h,  y = h'.
@@ -145,7 +145,8 @@ fastgrnn = Cell(
 Shapes: weight_ih (H, D), weight_hh (H, H), shared by gate and candidate; bias, bias_z (H,), zeta, nu (); state h (H,).
 H(D + H + 2) + 2 parameters. At σ(ζ) = 1, σ(ν) = 0 this is `ugrnn` with the rows of both gates tied.
 
-Where frameworks differ: EdgeML adds b_z and b_h to the same product, so that its b_z is b + b_z here.
+Where frameworks differ: EdgeML adds b_z and b_h to the same product, so that its b_z is b + b_z here. torchrecurrent's
+gate z is a tanh unless `nonlinearity=sigmoid` is asked for, another function.
 """
 
 
@@ -178,7 +179,7 @@ ran = Cell(
     init=init_ran,
     step=step_ran,
     project=project_ran,
-    source="Lee, Levy & Zettlemoyer 2017, arXiv:1705.07393, equation 1 (recurrent additive network)",
+    source="Lee, Levy & Zettlemoyer 2017, arXiv:1705.07393, the recurrent additive network (RAN)",
     recurrent=("weight_hh",),
 )
 """c̃ = W_c x,  i, f = σ(W x + U h + b),  c' = i ∘ c̃ + f ∘ c,  h' = tanh(c'),  y = h'.
@@ -215,7 +216,7 @@ atr = Cell(
     init=init_atr,
     step=step_atr,
     project=project_atr,
-    source="Zhang et al. 2018, arXiv:1810.12546, equations 6-9 (addition-subtraction twin-gated network)",
+    source="Zhang et al. 2018, arXiv:1810.12546, the addition-subtraction twin-gated cell (ATR)",
     recurrent=("weight_hh",),
 )
 """p = W x,  q = U h,  h' = σ(p + q) ∘ p + σ(p − q) ∘ h,  y = h'.
@@ -223,7 +224,7 @@ atr = Cell(
 Shapes: weight_ih (H, D), weight_hh (H, H); state h (H,). H(D + H) parameters. Where U = 0 it is linear in h, with the
 decay σ(p).
 
-Where frameworks differ: some add a bias.
+Where frameworks differ: torchrecurrent adds two biases, one inside p and one inside q.
 """
 
 
@@ -240,7 +241,7 @@ ligru = Cell(
     init=init_two_gates,
     step=step_ligru,
     project=project,
-    source="Ravanelli et al. 2018, arXiv:1803.10225, equations 10-12, without the batch normalisation",
+    source="Ravanelli et al. 2018, arXiv:1803.10225, the light GRU (Li-GRU), without its batch normalisation",
     recurrent=("weight_hh",),
 )
 """z = σ(W_z x + U_z h + b_z),  h̃ = max(0, W_h x + U_h h + b_h),  h' = z ∘ h + (1 − z) ∘ h̃,  y = h'.
@@ -279,7 +280,7 @@ star = Cell(
     init=init_star,
     step=step_star,
     project=project_star,
-    source="Turkoglu et al. 2019, arXiv:1911.11033, section 4 (stackable recurrent cell)",
+    source="Turkoglu et al. 2019, arXiv:1911.11033, the stackable recurrent cell (STAR)",
     recurrent=("weight_hh",),
 )
 """k = σ(W_k x + U h + b_k),  z = tanh(W_z x + b_z),  h' = tanh((1 − k) ∘ h + k ∘ z),  y = h'.

@@ -67,15 +67,15 @@ lru = Cell(
     project=project,
     linear=linear,
     output=output,
-    source="Orvieto et al. 2023, arXiv:2303.06349, sections 3.3 and 3.4, lemma 3.2",
+    source="Orvieto et al. 2023, arXiv:2303.06349, equation 7, its λ drawn as in lemma 3.2",
     options={"r_min": 0.0, "r_max": 1.0, "max_phase": 6.28},
 )
 """h_t = λ ∘ h_{t-1} + exp(gamma_log) ∘ (B x_t),  y_t = Re(C h_t) + D x_t,  λ = exp(-exp(nu_log) + i·exp(theta_log)).
 
 Shapes: nu_log, theta_log, gamma_log (H,), B_re, B_im (H, D), C_re, C_im (H, H), D (H, D), all real; state h (H,),
-complex: 2H real numbers, twice the state of `gru` at the same H.
+complex: 2H real numbers, twice the state of `gru` at the same H. H(3D + 2H + 3) parameters.
 
-Where this and other code differ: the paper's layer has as many inputs as outputs and a diagonal D; here the sizes may
+Where frameworks differ: the paper's layer has as many inputs as outputs and a diagonal D; here the sizes may
 differ, so D is a matrix. The paper's block around it (normalisation, GLU, residual) is not part of the cell, so layers
 stacked here are linear throughout. Some code takes 2·Re(C h), for conjugate pairs; the paper does not. γ is learned
 apart from λ, not recomputed from it. Complex numbers need float32 or float64 parameters; there is no complex bfloat16.

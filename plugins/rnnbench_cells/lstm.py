@@ -49,8 +49,8 @@ lstm = Cell(
     init=init,
     step=step,
     project=project,
-    source="Hochreiter & Schmidhuber 1997, doi:10.1162/neco.1997.9.8.1735; forget gate: Gers, Schmidhuber & Cummins "
-    "2000; layout of torch.nn.LSTM",
+    source="Hochreiter & Schmidhuber 1997, doi:10.1162/neco.1997.9.8.1735, with the forget gate of Gers, Schmidhuber & "
+    "Cummins 2000; layout of torch.nn.LSTM",
     options={"forget_bias": 0.0},
     recurrent=("weight_hh",),
 )

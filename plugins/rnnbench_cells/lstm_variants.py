@@ -37,7 +37,7 @@ lstm_peephole = Cell(
     init=init_peephole,
     step=step_peephole,
     project=project,
-    source="Gers, Schraudolph & Schmidhuber 2002, JMLR 3:115-143, section 2; diagonal peepholes",
+    source="Gers, Schraudolph & Schmidhuber 2002, JMLR 3:115-143, the forward pass with peephole connections",
     recurrent=("weight_hh",),
 )
 """i = σ(W_i x + U_i h + p_i ∘ c + b_i),  f = σ(W_f x + U_f h + p_f ∘ c + b_f),  g = tanh(W_g x + U_g h + b_g),
@@ -73,7 +73,7 @@ lstm_cifg = Cell(
     init=init_cifg,
     step=step_cifg,
     project=project,
-    source="Greff et al. 2015, arXiv:1503.04069, variant CIFG of section 3 (coupled input and forget gate)",
+    source="Greff et al. 2015, arXiv:1503.04069, the variant CIFG (coupled input and forget gate)",
     recurrent=("weight_hh",),
 )
 """f, o = σ(W x + U h + b),  g = tanh(W_g x + U_g h + b_g),  c' = f ∘ c + (1 − f) ∘ g,  h' = o ∘ tanh(c'),  y = h'.
@@ -110,7 +110,7 @@ lstm_proj = Cell(
     init=init_proj,
     step=step_proj,
     project=project,
-    source="Sak, Senior & Beaufays 2014, arXiv:1402.1128, section 2.2 (recurrent projection)",
+    source="Sak, Senior & Beaufays 2014, arXiv:1402.1128, the LSTM with a recurrent projection (LSTMP)",
     options={"expansion": 2},
     recurrent=("weight_hh",),
 )
@@ -120,7 +120,8 @@ Shapes: weight_ih (4N, D), weight_hh (4N, H), bias (4N,), rows i, f, g, o, weigh
 4N(D + H + 1) + HN parameters.
 
 Where frameworks differ: the hidden size named here is that of h, torch's `proj_size`; torch's `hidden_size` is N. The
-paper's second, non-recurrent projection is left out, as in torch. oneDNN and MIOpen have no such kernel.
+paper's peepholes and its second, non-recurrent projection are left out, as in torch. oneDNN and MIOpen have no such
+kernel.
 """
 
 
@@ -152,7 +153,7 @@ lstm_ln = Cell(
     init=init_ln,
     step=step_ln,
     project=project_ln,
-    source="Ba, Kiros & Hinton 2016, arXiv:1607.06450, equations 20-22",
+    source="Ba, Kiros & Hinton 2016, arXiv:1607.06450, the LSTM with layer normalisation of the supplement",
     recurrent=("weight_hh",),
 )
 """gates = LN(W x; α_1) + LN(U h; α_2) + b,  c' = σ(f) ∘ c + σ(i) ∘ tanh(g),  h' = σ(o) ∘ tanh(LN(c'; α_3) + β_3),

@@ -13,7 +13,7 @@ Pair = tuple[Array, Array]
 
 
 def delay_system(order: int, theta: float) -> tuple[Any, Any]:
-    """(Ā, B̄) of a window of theta steps, held constant over a step: Voelker 2019, equations 4-6 and a ZOH.
+    """(Ā, B̄) of a window of theta steps, held constant over a step: the delay system of Voelker 2019, by a ZOH.
 
     A_ij = (2i + 1)(−1 if i < j else (−1)^(i−j+1)), B_i = (2i + 1)(−1)^i, i, j = 0 ... order − 1;
     Ā = exp(A/θ), B̄ = A⁻¹ (Ā − I) B.
@@ -68,7 +68,7 @@ lmu = Cell(
     init=init_lmu,
     step=step_lmu,
     project=project_lmu,
-    source="Voelker, Kajić & Eliasmith 2019, NeurIPS, equations 1-8 (Legendre memory unit)",
+    source="Voelker, Kajić & Eliasmith 2019, NeurIPS, the Legendre memory unit (LMU)",
     options={"order": 8, "theta": 64.0},
     frozen=("A", "B"),
     recurrent=("weight_hh",),
@@ -133,7 +133,7 @@ hippo_legs = Cell(
     init=init_hippo_legs,
     step=step_hippo_legs,
     project=project_hippo_legs,
-    source="Gu et al. 2020, arXiv:2008.07669, theorem 2 and section 2.4, bilinear",
+    source="Gu et al. 2020, arXiv:2008.07669, HiPPO-LegS in discrete time, bilinear",
     options={"order": 8},
     frozen=("A", "B"),
     recurrent=("weight_hh",),
@@ -145,6 +145,6 @@ h' = tanh(W_x x + W_h h + W_m c' + b),  y = h'.
 c holds the coefficients of all of u so far in scaled Legendre polynomials. Shapes as in `lmu` without encode_m.
 (H + 1)(D + H) + H(order + 1) parameters. The eigenvalues of A are 1, 2, ... order: it knows no time scale.
 
-Where frameworks differ: the paper's equation 4 is the forward Euler step, (I − A/k) c + B u/k; its code, as here, is
-bilinear. The paper's gated update of h is an LSTM's; here it is lmu's, a tanh.
+Where frameworks differ: the paper writes the forward Euler step, (I − A/k) c + B u/k; its code, as here, is bilinear.
+The paper's gated update of h is an LSTM's; here it is lmu's, a tanh.
 """

@@ -66,14 +66,14 @@ mingru = Cell(
     init=init_mingru,
     project=project_mingru,
     linear=linear,
-    source="Feng et al. 2024, arXiv:2410.01201, section 3.1 (vanilla form)",
+    source="Feng et al. 2024, arXiv:2410.01201, the minGRU, vanilla form",
 )
 """z_t = σ(W_z x_t + b_z),  h̃_t = W_h x_t + b_h,  h_t = (1 - z_t) ∘ h_{t-1} + z_t ∘ h̃_t,  y_t = h_t.
 
-Shapes: weight_ih (2H, D), bias_ih (2H,), rows in the order z, h̃; state h (H,).
+Shapes: weight_ih (2H, D), bias_ih (2H,), rows in the order z, h̃; state h (H,). 2H(D + 1) parameters.
 
-Traps: z = 1 replaces the state, the opposite of `gru`. Popular code has the log-space candidate g, leaves out the
-biases, or adds a projection; none of them is this function. Initial weights follow the fan-in D, not H.
+Where frameworks differ: z = 1 replaces the state, the opposite of `gru`. Popular code has the log-space candidate g,
+leaves out the biases, or adds a projection; none of them is this function. Initial weights follow the fan-in D, not H.
 """
 
 minlstm = Cell(
@@ -81,13 +81,15 @@ minlstm = Cell(
     init=init_minlstm,
     project=project_minlstm,
     linear=linear,
-    source="Feng et al. 2024, arXiv:2410.01201, section 3.2 (vanilla form, length independence scaling)",
+    source="Feng et al. 2024, arXiv:2410.01201, the minLSTM, vanilla form, length independence scaling",
 )
 """f_t = σ(W_f x_t + b_f),  i_t = σ(W_i x_t + b_i),  h̃_t = W_h x_t + b_h,
 
 f'_t = f_t / (f_t + i_t),  i'_t = i_t / (f_t + i_t),  h_t = f'_t ∘ h_{t-1} + i'_t ∘ h̃_t,  y_t = h_t.
 
 Shapes: weight_ih (3H, D), bias_ih (3H,), rows in the order f, i, h̃ (not the i, f of `lstm`); state h (H,), one array:
-there is no output gate and no separate c. Variants in circulation skip the normalisation f', i'; then the scale of the
-state depends on the sequence length.
+there is no output gate and no separate c. 3H(D + 1) parameters.
+
+Where frameworks differ: variants in circulation skip the normalisation f', i'; then the scale of the state depends on
+the sequence length.
 """

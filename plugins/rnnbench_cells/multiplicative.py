@@ -12,7 +12,7 @@ Pair = tuple[Array, Array]
 
 
 def init_mi_rnn(rng: Rng, D: int, H: int) -> tuple[dict[str, Array], Array]:
-    """weight_ih, weight_hh uniform in ±1/sqrt of the fan-in; alpha 1, beta_1 and beta_2 0.5, bias 0 (section 3.2)."""
+    """weight_ih, weight_hh uniform in ±1/sqrt of the fan-in; alpha 1, beta_1 and beta_2 0.5, bias 0."""
     import numpy as np
 
     params = {
@@ -45,7 +45,7 @@ mi_rnn = Cell(
     init=init_mi_rnn,
     step=step_mi_rnn,
     project=project_mi_rnn,
-    source="Wu et al. 2016, arXiv:1606.06630, equation 4 (multiplicative integration)",
+    source="Wu et al. 2016, arXiv:1606.06630, multiplicative integration in a plain RNN (MI-RNN)",
     recurrent=("weight_hh",),
 )
 """h' = tanh(α ∘ W x ∘ U h + β_1 ∘ U h + β_2 ∘ W x + b),  y = h'.
@@ -86,7 +86,7 @@ multiplicative_lstm = Cell(
     init=init_multiplicative_lstm,
     step=step_multiplicative_lstm,
     project=project_multiplicative_lstm,
-    source="Krause et al. 2016, arXiv:1609.07959, equations 16-21",
+    source="Krause et al. 2016, arXiv:1609.07959, the multiplicative LSTM (mLSTM)",
     recurrent=("weight_hh", "weight_mh"),
 )
 """m = (W_mx x) ∘ (W_mh h),  i, f, o = σ(W x + U m + b),  g = tanh(W_g x + U_g m + b_g),
@@ -97,8 +97,7 @@ Shapes: weight_ih (4H, D), weight_hh (4H, H), bias (4H,), rows i, f, g, o; weigh
 (h, c). H(5D + 5H + 4) parameters.
 
 Where frameworks differ: the paper calls it mLSTM, as xLSTM does its matrix memory (`mlstm`), which is another cell. The
-paper's equation 21 takes tanh(c) inside, h = tanh(c ∘ o); here, as in torchrecurrent and the released code,
-o ∘ tanh(c).
+paper's m has no bias; torchrecurrent adds one to each of its factors, so that m is affine in h where x = 0.
 """
 
 
@@ -149,8 +148,8 @@ def step_mut3(ops: Any, params: Params, h: Array, z: Array) -> tuple[Array, Arra
     return _mutated(ops, params, h, update + ops.tanh(h) @ params["weight_hz"].T, reset, candidate)
 
 
-_MUT = "Jozefowicz, Zaremba & Sutskever 2015, PMLR 37:2342-2350, section 4.1"
-mut1 = Cell("mut1", init_mut1, step_mut1, project_mut1, source=_MUT, recurrent=("weight_hr", "weight_hh"))
+_MUT = "Jozefowicz, Zaremba & Sutskever 2015, PMLR 37:2342-2350, the architecture MUT"
+mut1 = Cell("mut1", init_mut1, step_mut1, project_mut1, source=f"{_MUT}1", recurrent=("weight_hr", "weight_hh"))
 """z = σ(W_z x + b_z),  r = σ(W_r x + U_r h + b_r),  h' = z ∘ tanh(U_h (r ∘ h) + tanh(W_h x) + b_h) + (1 − z) ∘ h.
 
 Shapes: weight_ih (3H, D), bias (3H,), rows z, r, h; weight_hr, weight_hh (H, H); state h (H,). H(3D + 2H + 3)
@@ -158,14 +157,14 @@ parameters. z = 0 copies.
 
 Where frameworks differ: the paper has tanh(x) itself and so needs D = H; here, as in torchrecurrent, x is projected.
 """
-mut2 = Cell("mut2", init_mut2, step_mut2, project, source=_MUT, recurrent=("weight_hr", "weight_hz", "weight_hh"))
+mut2 = Cell("mut2", init_mut2, step_mut2, project, source=f"{_MUT}2", recurrent=("weight_hr", "weight_hz", "weight_hh"))
 """z = σ(W_z x + U_z h + b_z),  r = σ(W_r x + U_r h + b_r),  h' = z ∘ tanh(U_h (r ∘ h) + W_h x + b_h) + (1 − z) ∘ h.
 
 Shapes as in `mut1` and weight_hz (H, H). 3H(D + H + 1) parameters. It is `gru_v3` with z for 1 − z.
 
 Where frameworks differ: the paper has x itself in r, here W_r x.
 """
-mut3 = Cell("mut3", init_mut2, step_mut3, project, source=_MUT, recurrent=("weight_hr", "weight_hz", "weight_hh"))
+mut3 = Cell("mut3", init_mut2, step_mut3, project, source=f"{_MUT}3", recurrent=("weight_hr", "weight_hz", "weight_hh"))
 """As `mut2` with z = σ(W_z x + U_z tanh(h) + b_z).  3H(D + H + 1) parameters.
 
 Where frameworks differ: not known to.
@@ -188,7 +187,7 @@ def step_nas(ops: Any, params: Params, state: Pair, z: Array) -> tuple[Pair, Arr
     third = ops.tanh(ops.tanh(x[4] + u[4]) * ops.sigmoid(x[5] + u[5]))
     fourth = ops.sigmoid(ops.tanh(x[6] + u[6]) + ops.sigmoid(x[7] + u[7]))
     c = ops.tanh(first + c) * second
-    h = ops.tanh(ops.tanh(c) * ops.tanh(third + fourth))
+    h = ops.tanh(c * ops.tanh(third + fourth))
     return (h, c), h
 
 
@@ -197,14 +196,14 @@ nas = Cell(
     init=init_nas,
     step=step_nas,
     project=project,
-    source="Zoph & Le 2016, arXiv:1611.01578, figure 8 (the cell found on Penn Treebank), as TensorFlow's NASCell",
+    source="Zoph & Le 2016, arXiv:1611.01578, the cell found on Penn Treebank, as TensorFlow's NASCell",
     recurrent=("weight_hh",),
 )
 """With x_k = W_k x + b_k and u_k = U_k h, k = 0 ... 7:
 
 p = tanh(σ(x_0 + u_0) ∘ relu(x_1 + u_1)),  q = tanh(σ(x_2 + u_2) + relu(x_3 ∘ u_3)),
 r = tanh(tanh(x_4 + u_4) ∘ σ(x_5 + u_5)),  s = σ(tanh(x_6 + u_6) + σ(x_7 + u_7)),
-c' = tanh(p + c) ∘ q,  h' = tanh(tanh(c') ∘ tanh(r + s)),  y = h'.
+c' = tanh(p + c) ∘ q,  h' = tanh(c' ∘ tanh(r + s)),  y = h'.
 
 Shapes: weight_ih (8H, D), weight_hh (8H, H), bias (8H,); state (h, c). 8H(D + H + 1) parameters.
 
@@ -247,7 +246,7 @@ rhn = Cell(
     init=init_rhn,
     step=step_rhn,
     project=project_rhn,
-    source="Zilly et al. 2016, arXiv:1607.03474, equations 6-8 with coupled gates (recurrent highway network)",
+    source="Zilly et al. 2016, arXiv:1607.03474, the recurrent highway layer (RHN) with coupled gates",
     options={"depth": 3},
     recurrent=("weight_hh",),
 )
@@ -295,7 +294,7 @@ scrn = Cell(
     init=init_scrn,
     step=step_scrn,
     project=project_scrn,
-    source="Mikolov et al. 2014, arXiv:1412.7753, equations 6-8 (structurally constrained recurrent network)",
+    source="Mikolov et al. 2014, arXiv:1412.7753, the structurally constrained recurrent network (SCRN)",
     options={"context": 16, "alpha": 0.95},
     output_size=lambda _, H, *, context: H + context,
     recurrent=("weight_hh",),

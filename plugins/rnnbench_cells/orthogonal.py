@@ -11,7 +11,7 @@ from rnnbench_cells.matrices import expm, eye_like
 
 
 def modrelu(ops: Any, x: Array, bias: Array) -> Array:
-    """sign(x)·max(0, |x| + b) (Arjovsky, Shah & Bengio 2016, arXiv:1511.06464, equation 8), of real x."""
+    """sign(x)·max(0, |x| + b) (modReLU of Arjovsky, Shah & Bengio 2016, arXiv:1511.06464), of real x."""
     return ops.sign(x) * ops.relu(ops.abs(x) + bias)
 
 
@@ -60,7 +60,7 @@ exprnn = Cell(
     step=step_rotation,
     project=project,
     derive=derive_exprnn,
-    source="Lezcano-Casado & Martínez-Rubio 2019, arXiv:1901.08428, equation 3",
+    source="Lezcano-Casado & Martínez-Rubio 2019, arXiv:1901.08428, the exponential RNN (expRNN)",
 )
 """U = exp(A − Aᵀ),  h' = modrelu(W x + U h; b),  y = h',  modrelu(x; b) = sign(x) max(0, |x| + b).
 
@@ -95,7 +95,7 @@ scornn = Cell(
     step=step_rotation,
     project=project,
     derive=derive_scornn,
-    source="Helfrich, Willmott & Ye 2018, arXiv:1707.09520, equation 4 (scaled Cayley)",
+    source="Helfrich, Willmott & Ye 2018, arXiv:1707.09520, the scaled Cayley transform (scoRNN)",
     options={"negatives": 0.5},
     frozen=("signs",),
 )
@@ -142,7 +142,7 @@ ornn = Cell(
     step=step_ornn,
     project=project,
     derive=derive_ornn,
-    source="Mhammedi et al. 2017, arXiv:1612.00188, equations 5-6 (Householder products)",
+    source="Mhammedi et al. 2017, arXiv:1612.00188, products of Householder reflections (oRNN)",
     options={"reflections": 8},
 )
 """U = ∏_k (I − 2 v_k v_kᵀ / |v_k|²),  h' = tanh(W x + U h + b),  y = h'.
@@ -182,7 +182,7 @@ esn = Cell(
     init=init_esn,
     step=step_esn,
     project=affine,
-    source="Jaeger 2001, GMD report 148, equation 1.6; leaky: Jaeger et al. 2007, doi:10.1016/j.neunet.2007.04.016",
+    source="Jaeger 2001, GMD report 148, the state update; leaky: Jaeger et al. 2007, doi:10.1016/j.neunet.2007.04.016",
     options={"radius": 0.9, "leak": 1.0, "scale": 1.0, "density": 1.0},
     frozen=("weight_ih", "weight_hh", "bias"),
 )

@@ -153,7 +153,7 @@ rwkv7 = Cell(
     elements=elements_rwkv7,
     output=output_rwkv7,
     lookback=1,
-    source="Peng et al. 2025, arXiv:2503.14456, equations 3-18 (Goose), without group norm, gate and value residual",
+    source="Peng et al. 2025, arXiv:2503.14456, the time mixing of RWKV-7, without group norm, gate and value residual",
     options={"heads": 4, "rank": 8},
 )
 """S' = diag(w) S − (a ∘ κ̂)(κ̂ᵀ S) + k̃ vᵀ,  y = S'ᵀ r + (r · (ρ ∘ k̃)) v,

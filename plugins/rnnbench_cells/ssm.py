@@ -68,7 +68,7 @@ s4d = Cell(
     derive=derive_s4d,
     linear=linear_s4d,
     output=output_s4d,
-    source="Gu et al. 2022, arXiv:2206.11893, equations 2-4 (S4D-Lin, zero-order hold)",
+    source="Gu et al. 2022, arXiv:2206.11893, S4D-Lin, zero-order hold",
     options={"states": 16, "dt_min": 1e-3, "dt_max": 1e-1},
 )
 """u = W x,  h' = exp(ΔΛ) ∘ h + (exp(ΔΛ) − 1)/Λ · u,  y = 2 Re(C h) + D u: one system of N states for each feature.
@@ -137,7 +137,7 @@ s5 = Cell(
     derive=derive_s5,
     linear=linear_s5,
     output=output_s5,
-    source="Smith, Warrington & Linderman 2023, arXiv:2208.04933, equations 2 and 6, zero-order hold",
+    source="Smith, Warrington & Linderman 2023, arXiv:2208.04933, the S5 layer, zero-order hold",
     options={"states": 16, "dt_min": 1e-3, "dt_max": 1e-1},
 )
 """h' = exp(ΔΛ) ∘ h + (exp(ΔΛ) − 1)/Λ ∘ (B x),  y = 2 Re(C h) + D x: one system for all features, P = states/2 conjugate
@@ -152,7 +152,7 @@ here Λ is S4D's line and B, C are drawn. It takes 2 Re, for conjugate pairs, as
 
 
 def init_rglru(rng: Rng, D: int, H: int, *, c: float = 8.0) -> tuple[dict[str, Array], Array]:
-    """u, gates uniform in ±1/sqrt(fan-in), bias 0; a = σ(Λ)^c uniform in (0.9, 0.999); state zeros (H,)."""
+    """u, gates uniform in ±1/sqrt(fan-in), bias 0; exp(−c softplus(Λ)) uniform in (0.9, 0.999); state zeros (H,)."""
     import numpy as np
 
     a = rng.uniform(0.9, 0.999, H)
@@ -186,8 +186,9 @@ rglru = Cell(
 Shapes: weight_ih (H, D), weight_gates (2H, H), rows r, i, bias_gates (2H,), log_rate = Λ (H,); state h (H,).
 H(D + 2H + 3) parameters. With constant gates, white input of variance one and i = 1, h keeps the variance one.
 
-Where frameworks differ: recurrentgemma multiplies by 1 instead of the root at the first step, clips the root's gradient
-at 1000, and has block-diagonal gates. W stands for the projection of the block around it.
+Where frameworks differ: the paper's equation 3 has a = σ(Λ), this one with −Λ for Λ; recurrentgemma takes softplus(Λ),
+as here. It multiplies by 1 instead of the root at the first step, clips the root's gradient at 1000, and has
+block-diagonal gates. W stands for the projection of the block around it.
 """
 
 
@@ -288,7 +289,7 @@ hgrn = Cell(
     project=project_hgrn,
     linear=linear_hgrn,
     output=output_hgrn,
-    source="Qin, Yang & Zhong 2023, arXiv:2311.04823, equations 1-6, without the complex phase",
+    source="Qin, Yang & Zhong 2023, arXiv:2311.04823, the gated linear recurrence of HGRN, without its phase",
     options={"lower_bound": 0.0},
 )
 """λ = γ + (1 − γ) σ(W_f x + b_f),  c = silu(W_i x + b_i),  h' = λ ∘ h + (1 − λ) ∘ c,  y = σ(W_g x + b_g) ∘ h'.
@@ -334,7 +335,7 @@ gateloop = Cell(
     project=project_gateloop,
     linear=linear_gateloop,
     output=output_gateloop,
-    source="Katsch 2023, arXiv:2311.01927, equations 4-6, heads of size one",
+    source="Katsch 2023, arXiv:2311.01927, the data-controlled recurrence, heads of size one",
 )
 """a = σ(W_γ x + b_γ) exp(i(W_θ x + b_θ)),  h' = a ∘ h + k ∘ v,  y = Re(q ∘ h'),  q, k, v = W x + b.
 

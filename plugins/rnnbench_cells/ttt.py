@@ -75,7 +75,7 @@ ttt_linear = Cell(
     init=init_ttt_linear,
     step=step_ttt_linear,
     project=project_ttt_linear,
-    source="Sun et al. 2024, arXiv:2407.04620, equations 4-6 and section 2.7 (TTT-Linear), mini-batch 1",
+    source="Sun et al. 2024, arXiv:2407.04620, sections 2.3 and 2.7 (TTT-Linear), mini-batch 1",
     options={"heads": 1, "norm": True, "rate": 1.0},
 )
 """W' = W − η ∇_W ½ |k + LN(Wᵀ k) − v|²,  y = q + LN(W'ᵀ q): one step of gradient descent per input on how well W
@@ -87,8 +87,8 @@ which is `deltanet` with `normalise=false`, exactly.
 
 Of two numbers LN leaves little but a sign, whose derivative has spikes: heads of four units and more can be verified.
 
-Where frameworks differ: the paper takes mini-batches of 16 inputs per step (`ttt_minibatch`), learns W_0, here drawn
-once, and normalises q and k.
+Where frameworks differ: the paper's loss has no ½, so that its η is half of this one. It takes mini-batches of 16
+inputs per step (`ttt_minibatch`), learns W_0, here drawn once, and normalises q and k.
 """
 
 

@@ -77,7 +77,7 @@ mlstm = Cell(
     project=project_mlstm,
     chunk=chunk_mlstm,
     chunk_steps=scans.SCALAR,
-    source="Beck et al. 2024, arXiv:2405.04517, equations 19-27, stabilised as in appendix A.2",
+    source="Beck et al. 2024, arXiv:2405.04517, equations 19-27, stabilised by 15-17",
     options={"heads": 4, "keys": 0},
 )
 """m' = max(log f + m, ĩ),  C' = f̂ C + î k vᵀ,  n' = f̂ n + î k,  y = o ∘ C'ᵀ q / max(|n'ᵀ q|, e^{−m'}),
@@ -89,7 +89,8 @@ bias_o (H,); state (C (heads, dk, dv), n (heads, dk), m (heads,)). D(2·heads·d
 parameters. y does not depend on where m starts: C e^m, n e^m and e^m scale alike.
 
 Where frameworks differ: the released code adds 1e-6 to the denominator, which breaks that; the variant with a sigmoid
-input gate is another function; head-wise norm belongs to the block. Not to be taken for Krause's `multiplicative_lstm`.
+input gate is another function; head-wise norm belongs to the block, biases of q, k and v are the paper's. Not to be
+taken for Krause's `multiplicative_lstm`.
 """
 
 
