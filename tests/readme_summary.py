@@ -68,17 +68,17 @@ def summary(rows: Rows) -> str:
     best = min(fastest.values(), key=lambda number: number.value).value
     task_T = rows.longest(STEPS)
     lines = [
-        "| cell | training | program | gradient | adding |",
-        "| --- | ---: | --- | ---: | ---: |",
+        "| cell | training | gradient | adding |",
+        "| --- | ---: | ---: | ---: |",
     ]
     for cell in CELLS:
         number = fastest[cell]
         half = max(rows.of(HALF_LIFE, cell=cell), key=lambda each: each.T)
-        texts = cell, f"{number.value / best:.1f} ×", number.program, _steps(half.value), _solved(rows, cell)
+        texts = cell, f"{number.value / best:.1f} ×", _steps(half.value), _solved(rows, cell)
         lines.append(f"| {' | '.join(texts)} |")
     legend = (
-        f"training: time per step at T={T} of the cell's fastest program, over the least; gradient: steps in which it "
-        f"halves, untrained; adding: steps of training until it is solved at T={task_T}."
+        f"training: time per step at T={T}, over the least; gradient: steps in which it halves, untrained; adding: "
+        f"steps of training until it is solved at T={task_T}."
     )
     return "\n".join([*lines, "", legend]) + "\n"
 

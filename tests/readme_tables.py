@@ -1,5 +1,5 @@
 """What pages have from elsewhere: tables, links and found sentences of committed runs in README.md, results/README.md
-and suites/README.md, and all settings in suites/SETTINGS.md.
+and suites/README.md, the figure of README.md, and all settings in suites/SETTINGS.md.
 
 `python tests/readme_tables.py` writes all of it again, from the newest run of each suite in results/runs; test_docs.py
 compares. A page says what belongs where:
@@ -20,6 +20,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
+import readme_figure
 import readme_published
 from readme_summary import Rows, found, summary
 
@@ -40,8 +41,13 @@ def rewritten(page: Path) -> str:
 
 
 def _newest(found: re.Match[str]) -> str:
-    runs = sorted(path.name for path in (ROOT / "results" / "runs" / found["suite"]).iterdir())
-    return f"runs/{found['suite']}/{runs[-1]}"
+    return newest(found["suite"]).removeprefix("results/")
+
+
+def newest(suite: str) -> str:
+    """Path of the newest run of a suite, from the root of the repository."""
+    runs = sorted(path.name for path in (ROOT / "results" / "runs" / suite).iterdir())
+    return f"results/runs/{suite}/{runs[-1]}"
 
 
 def _shown(place: re.Match[str]) -> str:
@@ -93,4 +99,5 @@ def settings_page() -> str:
 if __name__ == "__main__":
     for each in PAGES:
         each.write_text(rewritten(each))
+    readme_figure.FIGURE.write_text(readme_figure.svg(newest("long_seq")))
     SETTINGS.write_text(settings_page())

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import readme_figure
 import readme_tables
 from rnnbench import Record, load
 
@@ -103,19 +104,37 @@ def test_a_page_does_what_it_says(tmp_path, page, measured):
 
 
 def test_the_two_commands_are_those_that_are_tested():
-    commands = [text for language, text in blocks(ROOT / "README.md") if language == "sh"]
-    assert len(commands) == 2 and all(max(map(len, text.splitlines())) <= 90 for text in commands)
+    [block] = [text for language, text in blocks(ROOT / "README.md") if language == "sh"]
+    assert max(map(len, block.splitlines())) <= 90
+    commands = [text for text in re.split(r"^# .*\n", block, flags=re.MULTILINE) if text]
+    assert len(commands) == 2 and all(text.startswith("python3 -m venv") for text in commands)
     assert "rnnbench run long_seq" in commands[0] and "sh tests/check.sh" in commands[1]
     assert "sh tests/check.sh" in (ROOT / ".ci" / "run").read_text()
 
 
 def test_the_first_screen_of_the_front_page_fits_a_laptop():
-    """Up to the table, at most 40 lines of 130 characters; the figure and the cell stand next."""
+    """800 pixels hold a heading, the purpose, a block of six lines, a table of six rows, and beside it a figure that is
+    no higher. The cell stands next.
+    """
     text = (ROOT / "README.md").read_text()
     first, _, rest = text.partition("<!-- /report -->")
-    assert len(first.splitlines()) <= 40
+    assert len(first.splitlines()) <= 30
     assert sum(line.startswith("| ") for line in first.splitlines()) <= 2 + 6
-    assert rest.index("![") < rest.index("```python") < rest.index("## ")
+    assert re.search(
+        r'<img align="right" width="400" alt="[^"]+" src="results/training_time.svg">\n\n<!-- summary', first
+    )
+    [width, height] = re.findall(r' (?:width|height)="([\d.]+)pt"', readme_figure.FIGURE.read_text()[:600])
+    assert 400 * float(height) / float(width) <= 276, "the figure is higher than the table: words would stand beside it"
+    assert 0 < rest.index("```python") < rest.index("## ")
+    [cell] = [text for language, text in blocks(ROOT / "README.md") if language == "python"]
+    assert sum(map(bool, cell.splitlines())) <= 15
+
+
+def test_the_figure_of_the_front_page_is_that_of_the_newest_run():
+    """`python tests/readme_tables.py` draws it again."""
+    shown = readme_figure.description(readme_tables.newest("long_seq"))
+    assert shown.count("T=") >= 12
+    assert f"<dc:description>{shown}</dc:description>" in readme_figure.FIGURE.read_text()
 
 
 PAGES = [
