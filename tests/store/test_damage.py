@@ -137,6 +137,17 @@ def test_details_of_any_form_are_shown_or_left_out(found, tmp_path, details):
         render(records, style)
 
 
+def test_a_line_under_the_id_of_another_case_is_no_row_of_it(found, tmp_path):
+    meta, (first, second, *lines) = found[0], found[1][1]
+    other = next(line for line in lines if line["id"] != first["id"])
+    run = write(tmp_path, meta, [first | {"id": other["id"]}, second, *lines])
+    folder = RunFolder.open(run)
+    by_id = {record.case.id: record for record in folder.load()}
+    [notice] = folder.notices
+    assert f"line 1 is not a record (its id is {other['id']}, and that of its case {first['id']})" in notice
+    assert by_id[other["id"]].case.cell == other["case"]["cell"]
+
+
 def test_settings_beyond_all_numbers_are_named(found, tmp_path):
     meta, (first, *lines) = found[0], found[1][1]
     first = copy.deepcopy(first)

@@ -196,7 +196,7 @@ class Execution:
             raise
         with contextlib.closing(opened) as cluster:
             environment = self.folder.environment if self._executor.local else ""
-            cut = dispatch.cutter(cases, str((self.folder.path / JOURNALS).resolve()), environment, trials).lots
+            cut = dispatch.cutter(cases, str(self.folder.path.resolve() / JOURNALS), environment, trials).lots
             drive = Drive(
                 cluster, self._executor.name, self.folder, cut, options.retries, watcher.started, watcher.ended
             )

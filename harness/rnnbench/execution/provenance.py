@@ -57,8 +57,8 @@ def changes(folder: RunFolder, now: Contents, git: Git) -> list[str]:
         if kind in kept and kept[kind].get(name) != now[kind].get(name)
     ]
     before = folder.meta.get("git")
-    if before and git and before["commit"] != git["commit"]:
-        found.append(f"the commit ({before['commit'][:7]}, now {git['commit'][:7]})")
+    if before and git and before.get("commit") != git["commit"]:
+        found.append(f"the commit ({(before.get('commit') or 'none')[:7]}, now {git['commit'][:7]})")
     return found
 
 

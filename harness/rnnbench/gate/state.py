@@ -4,12 +4,70 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Discriminator, FiniteFloat
 
 from rnnbench.errors import UsageError
+from rnnbench.gate.side import Name
+from rnnbench.part import Status
+from rnnbench.quantity import Better, Bound
+from rnnbench.records.wire import checked
 from rnnbench.store.files import explained
 from rnnbench.store.writer import Writer
+
+
+@dataclass(frozen=True)
+class _Resolution:
+    """What runs on a side."""
+
+    kind: Literal["resolution"]
+    subject: str
+    side: Name
+    status: Status
+    reason: str
+    implementation: str
+    verified: str
+    rejected: dict[str, str]
+
+
+@dataclass(frozen=True)
+class _Number:
+    """A quantity in a sample."""
+
+    value: FiniteFloat
+    unit: str
+    better: Better
+    bound: Bound | None
+    exact: bool
+    resolution: FiniteFloat = 0.0
+    ratio: FiniteFloat | None = None
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """What one process found."""
+
+    kind: Literal["sample"]
+    subject: str
+    pair: int
+    side: Name
+    status: Status
+    reason: str
+    quantities: dict[str, _Number]
+    seconds: FiniteFloat
+    once: str = ""
+    left_over: dict[str, tuple[FiniteFloat, FiniteFloat]] = field(default_factory=dict)
+    stops: int = 0
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A line of the file, under a name that has no meaning: what reads it takes dataclasses."""
+
+    line: Annotated[_Resolution | _Sample, Discriminator("kind")]
 
 
 class GateState:
@@ -62,9 +120,14 @@ class GateState:
 
 
 def _read(path: Path) -> Iterator[dict[str, Any]]:
-    with explained("read", path), path.open(encoding="utf-8") as file:
-        for line in file:
+    with explained("read", path), path.open("rb") as file:
+        for number, line in enumerate(file, 1):
             try:
-                yield json.loads(line)
-            except ValueError:
-                raise UsageError(f"{path} is damaged. Remove it and begin the gate without `--resume`.") from None
+                checked(_Line, b'{"line":%b}' % line)
+                found = json.loads(line)
+            except ValueError as error:
+                what = str(error).removeprefix("line.")
+                raise UsageError(
+                    f"{path} is damaged in line {number} ({what}). Remove it and begin the gate without `--resume`."
+                ) from None
+            yield found

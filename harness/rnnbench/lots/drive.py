@@ -22,6 +22,7 @@ from rnnbench.lots.keeper import JOURNALS, Keeper
 from rnnbench.part import Conditions, Part
 from rnnbench.record import Record
 from rnnbench.store import RunFolder
+from rnnbench.store.files import explained
 
 PAUSE = 1.0
 """Seconds between two looks at the engine and at the journals."""
@@ -94,7 +95,8 @@ class Drive:
     def _submit(self, cases: Sequence[Case]) -> None:
         if not cases:
             return
-        (self.folder.path / JOURNALS).mkdir(exist_ok=True)
+        with explained("make the folder of journals", self.folder.path / JOURNALS):
+            (self.folder.path / JOURNALS).mkdir(exist_ok=True)
         lots = self.cut(cases, self._keeper.latest)
         jobs = self.cluster.submit(lots)
         entries = self._noted()

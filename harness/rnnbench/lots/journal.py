@@ -16,13 +16,17 @@ import hashlib
 import json
 import os
 import platform
+import stat
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from rnnbench.errors import UsageError
+from rnnbench.records.malformed import check_numbers
+from rnnbench.store.meta import WireEnvironment
 from rnnbench.store.writer import Writer
 
 
@@ -73,6 +77,28 @@ class Journal:
             self._writer = None
 
 
+@dataclass(frozen=True)
+class _Head:
+    """The first line of a journal, as far as it is looked at here."""
+
+    lot: str
+    environment_id: str
+    environment: WireEnvironment | None
+    node: str
+    started: float
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A later line, of one kind or another: see the module."""
+
+    id: str | None = None
+    begins: list[str] | None = None
+    ends: str | None = None
+    why: str = ""
+    at: float = 0.0
+
+
 @dataclass
 class JournalReader:
     """What was read of a journal so far, line by line, by whoever waits for its records.
@@ -99,9 +125,12 @@ class JournalReader:
         if self.path is None:
             return
         try:
+            seen = self.path.stat()
+            if not stat.S_ISREG(seen.st_mode):  # a pipe would be waited for, a device has no end
+                return
             with self.path.open("rb") as file:
                 file.seek(self._read)
-                text = file.read()
+                text = file.read(max(0, seen.st_size - self._read))
         except OSError:  # not there yet, or a network disk that is away for a moment
             return
         whole = text[: text.rfind(b"\n") + 1]
@@ -124,18 +153,30 @@ class JournalReader:
 
     def _take(self, line: str) -> None:
         try:
-            entry = json.loads(line)
-        except ValueError:  # of a disk that was full
+            entry = _entry(line)
+        except ValueError:  # of a disk that was full, say
             return
-        if "id" in entry:
+        if isinstance(entry, _Head):
+            self.node, self.started = entry.node, entry.started
+            if entry.environment is not None:
+                self.environment = (entry.environment_id, json.loads(line)["environment"])
+        elif entry.id is not None:
             self.records.append(line)
-            self.begun.discard(entry["id"])
-        elif "begins" in entry:
-            self.begun = set(entry["begins"])
-        elif "lot" in entry:
-            self.node, self.started = entry["node"], entry["started"]
-            if entry.get("environment"):
-                self.environment = (entry["environment_id"], entry["environment"])
-        elif "ends" in entry:
-            self.ending, self.why, self.ended = entry["ends"], entry.get("why", ""), entry.get("at", time.time())
+            self.begun.discard(entry.id)
+        elif entry.begins is not None:
+            self.begun = set(entry.begins)
+        elif entry.ends is not None:
+            at = entry.at if isfinite(entry.at) else 0.0
+            self.ending, self.why, self.ended = entry.ends, entry.why, at or time.time()
             self.begun = set()
+
+
+def _entry(line: str) -> _Head | _Entry:
+    """Raises ValueError for what no worker writes."""
+    from rnnbench.records.wire import checked  # pydantic takes its time
+
+    if not line.startswith('{"lot":'):
+        return checked(_Entry, line)
+    head = checked(_Head, line)
+    check_numbers(json.loads(line), "")
+    return head

@@ -23,6 +23,7 @@ class Keeper:
     def __init__(self, folder: RunFolder) -> None:
         self._folder = folder
         self._kept = folder.kept()
+        self._cases = set(folder.meta["cases"])
         self.latest: dict[str, Record] = folder.incomplete()
 
     def take(self, line: str) -> Record | None:
@@ -30,6 +31,8 @@ class Keeper:
         try:
             found = decode(line.encode())
         except Malformed:
+            return None
+        if found.whole or found.case.id not in self._cases:  # no worker of this run has written it
             return None
         [part] = found.parts
         key = (found.case.id, part.conditions.started if part.conditions else 0.0)

@@ -216,7 +216,10 @@ class RunFolder:
 
     def _decoded(self, number: int, line: bytes, light: bool) -> DecodedLine | None:
         try:
-            return decode(line, light, self.quantities, str(self.meta["versions"].get("rnnbench", "")))
+            found = decode(line, light, self.quantities, str(self.meta["versions"].get("rnnbench", "")))
+            if not found.whole and (match := _ID.match(line)) and match[1].decode() != found.case.id:
+                raise Malformed(f"its id is {match[1].decode()}, and that of its case {found.case.id}")
+            return found
         except Malformed as error:
             self._notice(number, "" if not line.endswith(b"\n") else str(error))
             return None
@@ -248,7 +251,9 @@ class RunFolder:
     def kept(self) -> set[tuple[str, float]]:
         """(id of its case, when it started) of every process that is kept, those that others replaced among them."""
         with explained("read", self.path / RECORDS), (self.path / RECORDS).open("rb") as file:
-            lines = [self._decoded(number, line, light=True) for number, line in enumerate(file, 1)]
+            whole = os.fstat(file.fileno()).st_size > 0  # as in `records`
+            numbered = enumerate(file, 1) if whole else ()
+            lines = [self._decoded(number, line, light=True) for number, line in numbered]
         return {
             (line.case.id, part.conditions.started) for line in lines if line for part in line.parts if part.conditions
         }

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnbench.errors import UsageError
-from rnnbench.records.malformed import Malformed
+from rnnbench.records.malformed import Malformed, check_numbers
 from rnnbench.store.files import explained, write_atomically
 from rnnbench.store.names import META
 
@@ -43,7 +43,7 @@ class _Software:
 
 
 @dataclass(frozen=True)
-class _Environment:
+class WireEnvironment:
     """Where some lines were made, see `rnnbench.machine.environment.snapshot`."""
 
     machine: _Machine = field(default_factory=_Machine)
@@ -60,6 +60,16 @@ class _Git:
 
 
 @dataclass(frozen=True)
+class _Lot:
+    """A lot of cases, see `rnnbench.lots.drive`."""
+
+    job: str
+    executor: str
+    state: str
+    cases: list[str]
+
+
+@dataclass(frozen=True)
 class _Meta:
     """What readers rely on. Runs of before lack some of it."""
 
@@ -71,10 +81,12 @@ class _Meta:
     versions: dict[str, str] = field(default_factory=dict)
     git: _Git | None = None
     suite: dict[str, Any] = field(default_factory=dict)
-    environments: dict[str, _Environment] = field(default_factory=dict)
+    environments: dict[str, WireEnvironment] = field(default_factory=dict)
     total: int = 0
     cases: list[str] = field(default_factory=list)
     estimates: list[dict[str, Any]] = field(default_factory=list)
+    provenance: dict[str, dict[str, str]] = field(default_factory=dict)
+    lots: dict[str, _Lot] = field(default_factory=dict)
 
 
 def read_meta(folder: Path) -> dict[str, Any]:
@@ -97,6 +109,10 @@ def read_meta(folder: Path) -> dict[str, Any]:
     except Malformed as error:
         raise UsageError(f"{path} is damaged: {error}. Restore it, or run the suite anew.") from None
     raw = json.loads(text)
+    try:
+        check_numbers(raw, "")
+    except Malformed as error:  # nobody could write it again
+        raise UsageError(f"{path} is damaged: {error}. Restore it, or run the suite anew.") from None
     empty = {"machine": {}, "software": {}, "state": {}}
     places = {key: empty | one for key, one in raw.get("environments", {}).items()}
     defaults = vars(known) | {"suite_name": folder.parent.name, "git": None}

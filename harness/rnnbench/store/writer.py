@@ -119,8 +119,8 @@ class Writer:
         return found.st_size, found.st_ctime_ns
 
     def _duplicate(self) -> None:
-        done = 0
-        while chunk := os.pread(self._fd, 1 << 20, done):
+        done, size = 0, os.fstat(self._fd).st_size  # a file of the kernel has no size, and may have no end
+        while done < size and (chunk := os.pread(self._fd, 1 << 20, done)):
             _write(self._copy, chunk)
             done += len(chunk)
 
