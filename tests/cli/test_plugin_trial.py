@@ -128,6 +128,53 @@ def test_a_file_that_never_ends_is_given_up(tmp_path, monkeypatch):
         plugins.load_plugins([tmp_path / "mine.py"])
 
 
+AGAIN = {
+    "hangs": ("import time; time.sleep(600)", r"(?s)importing .*mine.py again, .* did not end within 1 s"),
+    "changes": ("import os; os.umask(0o123)", r"(?s)one of .*mine.py: the second time, it changes the umask"),
+    "leaves": ("raise SystemExit(0)", r"SystemExit: 0 \(mine.py:"),
+}
+
+
+@pytest.mark.parametrize("act, message", AGAIN.values(), ids=AGAIN.keys())
+def test_a_file_that_does_otherwise_at_a_second_time_is_refused(tmp_path, monkeypatch, act, message):
+    monkeypatch.setattr(plugins, "IMPORT_SECONDS", 1.0)
+    monkeypatch.setattr(plugins, "_tried", lambda jobs: {})  # that it went well there
+    (tmp_path / "mine.py").write_text(f"{act}\n{CELL}")
+    before = os.umask(0o22)
+    try:
+        with pytest.raises(PluginError, match=message):
+            plugins.load_plugins([tmp_path / "mine.py"])
+    finally:
+        os.umask(before)
+
+
+LATE = """
+import atexit, os, sys, threading, time
+{}
+sys.argv = ["rnnbench", "schema"]
+from rnnbench import cli
+cli.PATIENCE = 0.5
+cli.main()
+"""
+
+
+@pytest.mark.parametrize(
+    "act, code, said",
+    [
+        ("atexit.register(print, 'bye')", 0, "bye"),
+        ("atexit.register(lambda: os.write(1, b'bye'))", 0, "bye"),
+        ("atexit.register(lambda: os._exit(0))", 2, "code of a plugin ended the command: it called os._exit(0)"),
+        ("threading.Thread(target=time.sleep, args=[600], name='mine').start()", 0, "did not end were left: mine"),
+    ],
+)
+def test_what_runs_after_the_command_neither_holds_it_up_nor_adds_to_its_data(act, code, said):
+    command = [sys.executable, "-c", LATE.format(act)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == code, done.stderr
+    assert json.loads(done.stdout)
+    assert said in done.stderr
+
+
 def test_every_broken_file_is_told_at_once(tmp_path):
     files = [tmp_path / "one.py", tmp_path / "two.py"]
     for file in files:

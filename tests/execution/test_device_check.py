@@ -48,8 +48,9 @@ class Session:
         if status == "crashed":
             return Outcome("crashed", {}, "killed by signal 11")
         reason = "" if status == "ok" else f"it is {status}"
-        found: dict[str, Any] = {"details": {"compiled": {"forward": {}, "train": {}}}, "checks": [1, 2, 3]}
-        return Outcome("ok", {"status": status, "reason": reason, **found})
+        kit: dict[str, Any] = {"verified": "oracle", "checks": [{}, {}, {}], "outputs": [[[0.0]]]}
+        part: dict[str, Any] = {"values": {}, "details": {"compiled": {"forward": {}, "train": {}}}}
+        return Outcome("ok", {"status": status, "reason": reason, **(kit if job["kind"] == "kit" else part)})
 
     def close(self) -> None: ...
 

@@ -46,7 +46,8 @@ class Session:
     def close(self) -> None: ...
 
 
-GOOD = {"kit": {"status": "ok", "reason": "", "checks": [1, 2]}, "study": {"plugins": {"a": ""}, "problems": {}}}
+KIT = {"status": "ok", "reason": "", "verified": "oracle", "checks": [{}, {}], "outputs": [[[0.0]]]}
+GOOD = {"kit": KIT, "study": {"plugins": {"a": ""}, "problems": {}}}
 
 
 def registry(backend: Here, library: Library = LIBRARY, **changes: Any) -> Registry:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import stat
 import sys
 import time
 
@@ -48,6 +49,68 @@ def test_a_function_that_ends_the_process_at_a_later_call_is_told_and_others_are
         with pytest.raises(PluginError, match=rf"implementation 'x': `supports` \(test_guarded.py:\d+\) {said}"):
             asked("lstm")
     assert asked("rnn") == "no rnn"
+
+
+LEFT = {
+    "a child that lives on": (lambda: None if os.fork() else time.sleep(600), None),
+    "a child alone": (lambda: os._exit(0) if os.fork() else time.sleep(600), r"ended the process that asked it"),
+    "two answers": (lambda: (os.fork(), None)[1], None),
+    "words in the pipe of the answer": (lambda: _filled(), "ended the process that asked it"),
+    "an alarm": (lambda: (signal.alarm(1), time.sleep(600)), "killed by SIGALRM"),
+}
+
+
+KNOWN: set[int] = set()
+"""Pipes that were open before the question was asked."""
+
+
+def _filled() -> None:
+    """Writes to the pipe of the answer."""
+    [fd] = {one for one in range(3, 999) if _is_pipe(one)} - KNOWN
+    os.write(fd, b"x" * 9999)
+
+
+def _is_pipe(fd: int) -> bool:
+    try:
+        return stat.S_ISFIFO(os.fstat(fd).st_mode)
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("question, said", LEFT.values(), ids=LEFT.keys())
+def test_nobody_waits_for_what_an_asked_function_leaves_behind(question, said):
+    KNOWN.clear()
+    KNOWN.update(one for one in range(3, 999) if _is_pipe(one))
+    began, asked = time.monotonic(), Guarded("task", question)
+    if said is None:
+        assert asked() is None
+    else:
+        with pytest.raises(PluginError, match=said):
+            asked()
+    assert time.monotonic() - began < 10
+
+
+FORMS = {
+    "missing": "return 3",
+    "devices": "return ['cpu']",
+    "versions": "return {'x': 1}",
+    "preferred": "return None",
+    "verified_on": "return None",
+}
+
+
+@pytest.mark.parametrize("name, body", FORMS.items())
+def test_a_backend_that_answers_with_something_else_is_told_where(tmp_path, name, body):
+    text = f"class Odd(Backend):\n    name = 'odd'\n    def {name}(self, *_):\n        {body}\n"
+    (tmp_path / "mine.py").write_text(
+        f"from rnnbench import Backend, hookimpl\n{text}    def __getattr__(self, _): raise AttributeError\n"
+        + "Odd.__abstractmethods__ = frozenset()\n@hookimpl\ndef rnnbench_backends():\n    return [Odd()]\n"
+    )
+    registry = load([tmp_path / "mine.py"])
+    guard(registry)
+    arguments = ["cpu"] if name in ("preferred", "verified_on") else []
+    with pytest.raises(PluginError, match=rf"backend 'odd': `{name}` \(mine.py:4\) returned an? \w+ .*; return"):
+        getattr(registry.backends["odd"], name)(*arguments)
 
 
 def test_one_question_is_asked_once_and_its_answer_may_be_anything(tmp_path):

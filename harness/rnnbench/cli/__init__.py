@@ -6,17 +6,21 @@ was wrong or regressed, 2 usage, suite or plugin error, 130 interrupted.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
+import threading
+import time
 import traceback
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
 import click
 
-from rnnbench.cli.streams import tolerate_lost_readers
+from rnnbench.cli.streams import end_data, tolerate_lost_readers
 from rnnbench.errors import RnnbenchError, UsageError, nearest
 from rnnbench.isolation import kernel
 from rnnbench.registry import place
@@ -100,9 +104,12 @@ def cli() -> None:
 def main() -> None:
     """Run the command line and exit. Whatever a case leaves behind becomes a child of this process, and is ended."""
     tolerate_lost_readers()
-    _refuse_silent_ends()
+    end = _refuse_silent_ends()
     kernel.adopt_orphans()
-    sys.exit(exit_code())
+    code = exit_code()
+    end_data()
+    _end_in_time(lambda: end(code))
+    sys.exit(code)
 
 
 def exit_code() -> int:
@@ -138,17 +145,41 @@ def _readable(message: str) -> str:
     return "\n".join(f"{line[:700]} … {line[-200:]}" if len(line) > LONGEST else line for line in lines)
 
 
-def _refuse_silent_ends() -> None:
-    """No code of a plugin that runs in this process can have the command end as if all went well."""
+def _refuse_silent_ends() -> Callable[[int], NoReturn]:
+    """No code of a plugin that runs in this process can have the command end as if all went well.
+
+    Returns what ends this process all the same.
+    """
     end, own = os._exit, os.getpid()
 
     def told(code: int) -> NoReturn:
-        if os.getpid() == own and code == 0:
-            os.write(2, b"error: code of a plugin ended the command: it called os._exit(0)\n")
+        if os.getpid() == own:
+            with contextlib.suppress(OSError):
+                os.write(2, f"error: code of a plugin ended the command: it called os._exit({code})\n".encode())
             code = 2
         end(code)
 
     os._exit = told
+    return end
+
+
+PATIENCE = 10.0
+"""Seconds that threads of plugins have to end once the command is done; Python would wait for them for ever."""
+
+
+def _end_in_time(end: Callable[[], NoReturn]) -> None:
+    own = threading.main_thread()
+    left = [thread.name for thread in threading.enumerate() if thread is not own and not thread.daemon]
+    if not left:
+        return
+
+    def watch() -> None:
+        time.sleep(PATIENCE)
+        with contextlib.suppress(OSError):
+            os.write(2, f"warning: threads that did not end were left: {', '.join(left)}\n".encode())
+        end()
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 GONE = "the folder this was started in has been deleted; change to one that is there"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from rnnbench.cli.plugins import STUDY_SECONDS, in_own_process, load_plugins
+from rnnbench.cli.plugins import STUDY_SECONDS, in_own_process, load_plugins, said
 from rnnbench.errors import PluginError, UsageError, nearest
 from rnnbench.registry.targets import absolute, is_target
 
@@ -36,7 +36,7 @@ def command(target: str, cell: str) -> None:
         raise UsageError("no plugin can search for layouts")
     job = {"target": absolute(target, Path.cwd()), "cell": cell, "layout": adapters[0].layout}
     [(found, problem)] = in_own_process("rnnbench.worker.mapping:perform", [job], seconds=STUDY_SECONDS)
-    if problem := problem or found.get("problem", ""):
+    if problem := problem or (said(found, "problem") if "problem" in found else ""):
         raise PluginError(f"{target}: {problem}")
-    click.echo(found["sentence"])
-    click.get_current_context().exit(0 if found["equal"] else 1)
+    click.echo(said(found, "sentence"))
+    click.get_current_context().exit(0 if found.get("equal") is True else 1)

@@ -42,9 +42,9 @@ def _refuse_taken(name: str) -> None:
     """A cell of a name that exists cannot be loaded beside it, and a file named as a package hides the package."""
     from importlib.machinery import PathFinder
 
-    from rnnbench.registry import load
+    from rnnbench.cli.plugins import load_plugins
 
-    registry = load()
+    registry = load_plugins(())
     if name in registry.cells:
         origin = registry.origins["cell", name]
         raise UsageError(f"there is a cell {name!r} already, of plugin {origin.name}; take another name")

@@ -6,7 +6,9 @@ import contextlib
 import hashlib
 import os
 import re
+import signal
 import sys
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -54,11 +56,50 @@ def load_plugins(files: Iterable[Path]) -> Registry:
     with contextlib.redirect_stdout(sys.stderr):  # stdout is data, whatever a plugin prints
         classes = [name for name in named if is_target(name)]
         files += adapted(classes, load((), without, points)) if classes else []
-        registry = load(files, without, points)
+        with _unchanged([*files, *foreign]):
+            registry = load(files, without, points)
     guard(registry)
     for plugin in registry.broken:
         click.echo(f"warning: plugin {plugin.name} ({plugin.origin}) is left out: {plugin.problem}", err=True)
     return registry
+
+
+@contextlib.contextmanager
+def _unchanged(plugins: Sequence[object]) -> Iterator[None]:
+    """Import plugins here: what went well in a process of its own may do otherwise at a second time.
+
+    Raises PluginError where it does not end in time, and where it changes this process.
+    """
+    if not plugins:
+        yield
+        return
+    from rnnbench.worker.trial import watched
+
+    names = ", ".join(map(str, plugins))
+    changed = watched()
+    with _limited(IMPORT_SECONDS, f"importing {names} again, which went well at first, did not end within"):
+        yield
+    if problem := changed():
+        raise PluginError(f"one of {names}: the second time, {problem}")
+
+
+@contextlib.contextmanager
+def _limited(seconds: float, what: str) -> Iterator[None]:
+    """Raise PluginError in what takes longer, in Python and on the main thread."""
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+        yield
+        return
+
+    def late(*_: object) -> None:
+        raise PluginError(f"{what} {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _tried(jobs: Sequence[Mapping[str, str]]) -> dict[str, str]:
@@ -67,7 +108,7 @@ def _tried(jobs: Sequence[Mapping[str, str]]) -> dict[str, str]:
         return {}
     problems: dict[str, str] = {}
     for job, (result, problem) in zip(jobs, in_own_process(f"{_TRIAL}:perform", jobs, _TRIAL), strict=True):
-        if problem := problem or result["problem"]:
+        if problem := problem or said(result, "problem"):
             problems[job.get("file") or job["installed"]] = problem
     return problems
 
@@ -92,6 +133,25 @@ def in_own_process(
             yield outcome.result, problem
     finally:
         session.close()
+
+
+def said(result: Mapping[str, Any], field: str) -> str:
+    """A text in an answer. Raises PluginError where there is none: what was imported there has changed the answer."""
+    found = result.get(field)
+    if not isinstance(found, str):
+        raise PluginError(_REPLACED.format(field=field, found=repr(found)[:40]))
+    return found
+
+
+def _texts(result: Mapping[str, Any], field: str) -> Mapping[str, str]:
+    """Texts by name, likewise."""
+    found = result.get(field)
+    if not isinstance(found, Mapping) or not all(isinstance(text, str) for text in found.values()):
+        raise PluginError(_REPLACED.format(field=field, found=repr(found)[:40]))
+    return found
+
+
+_REPLACED = "its answer is none of rnnbench's (`{field}` is {found}): what was imported there has replaced it"
 
 
 def adapted(classes: Sequence[str], registry: Registry) -> list[Path]:
@@ -122,9 +182,10 @@ def _studied(target: str, registry: Registry) -> tuple[Mapping[str, str], Mappin
         if problem:
             problems = {target: problem}
             continue
-        if result["plugins"]:
-            return result["plugins"], result["problems"]
-        problems = {**problems, **result["problems"]}
+        plugins, left_out = _texts(result, "plugins"), _texts(result, "problems")
+        if plugins:
+            return plugins, left_out
+        problems = {**problems, **left_out}
     return {}, problems
 
 

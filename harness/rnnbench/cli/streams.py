@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import Any
@@ -36,6 +37,14 @@ class Tolerant:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self._stream.fileno())
         os.close(nowhere)
+
+
+def end_data() -> None:
+    """All data is out: what is printed from now on, by whatever runs while the interpreter ends, is for people."""
+    with contextlib.suppress(OSError, ValueError):  # closed, or its reader is gone
+        sys.stdout.flush()
+    with contextlib.suppress(OSError):
+        os.dup2(2, 1)
 
 
 def tolerate_lost_readers() -> None:

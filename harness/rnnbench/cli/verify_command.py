@@ -19,6 +19,7 @@ from rnnbench.part import HARMLESS
 from rnnbench.registry import Registry
 from rnnbench.registry.availability import Broken, device_problem, support_problem
 from rnnbench.registry.targets import absolute, is_target, matching
+from rnnbench.runner.answers import understood
 
 DTYPES = ("float64", "float32")
 TIMEOUT = 600.0
@@ -161,7 +162,7 @@ class _Results:
             return {"status": "failed" if isinstance(problem, Broken) else "skipped", "reason": problem}
         job = {"kind": kind, "case": case.to_json(), "plugins": list(self.plugins)}
         job |= {"dtypes": case.backend not in self.trained}
-        outcome = self.session.run(job, backend.preload, TIMEOUT)
+        outcome = understood(self.session.run(job, backend.preload, TIMEOUT), kind)
         if outcome.status != "ok":
             return {"status": outcome.status, "reason": outcome.reason}
         return dict(outcome.result)

@@ -9,10 +9,11 @@ from typing import Any, Literal
 from rnnbench.backend import Backend
 from rnnbench.case import Case
 from rnnbench.cell import Cell
-from rnnbench.executor import Outcome, Session
+from rnnbench.executor import Session
 from rnnbench.implementation import Implementation
 from rnnbench.registry import Registry
 from rnnbench.registry.availability import device_problem, support_problem
+from rnnbench.runner.answers import understood
 from rnnbench.worker.conformance import kit_case
 from rnnbench.worker.verdict import SHORT, beyond_block
 
@@ -134,7 +135,7 @@ class DeviceCheck:
 
     def _job(self, backend: Backend, job: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:
         files = [str(file) for file in self.registry.files]
-        outcome: Outcome = self.session.run({**job, "plugins": files}, backend.preload, TIMEOUT)
+        outcome = understood(self.session.run({**job, "plugins": files}, backend.preload, TIMEOUT), job["kind"])
         if outcome.status != "ok":
             return outcome.status, outcome.reason, {}
         found = dict(outcome.result)

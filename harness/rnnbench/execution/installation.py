@@ -14,12 +14,14 @@ from rnnbench.executor import Session
 from rnnbench.implementation import Implementation
 from rnnbench.registry import Registry
 from rnnbench.registry.availability import device_problem, support_problem
+from rnnbench.runner.answers import understood
 from rnnbench.worker.conformance import kit_case
 
 DEVICE, DTYPE = "cpu", "float32"
 SECONDS = 120.0
 """How long an import, or a verification at small sizes, may take."""
 YES, NOT_TRIED = "yes", "not tried"
+NO_ANSWER = "its import changes what the process that tries it answers"
 LICENCES = {
     "Apache 2.0": "Apache-2.0",
     "Apache License 2.0": "Apache-2.0",
@@ -133,7 +135,10 @@ class InstallationCheck:
             return _absent(library.distribution, f"pip install {library.distribution}")
         known = {"licence": licence(library.distribution), "version": version}
         found, problem = self._job({"entry": adapter.study, "target": library.example, "cells": {}})
-        problem = problem or "; ".join(found.get("problems", {}).values())
+        problems = found.get("problems", {})
+        problem = problem or (
+            "; ".join(map(str, problems.values())) if isinstance(problems, Mapping) else str(problems)
+        )
         if not problem:
             how = f"`rnnbench verify {library.example}`"
             return Installation(library.distribution, YES, YES, YES, NOT_TRIED, **known, about=how)
@@ -144,11 +149,13 @@ class InstallationCheck:
     def _imported(self, module: str) -> str:
         """Why a module cannot be imported; empty where it can."""
         found, problem = self._job({"entry": "rnnbench.worker.importing:perform", "module": module})
-        return problem or found["problem"]
+        return problem or str(found.get("problem", NO_ANSWER))
 
     def _job(self, job: Mapping[str, Any], preload: tuple[str, ...] = ()) -> tuple[Mapping[str, Any], str]:
         """(what a job returned, why it did not)."""
         outcome = self.session.run(job, preload, SECONDS)
+        if "kind" in job:
+            outcome = understood(outcome, job["kind"])
         return (outcome.result, "") if outcome.status == "ok" else ({}, outcome.reason or outcome.status)
 
 

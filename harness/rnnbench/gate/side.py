@@ -16,13 +16,14 @@ import rnnbench
 from rnnbench.errors import UsageError
 from rnnbench.executor import Outcome
 from rnnbench.gate import pyproject, sources
+from rnnbench.gate.answers import Stage, check_plan
 from rnnbench.isolation.forkserver import ForkServer
 from rnnbench.isolation.launched import Interpreter
 from rnnbench.machine import waiting
+from rnnbench.records import Malformed
 from rnnbench.runner.answers import understood
 
 Name = Literal["base", "head"]
-Stage = Literal["start", "read", "load", "plan"]
 
 REMOTE = "rnnbench_gate_remote"
 PLANNING = 300.0
@@ -132,6 +133,13 @@ class Side:
         if outcome.status != "ok":
             said = f"{self.name}, {self.label}, cannot plan the suite with {self.python}: {_said(outcome)}"
             raise PlanError(said, "start")
+        try:
+            check_plan(outcome.result)
+        except Malformed as error:
+            raise PlanError(
+                f"{self.name}, {self.label}, answers with no plan ({error}): what it imports has replaced the answer",
+                "start",
+            ) from None
         return dict(outcome.result)
 
 

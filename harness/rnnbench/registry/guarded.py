@@ -14,32 +14,71 @@ import signal
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NoReturn, TypeVar
 
 from rnnbench.backend import Backend
 from rnnbench.errors import PluginError, RnnbenchError
 from rnnbench.implementation import Implementation
 from rnnbench.probe import Probe
 from rnnbench.registry import Registry, place
+from rnnbench.registry.declared import a
 from rnnbench.task import Task
+
+T = TypeVar("T")
 
 SECONDS = 60.0
 """How long an answer may take; one looks through installed packages, say."""
-_ASKED: Mapping[type, tuple[str, ...]] = {
-    Implementation: ("supports", "interpreter"),
-    Backend: ("missing", "devices", "versions", "preferred", "verified_on"),
-    Task: ("input_size", "output_size", "check", "describe"),
-    Probe: ("check",),
+MOST = 16 << 20
+"""Bytes that an answer may have."""
+_HEAD = 8
+"""Bytes before an answer that say how many it has: its end does not show while a child of the child is alive."""
+
+
+@dataclass(frozen=True)
+class _Form:
+    """What an answer has to be. said: in words. fits: whether one is it."""
+
+    said: str
+    fits: Callable[[Any], bool]
+
+
+def _maybe_text(answer: Any) -> bool:
+    return answer is None or isinstance(answer, str)
+
+
+def _all_texts(answer: Any) -> bool:
+    return isinstance(answer, list | tuple) and all(isinstance(one, str) for one in answer)
+
+
+def _by_name(answer: Any, fits: Callable[[Any], bool]) -> bool:
+    return isinstance(answer, Mapping) and _all_texts([*answer]) and all(map(fits, answer.values()))
+
+
+_SENTENCE = _Form("None, or one sentence why not", _maybe_text)
+_TEXT = _Form("a text", lambda answer: isinstance(answer, str))
+_SIZE = _Form("a whole number above 0", lambda answer: type(answer) is int and answer > 0)
+_ANY = _Form("anything", lambda _: True)  # whoever asks looks at it himself
+_ASKED: Mapping[type, Mapping[str, _Form]] = {
+    Implementation: {"supports": _ANY, "interpreter": _Form("None, or the name of an interpreter", _maybe_text)},
+    Backend: {
+        "missing": _SENTENCE,
+        "devices": _Form("a mapping of each device to None or a sentence", lambda found: _by_name(found, _maybe_text)),
+        "versions": _Form("a mapping of packages to versions", lambda found: _by_name(found, _TEXT.fits)),
+        "preferred": _Form("a list of names", _all_texts),
+        "verified_on": _TEXT,
+    },
+    Task: {"input_size": _SIZE, "output_size": _SIZE, "check": _SENTENCE, "describe": _TEXT},
+    Probe: {"check": _SENTENCE},
 }
 
 
 class Guarded:
     """A function of a plugin, called in a child of this process, once for each different question."""
 
-    def __init__(self, what: str, function: Callable[..., Any]) -> None:
+    def __init__(self, what: str, function: Callable[..., Any], form: _Form = _ANY) -> None:
         self.func = function  # as functools.partial names it: where it is written is still found
-        self._what = what
+        self._what, self._form = what, form
         self._answers: dict[Any, Any] = {}  # with the arguments, so that no other gets the identity of one
         self._late = ""  # a function that hangs once is not waited for again
 
@@ -57,25 +96,56 @@ class Guarded:
 
     def _asked(self, arguments: tuple[Any, ...], options: Mapping[str, Any]) -> tuple[Any, str | RnnbenchError]:
         try:
-            return _asked(lambda: self.func(*arguments, **options))
+            answer, error = _asked(lambda: self.func(*arguments, **options))
         except TimeoutError as error:
             self._late = str(error)
             return None, self._late
+        if not error and not self._form.fits(answer):
+            return None, f"returned {a(answer)} (`{answer!r:.40}`); return {self._form.said}"
+        return answer, error
+
+
+def answered(what: str, question: Callable[[], T]) -> T:
+    """The answer to a question that runs functions of plugins, found by a child.
+
+    Raises what it raises of rnnbench's errors; PluginError for all else, and where it ends its process or hangs.
+    """
+    if not hasattr(os, "fork"):
+        return question()
+    answer: Any
+    try:
+        answer, error = _asked(question)
+    except TimeoutError as late:
+        answer, error = None, str(late)
+    if isinstance(error, RnnbenchError):
+        raise error
+    if error:
+        raise PluginError(f"{what} {error}")
+    return answer
+
+
+def foreign(registry: Registry, kind: str, name: str) -> bool:
+    """Whether others than rnnbench brought it; of what no plugin did, nobody else has."""
+    plugin = registry.origins.get((kind, name))
+    return plugin is not None and not plugin.origin.startswith("rnnbench ")
 
 
 def guard(registry: Registry) -> None:
     """Have whatever others than rnnbench brought be asked in processes of its own."""
     if not hasattr(os, "fork"):
         return
-    for kind, names in _ASKED.items():
+    for kind, forms in _ASKED.items():
         word = kind.__name__.lower()
         values: dict[Any, Any] = getattr(registry, f"{word}s")
         for key, value in values.items():
             name = "/".join(key) if isinstance(key, tuple) else key
-            if registry.origins[word, name].origin.startswith("rnnbench "):
+            if not foreign(registry, word, name):
                 continue
-            functions = {one: getattr(value, one) for one in names if callable(getattr(value, one))}
-            guards = {one: Guarded(f"{word} {name!r}: `{one}`", function) for one, function in functions.items()}
+            guards = {
+                one: Guarded(f"{word} {name!r}: `{one}`", getattr(value, one), form)
+                for one, form in forms.items()
+                if callable(getattr(value, one))
+            }
             if isinstance(value, Backend):
                 vars(value).update(guards)
             else:
@@ -87,36 +157,63 @@ def _identity(value: Any) -> Any:
     return (type(value), value) if isinstance(value, str | int | float | None) else id(value)
 
 
+@dataclass
+class _Child:
+    """A process that answers, in a group of its own with whatever it starts. status: how it ended, None until then."""
+
+    pid: int
+    status: int | None = None
+
+    def over(self) -> bool:
+        """Whether it has ended."""
+        if self.status is None:
+            try:
+                pid, status = os.waitpid(self.pid, os.WNOHANG)
+            except ChildProcessError:  # ended by whoever looks after children
+                pid, status = self.pid, 0
+            self.status = status if pid else None
+        return self.status is not None
+
+    def end(self) -> None:
+        """End it, and what it has left."""
+        for kill in (os.killpg, os.kill) if self.status is None else (os.killpg,):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                kill(self.pid, signal.SIGKILL)
+        if self.status is None:
+            with contextlib.suppress(ChildProcessError):
+                _, self.status = os.waitpid(self.pid, 0)
+
+
 def _asked(question: Callable[[], Any]) -> tuple[Any, str | RnnbenchError]:
     """(the answer, "") or (None, what went wrong). Raises TimeoutError."""
     answers, told = os.pipe()
     with warnings.catch_warnings():
         for kind in (DeprecationWarning, RuntimeWarning):  # threads of a display or of jax: the child does without
             warnings.simplefilter("ignore", kind)
-        child = os.fork()
-    if child == 0:
+        child = _Child(os.fork())
+    if child.pid == 0:
+        os.close(answers)
         _answer(question, told)
     os.close(told)
-    status = 0
     try:
-        received = _received(answers, time.monotonic() + SECONDS)
+        received = _received(answers, child, time.monotonic() + SECONDS)
     finally:
         os.close(answers)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(child, signal.SIGKILL)
-        with contextlib.suppress(ChildProcessError):  # ended by whoever looks after children
-            _, status = os.waitpid(child, 0)
+        child.end()
     if received is None:
         raise TimeoutError(f"did not answer within {SECONDS:g} s")
     try:
-        return pickle.loads(received)
+        answer, error = pickle.loads(received)
+        return answer, error
     except Exception:  # nothing, a part, or something else
-        return None, f"ended the process that asked it: {_end(status)}"
+        return None, f"ended the process that asked it: {_end(child.status or 0)}"
 
 
-def _answer(question: Callable[[], Any], told: int) -> None:
+def _answer(question: Callable[[], Any], told: int) -> NoReturn:
     """In the child: answer and leave. What is printed is for people, not for stdout."""
     try:
+        with contextlib.suppress(OSError):
+            os.setsid()
         os.dup2(2, 1)
         try:
             said = pickle.dumps((question(), ""))
@@ -124,20 +221,29 @@ def _answer(question: Callable[[], Any], told: int) -> None:
             said = pickle.dumps((None, error))
         except BaseException as error:
             said = pickle.dumps((None, f"raised {place.described(error)}"))
+        said = len(said).to_bytes(_HEAD, "big") + said
         while said:
             said = said[os.write(told, said) :]
     finally:
         os._exit(0)
 
 
-def _received(answers: int, deadline: float) -> bytes | None:
-    """All that the child says; None where it is not done in time."""
+def _received(answers: int, child: _Child, deadline: float) -> bytes | None:
+    """What the child says, empty where it says nothing that is whole; None where it is not done in time."""
     found = bytearray()
-    while select.select([answers], [], [], max(0.0, deadline - time.monotonic()))[0]:
+    while (left := deadline - time.monotonic()) > 0:
+        over = child.over()  # asked first: all that it has said is in the pipe then
+        if not select.select([answers], [], [], 0 if over else min(0.2, left))[0]:
+            if over:
+                return b""
+            continue
         chunk = os.read(answers, 1 << 16)
-        if not chunk:
-            return bytes(found)
         found += chunk
+        size = int.from_bytes(found[:_HEAD], "big")
+        if len(found) >= _HEAD and size <= len(found) - _HEAD:
+            return bytes(found[_HEAD : _HEAD + size])
+        if not chunk or len(found) > MOST:
+            return b""
     return None
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import rnnbench
 from rnnbench.case import BEST, Case
+from rnnbench.errors import PluginError
 from rnnbench.executor import LockstepSession, Outcome, Pace, Request, Session
 from rnnbench.implementation import Implementation
 from rnnbench.machine import allocator, waiting
@@ -245,6 +246,12 @@ class Runner:
         """
         attempt.request = None
         attempt.part = Part("failed" if isinstance(reason, Broken) else "skipped", reason)
+        try:
+            self._find_verified(attempt, names)
+        except PluginError as error:  # of what its plugin is asked here, not in a process of its own
+            attempt.part = Part("failed", str(error), implementation=attempt.program.implementation)
+
+    def _find_verified(self, attempt: Attempt, names: Sequence[str]) -> None:
         for index, name in enumerate(names):
             attempt.program, attempt.left = with_implementation(attempt.case, name), tuple(names[index + 1 :])
             verdict = self._verdict(attempt.program, attempt.seconds)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, cast
+
+import numpy as np
 
 from rnnbench.executor import Outcome
 from rnnbench.part import STATUSES, Part, Status
@@ -14,8 +16,47 @@ from rnnbench.records import Malformed, NotFinite, decode
 LAST = 4000
 """Characters of what a job printed that are kept of one that failed: the end says most."""
 
-_ANSWERS: Mapping[str, Mapping[str, type]] = {"verify": {"verified": str}}
-"""What the worker answers by kind of job, beside `status`, `reason` and `seconds`; of `measure` it is a part."""
+_ANSWERS: Mapping[str, tuple[str, ...]] = {
+    "verify": ("verified",),
+    "kit": ("verified", "checks", "outputs"),
+    "reductions": ("checks",),
+}
+"""What the worker answers of what is right, by kind of job, beside `status` and `reason`; of `measure` it is a part."""
+
+
+def _is_duration(found: Any) -> bool:
+    return type(found) in (int, float) and 0 <= found < math.inf
+
+
+def _is_look(found: Any) -> bool:
+    """What a verification looked at: goes into the record, its notes too."""
+    notes = found.get("notes", []) if isinstance(found, dict) else None
+    return isinstance(notes, list) and all(isinstance(note, str) for note in notes)
+
+
+def _is_checks(found: Any) -> bool:
+    return isinstance(found, list) and all(isinstance(check, dict) for check in found)
+
+
+def _is_outputs(found: Any) -> bool:
+    try:
+        return np.asarray(found, np.float64).ndim == AXES_OF_OUTPUTS
+    except (TypeError, ValueError, OverflowError):
+        return False
+
+
+AXES_OF_OUTPUTS = 3
+"""Time, sequences, features."""
+_FORMS: Mapping[str, Callable[[Any], bool]] = {
+    "status": lambda found: isinstance(found, str),
+    "reason": lambda found: isinstance(found, str),
+    "seconds": _is_duration,
+    "verified": lambda found: isinstance(found, str),
+    "looked_at": _is_look,
+    "checks": _is_checks,
+    "outputs": _is_outputs,
+}
+"""What each field has to be, wherever it stands."""
 
 
 def understood(outcome: Outcome, kind: str) -> Outcome:
@@ -23,12 +64,12 @@ def understood(outcome: Outcome, kind: str) -> Outcome:
     result = outcome.result
     if outcome.status != "ok":
         return outcome
-    wanted: dict[str, type | tuple[type, ...]] = {"status": str, "reason": str}
-    if result.get("status") == "ok":
-        wanted |= _ANSWERS.get(kind, {})
-    if "seconds" in result:
-        wanted["seconds"] = (int, float)
-    wrong = [key for key, type_ in wanted.items() if not isinstance(result.get(key), type_)]
+    needed = {"status", "reason", *(_ANSWERS.get(kind, ()) if result.get("status") == "ok" else ())}
+    known = {} if kind == "measure" else _FORMS  # of a part, what it holds is read below
+    looked_at = {**known, **{name: _FORMS[name] for name in ("status", "reason", "seconds")}}
+    wrong = [
+        name for name, fits in looked_at.items() if (name in needed or name in result) and not fits(result.get(name))
+    ]
     if wrong:
         return _none_of_ours(outcome, f"`{wrong[0]}` is {result.get(wrong[0])!r:.40}")
     if result["status"] not in STATUSES:

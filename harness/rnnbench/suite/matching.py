@@ -14,7 +14,7 @@ from typing import Any
 
 from rnnbench.case import AXES
 from rnnbench.model import Model, initialise
-from rnnbench.registry import Registry, spelling
+from rnnbench.registry import Registry, guarded, spelling
 from rnnbench.suite.names import ParameterCount
 from rnnbench.suite.problems import Problems
 from rnnbench.suite.schema import LARGEST
@@ -108,16 +108,24 @@ class Matching:
         def count(size: int) -> int:
             return initialise(replace(model, hidden_size=size)).count
 
+        def solved() -> tuple[int, int]:
+            size = nearest_size(count, asked.count)
+            return size, count(size)
+
         what = f"{cell} with {_described(inputs, layers, outputs, shaping)}"
-        size = self.problems.ask(
-            asked.path, f"counting the parameters of {what}", lambda: nearest_size(count, asked.count)
-        )
-        if size is None or abs(count(size) - asked.count) <= TOLERANCE * asked.count:
+        counting = f"counting the parameters of {what}"
+        others = guarded.foreign(self.registry, "cell", name)  # whose `init` may end the process that calls it
+        ask = (lambda: guarded.answered(counting, solved)) if others else solved
+        found = self.problems.ask(asked.path, counting, ask)
+        if found is None:
+            return None
+        size, has = found
+        if abs(has - asked.count) <= TOLERANCE * asked.count:
             return size
         self.problems.add(
             asked.path,
             f"{what} has no hidden size within {TOLERANCE:.0%} of {asked.count:,} parameters: "
-            f"the nearest, {size}, has {count(size):,}; ask for that count or a larger one",
+            f"the nearest, {size}, has {has:,}; ask for that count or a larger one",
         )
         return None
 

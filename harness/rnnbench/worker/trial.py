@@ -34,7 +34,7 @@ _LIMITS = {name: getattr(resource, name) for name in dir(resource) if name.start
 
 def perform(job: Mapping[str, Any]) -> dict[str, Any]:
     """`{"file": path}` or `{"installed": name}` -> `{"problem": one sentence or ""}`."""
-    before, variables, process = _process(), dict(os.environ), os.getpid()
+    changed, process = watched(), os.getpid()
     manager = pluggy.PluginManager(hooks.PROJECT)
     manager.add_hookspecs(hooks)
     try:
@@ -45,9 +45,7 @@ def perform(job: Mapping[str, Any]) -> dict[str, Any]:
         if os.getpid() != process:
             os._exit(0)  # a child that the import has left in the middle of this
         values = [value for _, value in brought(manager, name, module)]
-        problem = next(
-            _changed(before | _variables(variables), _process() | _variables(variables, dict(os.environ))), ""
-        )
+        problem = changed()
         if not problem:
             for value in values:
                 _try(value, values)
@@ -56,6 +54,17 @@ def perform(job: Mapping[str, Any]) -> dict[str, Any]:
     except BaseException as error:  # also what is made to pass by `except Exception`
         problem = place.described(error)
     return {"problem": problem}
+
+
+def watched() -> Callable[[], str]:
+    """What says, in one sentence, the first thing that has changed in this process since; empty where nothing has."""
+    before, variables = _process(), dict(os.environ)
+
+    def changed() -> str:
+        after = _process() | _variables(variables, dict(os.environ))
+        return next(_changed(before | _variables(variables), after), "")
+
+    return changed
 
 
 def _try(value: Any, values: list[Any]) -> None:
@@ -94,7 +103,7 @@ def _process() -> dict[str, Any]:
     found: dict[str, Any] = {
         "the folder the process works in": _folder(),
         "the recursion limit": sys.getrecursionlimit(),
-        "standard input, output or error": (*map(_open, range(3)), id(sys.stdin), id(sys.stdout), id(sys.stderr)),
+        "standard input, output or error": (*map(_leads_to, range(3)), id(sys.stdin), id(sys.stdout), id(sys.stderr)),
         "a timer or alarm": [signal.getitimer(which)[0] > 0 for which in (signal.ITIMER_REAL, signal.ITIMER_PROF)],
         "the handler of a signal": [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)],
         "the threads that run": threading.active_count(),
@@ -162,8 +171,12 @@ def _variables(before: Mapping[str, str], after: Mapping[str, str] | None = None
 
 
 def _has_children() -> bool:
+    """Whether there are some; of those that have ended, whoever started them is still told how."""
     try:
-        os.waitpid(-1, os.WNOHANG)
+        if hasattr(os, "waitid"):
+            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        else:
+            os.waitpid(-1, os.WNOHANG)
     except ChildProcessError:
         return False
     return True
@@ -182,9 +195,10 @@ def _folder() -> str:
         return ""
 
 
-def _open(descriptor: int) -> bool:
+def _leads_to(descriptor: int) -> tuple[int, int] | None:
+    """What file, pipe or terminal; None where it is closed."""
     try:
-        os.fstat(descriptor)
+        found = os.fstat(descriptor)
     except OSError:
-        return False
-    return True
+        return None
+    return found.st_dev, found.st_ino
