@@ -2,9 +2,11 @@
 
 Of probes whose times are taken in lockstep (`Probe.lockstep`), all cases that one column of a table compares run
 together, once in each round: those that differ only in cell, backend and implementation. A round is a generation of
-fresh processes, so that the luck of their layout differs from round to round. Groups that do not fit into the memory
-are cut in pieces, elsewhere in each round: rows that never ran beside each other then have a third in common, and their
-ratios are known through it.
+fresh processes, so that the luck of their layout differs from round to round. A round goes over all columns before the
+next begins, so that the generations of one are minutes apart: what a machine of which others use a part is short of for
+minutes (bandwidth, cache) slows some programs more than others, and would move all generations of one column alike.
+Groups that do not fit into the memory are cut in pieces, elsewhere in each round: rows that never ran beside each other
+then have a third in common, and their ratios are known through it.
 """
 
 from __future__ import annotations
@@ -59,16 +61,15 @@ def pace(case: Mapping[str, Any]) -> Pace:
 
 
 def rounds(cases: Iterable[Case], registry: Registry, room: Callable[[], int]) -> Iterator[tuple[int, Sequence[Case]]]:
-    """(round, cases that run together) in the order they run: round by round over the cases of one length, and length
-    after length.
+    """(round, cases that run together) in the order they run: round by round, and in each length after length.
 
-    Within a round, cases that want several processes come first, shuffled by a generator that is seeded by names; in
-    the first round the others follow, in the order given. room: how many processes may be alive together.
+    Of one length, cases that want several processes come first, shuffled by a generator that is seeded by names; in the
+    first round the others follow, in the order given. room: how many processes may be alive together.
     """
-    for seq_len, members in groupby(cases, key=lambda case: case.seq_len):
-        group = list(members)
-        for number in range(max(map(asked, group))):
-            order = random.Random(seed_for(group[0].seed, "round", seq_len, number))
+    lengths = [list(members) for _, members in groupby(cases, key=lambda case: case.seq_len)]
+    for number in range(max((asked(case) for group in lengths for case in group), default=0)):
+        for group in lengths:
+            order = random.Random(seed_for(group[0].seed, "round", group[0].seq_len, number))
             again = [case for case in group if asked(case) > max(1, number)]
             order.shuffle(again)
             once = [case for case in group if asked(case) == 1] if number == 0 else []
