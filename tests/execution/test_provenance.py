@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
 import pytest
 
+from rnnbench import import_file
 from rnnbench.errors import UsageError
 from rnnbench.execution import Execution
-from rnnbench.execution.provenance import keep_or_refuse, provenance
+from rnnbench.execution.provenance import changes, keep_or_refuse, provenance
 from rnnbench.registry import load
 from rnnbench.suite import plan, read
 
@@ -102,6 +105,41 @@ def test_code_plugins_data_and_commit_that_changed_are_named(suite, monkeypatch)
     other = now | {"code": now["code"] | {"rnnbench_cells": "0"}}
     with pytest.raises(UsageError, match="the code of rnnbench_cells changed"):
         keep_or_refuse(cast("Any", folder), other, git)
+
+
+def test_what_a_plugin_imports_later_or_from_elsewhere_is_a_part_of_it(tmp_path, monkeypatch):
+    """A file beside it that a function imports; a project of the user's on the path; a second file of its name."""
+    project, beside = f"project_{tmp_path.name}", f"later_{tmp_path.name}"
+    for name in (project, beside):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    for folder in ("a", "b", "elsewhere"):
+        (tmp_path / folder).mkdir()
+    monkeypatch.syspath_prepend(tmp_path / "elsewhere")
+    parts = [tmp_path / "a" / f"{beside}.py", tmp_path / "elsewhere" / f"{project}.py", tmp_path / "b" / "plug.py"]
+    for part in parts:
+        part.write_text("one = 1\n")
+    plugin = tmp_path / "a" / "plug.py"
+    plugin.write_text(f"import {project}\ndef step():\n    import {beside}\n")
+    import_file(plugin)
+    planned = cast("Any", SimpleNamespace(data={}))
+    before = provenance(planned, [plugin, parts[2]])
+    folder = Folder(1)
+    folder.meta["provenance"] = before
+    monkeypatch.setitem(sys.modules, "imported_meanwhile", SimpleNamespace(__file__=str(parts[0])))
+    assert changes(cast("Any", folder), provenance(planned, [plugin, parts[2]]), None) == []
+    for part, said in zip(parts, ("the plugin plug.py", f"the module {project}", "the plugin plug.py"), strict=True):
+        text = part.read_text()
+        part.write_text("one = 2\n")
+        assert changes(cast("Any", folder), provenance(planned, [plugin, parts[2]]), None) == [said]
+        part.write_text(text)
+
+
+def test_a_clone_that_was_moved_is_the_same(suite, tmp_path):
+    before = made_of(suite)
+    moved = suite.parent.rename(tmp_path / "moved") / suite.name
+    document = read(moved)
+    now = provenance(plan(document, load()), document.plugins)
+    assert (now["plugins"], now["data"]) == (before["plugins"], before["data"])
 
 
 def test_a_run_without_numbers_takes_what_is_there_now(suite):

@@ -34,7 +34,34 @@ def _files(folder, files):
     ],
 )
 def test_the_quota_of_both_kinds_of_control_groups(tmp_path, files, granted):
-    assert cores.quota(_files(tmp_path, files)) == granted
+    assert cores.quota(_files(tmp_path, files), tmp_path / "nothing") == granted
+
+
+V1 = {"cpu.cfs_quota_us": "150000", "cpu.cfs_period_us": "100000"}
+
+
+@pytest.mark.parametrize(
+    "own, files, granted",
+    [
+        ("0::/a/b", {"a/b/cpu.max": "50000 100000"}, 0.5),
+        ("0::/a/b", {"a/b/cpu.max": "max 100000", "a/cpu.max": "300000 100000"}, 3.0),
+        ("0::/a/b", {"a/b/cpu.max": "400000 100000", "a/cpu.max": "200000 100000", "cpu.max": "max 100000"}, 2.0),
+        ("0::/a/b", {"a/b/cpu.max": "200000 100000", "a/cpu.max": "400000 100000"}, 2.0),
+        ("0::/a/b", {"a/c/cpu.max": "50000 100000"}, None),
+        ("0::/docker/3f", {"cpu.max": "100000 100000"}, 1.0),
+        ("0::/../../x", {"cpu.max": "100000 100000"}, 1.0),
+        ("0::/", {"cpu.max": "0 100000"}, None),
+        ("4:cpu,cpuacct:/a/b\n0::/u", {f"cpu,cpuacct/a/b/{name}": text for name, text in V1.items()}, 1.5),
+        ("4:cpuacct,cpu:/a\n1:name=systemd:/z", {f"cpu/a/{name}": text for name, text in V1.items()}, 1.5),
+        ("4:cpu:/a/b", {f"cpu/a/{name}": text for name, text in V1.items()} | {"cpu/a/b/cpu.cfs_quota_us": "-1"}, 1.5),
+        ("7:cpuset:/a", {f"cpu/a/{name}": text for name, text in V1.items()}, None),
+        ("nonsense\n\0", {"cpu.max": "100000 100000"}, 1.0),
+        ("0::/a", {"a/cpu.max": "²5 100000"}, None),
+    ],
+)
+def test_of_groups_within_groups_the_least_limit_counts(tmp_path, own, files, granted):
+    (tmp_path / "own").write_text(own)
+    assert cores.quota(_files(tmp_path / "mounted", files), tmp_path / "own") == granted
 
 
 @pytest.mark.parametrize("granted, expected", [(None, 2), (1.0, 1), (1.5, 2), (0.5, 1), (8.0, 2)])

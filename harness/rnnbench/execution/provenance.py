@@ -8,27 +8,39 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rnnbench.errors import UsageError
+from rnnbench.lots.files import with_neighbours
+from rnnbench.registry import place
 from rnnbench.registry.contents import code, digest_of
 from rnnbench.store import RunFolder
 from rnnbench.suite import Plan
 
 Contents = Mapping[str, Mapping[str, str]]
 Git = Mapping[str, Any] | None
-WORDS = {"code": "the code of", "plugins": "the plugin", "data": "the data of"}
+WORDS = {"code": "the code of", "plugins": "the plugin", "modules": "the module", "data": "the data of"}
+LOADED = "modules"
+"""Of these, which are there depends on what was imported so far: only those that both know are compared."""
 
 
 def provenance(planned: Plan, plugins: Sequence[Path]) -> dict[str, dict[str, str]]:
     """Digests of contents, by kind: of `code`, the packages that bring plugins; of `plugins`, files that the user
-    named; of `data`, the files of tasks.
+    named, with those beside them; of `modules`, what these import of the user's from elsewhere, a project of his that
+    is installed editable, say; of `data`, the files of tasks.
     """
+    packages = code()
+    beside: dict[str, list[Path]] = defaultdict(list)  # two in different folders may have one name
+    for path in plugins:
+        beside[path.name] += _neighbours(path)
+    known = {file for files in beside.values() for file in files}
     return {
-        "code": code(),
-        "plugins": {path.name: digest_of(_neighbours(path)) for path in plugins},
+        "code": packages,
+        "plugins": {name: digest_of(files) for name, files in beside.items()},
+        LOADED: {name: digest_of([file]) for name, file in _modules(packages) if file not in known},
         "data": {task: source.digest() for task, source in planned.data.items()},
     }
 
@@ -53,8 +65,9 @@ def changes(folder: RunFolder, now: Contents, git: Git) -> list[str]:
     found = [
         f"{WORDS[kind]} {name}"
         for kind in WORDS
-        for name in sorted({*kept.get(kind, {}), *now[kind]})
-        if kind in kept and kept[kind].get(name) != now[kind].get(name)
+        for name in sorted({*kept.get(kind, {}), *now.get(kind, {})})
+        if kind in kept and kept[kind].get(name) != now.get(kind, {}).get(name)
+        if kind != LOADED or (name in kept[kind] and name in now.get(kind, {}))
     ]
     before = folder.meta.get("git")
     if before and git and before.get("commit") != git["commit"]:
@@ -63,8 +76,20 @@ def changes(folder: RunFolder, now: Contents, git: Git) -> list[str]:
 
 
 def _neighbours(path: Path) -> list[Path]:
-    """A plugin file, and what it has imported from its folder."""
+    """A plugin file, and what it imports from its folder, now or when its functions are called."""
     folder = path.resolve().parent
     imported = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
     beside = {Path(file) for file in imported if isinstance(file, str) and file.startswith(f"{folder}{os.sep}")}
-    return sorted({path.resolve(), *(file for file in beside if file.suffix == ".py" and file.is_file())})
+    return sorted(
+        {*with_neighbours(path.resolve()), *(file for file in beside if file.suffix == ".py" and file.is_file())}
+    )
+
+
+def _modules(packages: Mapping[str, str]) -> Iterator[tuple[str, Path]]:
+    """(name, file) of what was imported and is the user's. packages: that stand for themselves."""
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if name.partition(".")[0] in {*packages, "__main__"} or not isinstance(file, str):
+            continue
+        if place.is_users(file) and Path(file).is_file():
+            yield name, Path(file).resolve()

@@ -24,7 +24,7 @@ def of_function(function: Callable[..., Any]) -> str:
 def of_error(error: BaseException) -> str:
     """` (file:line)` of the innermost frame that its author wrote, or else of the innermost one."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if _own(frame.filename)] or frames
+    own = [frame for frame in frames if is_users(frame.filename)] or frames
     return f" ({Path(own[-1].filename).name}:{own[-1].lineno})" if own else ""
 
 
@@ -34,5 +34,6 @@ def described(error: BaseException) -> str:
     return f"{type(error).__name__}{message and f': {message}'}{of_error(error)}"
 
 
-def _own(file: str) -> bool:
+def is_users(file: str) -> bool:
+    """Whether it is a file that a user works on: neither rnnbench's, Python's nor one of an installed package."""
     return not file.startswith(_OTHERS) and not {"site-packages", "dist-packages"} & {*Path(file).parts}
