@@ -131,6 +131,7 @@ def test_no_exception_ends_with_the_code_of_a_regression(monkeypatch, capsys, ra
         raise raised
 
     monkeypatch.setattr(gate_command, "_stored", fail)
+    monkeypatch.setattr(os, "_exit", os._exit)  # `main` replaces it for good
     monkeypatch.setattr(sys, "argv", ["rnnbench", "gate", "one", "other"])
     with pytest.raises(SystemExit) as ended:
         main()

@@ -107,7 +107,9 @@ def test_a_backend_that_answers_with_something_else_is_told_where(tmp_path, name
         + "Odd.__abstractmethods__ = frozenset()\n@hookimpl\ndef rnnbench_backends():\n    return [Odd()]\n"
     )
     registry = load([tmp_path / "mine.py"])
+    brought = registry.backends["odd"]
     guard(registry)
+    assert not vars(brought), "what a plugin brought is replaced, not changed"
     arguments = ["cpu"] if name in ("preferred", "verified_on") else []
     with pytest.raises(PluginError, match=rf"backend 'odd': `{name}` \(mine.py:4\) returned an? \w+ .*; return"):
         getattr(registry.backends["odd"], name)(*arguments)

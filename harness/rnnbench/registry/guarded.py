@@ -146,10 +146,16 @@ def guard(registry: Registry) -> None:
                 for one, form in forms.items()
                 if callable(getattr(value, one))
             }
-            if isinstance(value, Backend):
-                vars(value).update(guards)
-            else:
-                values[key] = replace(value, **guards)
+            values[key] = _with(value, guards)
+
+
+def _with(value: Any, guards: Mapping[str, Guarded]) -> Any:
+    """The same with the guards in place of its functions; what the plugin brought is left as it is."""
+    if not isinstance(value, Backend):
+        return replace(value, **guards)
+    guarded = object.__new__(type(value))  # not copied: that would ask the plugin here
+    vars(guarded).update(vars(value), **guards)
+    return guarded
 
 
 def _identity(value: Any) -> Any:
