@@ -99,3 +99,8 @@ def test_a_record_has_one_number_that_people_read_first() -> None:
     only_own = replace(THROUGHPUT, quantities=quantities[:1])
     assert headline(several, only_own) == "own 2.00 s"
     assert skip_lines([("a", 1), ("b", 3)]) == ["skipped: 3 cases: b", "skipped: 1 case: a"]
+
+
+def test_a_number_from_one_sample_has_no_spread() -> None:
+    single = record(quantities={"train.time_per_step": entry(14.9e-6, spread=0.0, samples=(14.9e-6,))})
+    assert headline(single, THROUGHPUT) == "train time per step ~14.9 µs (n=1)"

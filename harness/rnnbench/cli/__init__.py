@@ -39,7 +39,7 @@ COMMANDS = {
     "gate": "Find out whether a revision made something worse.",
     "history": "Find when numbers changed over stored runs.",
     "export": "Hand a run to another tool.",
-    "schema": "Print the JSON Schema of suites, for editors.",
+    "schema": "Print the JSON Schema of suites, for editors, or of records.",
     "help": "Show the help of a command.",
 }
 

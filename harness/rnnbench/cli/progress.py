@@ -139,7 +139,10 @@ class Progress:
 
 
 def headline(record: Record, probe: Probe | None) -> str:
-    """The number of a record that people read first, `train time per step 14.9 µs ±2 %`; empty where there is none."""
+    """The number of a record that people read first, `train time per step 14.9 µs ±2 %`; empty where there is
+    none. One from too few samples stands as in the tables, `~14.9 µs (n=1)`.
+    """
+    from rnnbench.report.series import too_few
     from rnnbench.report.units import words
 
     ranked = [(quantity.headline, quantity.name) for quantity in (probe.quantities if probe else ())]
@@ -149,6 +152,8 @@ def headline(record: Record, probe: Probe | None) -> str:
         return ""
     name = next((name for name in names if name.startswith("train.")), names[0])
     entry = record.quantities[name]
+    if few := too_few(entry, record):
+        return f"{words(name)} ~{bounded(entry.value, entry.bound, entry.unit, name)} (n={few})"
     text = f"{words(name)} {bounded(entry.value, entry.bound, entry.unit, name)}"
     low, high, value = entry.low, entry.high, entry.value
     if low is None or high is None or not value:

@@ -8,8 +8,11 @@ import click
 
 
 @click.command("schema")
-def command() -> None:
-    """Print the JSON Schema of suites; point your editor's YAML plugin at it."""
+@click.argument("what", type=click.Choice(["suites", "records"]), default="suites")
+def command(what: str) -> None:
+    """Print a JSON Schema: of suites, for your editor's YAML plugin, or of the lines of records.jsonl."""
+    from rnnbench.records.wire import line_schema
+    from rnnbench.store.meta import FORMAT
     from rnnbench.suite import json_schema
 
-    click.echo(json.dumps(json_schema(), indent=2))
+    click.echo(json.dumps(json_schema() if what == "suites" else line_schema(FORMAT), indent=2))

@@ -184,6 +184,13 @@ class FormerLine(FormerAnswer):
     seconds: float = 0.0
 
 
+def line_schema(version: int) -> dict[str, Any]:
+    """JSON Schema (2020-12) of a line of `records.jsonl`. version: its `format`."""
+    found = TypeAdapter(WireLine).json_schema()
+    found["properties"]["format"]["const"] = version
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | found
+
+
 _ADAPTERS: dict[type, TypeAdapter[Any]] = {}
 
 

@@ -141,7 +141,7 @@ class Group:
         if len(found) == 1 and not diverged:
             (only,) = found
             (record,) = (record for record in self.good if quantity in record.quantities)
-            few = _few(only, record)
+            few = too_few(only, record)
             return Entry("ok", only.value, only.low, only.high, only.bound, 1, few=few, level=only.level)
         return _median(found, found[0].better, diverged)
 
@@ -424,7 +424,7 @@ def tune(records: Sequence[Record], tuned: str, criterion: str) -> Group:
     return replace(min(scored, key=lambda item: sign * item[0].number)[1], tried=groups)
 
 
-def _few(reading: Reading, record: Record) -> int:
+def too_few(reading: Reading, record: Record) -> int:
     """How many samples a timing rests on, where they are too few for an interval; else 0.
 
     No spread at all between samples is none either: the clock did not tell them apart. A number that follows from
@@ -437,7 +437,7 @@ def _few(reading: Reading, record: Record) -> int:
         return count if 0 < count < MIN_SAMPLES or (count and reading.low == reading.high) else 0
     if reading.samples or reading.low != reading.high:
         return 0
-    return max((_few(one, record) for one in record.quantities.values() if one.unit in TIMED), default=0)
+    return max((too_few(one, record) for one in record.quantities.values() if one.unit in TIMED), default=0)
 
 
 def _median(found: Sequence[Reading | Entry], better: str, diverged: int) -> Entry:
