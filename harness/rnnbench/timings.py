@@ -58,7 +58,7 @@ class Timing:
         drift: Relative change from their first half to their second, 0 where there is no trend.
         warmup_calls: Calls after the first and before the first sample.
         contaminated: Indices of samples during which other work took more than 1 % of the time.
-        voids: Samples taken again because the clock had not moved forward.
+        discarded: Samples taken again because the clock had not moved forward.
         clock_share: Of the median sample, what reading the clock may have added.
         cycles: Of processes that take turns, in which turn each sample was taken; samples of equal number stand beside
             each other. Empty where the process had the machine to itself.
@@ -82,7 +82,7 @@ class Timing:
     drift: float = 0.0
     warmup_calls: int = 0
     contaminated: tuple[int, ...] = ()
-    voids: int = 0
+    discarded: int = 0
     clock_share: float = 0.0
     cycles: tuple[int, ...] = ()
     notes: tuple[str, ...] = field(default=(), compare=False)

@@ -28,7 +28,7 @@ from rnnbench_adapters.outputs import Outputs, outputs_of
 T, B, D, H = 6, 2, 3, 4
 EQUAL = 1e-12
 """Outputs in float64 that differ by no more are those of the same function."""
-ALIKE = 1e-9
+MAX_SAME_EFFECT = 1e-9
 """Relative: two blocks that move the outputs by the same."""
 TRIES = 512
 """Ways to pair blocks that move the outputs alike."""
@@ -435,7 +435,7 @@ def _choices(
 def _same(one: np.ndarray, other: np.ndarray) -> bool:
     """Whether two moves are one, and are moves at all."""
     size = float(np.abs(one).max())
-    return np.isfinite(size) and size > EQUAL and float(np.abs(one - other).max()) <= ALIKE * size + EQUAL
+    return np.isfinite(size) and size > EQUAL and float(np.abs(one - other).max()) <= MAX_SAME_EFFECT * size + EQUAL
 
 
 def _parted(one: np.ndarray, other: np.ndarray, tolerance: float) -> tuple[int, float] | None:

@@ -55,7 +55,7 @@ def supports(cell: Cell, device: str, dtype: str) -> str | None:
 
 
 @dataclass(frozen=True)
-class Compiled:
+class CompiledKernels:
     """A cell at one set of sizes: its plan, and its kernels for Triton."""
 
     plan: Plan
@@ -73,11 +73,11 @@ def build(cell: Cell, device: str, dtype: str) -> Unroll:
     wide = torch.float64 if dtype == "float64" else torch.float32
     interpreted = interpreter(device) is not None
 
-    def at(sizes: Sizes) -> Compiled:
+    def at(sizes: Sizes) -> CompiledKernels:
         if sizes.key not in found:
             planned = plan(traced_at(cell, sizes))
             source = triton_source(planned, wide == torch.float64)
-            found[sizes.key] = Compiled(planned, source, _kernels(source.text, interpreted))
+            found[sizes.key] = CompiledKernels(planned, source, _kernels(source.text, interpreted))
         return found[sizes.key]
 
     def unroll(params: Params, state: State, xs: torch.Tensor) -> tuple[State, torch.Tensor]:
@@ -114,7 +114,7 @@ def _function() -> Any:
 
     class Generated(torch.autograd.Function):
         @staticmethod
-        def forward(ctx: Any, compiled: Compiled, states: int, *given: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        def forward(ctx: Any, compiled: CompiledKernels, states: int, *given: torch.Tensor) -> tuple[torch.Tensor, ...]:
             passed = _Pass(compiled, states, given)
             ys, final, arrays = passed.forward()
             names = list(arrays)
@@ -136,7 +136,7 @@ def _function() -> Any:
 class _Pass:
     """One call. Arrays have names; those of all steps are (T, B, width), their rows (T·B, width)."""
 
-    def __init__(self, compiled: Compiled, states: int, given: Sequence[torch.Tensor]) -> None:
+    def __init__(self, compiled: CompiledKernels, states: int, given: Sequence[torch.Tensor]) -> None:
         self._plan, self._source, self._kernels = compiled.plan, compiled.source, compiled.kernels
         constants = 1 + states + len(self._plan.trace.constants)
         self._xs, self._states = given[0], given[1 : 1 + states]

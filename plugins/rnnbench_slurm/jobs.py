@@ -23,14 +23,14 @@ from rnnbench_slurm import queue
 from rnnbench_slurm.options import SlurmOptions
 from rnnbench_slurm.queue import Seen
 from rnnbench_slurm.remote import perform
-from rnnbench_slurm.request import Request, grouped, parameters
+from rnnbench_slurm.request import ArrayRequest, grouped, parameters
 
 if TYPE_CHECKING:
     from submitit import Job
 
 LOOK = 5.0
 """Seconds between two questions to Slurm."""
-PATIENCE = 600.0
+SILENCE_TIMEOUT = 600.0
 """Seconds without an answer of Slurm after which the command ends; its jobs go on."""
 LATE = 20.0
 """Seconds that the answer of a job may come later than its end, over a slow network disk."""
@@ -165,7 +165,7 @@ class Jobs:
     def close(self) -> None:
         """There is nothing to let go of."""
 
-    def _array(self, request: Request, lots: Sequence[Lot]) -> Sequence[Job[str]]:
+    def _array(self, request: ArrayRequest, lots: Sequence[Lot]) -> Sequence[Job[str]]:
         from submitit import SlurmExecutor
         from submitit.core.utils import FailedJobError, FailedSubmissionError
 
@@ -186,9 +186,9 @@ class Jobs:
         try:
             seen = queue.jobs()
         except queue.Unanswered as error:
-            if self._asked - self._answered > PATIENCE:
+            if self._asked - self._answered > SILENCE_TIMEOUT:
                 raise UsageError(
-                    f"Slurm has not answered for {PATIENCE / 60:g} minutes: {error}. The jobs go on; `--resume` "
+                    f"Slurm has not answered for {SILENCE_TIMEOUT / 60:g} minutes: {error}. The jobs go on; `--resume` "
                     f"fetches what they do."
                 ) from None
             return

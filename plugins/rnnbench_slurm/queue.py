@@ -49,7 +49,9 @@ class Seen:
 
 def jobs() -> dict[str, Seen]:
     """Jobs of this user, by id (`17`, or `17_3` in an array), with those that ended not long ago."""
-    lines = _said("squeue", "--noheader", "--array", "--states=all", f"--user={os.getuid()}", "--format=%i|%T|%r|%j")
+    lines = _output_of(
+        "squeue", "--noheader", "--array", "--states=all", f"--user={os.getuid()}", "--format=%i|%T|%r|%j"
+    )
     found = {}
     for line in lines:
         id, state, reason, name = line.split("|", 3)
@@ -62,7 +64,7 @@ def ended(ids: Sequence[str]) -> dict[str, Seen]:
     if not ids:
         return {}
     try:
-        lines = _said("sacct", "--allocations", "--noheader", "--parsable2", f"--jobs={','.join(ids)}", _ENDED)
+        lines = _output_of("sacct", "--allocations", "--noheader", "--parsable2", f"--jobs={','.join(ids)}", _ENDED)
     except Unanswered:
         return {}
     rows = [line.split("|", 2) for line in lines]
@@ -74,14 +76,14 @@ def cancel(ids: Iterable[str]) -> None:
     left = list(ids)
     while left:
         now, left = left[:MOST], left[MOST:]
-        _said("scancel", "--quiet", *now)
+        _output_of("scancel", "--quiet", *now)
 
 
 def partitions() -> dict[str, float]:
     """Partition -> minutes that its jobs may take, the default one under the empty name too."""
     found: dict[str, float] = {}
     try:
-        lines = _said("sinfo", "--noheader", "--format=%P|%l")
+        lines = _output_of("sinfo", "--noheader", "--format=%P|%l")
     except Unanswered as error:
         raise UsageError(f"no Slurm answers here: {error}. Run this on a login node of the cluster.") from None
     for line in lines:
@@ -109,7 +111,7 @@ def minutes(limit: str) -> float:
         return float("inf")
 
 
-def _said(*command: str) -> list[str]:
+def _output_of(*command: str) -> list[str]:
     """Lines of its output. In a session of its own: Ctrl-C is for rnnbench."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, start_new_session=True)

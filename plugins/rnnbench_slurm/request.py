@@ -19,7 +19,7 @@ GRACE = 30.0
 
 
 @dataclass(frozen=True)
-class Request:
+class ArrayRequest:
     """Lots that ask for the same are one array. cpus: None: all of a node that nobody else has meanwhile. machine:
     entry of `machines:`; empty: any.
     """
@@ -29,16 +29,16 @@ class Request:
     machine: str = ""
 
     @classmethod
-    def of(cls, lot: Lot) -> Request:
+    def of(cls, lot: Lot) -> ArrayRequest:
         """What this lot asks for."""
         return cls(None if lot.quiet else lot.cpus, lot.gpus, lot.machine)
 
 
-def grouped(lots: Iterable[Lot], most: int) -> list[tuple[Request, list[Lot]]]:
+def grouped(lots: Iterable[Lot], most: int) -> list[tuple[ArrayRequest, list[Lot]]]:
     """Lots by what they ask for, in order. most: lots of one array."""
-    groups: dict[Request, list[Lot]] = {}
+    groups: dict[ArrayRequest, list[Lot]] = {}
     for lot in lots:
-        groups.setdefault(Request.of(lot), []).append(lot)
+        groups.setdefault(ArrayRequest.of(lot), []).append(lot)
     return [
         (request, members[first : first + most])
         for request, members in groups.items()
@@ -47,7 +47,7 @@ def grouped(lots: Iterable[Lot], most: int) -> list[tuple[Request, list[Lot]]]:
 
 
 def parameters(
-    request: Request, lots: Sequence[Lot], options: SlurmOptions, name: str, longest: float
+    request: ArrayRequest, lots: Sequence[Lot], options: SlurmOptions, name: str, longest: float
 ) -> Mapping[str, Any]:
     """What submitit takes for an array of these lots. name: of the job. longest: minutes that the partition allows.
 

@@ -12,7 +12,7 @@ from rnnbench_tasks.lazy_numpy import np
 
 KINDS = ("auto", "classes", "regression")
 PLACES = ("auto", "last", "step")
-FEW = 20
+MAX_CLASSES = 20
 """So many different whole numbers are taken for classes whatever they are; more only where they count from 0 or 1."""
 LARGEST = 1e18
 """Largest number to be told: the square of a larger one is none in float32, so no loss could be had."""
@@ -84,7 +84,7 @@ def _whole(source: Source, kept: np.ndarray) -> None:
     """Raise UsageError for whole numbers that may as well be counts: many, and not 0 to k − 1 or 1 to k."""
     labels = np.unique(kept)
     low, high, count = int(labels[0]), int(labels[-1]), len(labels)
-    if count > FEW and not (low in (0, 1) and high - low == count - 1):
+    if count > MAX_CLASSES and not (low in (0, 1) and high - low == count - 1):
         raise UsageError(
             f"{source.file}: the targets are {count} different whole numbers from {low} to {high}, which may be "
             f"classes or numbers. Say `kind=classes` or `kind=regression`."

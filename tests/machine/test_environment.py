@@ -146,7 +146,7 @@ def test_gpus_are_read_from_nvidia_smi(commands: Path) -> None:
 
 @pytest.mark.parametrize("script", ["exit 9", "echo 'Field is not a valid field to query.'", "sleep 60"])
 def test_a_broken_nvidia_smi_is_as_good_as_none(commands: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(environment, "PATIENCE", 0.2)
+    monkeypatch.setattr(environment, "TOOL_TIMEOUT", 0.2)
     executable(commands, "nvidia-smi", f"exec {script}" if script.startswith("sleep") else script)
     assert nvidia() == []
 

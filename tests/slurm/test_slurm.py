@@ -16,7 +16,7 @@ from rnnbench import Lot
 
 pytest.importorskip("submitit")
 from rnnbench_slurm.options import SlurmMachine, SlurmOptions
-from rnnbench_slurm.request import Request, grouped, parameters
+from rnnbench_slurm.request import ArrayRequest, grouped, parameters
 
 TIMED = SUITE.replace("3]}", "3], seconds: 1.5}\n  watch: {replicate: [0, 1], seconds: 1}")
 LOUD, QUIET = Lot("a", [], quiet=False, cpus=2, seconds=600), Lot("b", [], seconds=60)
@@ -56,13 +56,13 @@ def test_what_a_lot_asks_for():
     options = SlurmOptions(
         partition="gpu", constraint="a100", at_most=3, setup=("module load cuda",), sbatch={"qos": "high"}
     )
-    loud = parameters(Request.of(replace(LOUD, gpus=1)), [LOUD], options, "name", math.inf)
+    loud = parameters(ArrayRequest.of(replace(LOUD, gpus=1)), [LOUD], options, "name", math.inf)
     assert (loud["cpus_per_task"], loud["gpus_per_node"], loud["exclusive"], loud["mem"]) == (2, 1, None, None)
     assert (loud["partition"], loud["constraint"], loud["array_parallelism"]) == ("gpu", "a100", 3)
     assert loud["setup"] == ["module load cuda"]
     assert loud["additional_parameters"]["qos"] == "high"
     assert loud["additional_parameters"]["no-requeue"] is True
-    quiet = parameters(Request.of(QUIET), [QUIET], options, "name", math.inf)
+    quiet = parameters(ArrayRequest.of(QUIET), [QUIET], options, "name", math.inf)
     assert (quiet["cpus_per_task"], quiet["gpus_per_node"], quiet["exclusive"], quiet["mem"]) == (None, None, True, "0")
 
 
@@ -109,11 +109,11 @@ def test_each_timed_case_runs_on_each_machine_the_others_once(slurm, tmp_path):
 
 def test_the_time_of_a_lot_is_three_times_what_is_expected_and_holds_one_timeout():
     for seconds in (1.0, 600.0):
-        asked = parameters(Request.of(QUIET), [replace(QUIET, seconds=seconds)], SlurmOptions(), "name", math.inf)
+        asked = parameters(ArrayRequest.of(QUIET), [replace(QUIET, seconds=seconds)], SlurmOptions(), "name", math.inf)
         assert 60 * asked["time"] >= 3 * seconds + QUIET.timeout
     warned = int(asked["additional_parameters"]["signal"].removeprefix("B:USR2@"))
     assert warned >= QUIET.timeout
-    short = parameters(Request.of(QUIET), [QUIET], SlurmOptions(), "name", 5.0)
+    short = parameters(ArrayRequest.of(QUIET), [QUIET], SlurmOptions(), "name", 5.0)
     assert short["time"] == 5
     assert int(short["additional_parameters"]["signal"].removeprefix("B:USR2@")) <= 150
 

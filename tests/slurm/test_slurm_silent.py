@@ -35,7 +35,7 @@ def test_a_slurm_that_does_not_answer_is_given_up_in_one_sentence(commands, tmp_
     cluster.attach(["7_0"])
     [standing] = cluster.poll(0)
     assert standing.state == "pending"  # it may come back
-    monkeypatch.setattr(jobs, "PATIENCE", 0.0)
+    monkeypatch.setattr(jobs, "SILENCE_TIMEOUT", 0.0)
     monkeypatch.setattr(jobs, "LOOK", 0.0)
     with pytest.raises(UsageError, match=r"has not answered .*Unable to contact slurm controller.*--resume"):
         cluster.poll(0)

@@ -11,7 +11,7 @@ import click
 
 from rnnbench.cli.plugins import load_plugins, plugin_option
 from rnnbench.errors import UsageError, nearest
-from rnnbench.execution.device_check import DeviceCheck, Evidence, Look, Platform
+from rnnbench.execution.device_check import DeviceCheck, DeviceResult, Evidence, Platform
 from rnnbench.registry import Registry
 
 PLATFORMS: dict[str, Platform] = {"gpu": "cuda", "cuda": "cuda", "tpu": "tpu"}
@@ -77,7 +77,7 @@ def _lines(one: Evidence) -> Iterator[str]:
     yield from _wrapped("unknown", "; ".join(one.unknown))
 
 
-def _sentence(look: Look) -> str:
+def _sentence(look: DeviceResult) -> str:
     return f"{look.device}: {'not tried' if look.status == 'skipped' else look.status}: {look.about}"
 
 

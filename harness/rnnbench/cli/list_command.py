@@ -191,7 +191,7 @@ def _availability(kind: str, value: Any, registry: Registry) -> str:
 
 def _about(kind: str, value: Any) -> str:
     if kind == "backend":
-        versions = _told(value.versions, {})
+        versions = _answer_of(value.versions, {})
         return ", ".join(f"{name} {version}" for name, version in versions.items())
     if kind in ("cell", "task"):
         options = ", ".join(f"{key}={default}" for key, default in value.options.items())
@@ -207,7 +207,7 @@ def _missing(backend: Any) -> str | None:
         return str(error)
 
 
-def _told(question: Callable[[], Any], otherwise: Any) -> Any:
+def _answer_of(question: Callable[[], Any], otherwise: Any) -> Any:
     """What a backend answers; `otherwise` where its plugin gives no answer."""
     try:
         return question()
@@ -225,7 +225,7 @@ def _devices(backend: Any, registry: Registry) -> list[dict[str, Any]]:
             "plugin": f"{plugin.name} ({plugin.origin})",
             "about": "",
         }
-        for device, reason in _told(backend.devices, {}).items()
+        for device, reason in _answer_of(backend.devices, {}).items()
     ]
 
 

@@ -23,7 +23,7 @@ TIMEOUT = 600.0
 
 
 @dataclass(frozen=True)
-class Look:
+class DeviceResult:
     """device: where it was tried. status: of its job, `skipped` where nothing was tried. about: one sentence."""
 
     device: str
@@ -44,16 +44,16 @@ class Evidence:
 
     implementation: str
     cell: str
-    interpreted: Look | None
-    compiled: tuple[Look, ...]
-    run: Look
+    interpreted: DeviceResult | None
+    compiled: tuple[DeviceResult, ...]
+    run: DeviceResult
     unknown: tuple[str, ...]
 
     @property
     def bad(self) -> bool:
         """Whether something was tried and did not go well."""
-        looks = (self.interpreted, *self.compiled, self.run)
-        return any(look is not None and look.status not in ("ok", "skipped") for look in looks)
+        results = (self.interpreted, *self.compiled, self.run)
+        return any(result is not None and result.status not in ("ok", "skipped") for result in results)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -78,7 +78,7 @@ class DeviceCheck:
         label = f"{backend.name}/{implementation.name}"
         cell, reason = self._cell(implementation)
         if cell is None:
-            return Evidence(label, "", None, (), Look(self.platform, "skipped", reason), ())
+            return Evidence(label, "", None, (), DeviceResult(self.platform, "skipped", reason), ())
         interpreted = self._interpreted(backend, implementation, cell)
         compiled = tuple(self._compiled(backend, implementation, cell))
         run = self._run(backend, implementation, cell)
@@ -94,44 +94,44 @@ class DeviceCheck:
             reason = problem
         return None, reason
 
-    def _interpreted(self, backend: Backend, implementation: Implementation, cell: Cell) -> Look | None:
+    def _interpreted(self, backend: Backend, implementation: Implementation, cell: Cell) -> DeviceResult | None:
         interpreter = implementation.interpreter("cpu")
         if interpreter is None:
             return None
         problem = device_problem(backend, "cpu") or support_problem(implementation, cell, "cpu", DTYPE)
         if problem is not None:
-            return Look("cpu", "skipped", problem)
+            return DeviceResult("cpu", "skipped", problem)
         found = self._kit(backend, implementation, cell, "cpu")
-        return found if not found.ok else Look("cpu", "ok", f"{interpreter}, {found.about}")
+        return found if not found.ok else DeviceResult("cpu", "ok", f"{interpreter}, {found.about}")
 
-    def _compiled(self, backend: Backend, implementation: Implementation, cell: Cell) -> Iterator[Look]:
+    def _compiled(self, backend: Backend, implementation: Implementation, cell: Cell) -> Iterator[DeviceResult]:
         """For every device of the platform that a backend compiles for without having it."""
         for device, problem in backend.devices().items():
             if device.partition(":")[0] != self.platform or backend.verified_on(device) == device:
                 continue
             problem = backend.missing() or problem or support_problem(implementation, cell, device, DTYPE)
             if problem is not None:
-                yield Look(device, "skipped", problem)
+                yield DeviceResult(device, "skipped", problem)
                 continue
             steps, settings = max(SHORT, beyond_block(implementation)), vars(self.registry.probes["memory"].settings())
             case = Case("memory", cell.name, backend.name, implementation.name, device, DTYPE, steps, 4, 16, 8)
             job = {"kind": "measure", "case": case.to_json() | {"settings": settings}}
             status, reason, found = self._job(backend, job)
             passes = ", ".join(found.get("details", {}).get("compiled", {}))
-            yield Look(device, status, reason or f"{passes} over {steps} steps")
+            yield DeviceResult(device, status, reason or f"{passes} over {steps} steps")
 
-    def _run(self, backend: Backend, implementation: Implementation, cell: Cell) -> Look:
+    def _run(self, backend: Backend, implementation: Implementation, cell: Cell) -> DeviceResult:
         problem = device_problem(backend, self.platform)
         if problem is not None:
-            return Look(self.platform, "skipped", problem)
+            return DeviceResult(self.platform, "skipped", problem)
         return self._kit(backend, implementation, cell, self.platform)
 
-    def _kit(self, backend: Backend, implementation: Implementation, cell: Cell, device: str) -> Look:
+    def _kit(self, backend: Backend, implementation: Implementation, cell: Cell, device: str) -> DeviceResult:
         """All that `rnnbench verify` asks."""
         case = kit_case(cell.name, backend.name, implementation.name, device, DTYPE)
         status, reason, found = self._job(backend, {"kind": "kit", "case": case.to_json()})
         steps = max(case.seq_len, beyond_block(implementation))
-        return Look(device, status, reason or f"{len(found.get('checks', ()))} checks over {steps} steps")
+        return DeviceResult(device, status, reason or f"{len(found.get('checks', ()))} checks over {steps} steps")
 
     def _job(self, backend: Backend, job: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:
         files = [str(file) for file in self.registry.files]
@@ -142,12 +142,12 @@ class DeviceCheck:
         return found["status"], found["reason"], found
 
 
-def _unknown(interpreted: Look | None, compiled: Sequence[Look], run: Look) -> Iterator[str]:
+def _unknown(interpreted: DeviceResult | None, compiled: Sequence[DeviceResult], run: DeviceResult) -> Iterator[str]:
     """What nothing that was tried tells."""
     if run.ok:
         yield "other devices than this one"
         return
-    if not any(look.ok for look in compiled):
+    if not any(result.ok for result in compiled):
         yield "whether it compiles for the device"
     if interpreted is not None and not interpreted.ok:
         yield "whether its kernels are right at all"

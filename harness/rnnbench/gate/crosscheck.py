@@ -12,10 +12,10 @@ from statistics import median
 
 from rnnbench.part import Part
 
-APART = 0.1
+MAX_SHARE_APART = 0.1
 """Share of a turn by which what is left of it on the two sides may differ."""
 
-LATE = 3e-3
+MAX_SECONDS_APART = 3e-3
 """Seconds by which it may differ whatever the turn: a process that sleeps is woken late on a busy machine."""
 
 LEAST = 5
@@ -48,7 +48,7 @@ def apart(base: Sequence[Sequence[float]], head: Sequence[Sequence[float]]) -> s
     differences = [own[0] - other[0] for own, other in zip(head, base, strict=True)]
     turn = median(min(own[1], other[1]) for own, other in zip(head, base, strict=True))
     found = median(differences)
-    if abs(found) <= max(LATE, APART * turn):
+    if abs(found) <= max(MAX_SECONDS_APART, MAX_SHARE_APART * turn):
         return ""
     side, rest = ("head", head) if found > 0 else ("base", base)
     seconds, whole = (median(each[i] for each in rest) for i in (0, 1))

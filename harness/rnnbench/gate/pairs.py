@@ -128,8 +128,8 @@ class Sampler:
             left_overs = [[pair[side].get("left_over", {}) for side in SIDES] for pair in self.pairs(subject)]
             for name in dict.fromkeys(name for base, head in left_overs for name in base if name in head):
                 both = [(base[name], head[name]) for base, head in left_overs if name in base and name in head]
-                if said := crosscheck.apart(*zip(*both, strict=True)):
-                    yield f"{subject.label}, {name}: {said}, so the two clocks disagree"
+                if difference := crosscheck.apart(*zip(*both, strict=True)):
+                    yield f"{subject.label}, {name}: {difference}, so the two clocks disagree"
 
     def buy(self, subjects: Sequence[Subject], enough: Callable[[], bool]) -> None:
         """One round: a pair more for each subject, until `enough`."""

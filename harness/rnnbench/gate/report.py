@@ -17,7 +17,7 @@ ORDER = ("regressed", "improved", "changed", "inconclusive", "not compared", "eq
 MARKS = {"regressed": "🔴 ", "improved": "🟢 "}
 HEAD = ("verdict", "case", "runs", "quantity", "base", "head", "worse by (95 %)", "detectable", "pairs")
 LEFT = 4
-FEW = 3
+MAX_NAMED = 3
 IN_TURNS = (
     "`worse by` is the median ratio of samples taken next to each other, by two processes in turns{but}; `base` and "
     "`head` are medians of all their samples, taken over minutes"
@@ -94,7 +94,7 @@ class Report:
             if row.reason:
                 sharing.setdefault(row.reason, []).append(f"{row.case}, {row.quantity}")
         for reason, names in sharing.items():
-            if len(names) > FEW:
+            if len(names) > MAX_NAMED:
                 yield f"{len(names)} rows, {names[0]} for one: {reason}"
             else:
                 yield from (f"{name}: {reason}" for name in names)

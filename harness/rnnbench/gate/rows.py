@@ -90,7 +90,7 @@ class PairedSeries:
 
 
 @dataclass(frozen=True)
-class Lack:
+class MissingQuantity:
     """A quantity that head lacks in some pair in which base has it. there: of each pair, whether base has it, and
     whether head has it.
     """
@@ -122,14 +122,14 @@ def rows(
     """
     evidence = list(evidence)
     found = [one for subject, name, pairs in evidence for one in series(subject, name, pairs)]
-    missed = [one for subject, name, pairs in evidence for one in lacks(subject, name, pairs)]
+    missed = [one for subject, name, pairs in evidence for one in missing_quantities(subject, name, pairs)]
     noisy = [one for one in found if not (one.exact and one.constant)]
     limits = [tolerances.of([one.quantity, *one.also]) for one in noisy]
     judgements = judge(
         [one.differences for one in noisy], limits, AnalysisSchedule(max(1, len(noisy)), max_pairs), intervals
     )
     judged = {id(one): judgement for one, judgement in zip(noisy, judgements, strict=True)}
-    return [*_lacking(missed, max_pairs, enough), *(_row(one, judged.get(id(one)), tolerances) for one in found)]
+    return [*_missing_rows(missed, max_pairs, enough), *(_row(one, judged.get(id(one)), tolerances) for one in found)]
 
 
 def series(subject: Subject, implementation: str, pairs: Sequence[tuple[Numbers, Numbers]]) -> list[PairedSeries]:
@@ -163,13 +163,15 @@ def series(subject: Subject, implementation: str, pairs: Sequence[tuple[Numbers,
     return kept
 
 
-def lacks(subject: Subject, implementation: str, pairs: Sequence[tuple[Numbers, Numbers]]) -> Iterator[Lack]:
+def missing_quantities(
+    subject: Subject, implementation: str, pairs: Sequence[tuple[Numbers, Numbers]]
+) -> Iterator[MissingQuantity]:
     """The quantities that base has and head lacks, in some pair at least."""
     for name in _names(pairs):
         there = [(name in base, name in head) for base, head in pairs]
         if (True, False) in there:
             entry = pairs[there.index((True, False))][0][name]
-            yield Lack(subject, implementation, name, entry["unit"], entry["better"], entry["exact"], there)
+            yield MissingQuantity(subject, implementation, name, entry["unit"], entry["better"], entry["exact"], there)
 
 
 def _names(pairs: Sequence[tuple[Numbers, Numbers]]) -> list[str]:
@@ -217,14 +219,14 @@ def _rides_along(subject: Subject, unit: str) -> bool:
     return subject.replicates is not None and unit == "s"
 
 
-def _lacking(found: Sequence[Lack], max_pairs: int, enough: int) -> list[GateRow]:
+def _missing_rows(found: Sequence[MissingQuantity], max_pairs: int, enough: int) -> list[GateRow]:
     """A row for each quantity that head lacks: probes leave a number out when it is at its worst."""
     analyses = AnalysisSchedule(max(1, len(found)), max_pairs).alarm_analyses
     clear = benjamini_hochberg([sequential_p(one.differences, analyses) for one in found])
-    return [_lack_row(one, oftener, enough) for one, oftener in zip(found, clear, strict=True)]
+    return [_missing_row(one, oftener, enough) for one, oftener in zip(found, clear, strict=True)]
 
 
-def _lack_row(one: Lack, clear: bool, enough: int) -> GateRow:
+def _missing_row(one: MissingQuantity, clear: bool, enough: int) -> GateRow:
     """clear: whether one side lacks it more often than chance would have it."""
     count, base, head = len(one.there), sum(base for base, _ in one.there), sum(head for _, head in one.there)
     gone = base == count >= (1 if one.exact else enough) and head == 0

@@ -176,7 +176,7 @@ def _entries(answer: dict[str, Any]) -> list[PlannedCase]:
 
 def _differences(prepared: Prepared, raw: dict[Name, dict[str, Any]]) -> list[str]:
     """What else differs between the sides, in sentences."""
-    notes = [f"data: {said}" for said in raw["head"]["data"]]
+    notes = [f"data: {line}" for line in raw["head"]["data"]]
     if not prepared.same_suite:
         notes.append("the suite differs between the revisions: only the cases of both are compared")
     if prepared.base.python != prepared.head.python:

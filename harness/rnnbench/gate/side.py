@@ -120,8 +120,8 @@ class Side:
             answer = side._answer(job)
         if "problem" in answer:
             checkout = f"{self.support.with_name(self.name)}/"  # will be gone when the message is read
-            said = f"in {self.name}, {self.label}: {answer['problem']}{_untracked(answer['problem'])}"
-            raise PlanError(said.replace(checkout, ""), answer["stage"])
+            message = f"in {self.name}, {self.label}: {answer['problem']}{_untracked(answer['problem'])}"
+            raise PlanError(message.replace(checkout, ""), answer["stage"])
         return side, answer
 
     def _answer(self, job: Mapping[str, Any]) -> dict[str, Any]:
@@ -131,8 +131,8 @@ class Side:
         finally:
             session.close()
         if outcome.status != "ok":
-            said = f"{self.name}, {self.label}, cannot plan the suite with {self.python}: {_said(outcome)}"
-            raise PlanError(said, "start")
+            message = f"{self.name}, {self.label}, cannot plan the suite with {self.python}: {_output_of(outcome)}"
+            raise PlanError(message, "start")
         try:
             check_plan(outcome.result)
         except Malformed as error:
@@ -189,7 +189,7 @@ def _installed(name: str) -> str:
         return "0"
 
 
-def _said(outcome: Outcome) -> str:
+def _output_of(outcome: Outcome) -> str:
     """Why it failed, with the last line of what it printed, and what it takes."""
     last = outcome.output.strip().rpartition("\n")[2]
     needs = (

@@ -153,8 +153,8 @@ class Repository:
     def _ask(self, *arguments: str) -> str:
         done = _git(self.top, *arguments)
         if done.returncode:
-            said = " ".join(done.stderr.split())
-            raise UsageError(f"git {arguments[0]} failed in {self.top}: {said or done.returncode}")
+            message = " ".join(done.stderr.split())
+            raise UsageError(f"git {arguments[0]} failed in {self.top}: {message or done.returncode}")
         return done.stdout
 
     def _unknown(self, name: str) -> str:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 MIN_SIZE = 3
 """Points on each side of a change: fewer are as well an outlier or two."""
 PENALTY = 3.0
-"""Times ln n: generous, for a cut too many is only tested in vain."""
+"""Times ln n. The penalty is low: a cut that is not needed is tested, and dropped."""
 CLIP = 4.0
 """Standard deviations from the running median of five at which an outlier is clipped."""
 CONFIDENCE = 0.95

@@ -27,9 +27,9 @@ def died(wait_status: int, output: str, ooms: int | None, peak_bytes: int) -> tu
     if code == -signal.SIGKILL:
         return _killed(ooms, peak_bytes)
     how = f"killed by {_name(-code)}" if code < 0 else f"called os._exit({code}), or a library exit({code})"
-    said = _last_line(output)
-    status = "oom" if any(word in said for word in _ALLOCATION) else "crashed"
-    return status, f"{how}{_place(output)}{said and f'; last output: {said}'}"
+    last = _last_line(output)
+    status = "oom" if any(word in last for word in _ALLOCATION) else "crashed"
+    return status, f"{how}{_place(output)}{last and f'; last output: {last}'}"
 
 
 def _killed(ooms: int | None, peak_bytes: int) -> tuple[str, str]:

@@ -23,7 +23,7 @@ from rnnbench.case import digest
 from rnnbench.machine import cores
 from rnnbench.measure.disturbance import stolen_seconds
 
-PATIENCE = 10.0
+TOOL_TIMEOUT = 10.0
 """Seconds to wait for nvidia-smi or git: the first takes seconds where the driver has to wake up, and hangs with it."""
 
 THREAD_VARIABLES = (
@@ -134,12 +134,12 @@ def git_refusal(folder: Path) -> str | None:
     return refused(done.stderr)
 
 
-def refused(said: str) -> str | None:
-    """What to do where git will not look at a folder that somebody else owns, None where it said something else."""
-    if "dubious ownership" not in said:
+def refused(message: str) -> str | None:
+    """What to do where git will not look at a folder that somebody else owns, None where it is about something else."""
+    if "dubious ownership" not in message:
         return None
     return (
-        f"git does not read this repository: {' '.join(said.split())} (it belongs to another user, as often in a "
+        f"git does not read this repository: {' '.join(message.split())} (it belongs to another user, as often in a "
         f"container: run the command that git names, or as that user)"
     )
 
@@ -227,7 +227,9 @@ def _output(command: Sequence[str], variables: Mapping[str, str] | None = None) 
         return None
     environment = {**os.environ, "LC_ALL": "C", **(variables or {})}
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, env=environment, check=True)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=TOOL_TIMEOUT, env=environment, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout

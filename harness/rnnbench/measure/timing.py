@@ -6,8 +6,8 @@ A number comes about in four steps.
 
 1. The first call is timed apart: it compiles, allocates, fills caches.
 2. Calls are timed until they have settled (`rnnbench.measure.steadiness`), for at most a share of the budget. Short
-   calls are timed in lots of `number`, so that the clock's own cost stays below 0.1 % of a sample. No lot is longer:
-   the median of lots is that of calls only where few calls make a lot.
+   calls are timed in batches of `number`, so that the clock's own cost stays below 0.1 % of a sample. No batch is
+   longer: the median of batches is that of calls only where few calls make a batch.
 3. Samples are taken until the 95 % interval of their median is narrow enough, and shows no drift, or the budget is
    spent; `stopped` says which. No sample is ever dropped: outliers stay in, disturbed ones
    (`rnnbench.measure.disturbance`) are flagged.
@@ -48,11 +48,11 @@ CLOCK_SHARE = 0.001
 """A sample lasts at least 1/CLOCK_SHARE times what reading the clock may add to it: an error of at most 0.1 %."""
 
 WINDOW = 20
-"""Latest lots that must show no drift before sampling starts, and the fewest lots of a warm-up within its budget."""
+"""Latest batches that must show no drift before sampling starts, and the fewest of a warm-up within its budget."""
 
 LEAST_WARMUP = 0.1
 """Share of the budget that warm-up takes at the least: a slow start that is level (code not yet compiled, a clock not
-yet raised) looks settled until it ends. 20 lots of short calls last as long anyway."""
+yet raised) looks settled until it ends. 20 batches of short calls last as long anyway."""
 
 LEAST_SAMPLES = 3
 """Taken even where the budget is shorter, up to `LONG` budgets: below three there is not even a middle one."""
@@ -66,13 +66,13 @@ look is one more chance to stop on an interval that is narrow by luck. Simulated
 hold the truth (normal and exponential noise of 0.5 to 5 %)."""
 
 MOST = 20_000
-"""Samples that a median is taken of; lots are made so long that no more fit into the budget."""
+"""Samples that a median is taken of; batches are made so long that no more fit into the budget."""
 
 MARGIN = 1.2
 """Lots are made this much longer than needed, so that a call that gets a little faster does not change them again."""
 
-VOIDS = 10
-"""Samples without a positive duration, beyond as many as there are good ones, before the clock is called broken."""
+MAX_DISCARDED = 10
+"""Samples without a positive duration, beyond as many as there are accepted ones, before the clock is called broken."""
 
 OUTSTANDING = 0.05
 """Share of the work that may seem outstanding after calls returned."""
@@ -139,7 +139,7 @@ def measure(
     cost = clock_cost(clock)
     stopwatch = _Stopwatch(call, clock)
     with _collector_between_samples() as collect:
-        first = stopwatch.lot(1)
+        first = stopwatch.batch(1)
         if first_look is not None:
             first_look()
         number = _warm_up(stopwatch, settings, cost)
@@ -161,10 +161,10 @@ def measure(
         drift=change or 0.0,
         warmup_calls=warmup_calls,
         contaminated=tuple(index for index, number in enumerate(kept) if number in disturbed),
-        voids=stopwatch.voids,
+        discarded=stopwatch.discarded,
         clock_share=cost / (number * interval.value),
         cycles=_cycles(turns, len(samples), kept),
-        notes=tuple(_notes(samples, interval, settings, change, contaminated, stopwatch.voids)),
+        notes=tuple(_notes(samples, interval, settings, change, contaminated, stopwatch.discarded)),
     )
 
 
@@ -242,28 +242,28 @@ def _early(share: float) -> str:
 
 
 class _Stopwatch:
-    """Times lots of calls, and counts them."""
+    """Times batches of calls, and counts them."""
 
     def __init__(self, call: Call, clock: Clock) -> None:
         self._call = call
         self._now = clock.now
         self.calls = 0
-        self.latest = 0.0  # seconds per call of the latest lot
-        self.good = 0
-        self.voids = 0
+        self.latest = 0.0  # seconds per call of the latest batch
+        self.accepted = 0
+        self.discarded = 0
 
-    def lot(self, number: int) -> float:
+    def batch(self, number: int) -> float:
         """Seconds that `number` calls took. Taken again where the clock went backwards or stood still meanwhile."""
         while True:
             elapsed = self._elapsed(number)
             self.calls += number
             if elapsed > 0:
-                self.good += 1
+                self.accepted += 1
                 self.latest = elapsed / number
                 return elapsed
-            self.voids += 1
-            if self.voids > self.good + VOIDS:
-                raise CaseError(f"the clock did not move forward during {self.voids} samples: it cannot time this")
+            self.discarded += 1
+            if self.discarded > self.accepted + MAX_DISCARDED:
+                raise CaseError(f"the clock did not move forward during {self.discarded} samples: it cannot time this")
 
     def _elapsed(self, number: int) -> float:
         call, now, calls = self._call, self._now, repeat(None, number)
@@ -276,7 +276,7 @@ class _Stopwatch:
 def _warm_up(stopwatch: _Stopwatch, settings: TimingSettings, cost: float) -> int:
     """Call until settled or the share of the budget is spent; the number of calls per sample.
 
-    Lots grow until they last long enough for the clock, even past that share, or, in a pair, as long as a turn.
+    Batches grow until they last long enough for the clock, even past that share, or, in a pair, as long as a turn.
     """
     number = settings.number or 1
     least = cost / CLOCK_SHARE
@@ -286,18 +286,18 @@ def _warm_up(stopwatch: _Stopwatch, settings: TimingSettings, cost: float) -> in
     times: list[float] = []
     spent = 0.0
     while True:
-        elapsed = stopwatch.lot(number)
+        elapsed = stopwatch.batch(number)
         spent += elapsed
         times.append(elapsed / number)
         goal = 0.0 if settings.number else wanted if spent < settings.warmup * settings.budget else least
         if elapsed < goal:
-            number = math.ceil(number * min(MARGIN * goal / elapsed, 10.0))  # one odd lot must not overshoot far
+            number = math.ceil(number * min(MARGIN * goal / elapsed, 10.0))  # one odd batch must not overshoot far
         elif _settled(times, spent, settings) or spent >= settings.warmup * settings.budget:
             return number
 
 
 def _settled(times: Sequence[float], spent: float, settings: TimingSettings) -> bool:
-    """Whether the warm-up has lasted long enough and its latest lots show no drift."""
+    """Whether the warm-up has lasted long enough and its latest batches show no drift."""
     if len(times) < WINDOW or spent < LEAST_WARMUP * settings.budget:
         return False
     return drift(times[-WINDOW:], settings.tolerance) == 0
@@ -329,9 +329,9 @@ def _sample(
             if not place.wait():
                 return samples, turns, contaminated, "turns"
             if place.paced and stopwatch.latest < COLD:
-                stopwatch.lot(1)
+                stopwatch.batch(1)
             before, seen, turn, unseen = counters(), spent, spent, len(samples)
-        elapsed = stopwatch.lot(number)
+        elapsed = stopwatch.batch(number)
         samples.append(elapsed / number)
         if place.shared:
             turns.append(place.taken - before_all - 1)
@@ -380,7 +380,7 @@ def _notes(
     settings: TimingSettings,
     change: float | None,
     contaminated: Sequence[int],
-    voids: int,
+    discarded: int,
 ) -> Iterator[str]:
     n = len(samples)
     if not interval.reached:
@@ -393,8 +393,8 @@ def _notes(
         yield f"not steady: the times drift by {change:+.1%} from the first half of the samples to the second"
     if contaminated:
         yield f"{len(contaminated)} of {n} samples were disturbed by other work on the machine (flagged, not dropped)"
-    if voids:
-        yield f"the clock went backwards or stood still during {voids} samples, which were taken again"
+    if discarded:
+        yield f"the clock went backwards or stood still during {discarded} samples, which were taken again"
 
 
 @contextmanager

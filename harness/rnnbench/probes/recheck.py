@@ -54,7 +54,7 @@ SPIKE = 1e6
 """Factor on the targets of what the oracle repeats: nothing else counts in the loss of that batch, nor in the step that
 Adam takes on it, whatever it remembers."""
 
-ALIKE = 0.05
+MAX_GRADIENT_ERROR = 0.05
 """Relative error, in the norm of each array, of gradients that are the oracle's: rounding makes far less of it, and
 what is left of the sequences that do not count."""
 
@@ -455,7 +455,7 @@ def _off(got: Batch, true: Batch) -> str:
     sizes = {name: float(np.linalg.norm(array)) for name, array in true.items() if name in got}
     least = 1e-3 * max((size for name, size in sizes.items() if name != "xs"), default=0.0)
     for name, size in sizes.items():
-        if size > least and not np.linalg.norm(got[name] - true[name]) <= ALIKE * size:
+        if size > least and not np.linalg.norm(got[name] - true[name]) <= MAX_GRADIENT_ERROR * size:
             return name
     return ""
 

@@ -144,6 +144,7 @@ _OF_TIMING = (
     *("first_call", "number", "stopped", "relative_width", "steady", "drift", "warmup_calls", "contaminated"),
     *("voids", "clock_share"),
 )
+_RENAMED = {"voids": "discarded"}
 
 
 def _timing(base: Value, detail: Mapping[str, Any]) -> Timing | None:
@@ -151,7 +152,11 @@ def _timing(base: Value, detail: Mapping[str, Any]) -> Timing | None:
     if base.low is None or base.high is None or len(base.samples) == 0 or min(*base.samples, base.low) <= 0:
         return None
     interval = Interval(base.value, base.low, base.high, detail.get("relative_width") is not None)
-    plain = {key: detail[key] for key in _OF_TIMING if key in detail and key not in ("relative_width", "contaminated")}
+    plain = {
+        _RENAMED.get(key, key): detail[key]
+        for key in _OF_TIMING
+        if key in detail and key not in ("relative_width", "contaminated")
+    }
     kinds: dict[str, tuple[type, ...]] = {"stopped": (str,), "steady": (bool, type(None))}
     if not all(isinstance(value, kinds.get(key, (int, float))) for key, value in plain.items()):
         return None

@@ -38,7 +38,7 @@ from rnnbench.record import Record
 IQR = 1.349
 """Standard deviations between the quartiles of a normal distribution: a spread that outliers leave alone."""
 
-APART = 0.05
+MAX_SAME_SPREAD = 0.05
 """Processes whose medians differ by more, and by more than their intervals explain, deserve a sentence."""
 
 _NUMBER = re.compile(r"[-+]?\d+(\.\d+)?(e[-+]?\d+)?")
@@ -265,7 +265,11 @@ def _apart(quantities: Mapping[str, Reading], parts: Sequence[Part]) -> Iterator
         if not alone or kind in reported or len(found) < 2 or len(ends) < len(found):
             continue
         least, most = min(one.value for one in found), max(one.value for one in found)
-        if least > 0 and most / least - 1 > APART and max(low for low, _ in ends) > min(high for _, high in ends):
+        if (
+            least > 0
+            and most / least - 1 > MAX_SAME_SPREAD
+            and max(low for low, _ in ends) > min(high for _, high in ends)
+        ):
             reported.add(kind)
             yield f"{kind}: the {len(found)} processes differ by {most / least - 1:.0%}, more than their samples do"
 

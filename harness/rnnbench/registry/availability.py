@@ -74,8 +74,8 @@ def candidates(case: Case, registry: Registry) -> tuple[list[str], str]:
     names, reasons = considered(case, registry)
     if names:
         return names, ""
-    said = "; ".join(f"{name}: {why}" if name else why for name, why in reasons.items())
-    return names, Broken(said) if any(isinstance(why, Broken) for why in reasons.values()) else said
+    reason = "; ".join(f"{name}: {why}" if name else why for name, why in reasons.items())
+    return names, Broken(reason) if any(isinstance(why, Broken) for why in reasons.values()) else reason
 
 
 def considered(case: Case, registry: Registry) -> tuple[list[str], dict[str, str]]:

@@ -63,7 +63,7 @@ def _place(record: Record) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class MachineRow:
     """A program on another machine than the first, which has it too. factors: by length, number there over number on
     the first; base: the program there.
     """
@@ -82,7 +82,7 @@ class Across:
     quantity: str
     heading: str
     caption: str
-    rows: Sequence[Row]
+    rows: Sequence[MachineRow]
     unit: str = ""
 
     @property
@@ -146,7 +146,7 @@ def _across(panel: Panel, quantity: str, first: Machine, others: Sequence[Machin
     yield Across(panel, quantity, heading, fit.sentence, units, fit.kernel)
 
 
-def _rows(panel: Panel, quantity: str, first: Machine, others: Sequence[Machine]) -> Iterator[Row]:
+def _rows(panel: Panel, quantity: str, first: Machine, others: Sequence[Machine]) -> Iterator[MachineRow]:
     """Each program that the first machine has too, with the lengths that both have numbers of; of several runs of a
     machine the first.
     """
@@ -161,7 +161,7 @@ def _rows(panel: Panel, quantity: str, first: Machine, others: Sequence[Machine]
             if first.id in found and place.id in found:
                 factors = _factors(found[first.id], found[place.id], quantity)
                 if factors:
-                    yield Row(found[place.id], found[first.id], place, factors)
+                    yield MachineRow(found[place.id], found[first.id], place, factors)
 
 
 def _factors(base: Series, other: Series, quantity: str) -> dict[int, float]:
@@ -200,7 +200,7 @@ class _Fit:
         return f"1 = as the kernel; none of {len(KERNELS)} explains these rows, this one is the nearest: {found}"
 
 
-def _fit(rows: Sequence[Row], first: Machine, sign: int) -> _Fit | None:
+def _fit(rows: Sequence[MachineRow], first: Machine, sign: int) -> _Fit | None:
     """The kernel that leaves least, None where the machines have none in common. sign: -1 for rates."""
     known = [name for name in KERNELS if all(name in place.kernels for place in (first, *(r.place for r in rows)))]
     raw = [_off(factor) for row in rows for factor in row.factors.values()]
@@ -217,7 +217,7 @@ def _off(factor: float) -> float:
     return math.exp(abs(math.log(factor)))
 
 
-def _in_units(row: Row, first: Machine, kernel: str, sign: int) -> Row:
+def _in_units(row: MachineRow, first: Machine, kernel: str, sign: int) -> MachineRow:
     unit = (row.place.kernels[kernel] / first.kernels[kernel]) ** sign
     return replace(row, factors={length: factor / unit for length, factor in row.factors.items()})
 

@@ -27,7 +27,7 @@ from rnnbench.runner import answers
 PACE = Pace(seconds=0.1, least=5, most=50)
 """Turns of each in a trial: ratios come out to some percent."""
 
-ALIKE = 1.05
+MAX_SAME_RATIO = 1.05
 """Times of the fastest up to which an implementation is as fast: of those, the first in the order of `auto` is taken,
 so that noise decides as little as it can."""
 
@@ -126,7 +126,7 @@ def judged(
     seconds = dict(zip([name for name, _ in ran], _seconds(samples, turns), strict=True))
     least = min(seconds.values(), default=math.nan)
     ratios = {name: round(one / least, 4) for name, one in seconds.items()}
-    first = [name for name, ratio in ratios.items() if ratio <= ALIKE]
+    first = [name for name, ratio in ratios.items() if ratio <= MAX_SAME_RATIO]
     order = first + sorted((name for name in ratios if name not in first), key=ratios.__getitem__)
     return Trial(mode, {name: ratios[name] for name in order}, failed, dict(untried))
 

@@ -68,5 +68,5 @@ def _check_machines(made: Any, path: KeyPath, problems: Problems) -> None:
     for name, request in made.machines.items() if isinstance(made, ClusterOptions) else ():
         if not name or request == type(request)():
             allowed = ", ".join(field.name for field in dataclasses.fields(request)) or "nothing, with this executor"
-            said = f"machine {name!r} asks for nothing, so that it may be any; it can ask for: {allowed}"
-            problems.add((*path, "machines"), said if name else "a machine needs a name")
+            reason = f"machine {name!r} asks for nothing, so that it may be any; it can ask for: {allowed}"
+            problems.add((*path, "machines"), reason if name else "a machine needs a name")

@@ -317,8 +317,8 @@ class _Tasks:
         given = {**task.options, **spelling.checked(spelled, "task", task.options)}
         options = task.located(given, self._folder)
         possible = self._possible({point[_SEQ_LEN] for point in points}, task, spelled, options, path)
-        if possible and (said := self._problems.ask(path[:2], "check", lambda: probe.check(settings, task, options))):
-            self._problems.add(path[:2], said)
+        if possible and (reason := self._problems.ask(path[:2], "check", lambda: probe.check(settings, task, options))):
+            self._problems.add(path[:2], reason)
         if possible and task.files and spelled not in self.data:
             self._problems.ask(path, f"task {spelled}: describe", lambda: self._note(spelled, task, options))
         asked = {"input_size": task.inputs, "output_size": task.outputs}
@@ -332,8 +332,8 @@ class _Tasks:
         return list(fitted), outputs
 
     def _note(self, spelled: str, task: Task, options: Mapping[str, Any]) -> None:
-        said = task.describe(**options) if task.describe else ""
-        self.data[spelled] = Data(said, tuple(Path(str(options[name])).absolute() for name in task.files))
+        description = task.describe(**options) if task.describe else ""
+        self.data[spelled] = Data(description, tuple(Path(str(options[name])).absolute() for name in task.files))
 
     def _possible(self, lengths: Iterable[int], task: Task, spelled: str, options: Settings, path: KeyPath) -> bool:
         """Whether the task can have every length; what its check says of all lengths alike is said once."""

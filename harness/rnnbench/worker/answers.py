@@ -109,7 +109,7 @@ def _of_timing(place: str, timing: Any) -> Iterator[str]:
         return
     for end in ("value", "low", "high"):
         yield from _of_number(f"{place}: interval.{end}", getattr(timing.interval, end))
-    for name in ("number", "first_call", "drift", "warmup_calls", "voids", "clock_share"):
+    for name in ("number", "first_call", "drift", "warmup_calls", "discarded", "clock_share"):
         yield from _of_number(f"{place}: {name}", getattr(timing, name))
     for name in ("contaminated", "cycles"):
         if not all(isinstance(index, int) for index in getattr(timing, name)):

@@ -41,7 +41,7 @@ SETTINGS = TimingSettings(budget=0.5)
 SMALL = TimingSettings(budget=0.1)
 """Of each small product."""
 
-WITNESSES = 3
+AGREEING_SAMPLES = 3
 AGREEMENT = 0.05
 """A ceiling holds where the fastest three samples lie within 5 % of each other."""
 
@@ -84,9 +84,9 @@ def rates(
     found = {"disturbed": 0.0}
     for name, workload in workloads.items():
         timed = timing.measure(workload.call, settings)
-        fastest = sorted(timed.samples)[:WITNESSES]
+        fastest = sorted(timed.samples)[:AGREEING_SAMPLES]
         found[name] = workload.amount / fastest[0]
-        if len(fastest) < WITNESSES or fastest[-1] > (1 + AGREEMENT) * fastest[0]:
+        if len(fastest) < AGREEING_SAMPLES or fastest[-1] > (1 + AGREEMENT) * fastest[0]:
             found["disturbed"] = 1.0
         if len(timed.contaminated) > BUSY * len(timed.samples):
             found["disturbed"] = 1.0  # samples that agree on a machine that is steadily busy are all too slow

@@ -17,7 +17,7 @@ POINTS = 200
 FADED = 1e-3
 """A gradient below this share of what it was at the shortest lag no longer reaches: 0.1 % of a learning signal drowns
 in the noise of any mini-batch, and this many learning rates lie between what still trains and what diverges."""
-FEW = 8
+MIN_LAGS = 8
 """Lags that each half of a fit needs before it can contradict the other."""
 QUANTILES = {"q10": 0.1, "median": 0.5, "q90": 0.9}
 
@@ -71,7 +71,7 @@ def summarise(
         values |= {"decay_rate": rate}
         halves = [late[: len(late) // 2], late[len(late) // 2 :]]
         if _falls(late, mean[late - 1], rate.value) and (
-            len(late) < 2 * FEW or _alike(*(_slope(half, log_norms[half - 1], draws).value for half in halves))
+            len(late) < 2 * MIN_LAGS or _alike(*(_slope(half, log_norms[half - 1], draws).value for half in halves))
         ):
             values |= _half_life(rate)
         elif rate.value < -1e-12:

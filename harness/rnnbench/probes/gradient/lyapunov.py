@@ -27,8 +27,8 @@ WARMUP = 0.2
 left of the turning afterwards shrinks exponentially with the gaps between exponents."""
 BLOCKS = 8
 """The steps after the warm-up are cut into so many blocks per trajectory; their means give the interval."""
-SWEEPS, SETTLED, APART = 30, 1e-12, 0.4
-"""At most so many sweeps towards singular values, or until no logarithm moves by more than SETTLED."""
+SWEEPS, CONVERGED, MIN_GAP = 30, 1e-12, 0.4
+"""At most so many sweeps towards singular values, or until no logarithm moves by more than CONVERGED."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ def log_singular_values(factors: Sequence[np.ndarray]) -> np.ndarray:
     Q_m R_m ··· R_1 Q_0ᵀ and R_m ··· R_1 have the same singular values. So have the factors of the transposed product,
     which are triangularised in turn; each such sweep shrinks what is off the diagonal by (σ_{i+1}/σ_i)², and what is
     left on the diagonals multiplies to the singular values (Stewart 1997, "On graded QR decompositions of products of
-    matrices"). SWEEPS leave less than e^(−2·SWEEPS·APART) between values APART or more; those closer to each other form
+    matrices"). SWEEPS leave less than e^(−2·SWEEPS·MIN_GAP) between values MIN_GAP or more; those closer together form
     blocks, which are so narrow that their products can be formed.
     """
     import numpy as np
@@ -181,10 +181,10 @@ def log_singular_values(factors: Sequence[np.ndarray]) -> np.ndarray:
     for _ in range(SWEEPS):
         before = logs
         factors, logs = _transposed(factors)
-        if np.all(np.abs(logs - before) <= SETTLED):
+        if np.all(np.abs(logs - before) <= CONVERGED):
             break
     else:
-        edges = [0, *(np.flatnonzero(logs[:-1] - logs[1:] > APART) + 1), len(logs)]
+        edges = [0, *(np.flatnonzero(logs[:-1] - logs[1:] > MIN_GAP) + 1), len(logs)]
         logs = np.concatenate([_of_block(factors, *edge) for edge in itertools.pairwise(edges)])
     alive = np.sort(logs)[::-1]
     return np.concatenate([alive, np.full(columns - len(alive), -np.inf)])

@@ -14,11 +14,11 @@ from rnnbench.report.generalisation import is_limited
 from rnnbench.report.html.derived import SPEEDUP
 from rnnbench.report.series import RUN, Entry, Panel, Series
 
-ALIKE = 1.05
+MAX_SAME_RATIO = 1.05
 """Runs whose numbers differ by less than this factor are told to agree."""
 
 
-class Found(NamedTuple):
+class RankedNumber(NamedTuple):
     """A number with where it came from."""
 
     value: float
@@ -90,7 +90,7 @@ def across_runs(panels: Sequence[Panel]) -> str:
     for name in _costs(panels):
         found = ranked(panels, name, comparable=True)
         ratios = sorted(_ratios(found), key=lambda one: one.ratio)
-        if ratios and all(1 / ALIKE < one.ratio < ALIKE for one in ratios):
+        if ratios and all(1 / MAX_SAME_RATIO < one.ratio < MAX_SAME_RATIO for one in ratios):
             what = units.words(found[0].quantity)
             return f"At T={found[0].length} the {what} of no program differs by more than 5 % between the runs."
         if ratios:
@@ -109,8 +109,8 @@ class _Ratio(NamedTuple):
     text: str
 
 
-def _ratios(found: Sequence[Found]) -> Iterator[_Ratio]:
-    programs: dict[tuple[Any, ...], dict[str, Found]] = defaultdict(dict)
+def _ratios(found: Sequence[RankedNumber]) -> Iterator[_Ratio]:
+    programs: dict[tuple[Any, ...], dict[str, RankedNumber]] = defaultdict(dict)
     for one in found:
         if RUN in one.series.axes:
             programs[tuple(one.series.but(RUN).items())][str(one.series.axes[RUN])] = one
@@ -125,7 +125,7 @@ def _ratios(found: Sequence[Found]) -> Iterator[_Ratio]:
                 )
 
 
-def _cheapest(found: Sequence[Found]) -> str:
+def _cheapest(found: Sequence[RankedNumber]) -> str:
     """The lowest number, with the next one where the two are not told apart, and the highest."""
     first, *others = found
     what = units.words(first.quantity)
@@ -204,7 +204,7 @@ def _is_goal(panels: Sequence[Panel], name: str) -> bool:
     return next(panel.quantities[name].goal for panel in panels if name in panel.quantities)
 
 
-def ranked(panels: Sequence[Panel], pattern: str, *, comparable: bool = False) -> list[Found]:
+def ranked(panels: Sequence[Panel], pattern: str, *, comparable: bool = False) -> list[RankedNumber]:
     """The number of each verified series at its longest length, ascending, of the first quantity that matches.
 
     Numbers of different tasks are no ranking, so the first panel that has the quantity speaks. comparable: only
@@ -219,7 +219,7 @@ def ranked(panels: Sequence[Panel], pattern: str, *, comparable: bool = False) -
     return []
 
 
-def _contest(found: Sequence[Found]) -> list[Found]:
+def _contest(found: Sequence[RankedNumber]) -> list[RankedNumber]:
     """Those that solve the problem of the first one at the longest length; other runs are competitors."""
     longest = max(one.length for one in found)
     rivals = [one for one in found if one.length == longest]
@@ -227,15 +227,15 @@ def _contest(found: Sequence[Found]) -> list[Found]:
     return [one for one, problem in zip(rivals, problems, strict=True) if problem == problems[0]]
 
 
-def _last(panel: Panel, series: Series, quantity: str) -> Found | None:
+def _last(panel: Panel, series: Series, quantity: str) -> RankedNumber | None:
     points = list(series.points(quantity)) if series.verified else []
     if not points:
         return None
     length, entry = points[-1]
-    return None if entry.value is None else Found(entry.value, entry, series, length, panel, quantity)
+    return None if entry.value is None else RankedNumber(entry.value, entry, series, length, panel, quantity)
 
 
-def _rate(found: Found) -> str:
+def _rate(found: RankedNumber) -> str:
     """`of gru (torch/native) it halves every 3 steps (T=64)`; a half-life only where there is one rate."""
     half_life = found.panel.quantities[found.quantity].fallback
     change = f"changes by less than a factor of 2 over {found.length} steps"
@@ -252,7 +252,7 @@ def _opened(sentence: str) -> str:
     return f"{sentence[:1].upper()}{sentence[1:]}"
 
 
-def _ends(found: Sequence[Found], head: str, tail: str) -> str:
+def _ends(found: Sequence[RankedNumber], head: str, tail: str) -> str:
     """`At T=64 <head> is 12 steps, of lstm (torch/native); <tail>`, as a sentence about the longest length."""
     longest = max(one.length for one in found)
     found = [one for one in found if one.length == longest]
@@ -263,7 +263,7 @@ def _ends(found: Sequence[Found], head: str, tail: str) -> str:
     return f"{sentence}."
 
 
-def _of_task(found: Sequence[Found], adjective: str) -> str:
+def _of_task(found: Sequence[RankedNumber], adjective: str) -> str:
     what = units.words(found[0].quantity)
     task = f" on {found[0].panel.task}" if found[0].panel.task else ""
     return f"{adjective} {what}{task}"

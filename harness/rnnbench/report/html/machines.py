@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from rnnbench.record import Record
-from rnnbench.report.hardware import Across, Machine, Row, across, machines
+from rnnbench.report.hardware import Across, Machine, MachineRow, across, machines
 from rnnbench.report.html.explanation import Fact
 from rnnbench.report.html.sections import Section, Topic
 from rnnbench.report.html.tables import HtmlTable, TableCell, TableColumn, TableRow
@@ -64,7 +64,7 @@ def _view(one: Across, first: Machine) -> PlotView:
 
 def _table(found: Sequence[Across], first: Machine) -> HtmlTable:
     """A row per program, machine and length."""
-    rows: dict[_Key, dict[int, tuple[Row, Across]]] = defaultdict(dict)
+    rows: dict[_Key, dict[int, tuple[MachineRow, Across]]] = defaultdict(dict)
     for column, one in enumerate(found):
         for row in one.rows:
             for length in row.factors:
@@ -97,7 +97,7 @@ class _Key(NamedTuple):
     length: int
 
 
-def _key(one: Across, row: Row, length: int) -> _Key:
+def _key(one: Across, row: MachineRow, length: int) -> _Key:
     cell, program = str(row.series.axes["cell"]), replace(row.series, axes=row.series.but(ENVIRONMENT, MACHINE))
     return _Key(cell, program_of(program), one.panel.task or "", row.place.name, length)
 
@@ -106,7 +106,7 @@ def _detail(one: Across, first: Machine) -> str:
     return f"in units of the {one.unit} kernel" if one.unit else f"over {first.name}"
 
 
-def _cell(row: Row, one: Across, length: int, first: Machine) -> TableCell:
+def _cell(row: MachineRow, one: Across, length: int, first: Machine) -> TableCell:
     here, base = (series.groups[length].entry(one.quantity).number for series in (row.series, row.base))
     unit = one.panel.quantities[one.quantity].unit
     value = row.factors[length]
