@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import itertools
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -65,62 +67,90 @@ def _remembers_inputs(run):
     return unroll
 
 
-def _works_later(run):
-    calls, pool = [], ThreadPoolExecutor(1)
+def _when_warm(lie):
+    """Honest for four calls, then `lie(run, params, state, xs)`."""
 
-    def unroll(params, state, xs):
-        import torch
+    @functools.wraps(lie)
+    def change(run):
+        calls = itertools.count(1)
+        return lambda *given: run(*given) if next(calls) <= 4 else lie(run, *given)
 
-        calls.append(1)
-        if torch.is_grad_enabled() or len(calls) <= 4:
-            return run(params, state, xs)
-        ys = torch.zeros(*xs.shape[:2], 32, dtype=xs.dtype)
-
-        def work():
-            time.sleep(0.002)  # as long as the work of a large case takes
-            with torch.no_grad():
-                ys.copy_(run(params, state, xs)[1])
-
-        pool.submit(work)
-        return state, ys
-
-    return unroll
+    return change
 
 
-def _cheats_when_warm(run):
-    calls = []
-
-    def unroll(params, state, xs):
-        calls.append(1)
-        final, ys = run(params, state, xs)
-        return (final, ys) if len(calls) <= 4 else (final, ys * 0)
-
-    return unroll
+POOL = ThreadPoolExecutor(1)
 
 
-def _forgets_when_warm(run):
+@_when_warm
+def _works_later(run, params, state, xs):
+    import torch
+
+    if torch.is_grad_enabled():
+        return run(params, state, xs)
+    ys = torch.zeros(*xs.shape[:2], 32, dtype=xs.dtype)
+
+    def work():
+        time.sleep(0.002)  # as long as the work of a large case takes
+        with torch.no_grad():
+            ys.copy_(run(params, state, xs)[1])
+
+    POOL.submit(work)
+    return state, ys
+
+
+@_when_warm
+def _cheats_when_warm(run, *given):
+    final, ys = run(*given)
+    return final, ys * 0
+
+
+@_when_warm
+def _forgets_when_warm(run, *given):
     """Right outputs, but training sees the last step alone."""
-    calls = []
+    import torch
 
-    def unroll(params, state, xs):
-        import torch
-
-        calls.append(1)
-        final, ys = run(params, state, xs)
-        if len(calls) <= 4 or not torch.is_grad_enabled():
-            return final, ys
-        return final, torch.cat([ys[:-1].detach(), ys[-1:]])
-
-    return unroll
+    final, ys = run(*given)
+    return final, torch.cat([ys[:-1].detach(), ys[-1:]]) if torch.is_grad_enabled() else ys
 
 
-def _swaps_rows_when_warm(run):
-    calls = []
+@_when_warm
+def _swaps_rows_when_warm(run, *given):
+    final, ys = run(*given)
+    return final, ys.flip(1)
 
-    def unroll(params, state, xs):
-        calls.append(1)
-        final, ys = run(params, state, xs)
-        return final, ys if len(calls) <= 4 else ys.flip(1)
+
+@_when_warm
+def _leaves_out_the_last_row_when_warm(run, *given):
+    import torch
+
+    final, ys = run(*given)
+    return final, torch.cat([ys[:, :-1], 0 * ys[:, -1:]], dim=1)
+
+
+@_when_warm
+def _trains_without_the_last_row_when_warm(run, *given):
+    """Right outputs; a row more or less in the mean over a batch is hardly seen in its gradient."""
+    import torch
+
+    final, ys = run(*given)
+    return final, torch.cat([ys[:, :-1], ys[:, -1:].detach()], dim=1) if torch.is_grad_enabled() else ys
+
+
+@_when_warm
+def _rounds_when_warm(run, params, state, xs):
+    """The recurrent matrix in half precision."""
+    coarse = params["weight_hh"].bfloat16().to(xs.dtype)
+    return run({**params, "weight_hh": coarse}, state, xs)
+
+
+def _cheats_every_other_time(run):
+    """Right while it is verified, which asks each program a few times only."""
+    calls = itertools.count(1)
+
+    def unroll(*given):
+        final, ys = run(*given)
+        number = next(calls)
+        return final, ys * 0 if number > 4 and number % 2 else ys
 
     return unroll
 
@@ -139,22 +169,17 @@ def _right_on_one_input(run):
     return unroll
 
 
-def _stretches_rows_when_warm(run):
+@_when_warm
+def _stretches_rows_when_warm(run, *given):
     """Right outputs; the gradients of five sequences are half as large again."""
-    calls = []
+    import torch
 
-    def unroll(params, state, xs):
-        import torch
-
-        calls.append(1)
-        final, ys = run(params, state, xs)
-        if len(calls) > 4 and torch.is_grad_enabled():
-            factor = torch.ones(ys.shape[1], 1)
-            factor[:5] = 1.5
-            ys = factor * ys - ((factor - 1) * ys).detach()
-        return final, ys
-
-    return unroll
+    final, ys = run(*given)
+    if torch.is_grad_enabled():
+        factor = torch.ones(ys.shape[1], 1)
+        factor[:5] = 1.5
+        ys = factor * ys - ((factor - 1) * ys).detach()
+    return final, ys
 
 
 def _planted(change) -> Implementation:
@@ -169,6 +194,10 @@ LIES = [
     _forgets_when_warm,
     _swaps_rows_when_warm,
     _right_on_one_input,
+    _leaves_out_the_last_row_when_warm,
+    _trains_without_the_last_row_when_warm,
+    _rounds_when_warm,
+    _cheats_every_other_time,
 ]
 
 

@@ -215,7 +215,7 @@ def test_a_chaotic_cell_is_not_wrong_and_a_fault_in_it_is(cell):
 
 def condemned(draws: int, monkeypatch: pytest.MonkeyPatch, factor: float = 1.0) -> int:
     """Of 50 honest programs with a chaotic cell in float64, each with roundings of its own: those that are `wrong`."""
-    monkeypatch.setattr("rnnbench.worker.verification.truth.DRAWS", draws)
+    monkeypatch.setattr("rnnbench.worker.verification.check.DRAWS", draws)
     context = resolve(replace(CASE, cell="rnn(gain=5)", seq_len=96, hidden_size=32), load())
     model, weights = context.model, context.weights()
     xs = context.inputs("verification")[:64]  # on these, the first draw of the noise does next to nothing

@@ -8,6 +8,7 @@ on inputs it has never seen, and its answer is read at once and held against the
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 FRESH = 3
 """Calls on inputs that were not seen before."""
 
+AGAIN = 2
+"""Forward passes more on the last of them: what is wrong every other time is asked at both."""
+
 SLOWER = 1.5
 LOST = 20e-6
 """So many times the median and so many seconds more, in the quickest of all calls, and it is looked at whether a second
@@ -44,8 +48,9 @@ nothing is remembered, and ten of twelve one time in 100,000."""
 LEAST_STEPS = 64
 """The oracle repeats between so many steps and all, drawn anew for each check: short ones are more frequent."""
 
-ROWS = 4
-"""Sequences that the oracle repeats, drawn anew for each check."""
+ROWS, MOST_ROWS = 4, 16
+"""Sequences that the oracle repeats over all steps, and at most over fewer, drawn anew for each check. One that is left
+out of so many turns more of a gradient than `ALONG` allows."""
 
 LOSS = {"float64": 1e-9, "float32": 1e-4, "bfloat16": 0.03, "float16": 0.01}
 """Relative error of a mean over a whole batch that rounding may make."""
@@ -129,7 +134,8 @@ class _Part:
         case, rng = context.case, np.random.default_rng()
         least = min(LEAST_STEPS, case.seq_len)
         steps = round(least * (case.seq_len / least) ** rng.uniform())
-        return cls(steps, np.sort(rng.permutation(case.batch_size)[:ROWS]))
+        rows = min(MOST_ROWS, max(ROWS * case.seq_len, MOST_ROWS * LEAST_STEPS) // steps)
+        return cls(steps, np.sort(rng.permutation(case.batch_size)[:rows]))
 
     def of(self, array: np.ndarray) -> np.ndarray:
         """Its share of an array (T, B, ...)."""
@@ -177,10 +183,10 @@ def _seconds(call: Callable[[], object]) -> float:
 
 @dataclass(frozen=True)
 class _Outputs:
-    """What a forward pass gave, and how long it took."""
+    """What a forward pass gave, each time that it was asked again on the last inputs, and how long it took."""
 
     seconds: float
-    outputs: np.ndarray
+    outputs: Sequence[np.ndarray]
     weights: dict[str, np.ndarray]
 
     def hold(self, context: Context, batch: Batch, part: _Part) -> None:
@@ -195,22 +201,24 @@ class _Outputs:
         steps = truth.predictable(context.case.dtype)
         if not steps or not np.isfinite(truth.run[0]).all():
             return
-        [found] = forward_checks((part.of(self.outputs), []), truth, context.case.dtype, steps)
-        if not found.passed:
-            raise Wrong(f"after it was timed, on inputs it had not seen: {found.sentence()}")
+        for outputs in self.outputs:
+            [found] = forward_checks((part.of(outputs), []), truth, context.case.dtype, steps)
+            if not found.passed:
+                raise Wrong(f"after it was timed, on inputs it had not seen: {found.sentence()}")
 
 
 def _forward(program: Program, batches: Sequence[Batch]) -> list[_Outputs]:
     """Call after call, then the last outputs are read at once: work put off would not be done yet."""
     inputs = [program.put({"xs": batch["xs"]})["xs"] for batch in batches]
-    seconds, outputs = [], None
-    for xs in inputs:
+    seconds, outputs = [], deque(maxlen=1 + AGAIN)
+    for xs in (*inputs, *(inputs[-1] for _ in range(AGAIN))):
         started = time.perf_counter()
-        _, outputs = program.forward(xs)
+        _, ys = program.forward(xs)
         seconds.append(time.perf_counter() - started)
-    read = program.get(outputs).astype(float)
+        outputs.append(ys)
+    read = [program.get(ys).astype(float) for ys in reversed(outputs)]
     weights = _parameters(program)
-    return [_Outputs(one, read, weights) for one in seconds]
+    return [_Outputs(one, read, weights) for one in seconds[: len(inputs)]]
 
 
 @dataclass(frozen=True)
@@ -333,8 +341,8 @@ def _decided_by_rounding(
 
     from rnnbench.model.adjoint import Noise
     from rnnbench.ops import EPS
+    from rnnbench.worker.verification.check import DRAWS
     from rnnbench.worker.verification.comparison import SLACK
-    from rnnbench.worker.verification.truth import DRAWS
 
     if name not in exact:
         return False
@@ -414,7 +422,8 @@ class _Gradients:
         import numpy as np
 
         from rnnbench.model.reverse import Untraceable
-        from rnnbench.worker.verification.truth import DRAWS, Truth
+        from rnnbench.worker.verification.check import DRAWS
+        from rnnbench.worker.verification.truth import Truth
 
         weights = Weights(self.weights, context.weights().states)
         xs, targets = part.of(batch["xs"]), part.of(batch["targets"])

@@ -33,9 +33,9 @@ from rnnbench.model import Model, Weights, adjoint, oracle
 from rnnbench.model.reverse import Untraceable
 from rnnbench.ops import EPS
 from rnnbench.worker.verification import comparison, itself, laws
-from rnnbench.worker.verification.check import Check, compared, settled
+from rnnbench.worker.verification.check import Check, compared, judged
 from rnnbench.worker.verification.comparison import SLACK, backward, forward, forward_checks, gradient_checks
-from rnnbench.worker.verification.truth import DRAWS, Truth, calmed, largest
+from rnnbench.worker.verification.truth import Truth, calmed, largest
 from rnnbench.worker.verification.twin import Twin, TwinTruth, twin_of
 
 if TYPE_CHECKING:
@@ -352,14 +352,13 @@ class _Verification:
 
         got, true = _some(backward(program, xs, cotangent), rows)["xs"][start:], end()
 
-        def check(draws: int) -> Check:
+        def checks(draws: int) -> list[Check]:
             noises = [adjoint.Noise(EPS[dtype], 2 + draw) for draw in range(draws)]
             moved = np.sqrt(np.mean([np.linalg.norm(end(noise) - true) ** 2 for noise in noises]))
             tolerance = SLACK * (moved + EPS[dtype] * np.sqrt(STRETCH) * np.linalg.norm(true))
-            return compared(f"gradients of the last {STRETCH} inputs", got, true, float(tolerance))
+            return [compared(f"gradients of the last {STRETCH} inputs", got, true, float(tolerance))]
 
-        once = check(1)
-        self.checks.append(once if settled([once]) else check(DRAWS))
+        self.checks += judged(checks)
 
     def _chaotic(
         self,

@@ -15,7 +15,7 @@ from rnnbench.model.adjoint import Noise
 from rnnbench.model.bptt import spans
 from rnnbench.model.oracle import OPS
 from rnnbench.ops import EPS
-from rnnbench.worker.verification.check import Check, compared, settled
+from rnnbench.worker.verification.check import Check, compared, judged
 from rnnbench.worker.verification.truth import LIMITS, TINY, Truth, largest
 
 if TYPE_CHECKING:
@@ -65,8 +65,7 @@ def forward_checks(
 
     steps: only so many are looked at, and then not the final states.
     """
-    checks = _forward_checks(got, truth, dtype, steps)
-    return checks if settled(checks) else _forward_checks(got, truth.redrawn, dtype, steps)
+    return judged(lambda draws: _forward_checks(got, truth.drawn(draws), dtype, steps))
 
 
 def _forward_checks(
@@ -101,8 +100,7 @@ def _state_check(got: np.ndarray, true: np.ndarray, moved: np.ndarray, eps: floa
 
 def gradient_checks(got: Gradients, truth: Truth, dtype: str, name: str = "gradients") -> list[Check]:
     """Every array by its relative error, and the gradient of the inputs step by step as well."""
-    checks = _gradient_checks(got, truth, dtype, name)
-    return checks if settled(checks) else _gradient_checks(got, truth.redrawn, dtype, name)
+    return judged(lambda draws: _gradient_checks(got, truth.drawn(draws), dtype, name))
 
 
 def _gradient_checks(got: Gradients, truth: Truth, dtype: str, name: str) -> list[Check]:

@@ -16,8 +16,7 @@ import numpy as np
 from rnnbench.cell import leaves
 from rnnbench.model import Weights
 from rnnbench.ops import EPS
-from rnnbench.worker.verification.check import Check, settled
-from rnnbench.worker.verification.truth import DRAWS
+from rnnbench.worker.verification.check import Check, judged
 
 if TYPE_CHECKING:
     from rnnbench.backend import Program
@@ -119,8 +118,7 @@ class _Subject:
             each = zip(names, got, true, zip(*runs, strict=True), strict=True)
             return [_near(*one, EPS[dtype]) for one in each]
 
-        once = checks(1)
-        return once if settled(once) else checks(DRAWS)
+        return judged(checks)
 
     def _disturbed(self, eps: float) -> list[np.ndarray]:
         """Outputs, final states and gradients in float64, with one draw of noise in parameters and inputs."""

@@ -26,11 +26,6 @@ CALM = 0.01
 LINEAR = 1e-3
 """Deviations below this share grow in proportion to the noise, so that one run serves every smaller rounding."""
 
-DRAWS = 8
-"""Of the noise, for what one of them would condemn. In a chaotic cell all roundings grow along one direction, so that
-what a draw does to the end is one normal number, and by chance next to nothing: below a twentieth of what another does
-with 3 %, and below a twentieth of the root mean square of eight with 4e-8 (Student's t)."""
-
 Outputs = tuple[np.ndarray, tuple[np.ndarray, ...]]
 """Outputs, and the leaves of the final states."""
 
@@ -109,10 +104,9 @@ class Truth:
         scale = EPS[dtype] / EPS[wide]
         return {name: moved * scale for name, moved in found.items()} if small else self._moved(dtype)
 
-    @cached_property
-    def redrawn(self) -> Truth:
-        """The same with more draws of the noise; what was run already serves it too."""
-        return replace(self, draws=DRAWS)
+    def drawn(self, draws: int) -> Truth:
+        """The same with so many draws of the noise; what was run already serves it too."""
+        return self if draws == self.draws else replace(self, draws=draws)
 
     def _disturbed(self, dtype: str) -> Outputs:
         if (dtype, self.draws) not in self._differences:
