@@ -16,9 +16,7 @@ def test_a_check_of_numpy_numbers_is_json():
     assert json.loads(json.dumps([check.passed, check.weak])) == [True, True]
 
 
-@pytest.mark.parametrize(
-    ("deviation", "asked"), [(0.5, [1]), (2.0, [1, DRAWS]), (np.inf, [1]), (np.nan, [1])], ids=str
-)
+@pytest.mark.parametrize(("deviation", "asked"), [(0.5, [1]), (2.0, [1, DRAWS]), (np.inf, [1]), (np.nan, [1])], ids=str)
 def test_more_draws_are_asked_for_where_they_could_clear_what_one_condemns(deviation, asked):
     """Eight of them find a tolerance of 4 where one had found 1."""
     seen = []
