@@ -49,8 +49,8 @@ LEAST_STEPS = 64
 """The oracle repeats between so many steps and all, drawn anew for each check: short ones are more frequent."""
 
 ROWS, MOST_ROWS = 4, 16
-"""Sequences that the oracle repeats over all steps, and at most over fewer, drawn anew for each check. One that is left
-out of so many turns more of a gradient than `ALONG` allows."""
+"""Sequences that the oracle repeats, drawn anew for each check: the fewer steps, the more of them, for the same work.
+One that is left out of so many turns more of a gradient than `ALONG` allows."""
 
 LOSS = {"float64": 1e-9, "float32": 1e-4, "bfloat16": 0.03, "float16": 0.01}
 """Relative error of a mean over a whole batch that rounding may make."""
@@ -134,7 +134,7 @@ class _Part:
         case, rng = context.case, np.random.default_rng()
         least = min(LEAST_STEPS, case.seq_len)
         steps = round(least * (case.seq_len / least) ** rng.uniform())
-        rows = min(MOST_ROWS, max(ROWS * case.seq_len, MOST_ROWS * LEAST_STEPS) // steps)
+        rows = min(MOST_ROWS, max(ROWS, MOST_ROWS * LEAST_STEPS // steps))
         return cls(steps, np.sort(rng.permutation(case.batch_size)[:rows]))
 
     def of(self, array: np.ndarray) -> np.ndarray:
