@@ -116,20 +116,22 @@ def _waiting(rows: Rows) -> str:
 
 def _frameworks(rows: Rows) -> str:
     T = rows.longest(TIME)
-    clear = []
+    clear, compared = [], 0
     for cell in sorted({number.cell for number in rows.of(TIME)}):
         by_backend: dict[str, list[Number]] = defaultdict(list)
         for number in rows.of(TIME, cell=cell, T=T):
             by_backend[number.program.partition("/")[0]].append(number)
         if len(by_backend) < 2:
             continue
+        compared += 1
         first, second = sorted(
             (min(each, key=lambda n: n.value) for each in by_backend.values()), key=lambda n: n.value
         )
         if first.high < second.low:
             clear.append(f"{cell} {second.value / first.value:.1f} times as fast with {first.program}")
     where = f"Which framework trains faster depends on the cell: at T={T} "
-    return where + ("; ".join(clear) + "; the others are not told apart." if clear else "no cell tells them apart.")
+    rest = "; the others are not told apart." if len(clear) < compared else "."
+    return where + ("; ".join(clear) + rest if clear else "no cell tells them apart.")
 
 
 def _gradients(rows: Rows) -> tuple[str, str]:
