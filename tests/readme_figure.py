@@ -26,8 +26,7 @@ def description(run: str) -> str:
 
 def svg(run: str) -> str:
     """The figure, the same letters for the same numbers."""
-    figure = draw_one(_fastest(run), TIME)
-    figure.suptitle("training, fastest program of each cell", fontsize=10, x=0.01, ha="left")
+    figure = draw_one(_fastest(run), TIME, "training, fastest program of each cell")
     written = io.StringIO()
     metadata: Mapping[str, str | None] = {"Date": None, "Description": description(run)}
     with mpl.rc_context(dict(RC)):

@@ -183,6 +183,23 @@ def test_lines_are_named_where_they_end_and_the_key_has_nothing_else() -> None:
     assert key_of(made, "peak_memory_process") == ["torch/native"]
 
 
+def test_title_key_and_frame_stand_below_each_other() -> None:
+    programs = {"gru": "native", "lstm": "associative_scan", "rnn": "scan"}
+    records = [
+        timing(level * 1e-4, seq_len=T, implementation=name, cell=cell)
+        for level, (cell, name) in enumerate(programs.items(), 1)
+        for T in (64, 256)
+    ]
+    (picture,) = [one for one in draw(records, "a title of many words on what is shown") if one.stem == "time_per_step"]
+    figure = picture.figure
+    assert figure is not None and figure.legends, picture.why
+    figure.draw_without_rendering()
+    [title] = [text for text in figure.texts if text.get_text().startswith("a title")]
+    title.set_text(title.get_text().strip())
+    boxes = [one.get_window_extent() for one in (title, figure.legends[0], figure.axes[0])]
+    assert all(above.y0 >= below.y1 for above, below in pairwise(boxes)), boxes
+
+
 def test_the_key_names_only_what_was_drawn() -> None:
     """Memory that a compiler tells is known of one framework only."""
     programs = {("torch", "native"): "process", ("torch", "eager"): "process", ("jax", "scan"): "compiled"}

@@ -23,6 +23,9 @@ NARROW = 5.0
 """Inches below which the key stands under the pictures and not beside them: a column of a paper has 3.25."""
 PICTURE = (3.7, 3.0)
 """Inches of one picture, where no width is asked for."""
+TITLE_SIZE = 10
+"""Of letters, in points."""
+
 MARKED = 8
 """Markers on one line."""
 LINE: Mapping[str, Any] = {"markersize": 4.0, "linewidth": 1.3}
@@ -86,7 +89,7 @@ class Canvas:
         for ax, facet in zip(grid[0], encoding.facets, strict=True):
             ax.set_title(facet, loc="left")
         if title:
-            figure.suptitle(title, fontsize=10, x=0.01, ha="left")
+            _entitle(figure, title)
         if small_print:
             columns = int(figure.get_figwidth() * 26)
             text = textwrap.fill(small_print, columns)
@@ -159,8 +162,15 @@ class Canvas:
         if self.style.narrow:
             place = {"loc": "outside lower center", "ncols": 2, "columnspacing": 1.0}
         elif not colours:
-            place = {"loc": "outside upper right", "ncols": 4}
+            place = {"loc": "outside upper right", "ncols": 4, "bbox_to_anchor": (0, 0, 1, self._below_title())}
         self.figure.legend(handles=handles, frameon=False, handlelength=2.8, **place)
+
+    def _below_title(self) -> float:
+        """The share of the height that is under the title, which is given a second line: the key's room."""
+        if not (title := self.figure.get_suptitle()):
+            return 1.0
+        _entitle(self.figure, f"{title}\n ")
+        return 1 - 1.4 * TITLE_SIZE / 72 / self.figure.get_figheight()
 
     def _label(self) -> None:
         """Names at the right of the frames, each in its colour and as near to the end of its line as others allow."""
@@ -247,6 +257,10 @@ def doubled_axis(ax: Axes, values: Sequence[float]) -> None:
     ax.set_xscale("log", base=2)
     ax.set_xticks(list(values), [f"{value:g}" for value in values])
     ax.minorticks_off()
+
+
+def _entitle(figure: Figure, title: str) -> None:
+    figure.suptitle(title, fontsize=TITLE_SIZE, x=0.01, ha="left")
 
 
 def _figure(lines: int, per_row: int, style: Style) -> tuple[Figure, list[Axes]]:
