@@ -168,8 +168,8 @@ def test_tables_for_other_programs_name_the_machine_where_there_is_one():
 def test_rows_of_two_machines_are_two_rows_of_a_page():
     a, b = (replace(one, case=replace(one.case, machine=kind)) for kind, [one] in
             (("a100", timed("old", OLD, lstm=8e-6)), ("h100", timed("new", NEW, lstm=4e-6))))  # fmt: skip
-    table = of_quantities(panels([a, b]), [PER_STEP])
-    assert table and len(table.rows) == 2
+    [table] = of_quantities(panels([a, b]), [PER_STEP])
+    assert len(table.rows) == 2
     assert [kind in row.program for kind, row in zip(("a100", "h100"), table.rows, strict=True)] == [True, True]
 
 
@@ -185,16 +185,17 @@ def kinds_of_one_run():
 def test_the_page_has_machines_beside_each_other_with_a_plot_and_where_each_ratio_is_from():
     records = kinds_of_one_run()
     found = section(records, panels(records))
-    assert found is not None and found.table is not None
+    assert found is not None
+    [table] = found.tables
     assert found.finding == (
         "The fixed reference kernels take, in times of what they do on a100: "
         "on h100 0.25 (compute), 0.50 (latency), 1.0 (memory)."
     )
-    titles = [(one.title, one.detail) for one in found.table.columns]
+    titles = [(one.title, one.detail) for one in table.columns]
     place = titles.index(("train time per step", "over a100"))
     assert titles[place + 1] == ("train time per step", "in units of the latency kernel")
     assert titles[:4] == [("cell", ""), ("program", ""), ("machine", ""), ("T", "")]
-    [first, *_] = found.table.rows
+    [first, *_] = table.rows
     assert [cell.text for cell in first.cells][:4] == ["lstm", "torch/native", "h100", "64"]
     assert [cell.text for cell in first.cells[place : place + 2]] == ["0.50", "1.0"]
     assert dict(first.cells[place].why) | {"On a100": "8.00 µs", "On h100": "4.00 µs", "Ratio": "0.50"} == dict(

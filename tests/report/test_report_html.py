@@ -298,8 +298,8 @@ def test_quantities_nobody_knows_have_a_section_of_their_own() -> None:
     made = [record({"colour.depth": entry(3, "bit", "higher")}, probe="colour", seq_len=T) for T in (8, 16)]
     last = sections(panels(made))[-1]
     assert last.topic.id == "other"
-    assert last.table is not None
-    assert [column.title for column in last.table.columns] == ["cell", "program", "T", "colour depth"]
+    [table] = last.tables
+    assert [column.title for column in table.columns] == ["cell", "program", "T", "colour depth"]
 
 
 def test_runs_that_agree_are_not_ranked() -> None:
@@ -376,9 +376,9 @@ def test_a_probe_of_a_plugin_has_its_place_on_the_page() -> None:
     made = [of_a_plugin(cell, T, factor) for T in (8, 16) for cell, factor in (("gru", 1.0), ("lstm", 2.0))]
     found = {section.topic.title: section for section in sections(panels(made))}
     cost, own = found["4. Cost of long sequences"], found["Colour vision"]
-    assert cost.table is not None and own.table is not None
-    assert [column.title for column in cost.table.columns] == ["cell", "program", "T", "joules"]
-    assert [column.title for column in own.table.columns] == ["cell", "program", "T", "depth", "hue"]
+    [of_cost], [of_own] = cost.tables, own.tables
+    assert [column.title for column in of_cost.columns] == ["cell", "program", "T", "joules"]
+    assert [column.title for column in of_own.columns] == ["cell", "program", "T", "depth", "hue"]
     assert cost.finding == (
         "At T=16 gru (torch/native) has the lowest joules, 3.00 J; lstm (torch/native) needs 2.0 times as much, 6.00 J."
     )
@@ -386,7 +386,7 @@ def test_a_probe_of_a_plugin_has_its_place_on_the_page() -> None:
     home = {view.name for view in cost.views}
     assert home == {"joules", "raw", "spectrum"}, "the probe's first number is joules"
     assert next(view.x_title for view in cost.views if view.name == "spectrum") == "wavelength"
-    assert found["3. Overfitting"].table is not None, "it has no task, and knows what it compares"
+    assert found["3. Overfitting"].tables, "it has no task, and knows what it compares"
     assert "Everything else that was measured" not in found
     assert "What it means." in render([ReportRun(made, meta())])
 
@@ -628,6 +628,20 @@ def test_filters_reach_every_plot_and_table(browser: Any, page: str) -> None:
     browser.find_element("id", "reset").click()
     see(browser, "cost")
     assert drawn(browser, "cost") == before
+
+
+def test_a_row_of_two_runs_is_there_until_both_are_hidden(browser: Any, tmp_path: Path) -> None:
+    made = [training(0.1, 300, cell=cell) for cell in ("lstm", "gru")]
+    path = tmp_path / "report.html"
+    path.write_text(render([ReportRun(made, meta()), ReportRun(made, meta("Xeon"))]), encoding="utf-8")
+    visit(browser, path.as_uri())
+    assert column(browser, "learning-table", 0) == ["lstm", "gru"]
+    assert column(browser, "learning-2-table", 0) == ["lstm", "lstm", "gru", "gru"]
+    left = []
+    for run in ("A", "B"):
+        browser.execute_script("document.querySelector(`#filters input[value='${arguments[0]}/cpu']`).click()", run)
+        left.append([len(column(browser, name, 0)) for name in ("learning-table", "learning-2-table")])
+    assert left == [[2, 2], [0, 0]]
 
 
 def test_a_table_can_be_searched(browser: Any, page: str) -> None:

@@ -102,7 +102,7 @@ def test_the_page_shows_what_the_sentence_on_memory_rests_on() -> None:
     for records, shown in (([*spans(SPANS), reach], True), (spans(SPANS), False)):
         section = next(one for one in sections(panels(records)) if one.topic.id == "memory-span")
         assert section.measured is shown
-        titles = [column.title for column in section.table.columns] if section.table else []
+        titles = [column.title for table in section.tables for column in table.columns]
         assert ("steps to target" in titles) is shown
 
 

@@ -6,9 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from report_records import again, entry, record, timing, training
+from report_records import again, entry, gradient, record, timing, training
+from rnnbench.probes import rnnbench_probes
 from rnnbench.report import render
 from rnnbench.report.findings import findings
+from rnnbench.report.html.derived import with_derived
+from rnnbench.report.html.sections import sections
+from rnnbench.report.html.tables import OWN, SAME
+from rnnbench.report.html.views import of_quantities
 from rnnbench.report.runs import ReportRun, lettered
 from rnnbench.report.series import panels
 from rnnbench.report.table import build
@@ -133,3 +138,92 @@ def test_of_such_runs_costs_are_told_by_run_beside_what_is_said_once():
     assert sum("solved by" in text for text in found) == 1
     assert not any("run " in text for text in found if "solved by" in text or "loss" in text)
     assert any("train time per step" in text.lower() and "run B" in text for text in found)
+
+
+# ---- the page ----
+
+
+def rows_of_page(runs, topic="learning"):
+    """What each table of a section says it is about, its columns, and the first cells of its rows."""
+    records = with_derived([one for run in runs for one in run.records])
+    [section] = [one for one in sections(panels(records)) if one.topic.id == topic]
+    return {
+        table.about: (
+            [column.title for column in table.columns],
+            [[cell.text for cell in row.cells] for row in table.rows],
+            [[place.run for place in row.places] for row in table.rows],
+        )
+        for table in section.tables
+    }
+
+
+def test_on_the_page_losses_of_two_runs_are_one_row_and_their_times_are_two():
+    runs = lettered([ReportRun([training(0.1, 300, cell=cell) for cell in ("lstm", "gru")])] * 2)
+    found = rows_of_page(runs)
+    assert list(found) == [SAME, OWN]
+    titles, rows, places = found[SAME]
+    assert "run" not in titles and "best validation loss" in titles and "steps to target" in titles
+    assert [row[0] for row in rows] == ["lstm", "gru"]
+    assert places == [["A", "B"]] * 2
+    titles, rows, places = found[OWN]
+    assert "seconds to target" in titles and "best validation loss" not in titles
+    assert [(row[0], row[titles.index("run")]) for row in rows] == [
+        ("lstm", "A"),
+        ("lstm", "B"),
+        ("gru", "A"),
+        ("gru", "B"),
+    ]
+
+
+def test_on_the_page_runs_whose_losses_differ_stay_apart_row_by_row():
+    a, b = ([training(0.1, 300), training(loss, 300, cell="gru")] for loss in (0.2, 0.3))
+    titles, rows, _ = rows_of_page(lettered([ReportRun(a), ReportRun(b)]))[SAME]
+    place = titles.index("run")
+    assert [(row[0], row[place]) for row in rows] == [("lstm", "A, B"), ("gru", "A"), ("gru", "B")]
+
+
+def test_on_the_page_losses_of_a_run_on_two_machines_are_replicates_of_one_row():
+    records = [training(0.1, 300), training(0.2, 300, replicate=1, environment="env2")]
+    found = rows_of_page([ReportRun(records)])
+    programs = {about: [row[titles.index("program")] for row in rows] for about, (titles, rows, _) in found.items()}
+    assert programs == {
+        SAME: ["torch/native"],
+        OWN: ["torch/native, environment env1", "torch/native, environment env2"],
+    }
+    [view] = of_quantities(panels(records), ["best_validation_loss"])
+    assert [line.program for line in view.lines] == ["torch/native"]
+
+
+def test_where_no_number_depends_on_the_machine_there_is_one_table():
+    one = lettered([ReportRun([gradient(-0.1), gradient(-0.2, cell="gru")])] * 2)
+    [(about, (titles, rows, _))] = rows_of_page(one, "gradients").items()
+    assert (about, "run" in titles, [row[0] for row in rows]) == ("", False, ["lstm", "gru"])
+    [about] = rows_of_page([ReportRun([training(0.1, 300), training(0.2, 300, cell="gru")])])
+    assert about == "", "of one run on one machine all numbers stand in one table"
+
+
+def test_a_row_of_several_runs_is_best_where_each_of_them_says_so():
+    """Run B has nothing but this row, and so no contest."""
+    a, b = [training(0.1, 300), training(0.2, 300, cell="gru")], [training(0.1, 300)]
+    for rows, best in ((b, [False, False]), (a, [True, False])):
+        block = tables(two_runs(a, rows))["best_validation_loss"]
+        assert [row.entries[0].best for row in block.rows] == best
+        assert block.rows[0].labels[0] == "lstm"
+
+
+def test_counts_of_operations_and_states_are_the_same_on_every_machine():
+    declared = {one.name: one for probe in rnnbench_probes() for one in probe.quantities}
+    counted = [name for name in declared if name.endswith((".flops", ".state_bytes"))]
+    assert len(counted) >= 3 and all(declared[name].portable for name in counted)
+
+
+def test_a_count_beside_times_makes_no_sentence_of_two_runs():
+    runs = [
+        [
+            record({"train.flops": entry(flops, "1", "none"), "train.time_per_step": entry(each)}, cell=cell)
+            for cell, flops, each in (("lstm", 4e6, 2e-3 * slow), ("gru", 3e6, 1e-3 * slow))
+        ]
+        for slow in (1, 2)
+    ]
+    assert not [text for text in sentences(*runs) if "flops" in text]
+    assert "run" not in tables(two_runs(*runs))["train.flops"].axes

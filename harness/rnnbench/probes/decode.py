@@ -211,6 +211,7 @@ DECODE = Probe(
             "lower",
             "Recurrent state of the batch, all layers, counted.",
             deterministic=True,
+            portable=True,
             group="cost",
         ),
         *limit_quantities("decode", "one step"),

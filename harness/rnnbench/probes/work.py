@@ -218,7 +218,14 @@ def _share(cost: Cost, time: Value, context: Context) -> Value:
 def limit_quantities(name: str, what: str, headline: int | None = None) -> tuple[Quantity, ...]:
     """What `share_of_limit` may return. headline: of the share."""
     return (
-        Quantity(f"{name}.flops", "1", "none", f"Operations of {what}, counted from the cell.", deterministic=True),
+        Quantity(
+            f"{name}.flops",
+            "1",
+            "none",
+            f"Operations of {what}, counted from the cell.",
+            deterministic=True,
+            portable=True,
+        ),
         Quantity(
             f"{name}.limit_share",
             "1",

@@ -28,7 +28,8 @@ def once(panels: Sequence[Panel]) -> list[Panel]:
 
 def _once(panel: Panel) -> Iterator[Panel]:
     portable = {name: one for name, one in panel.quantities.items() if one.portable}
-    series = _of_one_run(pooled(panel).series, portable) if RUN in panel.axes and portable else None
+    told = portable.keys() & set(panel.headlines)  # a count beside times is told of nowhere, and so not twice
+    series = _of_one_run(pooled(panel).series, portable) if RUN in panel.axes and told else None
     if series is None:
         yield panel
         return
@@ -78,21 +79,30 @@ def _group(panel: Panel, groups: Sequence[Group]) -> Group:
 def shared(block: Block) -> Block:
     """The block with one row where runs say the same, named by all of them: `A, B`. Runs that differ stay apart.
 
-    Where all rows are of all runs, the caption says so, and there is no column of runs.
+    Where all rows are of all runs, the caption says so, and there is no column of runs. Best is what is best in each
+    of a row's runs: one may have had other rows beside it.
     """
     if RUN not in block.axes:
         return block
     place = block.axes.index(RUN)
     runs = tuple(dict.fromkeys(row.labels[place] for row in block.rows))
-    found: dict[BlockRow, list[str]] = defaultdict(list)
+    found: dict[BlockRow, dict[str, BlockRow]] = defaultdict(dict)
     for row in block.rows:
-        found[replace(row, labels=row.labels[:place] + row.labels[place + 1 :])].append(row.labels[place])
-    if all(tuple(names) == runs for names in found.values()) and len(runs) > 1:
+        plain = tuple(replace(entry, best=False) for entry in row.entries)
+        found[BlockRow(row.labels[:place] + row.labels[place + 1 :], plain)][row.labels[place]] = row
+    if all(tuple(members) == runs for members in found.values()) and len(runs) > 1:
         caption = ", ".join(filter(None, [block.caption, f"the same in runs {', '.join(runs)}"]))
         axes = block.axes[:place] + block.axes[place + 1 :]
-        return replace(block, axes=axes, rows=tuple(found), caption=caption)
-    rows = [
-        replace(row, labels=(*row.labels[:place], ", ".join(names), *row.labels[place:]))
-        for row, names in found.items()
-    ]
-    return replace(block, rows=tuple(rows))
+        rows = tuple(BlockRow(one.labels, _best_in_all(members.values())) for one, members in found.items())
+        return replace(block, axes=axes, rows=rows, caption=caption)
+    rows = tuple(
+        BlockRow((*one.labels[:place], ", ".join(members), *one.labels[place:]), _best_in_all(members.values()))
+        for one, members in found.items()
+    )
+    return replace(block, rows=rows)
+
+
+def _best_in_all(rows: Iterable[BlockRow]) -> tuple[Entry, ...]:
+    """The entries of rows that differ in their marks alone."""
+    columns = zip(*(row.entries for row in rows), strict=True)
+    return tuple(replace(column[0], best=all(entry.best for entry in column)) for column in columns)

@@ -21,7 +21,9 @@ GAP = "train_validation_gap"
 SPEEDUP = ".scan_speedup"
 SCAN = "associative_scan"
 _TIME = ".time"
-_GAP = Quantity(GAP, "1", "lower", "Last validation loss minus the training loss just before it.", group=OVERFITTING)
+_GAP = Quantity(
+    GAP, "1", "lower", "Last validation loss minus the training loss just before it.", group=OVERFITTING, portable=True
+)
 
 
 def with_derived(records: Sequence[Record]) -> list[Record]:

@@ -19,7 +19,8 @@ const colour = (name) => {
 };
 const ink = () => (isDark() ? "#e8ebee" : "#1b1f24");
 const rule = () => (isDark() ? "#333c46" : "#e1e4e9");
-const shown = (item) => !hidden.cell.has(item.cell) && !hidden.place.has(item.place) && !item.axes.some((value, axis) => hidden.axes[axis].has(value));
+/* A row of a table may be of several places: it is there as long as one of them is. */
+const shown = (item) => !hidden.cell.has(item.cell) && !(item.places ?? [item.place]).every((place) => hidden.place.has(place)) && !item.axes.some((value, axis) => hidden.axes[axis].has(value));
 const element = (tag, text, attributes = {}) => {
   const made = document.createElement(tag);
   if (text) made.textContent = text;

@@ -29,7 +29,7 @@ def section(records: Sequence[Record], panels: Sequence[Panel]) -> Section | Non
     if not found:
         return None
     places = machines(records)
-    return Section(TOPIC, _kernels(places), [_view(one, places[0]) for one in found], _table(found, places[0]))
+    return Section(TOPIC, _kernels(places), [_view(one, places[0]) for one in found], [_table(found, places[0])])
 
 
 def _kernels(places: Sequence[Machine]) -> str:
@@ -83,7 +83,7 @@ def _table(found: Sequence[Across], first: Machine) -> HtmlTable:
             for column in range(len(found))
         ]
         made.append(
-            TableRow(place_of(one.panel, row.series), key.cell, key.program, [*head, *body], axes_of(row.series))
+            TableRow((place_of(one.panel, row.series),), key.cell, key.program, [*head, *body], axes_of(row.series))
         )
     captions = dict.fromkeys(f"{one.heading}: {one.caption}" for one in found)
     return HtmlTable(columns, made, captions=list(captions), labels=len(heads))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, count
 from typing import Literal
 
 from rnnbench.report.findings import findings
@@ -46,20 +46,26 @@ class Topic:
 
 @dataclass(frozen=True)
 class Section:
-    """A topic with what the runs say of it: finding, choices of the plot, table; empty where none measured it. why: it
+    """A topic with what the runs say of it: finding, choices of the plot, tables; empty where none measured it. why: it
     was not, where that can be told.
     """
 
     topic: Topic
     finding: str
     views: Sequence[PlotView]
-    table: HtmlTable | None
+    tables: Sequence[HtmlTable] = ()
     why: str = ""
 
     @property
     def measured(self) -> bool:
         """Whether there is anything to show."""
-        return bool(self.views) or self.table is not None
+        return bool(self.views or self.tables)
+
+    @property
+    def tables_by_id(self) -> dict[str, HtmlTable]:
+        """Each by the id of its element: that of the topic, `<topic>-2` of a second one."""
+        ids = (f"{self.topic.id}-{number}" if number > 1 else self.topic.id for number in count(1))
+        return dict(zip(ids, self.tables, strict=False))
 
     @property
     def choices(self) -> dict[str, list[tuple[int, str]]]:
@@ -162,12 +168,12 @@ def further_findings(panels: Sequence[Panel], shown: Iterable[Section]) -> list[
 def _section(topic: Topic, found: Filed, panels: Sequence[Panel], runs: Mapping[str, Sequence[Panel]]) -> Section:
     columns = _exactly(found.columns)
     if topic.essential and not found.ranked and not _scaled(panels, columns):
-        return Section(topic, "", (), None)
+        return Section(topic, "", ())
     if topic.limited:
         asked = [panel for panel in panels if any(views.matching([panel], columns))]
         panels = [panel for panel in asked if is_limited(panel)]
         if asked and not panels:
-            return Section(topic, "", (), None, "the training data were fresh at every step, which nothing can overfit")
+            return Section(topic, "", (), why="the training data were fresh at every step, which nothing can overfit")
     learning = filing.losses(panels) if topic.losses else ()
     both = views.of_both_losses(panels) if topic.limited else ()
     kinds = {

@@ -1,7 +1,7 @@
 /* Tables can be searched, sorted, cut to some columns, and copied. */
 const tables = () => document.querySelectorAll("table[data-sortable]");
 const searchOf = (table) => document.querySelector(`[data-find="${table.id}"]`);
-const itemOf = (row) => ({ cell: row.dataset.cell, place: row.dataset.place, axes: row.dataset.axes ? row.dataset.axes.split(",").map(Number) : [] });
+const itemOf = (row) => ({ cell: row.dataset.cell, places: row.dataset.place.split("|"), axes: row.dataset.axes ? row.dataset.axes.split(",").map(Number) : [] });
 
 const hideRows = (table) => {
   const search = searchOf(table), words = search.value.toLowerCase().split(/\s+/).filter(Boolean);

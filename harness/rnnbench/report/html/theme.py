@@ -37,7 +37,7 @@ class Theme:
     def of(cls, shown: Sequence[Section], runs: Sequence[ReportRun]) -> Self:
         """Of all that sections show."""
         views = [view for section in shown for view in section.views]
-        rows = [row for section in shown if section.table for row in section.table.rows]
+        rows = [row for section in shown for table in section.tables for row in table.rows]
         return cls.of_views(views, rows, lambda place: _place_name(place, runs))
 
     @classmethod

@@ -18,6 +18,7 @@ from rnnbench.case import axis_text
 from rnnbench.record import Record
 from rnnbench.report.plots.data import FLOAT32_ZERO, held_losses
 from rnnbench.report.plots.encoding import PROGRAM
+from rnnbench.report.portable import pooled
 from rnnbench.report.profiles import farthest, profiles, stairs
 from rnnbench.report.series import RUN, Entry, Group, Panel, Series
 from rnnbench.report.units import scale_for, words
@@ -167,7 +168,8 @@ def program_of(series: Series, without: str = "") -> str:
 
 def of_quantities(panels: Sequence[Panel], patterns: Sequence[str]) -> Iterator[PlotView]:
     """One view per quantity that a pattern names, in the order of the patterns; against T and each axis that varies."""
-    for panel, name in matching(panels, patterns):
+    for asked, name in matching(panels, patterns):
+        panel = pooled(asked) if asked.quantities[name].portable else asked
         yield from filter(None, [_against_length(panel, name)])
         for axis in NUMERIC_AXES:
             if axis in panel.axes:
@@ -199,7 +201,7 @@ def of_curves(panels: Sequence[Panel], patterns: Sequence[str]) -> Iterator[Plot
 
 def of_losses(panels: Sequence[Panel], names: Sequence[str]) -> Iterator[PlotView]:
     """Loss against training step, per task and length: median and range over the seeds, with chance and target."""
-    for panel in panels:
+    for panel in map(pooled, panels):
         for length in reversed(panel.lengths):
             for name in names:
                 if view := _losses(panel, name, length):
@@ -208,7 +210,7 @@ def of_losses(panels: Sequence[Panel], names: Sequence[str]) -> Iterator[PlotVie
 
 def of_both_losses(panels: Sequence[Panel]) -> Iterator[PlotView]:
     """Training and validation loss in one picture, per task and length: what lies between them is the gap."""
-    for panel in panels:
+    for panel in map(pooled, panels):
         for length in reversed(panel.lengths):
             validation = _losses(panel, "validation_loss", length)
             found = (_losses(panel, name, length) for name in ("evaluated_train_loss", "train_loss"))
