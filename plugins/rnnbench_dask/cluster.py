@@ -11,6 +11,7 @@ import contextlib
 import logging
 import math
 import shutil
+import socket
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,8 +22,12 @@ from rnnbench_dask.options import DaskOptions
 from rnnbench_dask.remote import perform
 from rnnbench_dask.seats import seat
 
+ACCEPTS = 10.0
+"""Seconds in which something has to accept a connection."""
+CONNECTS = 60.0
+"""Seconds in which that has to turn out to be a scheduler, which may be on a busy machine."""
 ANSWERS = 10.0
-"""Seconds in which a scheduler has to answer, and to have a worker."""
+"""Seconds in which a scheduler has to have a worker, and to have an answer whose worker is gone."""
 COMES = 60.0
 """Seconds in which one of the workers of an address has to come back, where all are gone."""
 ENDS = 20.0
@@ -171,6 +176,7 @@ def _connected(options: DaskOptions) -> tuple[Any, Any]:
     """
     try:
         from distributed import Client  # pyright: ignore[reportMissingImports]
+        from distributed.comm.addressing import get_address_host_port  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise UsageError(
             "the executor 'dask' needs Dask, which is not installed: pip install 'rnnbench[dask]'"
@@ -185,7 +191,8 @@ def _connected(options: DaskOptions) -> tuple[Any, Any]:
         jobs = _jobs(options)
         return jobs, Client(jobs, set_as_default=False)
     try:
-        return None, Client(options.address, timeout=ANSWERS, set_as_default=False)
+        socket.create_connection(get_address_host_port(options.address), ACCEPTS).close()
+        return None, Client(options.address, timeout=CONNECTS, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
         raise UsageError(
             f"no Dask scheduler answers at {options.address}: start one (`dask scheduler`), or correct the address "

@@ -10,6 +10,7 @@ import logging
 import os
 import socket
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,7 +20,10 @@ from rnnbench_ray.options import RayOptions
 ANSWERS = 5.0
 """Seconds in which something has to accept a connection."""
 CONNECTS = 60.0
-"""Seconds in which that has to turn out to be a Ray: behind `ray://`, a server of its own is started first."""
+"""Seconds in which that has to turn out to be a Ray."""
+SERVES = 180.0
+"""Likewise behind `ray://`, where the head starts a server for each client first. It waits half a minute for that, too
+short on a busy machine, so it is asked again."""
 
 
 class RayCluster(LotQueue[Any]):
@@ -99,21 +103,31 @@ def _connected(options: RayOptions) -> Any:
     except OSError as error:
         raise UsageError(f"{nobody} ({error})") from None
     failed: list[BaseException] = []
-    connecting = threading.Thread(target=_connect, args=(ray, options.address, failed), daemon=True)
+    seconds = SERVES if options.by_client else CONNECTS
+    until = time.monotonic() + (seconds if options.by_client else 0.0)
+    connecting = threading.Thread(target=_connect, args=(ray, options.address, until, failed), daemon=True)
     connecting.start()  # for a Ray that waits for an answer lets nobody interrupt it
-    connecting.join(CONNECTS)
+    connecting.join(seconds)
     if connecting.is_alive():
-        raise UsageError(f"{nobody} (what listens there has not answered as one for {CONNECTS:g} s)")
+        raise UsageError(f"{nobody} (what listens there has not answered as one for {seconds:g} s)")
     if failed:
         raise UsageError(f"connecting to the Ray cluster at {options.address} failed: {_sentence(failed[0])}")
     return ray
 
 
-def _connect(ray: Any, address: str, failed: list[BaseException]) -> None:
-    try:
-        ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
-    except BaseException as error:
-        failed.append(error)
+def _connect(ray: Any, address: str, until: float, failed: list[BaseException]) -> None:
+    """Connect, or put what went wrong into `failed`. until: by the monotonic clock, when a refusal is the last one."""
+    while True:
+        try:
+            ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
+        except ConnectionError as error:
+            if time.monotonic() < until:
+                time.sleep(1.0)
+                continue
+            failed.append(error)
+        except BaseException as error:
+            failed.append(error)
+        return
 
 
 def _sentence(error: BaseException) -> str:

@@ -48,6 +48,11 @@ class RayOptions(ClusterOptions):
         return {**self.resources, **(self.machines[machine].resources if machine else {})}
 
     @property
+    def by_client(self) -> bool:
+        """Whether it is reached from anywhere, by a server of Ray's for clients."""
+        return self.address.startswith("ray://")
+
+    @property
     def place(self) -> tuple[str, int]:
         """(host, port)."""
         found = _ADDRESS.fullmatch(self.address)

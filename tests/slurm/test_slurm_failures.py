@@ -56,10 +56,12 @@ def states(folder: Path) -> set[str]:
     return {lot["state"] for lot in meta_or_empty(folder).get("lots", {}).values()}
 
 
-def at_work(folder: Path) -> bool:
-    """Whether a nap has begun a moment ago."""
-    journals = list((run_folder(folder) / "lots").glob("*.jsonl"))
-    return any('"begins"' in path.read_text().splitlines()[-1] for path in journals if path.stat().st_size)
+def at_work(folder: Path) -> list[str]:
+    """Jobs of the lots in which a nap has begun a moment ago."""
+    journals = {path.stem: path for path in (run_folder(folder) / "lots").glob("*.jsonl") if path.stat().st_size}
+    lots = [lot for lot, path in journals.items() if '"begins"' in path.read_text().splitlines()[-1]]
+    noted = meta_or_empty(folder).get("lots", {})
+    return [noted[lot]["job"] for lot in lots if lot in noted]
 
 
 def test_a_worker_that_is_killed_is_tried_again(slurm, tmp_path):
@@ -187,7 +189,8 @@ def test_a_lot_that_is_warned_of_its_end_stops_after_its_process(slurm, tmp_path
     with begun(slurm, tmp_path) as running:
         until(lambda: meta_or_empty(tmp_path).get("lots") and at_work(tmp_path))
         submitted = meta(tmp_path)["lots"].keys()
-        slurm.ask("scancel", "--batch", "--signal=USR2", *slurm.jobs())
+        # no job whose Python is still starting: a warning comes a `timeout` before the end, and would kill that one
+        slurm.ask("scancel", "--batch", "--signal=USR2", *at_work(tmp_path))
         assert running.wait(200) == 0, (tmp_path / "said.txt").read_text()
     whole(tmp_path)
     assert meta(tmp_path)["lots"].keys() > submitted

@@ -35,6 +35,7 @@ class NapSettings:
     seconds: float = 0.2
     replicate: int = 0
     deadly: str = ""  # a file: while it is there, the process that started this one is killed
+    meet: str = ""  # a folder: a nap goes on once a second one has come there, and fails where none comes
 
 
 def nap(context):
@@ -42,6 +43,8 @@ def nap(context):
     if settings.deadly and Path(settings.deadly).exists():
         os.kill(grandparent(), 9)
         time.sleep(60)
+    if settings.meet:
+        meet(Path(settings.meet))
     time.sleep(settings.seconds)
     number = float(sum(map(ord, context.case.cell)) + settings.replicate)
     name = f"{{context.case.probe}}:{{context.case.cell}}:{{settings.replicate}}:{{settings.deadly}}"
@@ -49,6 +52,15 @@ def nap(context):
         file.write(f"{{name}} {{began}} {{time.time()}} {{len(os.sched_getaffinity(0))}}\\n")
     slept = rnnbench.Value(time.time() - began)
     return rnnbench.Measurement({{"nap.loss": rnnbench.Value(number / 3), "nap.time": slept}})
+
+
+def meet(folder):
+    (folder / str(os.getpid())).touch()
+    end = time.monotonic() + 200
+    while len(list(folder.iterdir())) < 2:
+        if time.monotonic() > end:
+            raise RuntimeError("no other nap was at work at the same time")
+        time.sleep(0.05)
 
 
 def grandparent():  # of a launcher, which is this process's parent

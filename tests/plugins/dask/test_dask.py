@@ -85,10 +85,12 @@ def test_a_lot_for_a_machine_waits_for_a_worker_there():
 @pytest.mark.long
 def test_each_timed_case_runs_on_each_machine_and_one_that_nobody_has_is_told(tmp_path):
     suite(tmp_path, BOTH)
+    here = {"host": "127.0.0.1"}  # else it looks for an address of this machine by which others reach it
     workers = {
-        name: {"cls": distributed.Nanny, "options": {"nthreads": 1, "resources": {name: 1}}} for name in ("old", "new")
+        name: {"cls": distributed.Nanny, "options": {"nthreads": 1, "resources": {name: 1}, **here}}
+        for name in ("old", "new")
     }
-    scheduler = {"cls": distributed.Scheduler, "options": {"dashboard_address": "127.0.0.1:0"}}
+    scheduler = {"cls": distributed.Scheduler, "options": {"dashboard_address": "127.0.0.1:0", **here}}
     with distributed.SpecCluster(workers=workers, scheduler=scheduler, silence_logs=50) as running:
         kinds = "executor.machines={{old: {{resources: {{old: 1}}}}, new: {{resources: {{{}: 1}}}}}}"
         refused = ask("run", "naps.yaml", *there(running), "--set", kinds.format("newer"), cwd=tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,23 +21,38 @@ LOTS = ["--set", "executor.lot_minutes=0.05"]
 
 
 @pytest.fixture(scope="module")
-def nodes() -> Iterator[Any]:
+def server_port() -> int:
+    """Of the head's server for clients."""
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def nodes(server_port: int) -> Iterator[Any]:
     """Two nodes of a CPU each, the head among them, as processes on this machine."""
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'rnnbench[ray]'")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         from ray.cluster_utils import Cluster  # pyright: ignore[reportMissingImports]
 
-        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+        head = {"num_cpus": 1, "include_dashboard": False, "ray_client_server_port": server_port}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)  # it closes no file of the server for clients
+            cluster = Cluster(initialize_head=True, head_node_args=head)
         cluster.add_node(num_cpus=1)
         yield cluster
         cluster.shutdown()
 
 
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
 def finished(folder: Path, cluster: Any, *arguments: str) -> tuple[int, str]:
     """Exit code and words of `rnnbench run naps.yaml` on these nodes."""
     running = begun(folder, "--executor", "ray", "--set", f"executor.address={cluster.address}", *LOTS, *arguments)
-    return running.wait(300), (folder / "said.txt").read_text()
+    return running.wait(500), (folder / "said.txt").read_text()
 
 
 @pytest.mark.parametrize(
@@ -67,16 +83,17 @@ def test_a_lot_for_a_machine_asks_for_its_resources_too():
 def test_an_address_that_nobody_answers_at_is_one_sentence(tmp_path, scheme):
     pytest.importorskip("ray")
     suite(tmp_path)
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        address = f"{scheme}127.0.0.1:{one.getsockname()[1]}"
+    address = f"{scheme}127.0.0.1:{free_port()}"
     answer = ask("run", "naps.yaml", "--executor", "ray", "--set", f"executor.address={address}", cwd=tmp_path)
     assert (answer.code, f"no Ray cluster answers at {address}" in answer.err) == (2, True), answer.err
 
 
 @pytest.mark.long
 def test_lots_are_packed_onto_the_nodes_and_what_no_node_has_is_refused(tmp_path, nodes):
-    suite(tmp_path, SUITE.replace("3]}", "3], seconds: 3}\n  watch: {seconds: 0.3}"))
+    together = tmp_path / "together"
+    together.mkdir()
+    naps = f"3], seconds: 3, meet: {together}}}\n  watch: {{seconds: 0.3}}"
+    suite(tmp_path, SUITE.replace("3]}", naps).replace("timeout: 60", "timeout: 240"))
     code, said = finished(tmp_path, nodes, "--set", "executor.cpus=2")
     assert (code, "has 2 CPU; its nodes have: 1 CPU, 0 GPU" in said) == (2, True), said
     code, said = finished(tmp_path, nodes, "--resume", "latest")
@@ -87,6 +104,15 @@ def test_lots_are_packed_onto_the_nodes_and_what_no_node_has_is_refused(tmp_path
     spans = [(began, ended) for id, began, ended, _ in notes(tmp_path) if id.startswith("nap")]
     assert any(one != other and one[0] < other[1] and other[0] < one[1] for one in spans for other in spans)
     assert {cpus for id, *_, cpus in notes(tmp_path) if id.startswith("nap")} == {1}
+
+
+@pytest.mark.long
+def test_a_cluster_is_reached_from_anywhere_by_its_server_for_clients(tmp_path, nodes, server_port):
+    suite(tmp_path)
+    address = f"executor.address=ray://127.0.0.1:{server_port}"
+    running = begun(tmp_path, "--executor", "ray", "--set", address, *LOTS)
+    assert running.wait(500) == 0, (tmp_path / "said.txt").read_text()
+    whole(tmp_path)
 
 
 @pytest.mark.long
