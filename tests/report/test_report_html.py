@@ -506,6 +506,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = selenium.Chrome(options=options, service=selenium.ChromeService(DRIVER))
     driver.downloads = downloads
+    driver.set_script_timeout(300)  # as `until` waits: a page that is drawing answers no script
     yield driver
     driver.quit()
 
