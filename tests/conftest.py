@@ -15,6 +15,7 @@ from rnnbench.case import Case
 from rnnbench.machine import cores
 from rnnbench.registry import Registry
 from rnnbench.worker import ceilings
+from shared_launchers import Waiting, shared
 
 # A background job of a shell ignores SIGINT, and so would all that the tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -56,3 +57,21 @@ def ceilings_once(request: pytest.FixtureRequest) -> Iterator[None]:
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     """One more than cores, for many a test waits for processes that sleep or are given up."""
     return None if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else cores.usable() + 1
+
+
+@pytest.fixture(scope="session")
+def waiting_launchers() -> Iterator[Waiting]:
+    waiting = Waiting()
+    yield waiting
+    waiting.stop()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def launchers_once(request: pytest.FixtureRequest, waiting_launchers: Waiting) -> Iterator[None]:
+    """Sessions of commands that run in the process of the tests share launchers; tests of these have their own."""
+    if request.config.option.markexpr != "not long" or request.path.parent.name == "isolation":
+        waiting_launchers.stop()
+        yield
+        return
+    with shared(waiting_launchers):
+        yield

@@ -15,10 +15,11 @@ compares. A page says what belongs where:
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
+from contextlib import chdir
 from functools import cache
 from pathlib import Path
+
+from click.testing import CliRunner
 
 import readme_figure
 import readme_published
@@ -81,8 +82,10 @@ def _blocks(run: str, names: list[str]) -> str:
 
 @cache
 def _report(run: str, form: str) -> str:
-    command = [sys.executable, "-m", "rnnbench", "report", run, "--format", form]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=600).stdout
+    from rnnbench.cli import cli
+
+    with chdir(ROOT):
+        return CliRunner().invoke(cli, ["report", run, "--format", form], catch_exceptions=False).stdout
 
 
 def settings_page() -> str:

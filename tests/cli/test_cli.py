@@ -80,15 +80,15 @@ def ids(run: Path) -> list[str]:
 
 def test_a_run_prints_its_table_keeps_its_records_and_reports_progress_to_stderr(suite):
     pytest.importorskip("torch")
-    result = rnnbench("run", suite, cwd=suite.parent)
-    assert result.returncode == 0, result.stderr
-    assert "forward time per step" in result.stdout and "torch/native" in result.stdout
-    assert "[8/8] ok" in result.stderr and "[8/8]" not in result.stdout
+    result = ask("run", suite, cwd=suite.parent)
+    assert result.code == 0, result.err
+    assert "forward time per step" in result.out and "torch/native" in result.out
+    assert "[8/8] ok" in result.err and "[8/8]" not in result.out
     run = run_folder(suite.parent)
     assert {"run.json", "records.jsonl", "table.md", "table.csv"} <= {path.name for path in run.iterdir()}
     assert list(run.glob("*.png"))
     assert len(set(ids(run))) == 8
-    assert rnnbench("report", "tiny", cwd=suite.parent).stdout == result.stdout
+    assert ask("report", "tiny", cwd=suite.parent).out == result.out
     for format_ in ("md", "csv", "json", "latex"):
         assert ask("report", run, "--format", format_, cwd=suite.parent).out
     same = ask("compare", run, "latest", cwd=suite.parent)
@@ -107,9 +107,9 @@ def test_a_dry_run_lists_the_cases_and_measures_nothing(suite):
 def test_an_absent_device_is_a_skipped_row_with_its_reason(suite):
     pytest.importorskip("torch")
     absent = ["--set", "device=tpu", "--set", "backend=jax", "--only", "probe=gradient,seq_len=6"]
-    result = rnnbench("run", suite, *absent, "--json", cwd=suite.parent)
-    assert result.returncode == 0, result.stderr
-    records = json.loads(result.stdout)["records"]
+    result = ask("run", suite, *absent, "--json", cwd=suite.parent)
+    assert result.code == 0, result.err
+    records = json.loads(result.out)["records"]
     assert {record["status"] for record in records} == {"skipped"}
     assert all("TPU" in record["reason"] or "tpu" in record["reason"] for record in records)
 
@@ -131,8 +131,8 @@ def test_ctrl_c_keeps_everything_and_resume_goes_on(waiting):
     assert 2 <= len(kept) < 8
     assert f"--resume {run.relative_to(suite.parent)}" in errors
     let_go(suite)
-    result = rnnbench("run", suite, "--resume", "latest", cwd=suite.parent)
-    assert result.returncode == 0, result.stderr
+    result = ask("run", suite, "--resume", "latest", cwd=suite.parent)
+    assert result.code == 0, result.err
     assert ids(run)[: len(kept)] == kept
     assert len(ids(run)) == len(set(ids(run))) == 8
 
@@ -150,8 +150,8 @@ def test_a_killed_run_leaves_no_process_and_resumes(waiting):
     _, alive = psutil.wait_procs(family, timeout=300)
     assert alive == []
     let_go(suite)
-    result = rnnbench("run", suite, "--resume", "latest", cwd=suite.parent)
-    assert result.returncode == 0, result.stderr
+    result = ask("run", suite, "--resume", "latest", cwd=suite.parent)
+    assert result.code == 0, result.err
     run = run_folder(suite.parent)
     assert len(ids(run)) == len(set(ids(run))) == 8
 
@@ -220,9 +220,9 @@ def picky(waiting):
 
 def test_a_case_that_raises_is_a_row_and_the_others_go_on(picky):
     suite = picky
-    result = rnnbench("run", suite, "--only", "probe=picky", "--json", cwd=suite.parent)
-    assert result.returncode == 1
-    records = json.loads(result.stdout)["records"]
+    result = ask("run", suite, "--only", "probe=picky", "--json", cwd=suite.parent)
+    assert result.code == 1
+    records = json.loads(result.out)["records"]
     assert sorted(record["status"] for record in records) == ["failed", "failed", "ok", "ok"]
     assert {r["reason"] for r in records if r["status"] == "failed"} == {"ValueError: planted (picky.py:11)"}
 
@@ -282,7 +282,14 @@ def without_a_reader(*arguments: object, cwd: Path) -> subprocess.CompletedProce
         os.close(write)
 
 
-@pytest.mark.parametrize("words", [["list"], ["--help"], ["--version"], ["schema"], ["help", "run"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["list"],
+        ["schema"],
+        *(pytest.param(words, marks=pytest.mark.long) for words in (["--help"], ["--version"], ["help", "run"])),
+    ],
+)
 def test_a_reader_that_has_had_enough_is_no_error(words, tmp_path):
     result = without_a_reader(*words, cwd=tmp_path)
     assert (result.returncode, result.stderr) == (0, "")
@@ -293,7 +300,7 @@ def test_a_case_that_failed_is_exit_code_1_also_where_nobody_reads_the_table(pic
     assert result.returncode == 1 and "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("moment", [0.0, 0.03, 0.1])
+@pytest.mark.parametrize("moment", [0.03, *(pytest.param(moment, marks=pytest.mark.long) for moment in (0.0, 0.1))])
 def test_ctrl_c_while_it_starts_is_quiet(moment, tmp_path):
     """SIGINT comes so many seconds after the first line of the command."""
     script = "import os, sys, rnnbench_start; os.write(1, b'.'); sys.argv = ['rnnbench', 'list']; rnnbench_start.main()"
@@ -313,21 +320,26 @@ def test_ctrl_c_while_it_starts_is_quiet(moment, tmp_path):
         assert errors.strip() == b""
 
 
-def test_a_folder_that_was_deleted_is_told(tmp_path):
-    gone = tmp_path / "gone"
-    gone.mkdir()
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", "smoke"],
+        ["gate", "smoke", "--base", "main"],
+        *(pytest.param(words, marks=pytest.mark.long) for words in (["list"], ["new", "workflow"])),
+    ],
+)
+def test_a_folder_that_was_deleted_is_told(tmp_path, words):
+    (tmp_path / "gone").mkdir()
     script = 'cd gone && rmdir ../gone && exec "$0" -m rnnbench "$@"'
-    for words in (["run", "smoke"], ["list"], ["new", "workflow"], ["gate", "smoke", "--base", "main"]):
-        gone.mkdir(exist_ok=True)
-        result = subprocess.run(
-            ["sh", "-c", script, sys.executable, *words], cwd=tmp_path, capture_output=True, text=True, timeout=600
-        )
-        assert result.returncode == 2
-        assert "has been deleted" in result.stderr and "Traceback" not in result.stderr
+    result = subprocess.run(
+        ["sh", "-c", script, sys.executable, *words], cwd=tmp_path, capture_output=True, text=True, timeout=600
+    )
+    assert result.returncode == 2
+    assert "has been deleted" in result.stderr and "Traceback" not in result.stderr
 
 
 WITHOUT = """
-import importlib.metadata, importlib.util, sys
+import contextlib, importlib.metadata, importlib.util, io, json, sys
 find, distribution = importlib.util.find_spec, importlib.metadata.distribution
 def find_spec(name, *package):
     return None if name.split(".")[0] in {absent} else find(name, *package)
@@ -336,22 +348,24 @@ def found(name):
         raise importlib.metadata.PackageNotFoundError(name)
     return distribution(name)
 importlib.util.find_spec, importlib.metadata.distribution = find_spec, found
-from rnnbench.cli import main
-main()
+from rnnbench.cli import exit_code
+answers, commands = [], sys.argv[1:]
+for command in commands:
+    sys.argv = ["rnnbench", *command.split()]
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as told:
+        answers.append((exit_code(), told.getvalue()))
+print(json.dumps(answers))
 """
+"""Commands one after the other in one process."""
 
 
 @pytest.mark.parametrize("absent", [("torch", "jax"), ("torch",), ("jax",)])
 def test_without_a_framework_the_rest_works_and_run_says_what_to_install(suite, absent):
-    def without(*arguments: str):
-        code = WITHOUT.replace("{absent}", repr(absent))
-        return subprocess.run(
-            [sys.executable, "-c", code, *arguments], cwd=suite.parent, capture_output=True, text=True, timeout=600
-        )
-
-    assert without("list").returncode == 0
-    assert without("run", "tiny.yaml", "--dry-run").returncode == 0
-    for name in absent:
-        result = without("run", "tiny.yaml", "--set", f"backend={name}")
-        assert result.returncode == 2
-        assert f'pip install "rnnbench[{name}]"' in result.stderr
+    commands = ["list", "run tiny.yaml --dry-run", *(f"run tiny.yaml --set backend={name}" for name in absent)]
+    script = [sys.executable, "-c", WITHOUT.replace("{absent}", repr(absent)), *commands]
+    done = subprocess.run(script, cwd=suite.parent, capture_output=True, text=True, timeout=600, check=True)
+    listed, planned, *refused = json.loads(done.stdout)
+    assert (listed[0], planned[0]) == (0, 0)
+    for name, (code, told) in zip(absent, refused, strict=True):
+        assert code == 2
+        assert f'pip install "rnnbench[{name}]"' in told

@@ -14,6 +14,21 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
+COMMANDS = """
+import contextlib, io, json, sys
+import rnnbench, rnnbench_cells
+from rnnbench.cli import exit_code
+found, commands = [rnnbench.__file__], sys.argv[1:]
+for command in commands:
+    sys.argv = ["rnnbench", *command.split()]
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        assert exit_code() == 0, command
+    found.append(printed.getvalue())
+print(json.dumps(found))
+"""
+"""Commands one after the other in one process, for a start compiles every file of the wheel."""
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory) -> Path:
     """Built from a copy of what git tracks, so that nothing lying about in the checkout gets in."""
@@ -73,14 +88,17 @@ def test_it_works_outside_the_checkout_with_its_plugins(wheel, tmp_path):
         assert result.returncode == 0, result.stderr
         return result.stdout
 
-    assert python("-c", "import rnnbench, rnnbench_cells; print(rnnbench.__file__)").startswith(str(site))
-    found = json.loads(python("-m", "rnnbench", "list", "--json"))
-    assert {"lstm", "gru", "lru"} <= {row["name"] for row in found["cells"]}
-    python("-m", "rnnbench", "new", "cell", "mine")
     (tmp_path / "suite.yaml").write_text(
         "name: s\ngrid: {cell: mine, seq_len: 4}\nplugins: [mine.py]\nprobes: {memory: }\n"
     )
-    assert python("-m", "rnnbench", "run", "suite.yaml", "--dry-run").strip().endswith("2 cases")
-    assert python("-m", "rnnbench", "run", "smoke", "--dry-run").strip().endswith("40 cases")
-    assert "long_seq" in python("-m", "rnnbench", "list", "suites")
-    assert json.loads(python("-m", "rnnbench", "schema"))["properties"]
+    commands = (
+        "list --json", "new cell mine", "run suite.yaml --dry-run", "run smoke --dry-run", "list suites", "schema",
+    )  # fmt: skip
+    origin, listed, _, own, smoke, suites, schema = json.loads(python("-c", COMMANDS, *commands))
+    assert origin.startswith(str(site))
+    assert {"lstm", "gru", "lru"} <= {row["name"] for row in json.loads(listed)["cells"]}
+    assert own.strip().endswith("2 cases")
+    assert smoke.strip().endswith("40 cases")
+    assert "long_seq" in suites
+    assert json.loads(schema)["properties"]
+    assert python("-m", "rnnbench", "--version").startswith("rnnbench ")

@@ -6,14 +6,13 @@ import csv
 import json
 import math
 import re
-import subprocess
-import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from command_line import ask
 from report_records import BASE, conditions, record
 from rnnbench.case import Case
 from rnnbench.record import Record
@@ -175,10 +174,9 @@ def test_a_run_predicts_itself_and_says_how_good_that_was(tmp_path: Path) -> Non
     suite.write_text(SUITE)
 
     def run(*options: str) -> str:
-        command = [sys.executable, "-m", "rnnbench", "run", str(suite), *options]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600)
-        assert done.returncode == 0, done.stderr
-        return done.stderr
+        answer = ask("run", suite, *options, cwd=tmp_path)
+        assert answer.code == 0, answer.err
+        return answer.err
 
     before = run("--dry-run", "--estimate")
     assert re.search(r"estimate: \d+ s \(.* to .*\), from the budgets in the suite", before)
