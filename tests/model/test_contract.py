@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from contract_cells import by_hand, everything
+from marks import BACKENDS
 from rnnbench import Case, Cell, Context, Model, initialise, random_batch
 from rnnbench.cell import leaves
 from rnnbench.errors import PluginError
 from rnnbench.model import adjoint, costs, oracle
 from rnnbench.registry.declared import checked
 from rnnbench.worker.preflight import check_cell
-from training_programs import BACKENDS, build
+from training_programs import build
 
 SIZES: dict[str, Any] = {"input_size": 3, "hidden_size": 4}
 

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
+from marks import BACKENDS
 from rnnbench import Model
 from rnnbench.model import advance_model, batched, initialise, oracle, run_model
 from rnnbench.ops import numpy_ops
 from rnnbench.worker.verification import against_oracle, projection_loss
 from rnnbench_cells import gru, lru
-from training_programs import BACKENDS, B, D, H, O, T, build, stepped
+from training_programs import B, D, H, O, T, build, stepped
 
 E = 3
 OPS = numpy_ops()

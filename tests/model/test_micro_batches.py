@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
+from marks import BACKENDS
 from rnnbench.errors import CaseError
 from rnnbench.model.micro_batches import shares, split, weighing
 from rnnbench_cells import gru, lstm
 from rnnbench_tasks import losses
-from training_programs import BACKENDS, D, O, batch, build, stepped
+from training_programs import D, O, batch, build, stepped
 
 B, T = 8, 6
 
@@ -72,13 +73,20 @@ def test_a_loss_that_cannot_be_asked_about_a_part_is_refused():
     assert weighing(lambda ops, outputs, batch: ops.mean(outputs * whole), batch(), O) is None
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+PARTED = {"mean": (CASES[0], {}), "mask": (CASES[4], {}), "truncated": (CASES[0], {"bptt": "truncated", "segment": 4})}
+
+
 @pytest.mark.parametrize(
-    ("case", "cut"), [(CASES[0], {}), (CASES[4], {}), (CASES[0], {"bptt": "truncated", "segment": 4})],
-    ids=["mean", "mask", "truncated"],
-)  # fmt: skip
-def test_the_gradient_is_that_of_the_whole_batch(backend, case, cut):
-    _, loss, data, _ = case
+    ("backend", "kind"),
+    [
+        pytest.param(backend, kind, marks=pytest.mark.long if backend == "jax" and kind != "mask" else ())
+        for backend in ("torch", "jax")
+        for kind in PARTED
+    ],
+)
+def test_the_gradient_is_that_of_the_whole_batch(backend, kind):
+    pytest.importorskip(backend)
+    (_, loss, data, _), cut = PARTED[kind]
     whole, gradients = stepped(build(backend, gru, loss=loss, **cut), data)
     total, found = stepped(build(backend, gru, loss=loss, micro_batches=4, **cut), data)
     assert total == pytest.approx(whole, rel=1e-12)

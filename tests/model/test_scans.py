@@ -16,7 +16,7 @@ from rnnbench.model import adjoint, oracle
 from rnnbench.ops import numpy_ops
 from rnnbench.registry.declared import checked
 from rnnbench.worker.preflight import check_cell
-from training_programs import BACKENDS, build
+from training_programs import build
 
 OPS = numpy_ops()
 T, B, HEADS, DK, DV = 9, 2, 3, 4, 5
@@ -141,23 +141,33 @@ def test_a_chunk_that_is_not_its_steps_is_told():
         check_cell(replace(CELLS["mlstm"], chunk=forgetful))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+CHUNKS = {
+    "delta": (CELLS["gated_deltanet"], "chunkwise", 70),
+    "outer": (CELLS["gla"], "chunkwise", 40),
+    "mlstm": (replace(CELLS["mlstm"], chunk_steps=4), "chunkwise", 10),
+    "rwkv6": (replace(CELLS["rwkv6"], chunk_steps=4), "chunkwise", 10),
+    "deltaproduct": (CELLS["gated_deltaproduct"], "chunkwise", 40),
+    "ttt": (CELLS["ttt_minibatch"], "chunkwise", 20),
+    "semigroup": (log_space(), "prefix_scan", 7),
+}
+QUICK = {"torch": set(CHUNKS) - {"deltaproduct"}, "jax": {"outer", "semigroup"}}
+"""jax compiles the others for five to ten seconds each; in the backward pass of deltaproduct, XLA's pool of two threads
+waited for itself once, for ever.
+"""
+
+
 @pytest.mark.parametrize(
-    ("cell", "implementation", "length"),
+    ("backend", "name"),
     [
-        (CELLS["gated_deltanet"], "chunkwise", 70),
-        (CELLS["gla"], "chunkwise", 40),
-        (replace(CELLS["mlstm"], chunk_steps=4), "chunkwise", 10),
-        (replace(CELLS["rwkv6"], chunk_steps=4), "chunkwise", 10),
-        # among the long ones: XLA's pool of two threads waited for itself once, for ever, in its backward pass
-        pytest.param(CELLS["gated_deltaproduct"], "chunkwise", 40, marks=pytest.mark.long),
-        (CELLS["ttt_minibatch"], "chunkwise", 20),
-        (log_space(), "prefix_scan", 7),
+        pytest.param(backend, name, marks=() if name in QUICK[backend] else pytest.mark.long)
+        for backend in QUICK
+        for name in CHUNKS
     ],
-    ids=["delta", "outer", "mlstm", "rwkv6", "deltaproduct", "ttt", "semigroup"],
 )
-def test_implementations_agree_with_the_oracle(backend, cell, implementation, length):
+def test_implementations_agree_with_the_oracle(backend, name):
     """Over more than one chunk, the last of them padded or shorter."""
+    pytest.importorskip(backend)
+    cell, implementation, length = CHUNKS[name]
     sizes = {"input_size": 3, "hidden_size": 8, "output_size": None}
     program = build(backend, cell, implementation=implementation, sizes=sizes)
     model = Model(cell, **sizes)

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
+from marks import BACKENDS, by_torch
 from quick_jax import quick_compilation  # noqa: F401
 from rnnbench import Cell
 from rnnbench.backend import Optimizer
 from rnnbench_cells import FAMILIES, gru, lru, lstm, mingru, minlstm, rnn
-from training_programs import BACKENDS, H, T, batch, build, stepped
+from training_programs import H, T, batch, build, stepped
 
 RATE = 0.4
 WEIGHT = "layers.0.weight_hh"
@@ -33,7 +34,7 @@ def test_dropped_entries_have_exactly_no_gradient_and_about_the_rate_is_dropped(
     assert not np.array_equal(zero[0], zero[1])  # a mask per step
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@by_torch
 def test_other_parameters_are_never_dropped(backend):
     gradients = stepped(dropped(backend), batch())[1]
     assert all((found != 0).all() for name, found in gradients.items() if name != WEIGHT)
@@ -72,14 +73,14 @@ def test_one_mask_holds_for_the_whole_sequence_and_keeps_the_mean(backend, spec)
     assert found.mean() == pytest.approx(1.0, abs=0.28)  # 4 standard errors
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@by_torch
 def test_one_mask_holds_for_all_micro_batches(backend):
     program = dropped(backend, micro_batches=4)
     zero = stepped(program, batch())[1][WEIGHT] == 0
     assert 0.2 < zero.mean() < 0.6  # were there four masks, 0.4⁴ = 2.6 % would be
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@by_torch
 def test_evaluation_uses_the_whole_weights_and_a_step_leaves_the_dropped_ones_as_they_are(backend):
     data, thin, plain = batch(), dropped(backend, rate=0.9), build(backend, gru)
     assert thin.evaluate(thin.put(data)) == plain.evaluate(plain.put(data))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from marks import by_torch
 from rnnbench import Task
 from rnnbench.case import Case
 from rnnbench.context import Context
@@ -65,7 +66,7 @@ def values(measurement):
     return {name: value.value for name, value in measurement.values.items()}
 
 
-@pytest.mark.parametrize("backend", [pytest.param(name, id=name) for name in PRESENT])
+@by_torch
 def test_what_is_reported_is_what_was_trained(plugins, backend):
     found = CONVERGENCE.measure(context(plugins, backend=backend, max_steps=7))
     assert found.details["stopped"] == "budget"

@@ -105,7 +105,7 @@ def test_temperature_0_follows_the_largest_output(plugins, book):
     assert written(here, weights, prompt="b", temperature=1.0) != "cdefab" * 5
 
 
-@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize("temperature", [0.5, *(pytest.param(one, marks=pytest.mark.long) for one in (1.0, 2.0))])
 def test_characters_come_as_often_as_softmax_says(plugins, book, temperature):
     here = context(plugins, book, hidden=4)
     bias, N = np.array([2.0, 1.0, 0.0, -1.0, 0.5, -3.0]), 4000
@@ -209,7 +209,9 @@ def test_a_suite_with_such_a_prompt_is_refused_whole(plugins, tmp_path):
         planned(tmp_path, suite % "ŷ", **asked)
 
 
-@pytest.mark.parametrize(("backend", "implementation"), [("torch", "native"), ("jax", "scan")])
+@pytest.mark.parametrize(
+    ("backend", "implementation"), [("torch", "native"), pytest.param("jax", "scan", marks=pytest.mark.long)]
+)
 def test_a_trained_model_writes_what_it_has_learnt(plugins, book, backend, implementation):
     """Of a text that repeats there is nothing left to ask: no bits per character, and the text itself."""
     pytest.importorskip(backend)

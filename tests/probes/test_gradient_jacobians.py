@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from gradient_programs import BACKENDS, built, inputs
+from gradient_programs import built, inputs
+from marks import BACKENDS, by_torch
 from rnnbench import Cell
 from rnnbench.cell import leaves
 from rnnbench.model import batched, oracle
@@ -43,7 +44,7 @@ def swap(ops, params, state, x):
 MIXED = Cell("mixed", lambda rng, D, H: ({"w": rng.standard_normal(H)}, (np.zeros(H), np.ones(H) * (0.2 + 0.1j))), swap)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@by_torch
 @pytest.mark.parametrize("cell", [lstm, gru, lru, mingru, MIXED], ids=lambda cell: cell.name)
 def test_the_jacobian_is_that_of_central_differences(cell, backend):
     """Two layers, so that the lower one's state also moves the upper one's; the last of four steps, two sequences."""

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from scipy.special import expit, polygamma, psi
 
-from gradient_programs import BACKENDS, spectrum
+from gradient_programs import spectrum
+from marks import both, by_torch
 from rnnbench import Cell
 from rnnbench.probes.gradient import lyapunov
 from rnnbench_cells import gru, irnn, lru, lstm, rnn
 
-both = pytest.mark.parametrize("backend", BACKENDS)
 TWO_PI = 2 * math.pi
 
 
@@ -37,7 +37,7 @@ def sums_to_log_det(exponents, found, tolerance=1e-9):
 # --- Iterated maps -------------------------------------------------------------------------------------------------
 
 
-@both
+@by_torch
 def test_the_logistic_map_has_ln_2(backend):
     """x' = 4x(1 − x) (Ulam & von Neumann 1947). ln|f'| is a bounded-variance sum: 0.02 is far beyond its error here."""
     cell = iterated_map("logistic", [0.3], lambda ops, p, x: [4 * p * x * (1 - x)])
@@ -46,7 +46,7 @@ def test_the_logistic_map_has_ln_2(backend):
     assert 0 < width < 0.05
 
 
-@both
+@by_torch
 def test_a_skew_tent_map_has_its_entropy(backend):
     """Slopes 1/a and 1/(1−a), visited with a and 1−a: λ = −a ln a − (1−a) ln(1−a) (Beck & Schlögl 1993).
 
@@ -84,7 +84,7 @@ def test_arnolds_cat_map(backend):
     sums_to_log_det(found, all_of_it)
 
 
-@both
+@by_torch
 def test_the_standard_map_preserves_areas(backend):
     """p' = p + K sin θ, θ' = θ + p' (Chirikov 1979): sum 0 exactly, λ₁ ≈ ln(K/2) for large K, to 0.03
     at K = 20 (its corrections are of order 1/K², its standard error 0.012)."""
@@ -103,7 +103,7 @@ def test_the_standard_map_preserves_areas(backend):
 # --- Products of random matrices -----------------------------------------------------------------------------------
 
 
-@both
+@by_torch
 def test_products_of_gaussian_matrices_have_newmans_spectrum(backend):
     """h' = X_t h with X_t ~ N(0, 1) entrywise, the input: λ_i = (ln 2 + ψ((n − i + 1)/2))/2, and the lengths are
     independent ½ ln χ² with variance ψ'((n − i + 1)/2)/4 (Newman 1986, Commun. Math. Phys. 103, 121)."""
@@ -145,7 +145,7 @@ def tanh_network(gain, n=40):
     return matrix, {"weight_ih": np.zeros((n, 1)), "weight_hh": matrix, "bias_ih": np.zeros(n), "bias_hh": np.zeros(n)}
 
 
-@both
+@by_torch
 def test_a_random_tanh_network_at_rest_has_the_moduli_of_its_eigenvalues(backend):
     """At h = 0 the Jacobian is W, whose largest eigenvalue is near gain (circular law, Girko 1984): λ₁ ≈ ln gain.
 
@@ -185,7 +185,7 @@ def test_a_diagonal_complex_ring_has_each_modulus_twice(backend):
     sums_to_log_det(found, all_of_it)
 
 
-@both
+@by_torch
 def test_an_antisymmetric_network_is_on_the_edge(backend):
     """h' = h + ε tanh((W − Wᵀ − γI)h) (Chang, Chen, Haber & Chi 2019, arXiv:1902.09689) at h = 0: eigenvalues
     1 − εγ ± iεω, exponents ½ ln((1 − εγ)² + (εω)²). Planes turn: 1/T again."""
@@ -220,7 +220,7 @@ def test_a_scaled_rotation_has_one_exponent_and_every_singular_value_is_g_to_the
     np.testing.assert_allclose(lyapunov.log_singular_values(all_of_it.factors), 400 * math.log(gain), atol=1e-9)
 
 
-@both
+@by_torch
 def test_an_active_identity_relu_keeps_everything(backend):
     """irnn with all units above zero: every exponent 0 (Le, Jaitly & Hinton 2015)."""
     params = {"weight_ih": np.zeros((4, 3)), "bias_ih": np.ones(4)}
@@ -231,7 +231,7 @@ def test_an_active_identity_relu_keeps_everything(backend):
 # --- Exact zeros ---------------------------------------------------------------------------------------------------
 
 
-@both
+@by_torch
 @pytest.mark.parametrize(("bias", "half_life"), [(0, 1.0), (1, 2.21), (2, 5.46), (5, 103.2)])
 def test_an_lstm_without_weights_forgets_at_its_forget_gate(bias, half_life, backend):
     """c' = σ(b) c, and h' depends on c alone: three exponents are ln σ(b), the three of h are −∞."""
@@ -247,7 +247,7 @@ def test_an_lstm_without_weights_forgets_at_its_forget_gate(bias, half_life, bac
     assert np.isfinite(logs).tolist() == [True] * 3 + [False] * 3
 
 
-@both
+@by_torch
 def test_a_gru_without_weights_halves(backend):
     zero = {name: np.zeros(shape) for name, shape in [("weight_ih", (12, 3)), ("weight_hh", (12, 4))]}
     zero |= {"bias_ih": np.zeros(12), "bias_hh": np.zeros(12)}

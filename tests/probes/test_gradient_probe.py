@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gradient_programs import BACKENDS
+from marks import by_torch
 from rnnbench import Model, registry
 from rnnbench.case import Case
 from rnnbench.cell import Cell
@@ -192,10 +192,8 @@ def test_a_cell_without_such_functions_has_no_saturation():
 
 # --- Whole measurements --------------------------------------------------------------------------------------------
 
-both = pytest.mark.parametrize("backend", BACKENDS)
 
-
-@both
+@by_torch
 def test_the_numbers_of_today_keep_their_names(plugins, backend):
     found = measured(plugins, "gru", backend)
     assert {"gradient.decay_rate", "gradient.half_life", "gradient.reach", "gradient.log_norm_at_full_lag"} <= {
@@ -208,7 +206,7 @@ def test_the_numbers_of_today_keep_their_names(plugins, backend):
     assert {"gradient.log_norm", "gradient.log_norm.median", "gradient.input_log_norm"} <= set(found.curves)
 
 
-@pytest.mark.parametrize("cell", ["lstm", "lru(r_min=0.5)"])
+@pytest.mark.parametrize("cell", ["lstm", pytest.param("lru(r_min=0.5)", marks=pytest.mark.long)])
 def test_torch_and_jax_give_the_same_numbers_before_and_after_training(plugins, cell):
     """Float64 throughout, training included: nine digits of every quantity at every moment."""
     found = []
@@ -234,7 +232,7 @@ def test_torch_and_jax_give_the_same_numbers_before_and_after_training(plugins, 
     assert len(found[0].curves["gradient.training_norm"].x) == 8
 
 
-@both
+@by_torch
 def test_the_last_input_acts_at_lag_zero_and_earlier_ones_less(plugins, backend):
     """gru at T = 24: dL/dx has as many lags as steps, counted from 0, and reaches about as far as dL/ds."""
     found = measured(plugins, "gru", backend)
@@ -253,7 +251,7 @@ def test_what_a_ring_near_one_takes_in_it_keeps(plugins):
     assert found.details["start"]["verdict"] == "stable"
 
 
-@both
+@by_torch
 def test_a_hot_random_network_is_chaotic_and_a_cold_one_vanishes(plugins, backend):
     hot = measured(plugins, "rnn(gain=8)", backend, T=200, H=40, lyapunov=3, trajectories=2)
     assert hot.details["start"]["verdict"] == "chaotic"

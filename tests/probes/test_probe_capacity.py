@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradient_programs import BACKENDS
+from marks import BACKENDS
 from rnnbench import registry, suite
 from rnnbench.case import Case
 from rnnbench.cell import Cell
@@ -126,7 +126,15 @@ def test_faint_memory_keeps_its_size() -> None:
     assert found == pytest.approx([0, 0, 0, 1 / 11, 0, 0], abs=0.01)
 
 
-@pytest.mark.parametrize("cell", ["rnn", "irnn", "lstm", "gru", "mingru", "minlstm", "lru"])
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "irnn",
+        "lstm",
+        "lru",
+        *(pytest.param(cell, marks=pytest.mark.long) for cell in ("rnn", "gru", "mingru", "minlstm")),
+    ],
+)
 def test_no_shipped_cell_beats_the_theorem(cell: str, plugins: Any) -> None:
     """MC ≤ H (Jaeger 2001, proposition 2); 3 % are left to sampling. Least has the irnn: it adds up without end."""
     found = measured(plugins, cell, T=500, B=16, H=16, max_delay=100)

@@ -33,7 +33,9 @@ def context(plugins, backend="torch", implementation="eager", cell="lstm"):
 
 
 @real_clock
-@pytest.mark.parametrize(("backend", "implementation"), PROGRAMS)
+@pytest.mark.parametrize(
+    ("backend", "implementation"), [pytest.param(*PROGRAMS[0], marks=pytest.mark.long), *PROGRAMS[1:]]
+)
 def test_a_real_program_is_decoded_step_by_step(plugins, backend, implementation):
     found = measure(context(plugins, backend, implementation))
     answers.part(found, {quantity.name: quantity for quantity in DECODE.quantities})  # declares all it returns
@@ -49,7 +51,9 @@ def test_a_real_program_is_decoded_step_by_step(plugins, backend, implementation
 
 
 @real_clock
-@pytest.mark.parametrize(("backend", "implementation"), PROGRAMS[:1] + PROGRAMS[2:])
+@pytest.mark.parametrize(
+    ("backend", "implementation"), [PROGRAMS[0], pytest.param(*PROGRAMS[2], marks=pytest.mark.long)]
+)
 def test_the_sum_of_timed_steps_is_the_time_of_the_loop(plugins, backend, implementation):
     """Within 1 % on a quiet machine; a machine that also runs something else gets wider bounds."""
     agreement = measure(context(plugins, backend, implementation)).details["decode"]["agreement"]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from marks import real_clock
 from plugins_hungry import BYTES_PER_STEP, DEADLY, SECONDS_PER_STEP
 from rnnbench.case import Case
 from rnnbench.executor import Session
@@ -86,6 +87,7 @@ def test_planted_memory(session: Session) -> None:
     assert (curve.y[-1] or 0) > 64 * MIB
 
 
+@real_clock
 def test_planted_time(session: Session) -> None:
     """2 ms per step: 0.1 s hold at most 50 steps. The other budget's search shares the trials."""
     record = run(session, "slow", memory_budget=2**30, time_budget=0.1, max_seq_len=80)

@@ -117,7 +117,10 @@ def test_a_batch_that_does_not_fit_ends_the_curve(plugins, monkeypatch):
 
 
 @real_clock
-@pytest.mark.parametrize(("backend", "implementation"), [("torch", "eager"), ("torch", "native"), ("jax", "scan")])
+@pytest.mark.parametrize(
+    ("backend", "implementation"),
+    [("torch", "eager"), ("torch", "native"), pytest.param("jax", "scan", marks=pytest.mark.long)],
+)
 def test_backward_alone_is_timed_beside_the_others(plugins, backend, implementation):
     """And gives the gradients of the whole, however often it runs."""
     import numpy as np

@@ -6,11 +6,12 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
+from marks import BACKENDS
 from rnnbench import Optimizer
 from rnnbench.backend import OPTIMIZERS
 from rnnbench_cells import gru
 from rnnbench_tasks.adding import adding
-from training_programs import BACKENDS, batch, build, stepped
+from training_programs import batch, build, stepped
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -51,7 +52,9 @@ def test_a_schedule_wants_to_know_how_long(max_steps, warmup):
 
 
 @pytest.mark.skipif(not (find_spec("torch") and find_spec("jax")), reason="needs both frameworks")
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in ("sgd", "adamw") else pytest.mark.long) for name in OPTIMIZERS]
+)
 def test_both_frameworks_agree_over_a_hundred_steps(name):
     """On the same weights and data, with clipping in force, decay, warm-up and a schedule: losses and parameters."""
     optimizer = Optimizer(

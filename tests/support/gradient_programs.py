@@ -1,19 +1,11 @@
 """Programs of the gradient tests on either backend, from cells that need not be in any plugin."""
 
-from importlib.util import find_spec
-
 import numpy as np
-import pytest
 
 from rnnbench import Model, ProgramSpec, Weights
 from rnnbench.model import initialise
 from rnnbench.probes.gradient import lyapunov
 from rnnbench.probes.gradient.observation import jacobians, state_entries
-
-BACKENDS = [
-    pytest.param(name, marks=pytest.mark.skipif(find_spec(name) is None, reason=f"{name} is not installed"))
-    for name in ("torch", "jax")
-]
 
 
 def built(cell, backend, *, D=3, H=4, layers=1, params=None, state=None, **options):

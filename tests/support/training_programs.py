@@ -1,18 +1,11 @@
 """Small programs on either backend that are trained, and what one step did to them."""
 
-from importlib.util import find_spec
-
 import numpy as np
-import pytest
 
 from rnnbench import Implementation, Model, Optimizer, ProgramSpec
 from rnnbench.model import adjoint, initialise, oracle
 from rnnbench.task import mean_square
 
-BACKENDS = [
-    pytest.param(name, marks=pytest.mark.skipif(find_spec(name) is None, reason=f"{name} is not installed"))
-    for name in ("torch", "jax")
-]
 T, B, D, H, O = 6, 8, 4, 5, 2
 SIZES = {"input_size": D, "hidden_size": H, "output_size": O}
 

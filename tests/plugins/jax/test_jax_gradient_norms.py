@@ -59,7 +59,7 @@ def test_a_gradient_that_overflows_is_never_a_finite_number_again():
     assert not (found == -np.inf).any()
 
 
-@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("layers", [pytest.param(1, marks=pytest.mark.long), 2])
 @pytest.mark.parametrize("cell", [lstm, gru, lru, leaky(), whirl()], ids=lambda cell: cell.name)
 def test_norms_are_those_of_central_differences(cell, layers):
     """Every entry of the state after T − k steps is moved a little, complex ones in both directions."""

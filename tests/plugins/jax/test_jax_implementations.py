@@ -18,10 +18,14 @@ from rnnbench_jax.linear_recurrence import recurrence
 CELLS = {cell.name: cell for cell in (*FAMILIES["first"], leaky(), whirl())}
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
 
+QUICK = ("lstm", "mingru", "lru", "leaky", "whirl")
+"""What is compiled by default, for seconds each: two states, two linear ones, real and complex, two cells of a user."""
 served = pytest.mark.parametrize(
     ("cell", "implementation"),
     [
-        pytest.param(cell, impl.name, id=f"{cell.name}-{impl.name}")
+        pytest.param(
+            cell, impl.name, id=f"{cell.name}-{impl.name}", marks=() if cell.name in QUICK else pytest.mark.long
+        )
         for cell in CELLS.values()
         for impl in IMPLEMENTATIONS.values()
         if impl.supports(cell, "cpu", "float32") is None
@@ -29,7 +33,7 @@ served = pytest.mark.parametrize(
 )
 kinds = pytest.mark.parametrize(
     ("cell", "implementation"),
-    [(lstm, "scan"), (lru, "scan"), (lru, "associative_scan")],
+    [(lstm, "scan"), pytest.param(lru, "scan", marks=pytest.mark.long), (lru, "associative_scan")],
     ids=["step", "linear", "associative"],
 )
 
@@ -50,7 +54,9 @@ def test_so_are_those_of_stacked_layers(cell, implementation):
     agrees(cell, implementation, "float64", 2)
 
 
-@kinds
+@pytest.mark.parametrize(
+    ("cell", "implementation"), [(lstm, "scan"), pytest.param(lru, "associative_scan", marks=pytest.mark.long)]
+)
 def test_so_they_are_in_float32(cell, implementation):
     agrees(cell, implementation, "float32", 1)
 
@@ -133,8 +139,8 @@ def draw(T, kind):
     return 0.7 * normal(T, B, H), normal(T, B, H), normal(B, H), normal(T, B, H)
 
 
-@pytest.mark.parametrize("kind", ["real", "complex"])
-@pytest.mark.parametrize("T", [1, 2, 7, 16])
+@pytest.mark.parametrize("kind", [pytest.param("real", marks=pytest.mark.long), "complex"])
+@pytest.mark.parametrize("T", [1, pytest.param(2, marks=pytest.mark.long), 7, 16])
 def test_the_parallel_scan_is_the_loop(T, kind):
     a, b, h, weight = draw(T, kind)
 

@@ -33,7 +33,7 @@ CASE = Case("throughput", "mingru", "jax", "pallas", "cpu", "float32", 24, 4, 16
 
 @pytest.fixture(scope="module")
 def session() -> Iterator[Session]:
-    session = load([]).executors["forkserver"].open()
+    session = load([]).executors["inline"].open()
     yield session
     session.close()
 

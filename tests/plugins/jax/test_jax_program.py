@@ -150,7 +150,7 @@ def test_integers_and_booleans_stay_what_they_are():
     np.testing.assert_array_equal(prog.get(placed["labels"]), [0, 1, 2])
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("dtype", ["bfloat16", pytest.param("float16", marks=pytest.mark.long)])
 def test_half_precision_runs_and_comes_back_as_numpy_knows_it(dtype):
     model, weights, prog = program(gru, dtype=dtype, loss=mean_square)
     placed = batch(prog)
