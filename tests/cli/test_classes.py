@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from rnnbench.cli import cli
+from rnnbench.cli import cli, plugins
 from rnnbench.errors import PluginError
 from rnnbench.registry import targets
 
@@ -26,10 +26,23 @@ probes:
 """
 
 
+@pytest.fixture(scope="module", autouse=True)
+def studied_quickly(tmp_path_factory):
+    """One cache, and torch is imported once for all classes that are tried: their processes are forked from one."""
+    cache, in_own_process = str(tmp_path_factory.mktemp("cache")), plugins.in_own_process
+
+    def forked(entry, jobs, *always, seconds=None):
+        return in_own_process(entry, jobs, *(always or ("torch",)), seconds=seconds)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plugins, "in_own_process", forked)
+        patch.setenv("RNNBENCH_CACHE", cache)
+        patch.setenv("XDG_CACHE_HOME", cache)
+        yield
+
+
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("RNNBENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+def folder(tmp_path):
     (tmp_path / "models").mkdir()
     (tmp_path / "models/mine.py").write_text(SUPPORT.read_text())
     (tmp_path / "s.yaml").write_text(SUITE)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from command_line import ask
+from command_line import Answer, ask
 
 PLUGIN = """
 import os
@@ -158,17 +158,18 @@ class Project:
 
     def gate(self, *arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
         """`rnnbench gate ARGUMENTS` in the process of the tests."""
-        found = mock.patch.dict(os.environ, self.variables), mock.patch.object(tempfile, "tempdir", str(self.temporary))
-        with found[0], found[1]:
-            answer = ask("gate", *arguments, cwd=cwd or self.folder)
+        answer = self._ask("gate", *arguments, cwd=cwd or self.folder)
         return subprocess.CompletedProcess(["gate", *map(str, arguments)], answer.code, answer.out, answer.err)
 
     def run(self, results: Path) -> Path:
         """The folder of a run of the suite as it is now."""
-        command = [sys.executable, "-m", "rnnbench", "run", str(self.suite), "--results", str(results)]
         before = set(results.glob("runs/own/*"))
-        variables = self.variables
-        done = subprocess.run(command, cwd=self.folder, env=variables, capture_output=True, text=True, timeout=600)
-        assert done.returncode == 0, done.stderr
+        answer = self._ask("run", self.suite, "--results", results, cwd=self.folder)
+        assert answer.code == 0, answer.err
         [folder] = set(results.glob("runs/own/*")) - before
         return folder
+
+    def _ask(self, *arguments: object, cwd: Path) -> Answer:
+        variables, folder = mock.patch.dict(os.environ, self.variables), str(self.temporary)
+        with variables, mock.patch.object(tempfile, "tempdir", folder):
+            return ask(*arguments, cwd=cwd)

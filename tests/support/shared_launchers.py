@@ -6,10 +6,13 @@ Every job still has a fresh process, forked from one in which none has run.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,9 +21,13 @@ from rnnbench.executor import Job
 from rnnbench.isolation import forkserver, together
 from rnnbench.isolation.forkserver import ForkServer, Key, key_of
 from rnnbench.isolation.launched import Interpreter, LauncherProcess, this_python
+from rnnbench.registry import plugin_files
 
 MOST = 4
 """Launchers that wait: of rnnbench alone, with torch, with jax, and the one that tries plugins."""
+
+OWN_PATH = tuple(sys.path)
+"""Before any plugin file was imported."""
 
 Place = tuple[Any, ...]
 """Equal for launchers that no job could tell apart."""
@@ -60,7 +67,7 @@ class Waiting:
 
     def give(self, launcher: LauncherProcess) -> None:
         """Keep it, unless its jobs could be told from those of this Python."""
-        own = _place((), this_python())[1:4]
+        own = _place((), bare_python())[1:4]
         if not isinstance(launcher, Launcher) or launcher.busy or launcher.place[1:4] != own:
             launcher.stop()
             return
@@ -87,10 +94,18 @@ def shared(waiting: Waiting) -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(forkserver, "LauncherProcess", waiting.launcher)
+        patch.setattr(forkserver, "this_python", bare_python)
         patch.setattr(ForkServer, "close", close)
         patch.setattr(forkserver, "key_of", key)
         patch.setattr(together, "key_of", key)
         yield
+
+
+def bare_python() -> Interpreter:
+    """Without the folders of plugin files that this process has imported; jobs add those of theirs."""
+    path = [place for place in sys.path if place in OWN_PATH or Path(place) not in plugin_files._FOLDERS]
+    python = this_python()
+    return replace(python, command=[*python.command[:-1], json.dumps(path)])
 
 
 def _place(modules: tuple[str, ...], interpreter: Interpreter) -> Place:

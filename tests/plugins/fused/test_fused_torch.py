@@ -76,7 +76,9 @@ def test_truncated_and_checkpointed_gradients():
         assert found["status"] == "ok", found["reason"]
 
 
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru", "mingru", "minlstm"])
+@pytest.mark.parametrize(
+    "cell", ["lstm", "mingru", *(pytest.param(cell, marks=pytest.mark.long) for cell in ("rnn", "gru", "minlstm"))]
+)
 def test_gradcheck(cell):
     """torch's own check, of every input: parameters, states, xs."""
     rng = np.random.default_rng(0)
@@ -176,10 +178,10 @@ def test_training_is_the_same_as_with_the_reference():
 
 FAULTS = {
     "another activation": ("= vtanh(", "= vsigmoid("),
-    "the state a step late": ("((first + t - 1) * c->B", "((first + t) * c->B"),
-    "no gradient of the bias": ("add_up(sum_0, dconstant_0", "if (0) add_up(sum_0, dconstant_0"),
     "the last chunk alone": ("*(V *)to += sums[d][0]", "*(V *)to = sums[d][0]"),
     "rows of one thread alone": ("g < teams", "g < 1"),
+    "the state a step late": ("((first + t - 1) * c->B", "((first + t) * c->B"),
+    "no gradient of the bias": ("add_up(sum_0, dconstant_0", "if (0) add_up(sum_0, dconstant_0"),
     "a matrix transposed": ("transposed ? from[(j + c) * k + row]", "transposed ? from[row * k + j + c]"),
 }
 
@@ -190,7 +192,12 @@ HEAD_FAULTS = {
 }
 
 
-@pytest.mark.parametrize("fault", HEAD_FAULTS)
+def quick(faults, count):
+    """The first of them by default, the others with `-m long`: each kernel is compiled anew."""
+    return [pytest.param(one, marks=pytest.mark.long if number >= count else ()) for number, one in enumerate(faults)]
+
+
+@pytest.mark.parametrize("fault", quick(HEAD_FAULTS, 1))
 def test_a_fault_in_products_per_head_is_found(fault, monkeypatch):
     right, wrong = HEAD_FAULTS[fault]
     emit = rnnbench_fused.kernel.emit
@@ -204,7 +211,7 @@ def test_a_fault_in_products_per_head_is_found(fault, monkeypatch):
     assert verified("slstm(heads=2)", "torch", "float32", 5, 2, 3, 8, 1)["status"] == "wrong"
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", quick(FAULTS, 3))
 def test_a_fault_in_the_generated_code_is_found(fault, monkeypatch):
     right, wrong = FAULTS[fault]
     emit = rnnbench_fused.kernel.emit
