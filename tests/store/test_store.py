@@ -674,4 +674,4 @@ def test_the_time_of_reading_grows_with_the_records_and_no_faster(results):
         assert len(RunFolder.open(run.path).load(light=True)) == count
         return time.process_time() - started
 
-    assert min(seconds(10_000) for _ in range(3)) < 16 * min(seconds(2_000) for _ in range(3))
+    assert min(seconds(5_000) for _ in range(2)) < 16 * min(seconds(1_000) for _ in range(3))

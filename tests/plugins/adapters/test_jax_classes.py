@@ -13,7 +13,7 @@ from rnnbench_adapters import from_class  # noqa: E402
 from rnnbench_adapters.classes import Unusable  # noqa: E402
 
 D, H, B = 3, 4, 2
-MORE_LINEN = ("LSTMCell", "SimpleCell", "MGUCell")
+MORE_LINEN = ("GRUCell", "LSTMCell", "SimpleCell", "MGUCell")
 
 
 def stepped(cell):
@@ -30,7 +30,7 @@ def stepped(cell):
 
 @pytest.mark.parametrize(
     "name",
-    ["GRUCell", "OptimizedLSTMCell", *(pytest.param(name, marks=pytest.mark.long) for name in MORE_LINEN)],
+    ["OptimizedLSTMCell", *(pytest.param(name, marks=pytest.mark.long) for name in MORE_LINEN)],
 )
 def test_linen_cells(name):
     linen = pytest.importorskip("flax.linen", reason="flax is not installed")
@@ -54,7 +54,7 @@ def test_nnx_cells():
     assert np.array_equal(after, y)
 
 
-@pytest.mark.parametrize("name", ["GRUCell", "LSTMCell"])
+@pytest.mark.parametrize("name", ["GRUCell", pytest.param("LSTMCell", marks=pytest.mark.long)])
 def test_equinox_cells(name):
     eqx = pytest.importorskip("equinox", reason="equinox is not installed")
     cell = from_class(f"equinox.nn:{name}")

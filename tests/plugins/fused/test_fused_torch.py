@@ -23,7 +23,7 @@ SERVED = [name for name, cell in CELLS.items() if supports(cell, "cpu", "float32
 
 
 # All cells in both dtypes with `-m long`: a kernel takes about a second to compile.
-QUICK = {f"{cell} float64" for cell in ("lstm", "peephole", "attending", "multiplicative", "memoryless", "smoothing")}
+QUICK = {f"{cell} float64" for cell in ("lstm", "attending", "multiplicative", "memoryless", "smoothing")}
 KITS = [
     pytest.param(cell, dtype, id=f"{cell} {dtype}", marks=() if quick else pytest.mark.long)
     for cell in SERVED
