@@ -96,6 +96,7 @@ def test_a_worker_that_is_killed_loses_nothing_and_its_case_is_tried_again(tmp_p
     whole(tmp_path)
 
 
+@pytest.mark.long
 def test_what_kills_every_worker_is_lost_with_the_job_s_name_and_resume_tries_it_again(tmp_path):
     suite(tmp_path, SUITE.replace("3]}", f"3], deadly: ['', '{tmp_path}/deadly']}}").replace("[0, 1, 2, 3]", "[0, 1]"))
     (tmp_path / "deadly").write_text("")
@@ -141,6 +142,7 @@ def test_ctrl_c_ends_the_workers_and_says_how_to_go_on(tmp_path):
     assert all(record.complete for record in rnnbench.load(run_folder(tmp_path)).records)
 
 
+@pytest.mark.long
 def test_who_resumes_with_another_executor_takes_over_what_was_measured(tmp_path):
     suite(tmp_path, SUITE.replace("3]}", "3], seconds: 1.5}"))
     running = begun(tmp_path, "--jobs", "2")
