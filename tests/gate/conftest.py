@@ -7,7 +7,7 @@ from rnnbench.gate.pairs import Sampler
 
 @pytest.fixture(scope="module", autouse=True)
 def launchers_of_all_rounds(request):
-    """Launchers that measured a pair measure the others too; a gate that is a process of its own makes new ones for each
+    """Launchers that measured a pair measure the others too; a gate in a process of its own makes new ones for each
     round of pairs.
     """
     with pytest.MonkeyPatch.context() as patch:
