@@ -15,6 +15,7 @@ def accumulated(gradient: Gradient, batch: Batch, count: int, weighing: micro_ba
     """(loss, gradient) of the whole batch, in `count` equal parts.
 
     One after the other, by a scan: parts written out side by side XLA might well run at once, in the memory of all.
+    Parts of half precision are summed in float32: a small one would be lost in the rounding of the sum.
     """
     import jax
     import jax.numpy as jnp
@@ -27,12 +28,12 @@ def accumulated(gradient: Gradient, batch: Batch, count: int, weighing: micro_ba
     def body(total: tuple[Array, Params], at: tuple[Array, Array, Batch]) -> tuple[tuple[Array, Params], None]:
         number, weight, part = at
         return jax.tree.map(
-            lambda sum, more: sum + more * weight.astype(more.dtype), total, gradient(part, number)
+            lambda sum, more: sum + more.astype(sum.dtype) * weight.astype(sum.dtype), total, gradient(part, number)
         ), None
 
     first = {name: array[0] for name, array in stacked.items()}
     shapes = jax.eval_shape(gradient, first, jnp.asarray(0))
-    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.promote_types(leaf.dtype, jnp.float32)), shapes)
     found, _ = jax.lax.scan(body, zeros, (jnp.arange(count), weights, stacked))
     return found
 

@@ -86,11 +86,11 @@ def _hits(ops: Any, logits: Array, targets: Array) -> Array:
 
 
 def _mean(ops: Any, values: Array, batch: Batch) -> Array:
-    """Mean of values_TB over the steps that count."""
+    """Mean of values_TB over the steps that count: a quotient of means, since float16 cannot hold a large sum."""
     if "mask" not in batch:
         return ops.mean(values)
     mask = batch["mask"]
-    return ops.sum(_marked(ops, values, mask)) / ops.sum(mask)
+    return ops.mean(_marked(ops, values, mask)) / ops.mean(1.0 * mask)  # truth values have no mean
 
 
 def _marked(ops: Any, values: Array, mask: Array) -> Array:

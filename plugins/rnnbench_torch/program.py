@@ -214,7 +214,10 @@ class TorchProgram(Program):
         return loss
 
     def _accumulated(self, batch: Batch) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """(loss, gradients) of the whole batch, one micro-batch after the other."""
+        """(loss, gradients) of the whole batch, one micro-batch after the other.
+
+        Parts of half precision are summed in float32: a small one would be lost in the rounding of the sum.
+        """
         spec, rate = self._spec, self._spec.model.dropout
         if spec.micro_batches == 1:
             loss, gradients, _ = self._trained(batch, rate)
@@ -225,12 +228,12 @@ class TorchProgram(Program):
         total, gradients = None, None
         for part, weight in zip(parts, weights, strict=True):
             loss, found, _ = self._trained(part, rate)
-            total = loss * weight if total is None else total + loss * weight
+            total = _wide(loss) * weight if total is None else total + _wide(loss) * weight
             if gradients is None:
-                gradients = [gradient * weight for gradient in found]
+                gradients = [_wide(gradient) * weight for gradient in found]
             else:
                 for one, more in zip(gradients, found, strict=True):
-                    one += more * weight
+                    one += _wide(more) * weight
         assert total is not None
         assert gradients is not None
         return total, gradients
@@ -344,3 +347,8 @@ def named_out_of_memory(device: str) -> Iterator[None]:
 def _advice(device: str, error: BaseException) -> str:
     first_line = (str(error).splitlines() or [type(error).__name__])[0]
     return f"out of memory on {device}; use a smaller batch, hidden size or sequence length ({first_line})"
+
+
+def _wide(tensor: torch.Tensor) -> torch.Tensor:
+    """At least float32."""
+    return tensor.float() if tensor.dtype.itemsize < 4 else tensor

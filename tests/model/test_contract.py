@@ -140,7 +140,7 @@ def test_a_mistake_in_a_declaration_is_named_with_its_remedy(changes, message):
             r"`project` raised IndexError.*; `past` has 2 earlier inputs, past\[0\] to past\[1\]: raise `lookback`",
         ),
         ({"output_size": lambda D, H: 0}, r"`output_size`.* returned 0; return how many features y has"),
-        ({"output_size": None}, r"returned y with 9 features; y must have H = 8"),
+        ({"output_size": None}, r"returned y with 9 features; y must have H = 8: .* say its width by `output_size`"),
         ({"recurrence": "elementwise"}, r"returns states of shapes"),
     ],
 )

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from marks import BACKENDS
+from rnnbench import Optimizer
 from rnnbench.errors import CaseError
 from rnnbench.model.micro_batches import shares, split, weighing
 from rnnbench_cells import gru, lstm
@@ -16,6 +17,10 @@ B, T = 8, 6
 def root_mean_square(ops, outputs, batch):
     """No mean over anything."""
     return ops.mean((outputs - batch["targets"]) ** 2) ** 0.5
+
+
+def projection(ops, outputs, batch):
+    return ops.mean(outputs * batch["targets"])
 
 
 def masked():
@@ -92,6 +97,36 @@ def test_the_gradient_is_that_of_the_whole_batch(backend, kind):
     assert total == pytest.approx(whole, rel=1e-12)
     for name, truth in gradients.items():
         np.testing.assert_allclose(found[name], truth, rtol=1e-9, atol=1e-14)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_small_parts_of_half_precision_are_not_lost(backend):
+    """31 of them, each below half a rounding of the sum in bfloat16, are a tenth of it."""
+    B, size = 32, np.array([1.0] + 31 * [0.9 / 256])
+    data = {"xs": np.zeros((T, B, D)), "targets": np.broadcast_to(size[:, None], (T, B, O))}
+    rate = Optimizer("sgd", lr=float(B * O))
+    program = build(backend, gru, dtype="bfloat16", micro_batches=B, loss=projection, optimizer=rate)
+    _, found = stepped(program, data)
+    np.testing.assert_allclose(found["head.bias"], size.sum(), rtol=0.02)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_shares_of_a_mask_in_half_precision_add_up(backend):
+    """A count by twos stops at 512 in bfloat16."""
+    if backend == "torch":
+        import torch
+
+        from rnnbench_torch.ops import torch_ops as ops_of
+
+        mask = torch.ones(2, 512, dtype=torch.bfloat16)
+    else:
+        import jax.numpy as jnp
+
+        from rnnbench_jax.ops import jax_ops as ops_of
+
+        mask = jnp.ones((2, 512), jnp.bfloat16)
+    parts = split({"xs": mask[:, :, None], "mask": mask}, 1)
+    assert sum(map(float, shares(ops_of(), parts, "mask"))) == pytest.approx(1, rel=0.01)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

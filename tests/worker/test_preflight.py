@@ -97,7 +97,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "counts": ({"step": lambda ops, p, h, x: (h, h + next(COUNTER))}, "keep nothing between calls"),
     "constant": (
         {"init": with_param("period", np.array(2.0)), "step": lambda ops, p, h, x: (h, h + ops.floor(p["period"]))},
-        "makes the outputs jump by 1 as parameter 'period' moves .*; it has no gradient",
+        "jump by 1 as parameter 'period' moves .*; it has no gradient, so name this constant in `frozen`",
     ),
     "project alters T": (
         {"project": lambda ops, p, xs: xs[1:]},
@@ -119,6 +119,11 @@ def test_what_cannot_run_is_told_in_one_sentence(changes, message):
         check_cell(cell)
     assert str(error.value).startswith("cell 'mine': `")
     assert "\n" not in str(error.value)
+
+
+def test_a_constant_among_the_parameters_passes_once_it_is_frozen():
+    changes, _ = WRONG["constant"]
+    check_cell(Cell("mine", **{"init": init, "step": step, **changes}, frozen=("period",)))
 
 
 def test_every_shipped_cell_passes():

@@ -47,12 +47,13 @@ def batch_axis(array: Array, T: int, B: int) -> int:
 
 
 def shares(ops: Any, parts: Sequence[Batch], weighing: Weighing) -> list[Array]:
-    """What each part weighs, adding up to 1."""
+    """What each part weighs, adding up to 1. By means: float16 cannot hold a large sum, bfloat16 no count past 256."""
+    sizes = [part["xs"].shape[1] for part in parts]
     if weighing == "sequences":
-        B = sum(part["xs"].shape[1] for part in parts)
-        return [part["xs"].shape[1] / B for part in parts]
-    counted = [ops.sum(part["mask"]) for part in parts]
-    return [one / sum(counted) for one in counted]
+        return [size / sum(sizes) for size in sizes]
+    counted = [ops.mean(1.0 * part["mask"]) * size for size, part in zip(sizes, parts, strict=True)]
+    whole = ops.mean(ops.stack(counted)) * len(parts)
+    return [one / whole for one in counted]
 
 
 def weighing(loss: Loss, batch: Batch, outputs: int) -> Weighing | None:

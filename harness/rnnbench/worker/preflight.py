@@ -328,7 +328,7 @@ class _Check:
             problem = _OtherWidth(
                 f"cell {self.cell.name!r}: `{function}`{where} returned y with {np.shape(y)[-1]} features; y must "
                 f"have {'H' if self.cell.output_size is None else 'the output_size'} = {self.width}: multiply it by a "
-                "parameter of so many columns, or show another part of the state"
+                "parameter of so many columns, show another part of the state, or say its width by `output_size`"
             )
             widths = {leaf.shape[-1] for leaf in leaves(state)}
             problem.units = np.shape(y)[-1] if widths == {np.shape(y)[-1]} else None
@@ -407,7 +407,7 @@ class _Check:
             self._refuse(
                 self._main,
                 f"makes the outputs jump by {jump:.2g} as parameter {name!r} moves by one part in "
-                f"{1 / SMALLER:.0e}; it has no gradient, so keep this constant out of `params` and compute it in "
+                f"{1 / SMALLER:.0e}; it has no gradient, so name this constant in `frozen`, or compute it in "
                 f"`{self._main}`",
             )
 

@@ -109,3 +109,14 @@ def test_last_step_losses_read_the_end_of_each_sequence(name):
     expected = loss(OPS, ends[None], batch)
     assert loss(OPS, outputs, batch | {"mask": mask}) == pytest.approx(expected, abs=1e-14)
     assert loss(OPS, outputs, batch) != expected
+
+
+@pytest.mark.parametrize("name", ["mean_square", "accuracy"])
+def test_a_masked_mean_over_more_steps_than_float16_can_count(name):
+    torch, jax = pytest.importorskip("torch"), pytest.importorskip("jax")
+    outputs, mask = np.ones((1000, 80, 1), np.float16), np.repeat(np.arange(1000)[:, None] < 900, 80, axis=1)
+    targets = np.full(outputs.shape, -1, np.float16) if name == "mean_square" else np.zeros((1000, 80), int)
+    batch, loss = {"targets": targets, "mask": mask.astype(np.float16)}, getattr(losses, name)
+    for ops, put in ((OPS, np.asarray), (torch_ops(), torch.tensor), (jax_ops(), jax.numpy.asarray)):
+        found = loss(ops, put(outputs), {key: put(value) for key, value in batch.items()})
+        assert float(found) == pytest.approx({"mean_square": 4, "accuracy": 1}[name], rel=2e-3)
