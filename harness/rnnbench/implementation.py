@@ -47,6 +47,8 @@ class Implementation:
         iterations, a share of runs that fell back to another way. `account` is called once, after the probe, in the
         process that measured; its values are of `quantities`, its notes and details are added to the record's.
     stepwise: true where the implementation is the plain loop over the portable step, the reference of its backend.
+    parallel: true where steps are joined in parallel over time, by a scan, in chunks or by Newton's method, rather than
+        one after the other. Reports hold such a program against the fastest of its backend that goes step by step.
     differentiable: false for one that runs forward and has no gradients. It is verified forward alone, its rows say
         `verified: forward`, and what trains is skipped and says so.
     slow_to_build: true where it takes tens of seconds to compile or to be verified: `best` does not try it.
@@ -71,6 +73,7 @@ class Implementation:
     quantities: tuple[Quantity, ...] = ()
     account: Callable[[], Measurement] | None = None
     stepwise: bool = False
+    parallel: bool = False
     differentiable: bool = True
     slow_to_build: bool = False
     distribution: str = ""
@@ -249,8 +252,8 @@ def chunk_implementations(
     chunks = f"Up to {scans.SCALAR} steps at once as matrix products, for cells with a matrix state."
     prefixes = "A parallel prefix scan of the cell's own associative operator."
     return (
-        Implementation("chunkwise", backend, supports_chunks, build_chunks, doc=chunks),
-        Implementation("prefix_scan", backend, supports_scan("semigroup"), build_prefixes, doc=prefixes),
+        Implementation("chunkwise", backend, supports_chunks, build_chunks, parallel=True, doc=chunks),
+        Implementation("prefix_scan", backend, supports_scan("semigroup"), build_prefixes, parallel=True, doc=prefixes),
     )
 
 

@@ -84,6 +84,7 @@ class Part:
             each other. Empty where it had the machine to itself.
         environment: Id of the entry in `run.json`.
         version: Of the rnnbench that measured it.
+        parallel: Whether what ran is declared to be parallel over time, see `Implementation`.
 
     Example:
         >>> from rnnbench import Part, Quantity, Timing, View, median_interval
@@ -113,6 +114,7 @@ class Part:
     environment: str = ""
     version: str = ""
     lockstep: str = ""
+    parallel: bool = False
 
     @property
     def ok(self) -> bool:

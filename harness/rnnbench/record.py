@@ -38,6 +38,7 @@ class Record:
         left_out: Processes of before that measured another program, or elsewhere, and are in none of the numbers.
         asked: How many processes its numbers should come from.
         conditions: How its processes ran, taken together; None where nobody looked.
+        parallel: Whether what ran is declared to be parallel over time, see `Implementation`.
 
     Example:
         >>> from rnnbench import Case, Record
@@ -63,6 +64,7 @@ class Record:
     left_out: Sequence[Part] = ()
     asked: int = 1
     conditions: Conditions | None = None
+    parallel: bool = False
 
     @property
     def complete(self) -> bool:

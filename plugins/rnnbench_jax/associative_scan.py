@@ -29,5 +29,6 @@ ASSOCIATIVE_SCAN = Implementation(
     backend="jax",
     supports=supports_linear,
     build=build,
+    parallel=True,
     doc="parallel prefix scan of h -> a·h + b, for cells that are linear in their state",
 )

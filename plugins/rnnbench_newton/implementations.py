@@ -22,6 +22,7 @@ def implementations(
             partial(build, variant),
             quantities=account.QUANTITIES,
             account=accounted,
+            parallel=True,
             slow_to_build=True,
             doc=variant.doc,
         )

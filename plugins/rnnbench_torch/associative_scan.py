@@ -164,5 +164,6 @@ implementation = Implementation(
     backend="torch",
     supports=supports,
     build=build,
+    parallel=True,
     doc="A parallel scan with O(log T) dependent steps and a hand-written backward, for cells linear in their state.",
 )

@@ -122,6 +122,7 @@ ASSOCIATIVE_SCAN = Implementation(
     backend="torch",
     supports=supports_associative,
     build=build_associative,
+    parallel=True,
     slow_to_build=True,
     doc="torch's own associative_scan, a prototype of torch._higher_order_ops, for cells linear in their state.",
 )

@@ -70,6 +70,7 @@ def record(
     environment: str = "env1",
     conditions: Conditions | None = None,
     peak_memory: float | None = None,
+    parallel: bool = False,
     **fields: Any,
 ) -> Record:
     """A record of BASE with some fields of its case changed; `ran` is what `auto` became."""
@@ -85,6 +86,7 @@ def record(
         environment=environment,
         conditions=conditions,
         peak_memory=peak_memory,
+        parallel=parallel,
     )
     return replace(merge(one, [holding(part, quantities or {})]), started=1.7e9, seconds=1.0)
 
@@ -195,6 +197,7 @@ def whole_run(lengths: Sequence[int] = (64, 128, 256, 512, 1024, 2048)) -> list[
                 for mode, share in (("forward", 0.4), ("train", 1.0)):
                     more: dict[str, Any] = {
                         "ran": ran,
+                        "parallel": cell == "mingru",
                         "implementation": "auto",
                         "settings": {"modes": ["forward", "train"]},
                     }

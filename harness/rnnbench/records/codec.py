@@ -60,6 +60,7 @@ def encode(part: Part, known: Declared | None = None) -> dict[str, Any]:
         "environment": part.environment,
         "rnnbench": part.version,
         "lockstep": part.lockstep,
+        "parallel": part.parallel or None,
     }
     return {key: value for key, value in data.items() if value not in ("", None, [], {}) or key == "status"}
 
@@ -119,6 +120,7 @@ def part_of(wire: WirePart, known: Declared | None = None, drop: bool = False) -
         wire.environment,
         wire.rnnbench,
         wire.lockstep,
+        wire.ran_in_parallel,
     )
     return light(part) if drop else part
 

@@ -19,6 +19,7 @@ from rnnbench.part import Conditions, Part
 from rnnbench.quantity import Quantity, Value
 from rnnbench.records.malformed import Malformed, check_details, check_finite
 from rnnbench.records.wire import (
+    PARALLEL_BEFORE,
     FormerAnswer,
     FormerHarness,
     FormerLine,
@@ -69,6 +70,7 @@ def parts(line: FormerLine, known: Declared | None = None, version: str = "") ->
         verified=line.verified,
         environment=line.environment,
         version=version,
+        parallel=line.implementation in PARALLEL_BEFORE,
     )
     own = {key: value for key, value in line.details.items() if key not in _OUTSIDE}
     if "processes" not in line.details:

@@ -106,6 +106,7 @@ def merge(case: Case, parts: Sequence[Part], samples: bool = True) -> Record:
         left_out,
         wanted,
         conditions,
+        last.parallel,
     )
 
 
@@ -129,6 +130,7 @@ def _alone(case: Case, part: Part) -> Record:
         (),
         1,
         seen,
+        part.parallel,
     )
 
 

@@ -19,6 +19,9 @@ from rnnbench.timings import Timing, View
 
 T = TypeVar("T")
 
+PARALLEL_BEFORE = ("associative_scan",)
+"""Implementations that were parallel over time when lines did not say so yet."""
+
 
 def _kind(entry: object) -> str:
     return "view" if isinstance(entry, Mapping) and "timing" in entry else "value"
@@ -82,6 +85,12 @@ class WirePart:
     environment: str = ""
     rnnbench: str = ""
     lockstep: str = ""
+    parallel: bool = False
+
+    @property
+    def ran_in_parallel(self) -> bool:
+        """Whether what ran is parallel over time."""
+        return self.parallel or self.implementation in PARALLEL_BEFORE
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,9 +12,6 @@ from rnnbench.report.series import Entry, Panel, Series
 from rnnbench.report.units import words
 from rnnbench.report.worth import headlines
 
-SCAN = "associative_scan"
-"""How implementations that scan over time in parallel end, by name."""
-
 
 def card(panels: Sequence[Panel]) -> Block | None:
     """The best program of each cell at the longest length, best marked; None with fewer than two cells or columns.
@@ -83,7 +80,9 @@ def _why_not(panel: Panel, name: str, length: int, cell: str) -> Entry:
 
 
 def _speedup(panel: Panel, name: str, cells: Sequence[str]) -> CardColumn | None:
-    """Time of the best stepwise program over that of the best parallel scan of the same framework, at the longest T."""
+    """Time of the best program that goes step by step over that of the best one that is parallel over time, of the same
+    framework at the longest T.
+    """
     sequential = any(one.grows for one in panel.quantities.values())
     if not sequential or panel.quantities[name].unit != "s" or len({series.contest for series in panel.series}) != 1:
         return None
@@ -91,18 +90,20 @@ def _speedup(panel: Panel, name: str, cells: Sequence[str]) -> CardColumn | None
     entries = [_ratio([one for one in panel.series if one.axes["cell"] == cell], name, length) for cell in cells]
     if not any(entry.counts for entry in entries):
         return None
-    return CardColumn("speed-up by scan", "speed_up_by_scan", "1", "none", entries)
+    return CardColumn("parallel-in-time speed-up", "parallel_in_time_speed_up", "1", "none", entries)
 
 
 def _ratio(rows: Sequence[Series], name: str, length: int) -> Entry:
     best: dict[tuple[str, bool], Entry] = {}
     for row in rows:
-        framework, _, program = str(row.axes["implementation"]).partition("/")
+        framework = str(row.axes["implementation"]).partition("/")[0]
         entry = row.groups[length].entry(name) if length in row.groups and row.verified else Entry("")
-        key = framework, program.endswith(SCAN)
+        key = framework, row.parallel
         if entry.counts and (key not in best or entry.number < best[key].number):
             best[key] = entry
     ratios = [
-        best[name, False].number / best[name, True].number for name, scans in best if scans and (name, False) in best
+        best[name, False].number / best[name, True].number
+        for name, parallel in best
+        if parallel and (name, False) in best
     ]
     return Entry("ok", max(ratios), count=1) if ratios else Entry("")

@@ -184,7 +184,7 @@ class Series:
     telling: (axis, text) of what tells it apart beside its cell, ("implementation", "torch/native") say.
     verified: false where some record's program was never checked against the oracle. matched: its hidden size was
     solved for a parameter count, which then is what rows must share to be ranked. weak: true where some program was
-    checked so loosely that a tenth too much would have passed.
+    checked so loosely that a tenth too much would have passed. parallel: true where its program is parallel over time.
     """
 
     axes: Mapping[str, Any]
@@ -193,6 +193,7 @@ class Series:
     verified: bool
     matched: bool = False
     weak: bool = False
+    parallel: bool = False
 
     @property
     def doubt(self) -> str:
@@ -385,9 +386,11 @@ def _series(
     for key, lengths in sorted(found.items(), key=_by_appearance(axes, columns)):
         values = dict(zip(axes, key, strict=True))
         program = tuple((axis, axis_text(axis, values[axis])) for axis in telling)
-        verdicts = {record.verified for members in lengths.values() for record in members}
-        groups = {length: group(members) for length, members in lengths.items()}
-        series.append(Series(values, groups, program, "none" not in verdicts, matched, "weak" in verdicts))
+        members = [record for group in lengths.values() for record in group]
+        verdicts, parallel = {record.verified for record in members}, any(record.parallel for record in members)
+        groups = {length: group(found) for length, found in lengths.items()}
+        doubts = {"verified": "none" not in verdicts, "weak": "weak" in verdicts}
+        series.append(Series(values, groups, program, matched=matched, parallel=parallel, **doubts))
     return tuple(series)
 
 

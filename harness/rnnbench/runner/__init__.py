@@ -274,7 +274,8 @@ class Runner:
         """Its part, as the process tells of itself."""
         part = answers.part_of(outcome)
         _add(attempt.seconds, answers.division(outcome, part))
-        part = replace(part, implementation=attempt.program.implementation, verified=attempt.verified)
+        ran = self._implementation(attempt.program)
+        part = replace(part, implementation=ran.name, verified=attempt.verified, parallel=ran.parallel)
         if part.ok:
             notes = [f"verified: {sentence}" for sentence in attempt.looked_at.get("notes", ())]
             details = {key: value for key, value in part.details.items() if key != "seconds"}

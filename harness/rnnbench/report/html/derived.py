@@ -1,9 +1,9 @@
 """Quantities that follow from others, put beside them so that every view treats them alike.
 
-`<pass>.scan_speedup`: time of the fastest stepwise implementation over that of the parallel scan, on one framework,
-cell, device and sizes, of every time that adds up over the sequence (`Quantity.grows`). `train_validation_gap`: last
-validation loss minus the training loss just before it; only where the probe reports nothing on overfitting. Their
-origin is `derived`.
+`<time>.parallel_speedup`: time of the fastest program that goes step by step over that of one that is parallel over
+time (`Implementation.parallel`), on one framework, cell, device and sizes, of every time that adds up over the sequence
+(`Quantity.grows`). `train_validation_gap`: last validation loss minus the training loss just before it; only where the
+probe reports nothing on overfitting. Their origin is `derived`.
 """
 
 from __future__ import annotations
@@ -18,9 +18,7 @@ from rnnbench.record import Record
 from rnnbench.report.generalisation import OVERFITTING
 
 GAP = "train_validation_gap"
-SPEEDUP = ".scan_speedup"
-SCAN = "associative_scan"
-_TIME = ".time"
+SPEEDUP = ".parallel_speedup"
 _GAP = Quantity(
     GAP, "1", "lower", "Last validation loss minus the training loss just before it.", group=OVERFITTING, portable=True
 )
@@ -32,7 +30,7 @@ def with_derived(records: Sequence[Record]) -> list[Record]:
     for record in records:
         if record.ok and any(_is_time(reading) for reading in record.quantities.values()):
             siblings[_problem(record)].append(record)
-    added = {id(scan): found for group in siblings.values() for scan, found in _speedups(group)}
+    added = {id(one): found for group in siblings.values() for one, found in _speedups(group)}
     return [_extended(record, {**added.get(id(record), {}), **_gap(record)}) for record in records]
 
 
@@ -51,18 +49,17 @@ def _is_time(reading: Reading) -> bool:
 
 
 def _speedups(group: Sequence[Record]) -> list[tuple[Record, dict[str, Reading]]]:
-    stepwise = [record for record in group if record.implementation != SCAN and record.verified != "none"]
+    stepwise = [record for record in group if not record.parallel and record.verified != "none"]
     found = []
-    for scan in (record for record in group if record.implementation == SCAN):
+    for parallel in (record for record in group if record.parallel):
         quantities = {}
-        times = [(name, reading) for name, reading in scan.quantities.items() if _is_time(reading)]
+        times = [(name, reading) for name, reading in parallel.quantities.items() if _is_time(reading)]
         for name, own in sorted(times, key=lambda item: -item[1].value):  # the pass that costs most in front
             rivals = [record.quantities[name] for record in stepwise if name in record.quantities]
             if rivals and own.value > 0:
                 best = min(rivals, key=lambda reading: reading.value)
-                speedup = name.removesuffix(_TIME) + SPEEDUP
-                quantities[speedup] = _ratio(speedup, best, own)
-        found.append((scan, quantities))
+                quantities[name + SPEEDUP] = _ratio(name + SPEEDUP, best, own)
+        found.append((parallel, quantities))
     return found
 
 
@@ -71,7 +68,7 @@ def _ratio(name: str, a: Reading, b: Reading) -> Reading:
     low = high = None
     if a.low is not None and a.high is not None and b.low is not None and b.high is not None and b.low > 0:
         low, high = a.low / b.high, a.high / b.low
-    doc = "Time of the fastest stepwise implementation over that of the parallel scan."
+    doc = "Time of the fastest program that goes step by step over that of this one, which is parallel over time."
     return Reading(
         a.value / b.value, low, high, origin="derived", quantity=Quantity(name, "1", "higher", doc, group="parallelism")
     )

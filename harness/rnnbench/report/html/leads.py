@@ -148,13 +148,13 @@ def _told_apart(high: Entry, low: Entry) -> bool:
 
 
 def parallelism(panels: Sequence[Panel]) -> str:
-    """The largest gain of a parallel scan, which reports derive, and the largest of the gains that a probe declares."""
+    """The largest gain of what is parallel over time, which reports derive, and of the gains that a probe declares."""
     clauses = []
-    scans = ranked(panels, f"*{SPEEDUP}")
-    if scans:
-        best, worst = scans[-1], scans[0]
+    derived = ranked(panels, f"*{SPEEDUP}")
+    if derived:
+        best, worst = derived[-1], derived[0]
         clauses.append(
-            f"a parallel scan over time makes {best.series.name} {units.factor(best.value)} times as fast at "
+            f"going parallel over time makes {best.series.name} {units.factor(best.value)} times as fast at "
             f"T={best.length}"
             + (f", and {worst.series.name} {units.factor(worst.value)} times" if best != worst else "")
         )

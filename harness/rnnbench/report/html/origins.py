@@ -8,12 +8,6 @@ from typing import NamedTuple
 
 from rnnbench.quantity import Quantity
 from rnnbench.record import Record, record_labels
-from rnnbench.report.html.derived import GAP, SPEEDUP
-
-_DERIVED = {
-    GAP: "Last validation loss minus the training loss just before it.",
-    SPEEDUP: "Time of the fastest stepwise implementation over that of the parallel scan, same framework and sizes.",
-}
 
 
 class Meaning(NamedTuple):
@@ -33,7 +27,7 @@ def meanings(records: Iterable[Record]) -> list[Meaning]:
         for name, entry in record.quantities.items():
             seen.setdefault(name, (entry.quantity, Counter()))[1][entry.origin] += 1
     return [
-        Meaning(name, one.unit, one.better, ", ".join(origins), one.doc or _derived(name))
+        Meaning(name, one.unit, one.better, ", ".join(origins), one.doc or "Reported by a plugin.")
         for name, (one, origins) in sorted(seen.items())
     ]
 
@@ -80,7 +74,3 @@ def notes(records: Sequence[Record]) -> list[tuple[str, str]]:
     """(case, note) of every note of every record."""
     labelled = zip(records, record_labels(records), strict=True)
     return [(label, note) for record, label in labelled for note in record.notes]
-
-
-def _derived(name: str) -> str:
-    return next((doc for ending, doc in _DERIVED.items() if name.endswith(ending)), "Reported by a plugin.")
