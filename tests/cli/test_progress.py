@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from dataclasses import replace
 
 import pytest
@@ -64,6 +65,40 @@ def test_what_takes_turns_is_told_with_how_many_there_are() -> None:
         progress.started(replace(BASE, cell=cell))
     now = _rendered(progress, Console(file=io.StringIO(), width=80, height=24))[2]
     assert "lstm" in now and now.rstrip().endswith("and 2 more")
+
+
+def test_a_log_that_nothing_was_written_to_for_a_minute_says_what_goes_on(capsys) -> None:
+    now = [1000.0]
+    cases = [replace(BASE, cell=cell) for cell in ("lstm", "gru", "rnn")]
+    progress = Progress(Tally([(case, 1) for case in cases], Costs(), clock=lambda: now[0]), "long_seq")
+    progress.break_silence()  # nothing runs yet
+    for case in cases:
+        progress.started(case)
+    seen = []
+    for passed in (59.0, 2.0, 30.0, 31.0):
+        now[0] += passed
+        progress.break_silence()
+        seen.append(capsys.readouterr().err)
+    assert [bool(text) for text in seen] == [False, True, False, True]
+    assert "[0/3] running  61 s  " in seen[1] and "lstm" in seen[1] and "and 2 more  after 1:01  (about" in seen[1]
+    assert "122 s" not in seen[3] and "2 min  " in seen[3] and "after 2:02" in seen[3] and " left)" in seen[3]
+
+
+def test_silence_is_looked_for_in_a_log_until_the_run_is_over(monkeypatch, capsys) -> None:
+    monkeypatch.setattr("rnnbench.cli.progress.QUIET_FOR", 0.02)
+    progress = Progress(Tally([(BASE, 1)], Costs()), "long_seq")
+    progress.open()
+    progress.started(BASE)
+    deadline, text = time.monotonic() + 20, ""
+    while "running" not in text and time.monotonic() < deadline:
+        time.sleep(0.01)
+        text += capsys.readouterr().err
+    progress.close()
+    assert "running" in text
+    time.sleep(0.05)  # a line may have been under way
+    capsys.readouterr()
+    time.sleep(0.1)
+    assert capsys.readouterr().err == ""
 
 
 def _rendered(progress: Progress, console: Console) -> list[str]:

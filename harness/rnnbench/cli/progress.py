@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 REFRESH = 1.0
 """Live pictures per second; each costs some ms of another core."""
+QUIET_FOR = 60.0
+"""Seconds after which a log that nothing was written to says what goes on."""
 
 
 class Progress:
@@ -45,31 +48,50 @@ class Progress:
         self._probes = probes or {}
         self._console = console or Console(stderr=True, highlight=False)
         self._live: Live | None = None
+        self._lock = threading.Lock()
+        self._printed = tally.elapsed
+        self._over = threading.Event()
 
     def open(self) -> None:
-        """Begin to show the live lines, in a terminal."""
+        """Begin to show the live lines, in a terminal; in a log, to look for silence."""
         if self._console.is_terminal:
             from rich.live import Live
 
             picture = {"get_renderable": self._picture, "refresh_per_second": REFRESH, "transient": True}
             self._live = Live(console=self._console, redirect_stdout=False, **picture)
             self._live.start()
+        else:
+            threading.Thread(target=self._look, daemon=True).start()
 
     def started(self, case: Case) -> None:
         """A process of this case begins."""
-        self._tally.started(case)
+        with self._lock:
+            self._tally.started(case)
         self._refresh()
 
     def ended(self, record: Record) -> None:
         """Count it; a line of its own for whatever did not go well, and in a log for each case that is complete."""
-        self._tally.ended(record)
-        failed = record.status not in HARMLESS
-        if failed or (record.complete and record.ok and self._live is None):
-            self._print(f"{time.strftime('%H:%M:%S')}  {self._line(record)}")
+        with self._lock:
+            self._tally.ended(record)
+            failed = record.status not in HARMLESS
+            if failed or (record.complete and record.ok and self._live is None):
+                self._print(f"{time.strftime('%H:%M:%S')}  {self._line(record)}")
         self._refresh()
+
+    def break_silence(self) -> None:
+        """A line with what is being measured, where nothing was printed for long: of programs that take turns, all end
+        together.
+        """
+        with self._lock:
+            tally = self._tally
+            if tally.current is not None and tally.elapsed - self._printed >= QUIET_FOR:
+                count, left = f"[{tally.done}/{tally.total}]", self._left(tally.remaining())
+                times = f"  after {clock(tally.elapsed)}{left}"
+                self._print(f"{time.strftime('%H:%M:%S')}  {count} running  {self._now()}{times}")
 
     def close(self) -> None:
         """Leave the terminal on a fresh line, and say what was skipped."""
+        self._over.set()
         if self._live is not None:
             self._live.stop()
             self._live = None
@@ -131,7 +153,12 @@ class Progress:
         if self._live is not None:
             self._live.refresh()
 
+    def _look(self) -> None:
+        while not self._over.wait(QUIET_FOR / 10):
+            self.break_silence()
+
     def _print(self, text: str) -> None:
+        self._printed = self._tally.elapsed
         if self._live is not None:
             self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
         else:
