@@ -32,7 +32,7 @@ def installed():
 def test_these_suites_are_shipped():
     learning = ["digits", "gradients", "memory_span", "optimizers", "overfitting", "tbptt", "text"]
     published = ["lru_copy", "mqar", "predictability", "selective_copy", "was_it_worth_it"]
-    cost = ["heads", "long_seq", "parallelism", "smoke", "zoo"]
+    cost = ["compare_cell", "heads", "long_seq", "parallelism", "smoke", "zoo"]
     assert [path.stem for path in SUITES] == sorted([*learning, *published, *cost])
 
 
