@@ -27,7 +27,10 @@ class Unusable(Exception):
 
 NO_GRADIENT = "it has no gradient: its output does not reach any of its parameters, as after `.detach()` or rounding"
 ROWS_MIXED = "a changed row of the batch moves the outputs of another, so its rows are not independent"
+EQUAL_SIZES = "it needs D = H; wrap it in a class with a projection from D"
+OVERWRITES = "it writes into the state that it is given, which the gradient still needs; give a new one back"
 RANDOM = "it draws random numbers: it gives other outputs for the same inputs when called again, also after `.eval()`"
+DRAWS = "it draws random numbers in a step, so that it gives other outputs for the same inputs when called again"
 REMEMBERS = (
     "it keeps something between calls: it gives other outputs for the same inputs when called again; give the "
     "state back and take it as an argument"

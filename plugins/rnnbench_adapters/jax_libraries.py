@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rnnbench_adapters.classes import Unusable, arguments, construct
+from rnnbench_adapters.classes import DRAWS, Unusable, arguments, construct
 
 CALLS = ("s, x", "x, s", "*s, x", "x, *s")
 BATCH = 2
@@ -64,6 +64,7 @@ def given(call: str, state: Any, x: Any) -> tuple[Any, ...]:
 
 def _linen(cls: type, sizes: Sequence[str], d: int, h: int, options: Mapping[str, Any], seed: int) -> Made:
     import jax
+    from flax.errors import InvalidRngError
     from flax.traverse_util import flatten_dict, unflatten_dict
 
     named = dict(zip(sizes, (d, h), strict=True)) if sizes else {}
@@ -88,7 +89,10 @@ def _linen(cls: type, sizes: Sequence[str], d: int, h: int, options: Mapping[str
 
     def call(params: Mapping[str, Any], given: Sequence[Any]) -> Any:
         nested = unflatten_dict({tuple(name.split(".")): value for name, value in params.items()})
-        return module.apply({"params": nested, **others}, *given)
+        try:
+            return module.apply({"params": nested, **others}, *given)
+        except InvalidRngError as error:
+            raise Unusable(DRAWS) from error
 
     return Made(params, call, start)
 

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rnnbench_adapters.classes import (
+    DRAWS,
+    EQUAL_SIZES,
     HIDDEN,
     NO_GRADIENT,
     ROWS_MIXED,
@@ -65,7 +68,24 @@ def study(cls: type) -> Protocol:
                 reasons.append(str(error))
             except Exception as error:
                 reasons.append(f"it cannot be made with D = {D} and H = {H}: {described(error)}")
+        if not _runs(cls, library, D) and _runs(cls, library, H):
+            raise Unusable(EQUAL_SIZES)
     raise Unusable(most_telling(reasons, cls))
+
+
+def _runs(cls: type, library: str, width: int) -> bool:
+    """Whether it can be made for inputs of so many features, and any call with one step runs."""
+    import jax
+
+    x = jax.numpy.zeros((B, width))
+    for sizes in _sizes(cls, library):
+        with suppress(Exception):
+            made = MAKERS[library](cls, sizes, width, H, {}, 0)
+            for pair, call in itertools.product((False, True), CALLS):
+                with suppress(Exception):
+                    made.call(made.params, given(call, first_state(made.start, B, H, pair), x))
+                    return True
+    return False
 
 
 def _sizes(cls: type, library: str) -> Iterator[tuple[str, ...]]:
@@ -83,14 +103,19 @@ def _study(made: Made, library: str, sizes: Sequence[str]) -> Protocol:
 
     x = jax.random.normal(jax.random.key(1), (B, D))
     broken: list[str] = []
+    ran = False
     first = f"no call with one step of shape (B, D) = ({B}, {D}) worked"
     for pair, call in itertools.product((False, True), CALLS):
         state = first_state(made.start, B, H, pair)
         try:
             out = made.call(made.params, given(call, state, x))
+        except Unusable as error:
+            broken.insert(0, str(error))
+            continue
         except Exception as error:
             broken.append(f"{first}: {described(error)}")
             continue
+        ran = True
         for returns in ("s", "s, y", "y, s") if call.endswith("x") else ("s", "y, s", "s, y"):
             try:
                 _check(made, call, returns, state, x, out)
@@ -101,7 +126,7 @@ def _study(made: Made, library: str, sizes: Sequence[str]) -> Protocol:
                 continue
             return Protocol(library, tuple(sizes), call, returns, pair, made.unroll is not None)
     problem = f"no call with one step of shape (B, D) = ({B}, {D}) gave an output of H = {H} features and a state"
-    raise Unusable(most_telling([*broken, problem], None))
+    raise Unusable(most_telling([problem, *broken] if ran else [*broken, problem], None))
 
 
 class _OtherWay(Exception):
@@ -136,7 +161,7 @@ def _check(made: Made, call: str, returns: str, state: Any, x: Any, out: Any) ->
         raise _OtherWay
     again, _ = _parted(returns, made.call(made.params, given(call, state, x)))
     if not np.array_equal(again, y):
-        raise Unusable("it gives other outputs for the same inputs when called again: it draws random numbers")
+        raise Unusable(DRAWS)
     moved, _ = _parted(returns, made.call(made.params, given(call, after, x)))
     if np.allclose(moved, y, 0, 1e-12):
         raise Unusable("its output does not depend on the state it is given, so it is no recurrent cell")

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from rnnbench import tree_map
 from rnnbench_adapters.classes import (
+    EQUAL_SIZES,
     NO_GRADIENT,
+    OVERWRITES,
     RANDOM,
     REMEMBERS,
     ROWS_MIXED,
@@ -88,7 +90,7 @@ def study(cls: type) -> Protocol:
 def _refuse_equal_sizes(cls: type) -> None:
     """Raises Unusable where it can be made and called with D = H, and not otherwise."""
     if len(arguments(cls)) > 1 and not _runs(cls, D) and _runs(cls, H):
-        raise Unusable("it needs D = H; wrap it in a class with a projection from D")
+        raise Unusable(EQUAL_SIZES)
 
 
 def _runs(cls: type, width: int) -> bool:
@@ -243,6 +245,12 @@ def _study_cell(module: Any, sizes: Sequence[str]) -> Protocol:
                     broken.append(str(error))
                     continue
                 return Protocol(tuple(sizes), "cell", again, returns, start, mode=mode)
+    try:
+        _mode(module, lambda: leaves_of(module(x))[0])
+    except Unusable as error:  # given no state, it keeps its own
+        broken.append(str(error))
+    except Exception:  # it cannot be called so
+        pass
     problem = f"no call with one step of shape (B, D) = ({B}, {D}) gave an output of H = {H} features and a state"
     raise Unusable([*broken, *mixed, problem][0])
 
@@ -274,7 +282,11 @@ def _check_cell(module: Any, x: Any, out: Any, start: str, state: Any, returns: 
     if any(leaf.ndim == 0 or leaf.shape[0] != B for leaf in leaves_of(first)):
         raise _OtherWay
     if any(not leaf.dtype.is_floating_point and not leaf.is_complex() for leaf in leaves_of(first)):
-        raise _OtherWay
+        raise _OtherWay("its state holds whole numbers or truth values; make them floats")
+    kept = [leaf.clone() for leaf in leaves_of(first)]
+    go(x, first)
+    if not all(map(torch.equal, kept, leaves_of(first))):
+        raise Unusable(OVERWRITES)
     mode = _mode(module, lambda: go(x, first)[0])
     second, after = go(x, first)
     if second.shape != y.shape or _shapes(after) != _shapes(first):

@@ -230,3 +230,33 @@ class StoppedGru(Renamed):
 
     def forward(self, x, h):
         return self.inner(x, h.detach())
+
+
+class RemembersItsState(nn.Module):
+    """Takes no state: it keeps its own."""
+
+    h: torch.Tensor | None = None
+
+    def __init__(self, input_size: int, hidden_size: int):
+        super().__init__()
+        self.inner = nn.GRUCell(input_size, hidden_size)
+
+    def forward(self, x):
+        self.h = self.inner(x, self.h)
+        return self.h
+
+
+class WritesInPlace(Renamed):
+    def forward(self, x, h):
+        return h.copy_(self.inner(x, h))
+
+
+class CountsSteps(nn.Module):
+    def __init__(self, input_size: int, hidden_size: int):
+        super().__init__()
+        self.inner = nn.GRUCell(input_size, hidden_size)
+
+    def forward(self, x, state=None):
+        h, n = state or (None, torch.zeros(len(x), dtype=torch.int64))
+        h = self.inner(x, h) / (1 + n[:, None])
+        return h, (h, n + 1)

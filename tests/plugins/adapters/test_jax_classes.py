@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,13 @@ from rnnbench_adapters.classes import Unusable  # noqa: E402
 
 D, H, B = 3, 4, 2
 MORE_LINEN = ("GRUCell", "LSTMCell", "SimpleCell", "MGUCell")
+FILE = Path(__file__).parents[2] / "support/jax_classes.py"
+REFUSED = {
+    "Drops": "draws random numbers in a step",
+    "AddsItsInput": "needs D = H; wrap it in a class with a projection from D",
+    "OtherState": "no call .* gave an output of H = 5 features and a state",
+    "Stopped": "has no gradient: its output does not reach any of its parameters",
+}
 
 
 def stepped(cell):
@@ -104,3 +112,11 @@ def test_a_class_that_is_no_cell_says_why():
     pytest.importorskip("equinox", reason="equinox is not installed")
     with pytest.raises(Unusable, match=r"no call|cannot be made"):
         from_class("equinox.nn:Linear")
+
+
+@pytest.mark.parametrize("name, message", REFUSED.items(), ids=REFUSED)
+def test_what_cannot_be_a_cell_says_why(name, message):
+    for library in ("flax", "equinox"):
+        pytest.importorskip(library, reason=f"{library} is not installed")
+    with pytest.raises(Unusable, match=message):
+        from_class(f"{FILE}:{name}")

@@ -30,6 +30,9 @@ FOUND = {
 REFUSED = {
     "Noisy": r"draws random numbers: .* when called again, also after `.eval\(\)`",
     "Remembers": "keeps something between calls: it gives other outputs for the same inputs",
+    "RemembersItsState": "keeps something between calls: it gives other outputs for the same inputs",
+    "WritesInPlace": "writes into the state that it is given",
+    "CountsSteps": "its state holds whole numbers",
     "Detached": "has no gradient: its output does not reach any of its parameters",
     "AddsItsInput": "needs D = H; wrap it in a class with a projection from D",
     "EqualSizes": "needs D = H; wrap it in a class with a projection from D",
