@@ -17,7 +17,7 @@ MISTAKES = {
     "export csv": "Did you mean 'asv'?",
     "run smok": "smok: there is no such file. Did you mean 'smoke'?",
     "run suites/smoke.yaml": "Did you mean 'smoke'?",
-    "run nothing": "Suites: digits, gradients, heads, long_seq",
+    "run nothing": "Suites: compare_cell, digits, gradients, heads, long_seq",
     "verify mycell.py": "write `--plugin mycell.py`",
     "verify --device gpu": "Did you mean 'cuda'?",
     "list cell": "Did you mean 'cells'?",
