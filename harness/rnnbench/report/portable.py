@@ -21,6 +21,18 @@ def pooled(panel: Panel) -> Panel:
     return replace(panel, axes=axes, series=tuple(_joined(panel, members) for members in rows.values()))
 
 
+def pooled_portable(asked: Iterable[tuple[Panel, str]]) -> Iterator[tuple[Panel, str]]:
+    """Quantities with their panels, pooled for what no machine changes; each panel is pooled once."""
+    whole: dict[int, Panel] = {}
+    for panel, name in asked:
+        if not panel.quantities[name].portable:
+            yield panel, name
+            continue
+        if id(panel) not in whole:
+            whole[id(panel)] = pooled(panel)
+        yield whole[id(panel)], name
+
+
 def once(panels: Sequence[Panel]) -> list[Panel]:
     """The panels with what no machine changes in a panel of its own, of one run, where all runs say the same of it."""
     return [part for panel in panels for part in _once(panel)]
@@ -104,5 +116,9 @@ def shared(block: Block) -> Block:
 
 def _best_in_all(rows: Iterable[BlockRow]) -> tuple[Entry, ...]:
     """The entries of rows that differ in their marks alone."""
-    columns = zip(*(row.entries for row in rows), strict=True)
-    return tuple(replace(column[0], best=all(entry.best for entry in column)) for column in columns)
+    return tuple(map(best_of_all, zip(*(row.entries for row in rows), strict=True)))
+
+
+def best_of_all(entries: Sequence[Entry]) -> Entry:
+    """One for entries that differ in their mark alone: best where each is."""
+    return replace(entries[0], best=all(entry.best for entry in entries))

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from rnnbench.report.html.explanation import Fact, explained
 from rnnbench.report.html.views import Facet, axes_of, matching, place_of, program_of
-from rnnbench.report.portable import pooled
+from rnnbench.report.portable import best_of_all, pooled_portable
 from rnnbench.report.series import ENVIRONMENT, RUN, Entry, Group, Panel, Series
 from rnnbench.report.table import entries_of, facts, mark_best
 from rnnbench.report.text import BETTER, entry_text
@@ -115,8 +115,8 @@ def of_quantities(panels: Sequence[Panel], patterns: Sequence[str]) -> list[Html
     several = any(RUN in panel.axes or RUN in panel.constants for panel in panels)
     if not any({RUN, ENVIRONMENT} & set(panel.axes) for panel, _ in asked):
         return list(filter(None, [_of(asked, several)]))
-    whole = {id(panel): pooled(panel) for panel in panels}
-    same = [(whole[id(panel)], name) for panel, name in asked if panel.quantities[name].portable]
+    asked = list(pooled_portable(asked))
+    same = [(panel, name) for panel, name in asked if panel.quantities[name].portable]
     own = [(panel, name) for panel, name in asked if not panel.quantities[name].portable]
     tables = {SAME: _of(same, several, shared=True), OWN: _of(own, several)}
     found = {about: table for about, table in tables.items() if table is not None}
@@ -161,8 +161,7 @@ def _shared(rows: Rows) -> Rows:
         alike[key.places[0].device, *key[1:], said].append(key)
     return {
         first._replace(places=tuple(place for key in keys for place in key.places)): {
-            name: (replace(entry, best=all(rows[key][name][0].best for key in keys)), group)
-            for name, (entry, group) in rows[first].items()
+            name: (best_of_all([rows[key][name][0] for key in keys]), group) for name, (_, group) in rows[first].items()
         }
         for first, keys in ((keys[0], keys) for keys in alike.values())
     }

@@ -18,7 +18,7 @@ from rnnbench.case import axis_text
 from rnnbench.record import Record
 from rnnbench.report.plots.data import FLOAT32_ZERO, held_losses
 from rnnbench.report.plots.encoding import PROGRAM
-from rnnbench.report.portable import pooled
+from rnnbench.report.portable import pooled, pooled_portable
 from rnnbench.report.profiles import farthest, profiles, stairs
 from rnnbench.report.series import RUN, Entry, Group, Panel, Series
 from rnnbench.report.units import scale_for, words
@@ -168,8 +168,7 @@ def program_of(series: Series, without: str = "") -> str:
 
 def of_quantities(panels: Sequence[Panel], patterns: Sequence[str]) -> Iterator[PlotView]:
     """One view per quantity that a pattern names, in the order of the patterns; against T and each axis that varies."""
-    for asked, name in matching(panels, patterns):
-        panel = pooled(asked) if asked.quantities[name].portable else asked
+    for panel, name in pooled_portable(matching(panels, patterns)):
         yield from filter(None, [_against_length(panel, name)])
         for axis in NUMERIC_AXES:
             if axis in panel.axes:

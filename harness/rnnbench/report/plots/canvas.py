@@ -25,7 +25,6 @@ PICTURE = (3.7, 3.0)
 """Inches of one picture, where no width is asked for."""
 TITLE_SIZE = 10
 """Of letters, in points."""
-
 MARKED = 8
 """Markers on one line."""
 LINE: Mapping[str, Any] = {"markersize": 4.0, "linewidth": 1.3}
